@@ -1,0 +1,62 @@
+"""Where veilmark keeps its state on this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from provenance.errors import NotInitializedError
+
+
+@dataclass(frozen=True)
+class Home:
+    """The data and config folders; nothing is created until something is written.
+
+    Layout::
+
+        data/identities/NAME/   keys and certificates
+        data/ledger.sqlite3     the embedded log, its records and look-up tables
+        data/store/             content-addressed manifests and receipts
+        config/trust/           what this machine's owner trusts
+    """
+
+    data: Path
+    config: Path
+
+    @classmethod
+    def locate(cls) -> Home:
+        """``VEILMARK_HOME`` where set, else the XDG (or platform) folders."""
+        override = os.environ.get("VEILMARK_HOME")
+        if override:
+            root = Path(override).expanduser().absolute()
+            return cls(data=root, config=root / "config")
+        return cls(
+            data=Path(platformdirs.user_data_dir("veilmark")),
+            config=Path(platformdirs.user_config_dir("veilmark")),
+        )
+
+    @property
+    def identities(self) -> Path:
+        return self.data / "identities"
+
+    @property
+    def ledger(self) -> Path:
+        return self.data / "ledger.sqlite3"
+
+    @property
+    def store(self) -> Path:
+        return self.data / "store"
+
+    @property
+    def trust(self) -> Path:
+        return self.config / "trust"
+
+    def is_initialized(self) -> bool:
+        return self.ledger.exists() and self.identities.is_dir()
+
+    def require_initialized(self) -> None:
+        if not self.is_initialized():
+            raise NotInitializedError(f"no identity and ledger in {self.data}")
