@@ -1,0 +1,56 @@
+"""Shared fixtures: real portraits, a fresh state folder, and the rule for absent resources."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+_REQUIRED = {name for name in os.environ.get("VEILMARK_REQUIRE", "").split(",") if name}
+
+
+def absent(resource: str, reason: str) -> None:
+    """Skip for an absent resource, or fail where VEILMARK_REQUIRE names it."""
+    if resource in _REQUIRED:
+        pytest.fail(f"{resource} is required here: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _isolated_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the state of the person who runs it."""
+    monkeypatch.setenv("VEILMARK_HOME", str(tmp_path / "veilmark-home"))
+    monkeypatch.delenv("VEILMARK_PASSPHRASE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of public vectors and media; tests that use it carry the marker ``vectors``."""
+    folder = os.environ.get("VEILMARK_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        absent("vectors", "VEILMARK_TEST_DATA names no folder of test vectors and media")
+    return Path(str(folder))
+
+
+@pytest.fixture(scope="session")
+def portraits() -> dict[str, np.ndarray]:
+    """Two public-domain portraits as ``(H, W, 3)`` uint8 RGB: Eileen Collins and Grace Hopper."""
+    import matplotlib.cbook
+    import skimage.data
+
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:
+        hopper = np.asarray(Image.open(stream).convert("RGB"))
+    return {"astronaut": np.asarray(skimage.data.astronaut()), "hopper": hopper}
+
+
+@pytest.fixture
+def portrait_files(portraits: dict[str, np.ndarray], tmp_path: Path) -> dict[str, Path]:
+    """The two portraits as JPEG files, quality 95."""
+    files = {}
+    for name, pixels in portraits.items():
+        files[name] = tmp_path / f"{name}.jpg"
+        Image.fromarray(pixels).save(files[name], quality=95)
+    return files
