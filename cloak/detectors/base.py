@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from provenance.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,41 @@ class Candidates:
     Attributes:
         boxes: ``(M, 4)`` ``x1 y1 x2 y2`` in pixels; no gradient.
         logits: ``(M,)`` face logits minus the logit of the detector's own threshold, so that a value above
-            0 means "would be reported (before non-maximum suppression)".
-        landmarks: ``(M, K, 2)`` in pixels, differentiable, or None.
+            0 means "would be reported (before non-maximum suppression)", or, for an earlier stage of a
+            cascade, "would be handed to the next stage".
+        landmarks: ``(M, K, 2)`` in pixels, differentiable, or None. Rows of earlier stages are NaN: index
+            with :attr:`decisive` first.
+        stages: ``(M,)`` int64, the stage of a cascade that each entry belongs to, or None for a detector
+            that has a single stage. A face is hidden from a cascade as soon as every entry of any one stage
+            is below 0 around it; a decoy needs an entry above 0 in each.
+        last_stage: the stage whose entries are reported as faces.
     """
 
     boxes: Tensor
     logits: Tensor
     landmarks: Tensor | None = None
+    stages: Tensor | None = None
+    last_stage: int = 0
+
+    def __len__(self) -> int:
+        return int(self.boxes.shape[0])
+
+    @property
+    def decisive(self) -> Tensor:
+        """``(M,)`` bool: entries whose positive logit alone makes the detector report a face."""
+        if self.stages is None:
+            return torch.ones_like(self.logits, dtype=torch.bool)
+        return self.stages == self.last_stage
+
+    def only(self, selection: Tensor) -> Candidates:
+        """The entries that a bool mask or an index ``(M,)`` selects; gradients are kept."""
+        return Candidates(
+            boxes=self.boxes[selection],
+            logits=self.logits[selection],
+            landmarks=None if self.landmarks is None else self.landmarks[selection],
+            stages=None if self.stages is None else self.stages[selection],
+            last_stage=self.last_stage,
+        )
 
 
 class FaceDetector(nn.Module):
@@ -52,6 +83,7 @@ class FaceDetector(nn.Module):
 
     name: ClassVar[str]
     family: ClassVar[str]
+    threshold: float
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +100,26 @@ class FaceDetector(nn.Module):
         """The original's result: its thresholds, its non-maximum suppression. One entry per picture."""
         raise NotImplementedError
 
-    def candidates(self, pictures: Tensor) -> list[Candidates]:
-        """All candidates with gradients, for attacks. One entry per picture."""
+    def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
+        """All candidates with gradients, for attacks. One entry per picture.
+
+        Args:
+            pictures: ``(B, 3, H, W)`` RGB in [0, 1].
+            focus: for each picture ``(F, 4)`` boxes of places that matter to the caller: faces to keep
+                hidden, decoys to raise. A cascade only looks closely where its first stage sees something,
+                so without focus it has nothing to say about the other places; detectors that look
+                everywhere ignore it.
+        """
         raise NotImplementedError
+
+
+def check_pictures(pictures: Tensor) -> None:
+    """Raise :class:`UsageError` unless ``pictures`` is a ``(B, 3, H, W)`` floating-point batch."""
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.is_floating_point():
+        raise UsageError(
+            f"found pictures of shape {tuple(pictures.shape)} and type {pictures.dtype}, "
+            "expected a floating-point (B, 3, H, W)",
+            hint="divide uint8 pixels by 255 and put the channels first",
+        )
+    if min(pictures.shape) < 1:
+        raise UsageError(f"found an empty picture batch of shape {tuple(pictures.shape)}")

