@@ -1,0 +1,112 @@
+"""Local features of a picture: where its corners are and what surrounds each, in 38 bytes.
+
+Points are ORB's (Rublee et al., "ORB: an efficient alternative to SIFT or SURF", ICCV 2011): FAST corners
+in a scale pyramid, each with an orientation and a 256-bit descriptor relative to it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.errors import ReceiptError
+
+#: At most so many points are kept for the record; the strongest, spread over the picture.
+MAX_POINTS = 400
+DESCRIPTOR_BYTES = 32
+_MAGIC = b"VMLF\x01"
+_HEADER = struct.Struct(">5sIIH")
+_POINT = np.dtype(
+    [("x", ">u2"), ("y", ">u2"), ("size", "u1"), ("angle", "u1"), ("bits", "u1", DESCRIPTOR_BYTES)]
+)
+_MAX_BLOB = _HEADER.size + 4096 * _POINT.itemsize
+
+
+@dataclass(frozen=True)
+class LocalFeatures:
+    """Points of one picture, strongest first.
+
+    Attributes:
+        width, height: of the upright picture in pixels.
+        points: ``(N, 2)`` float32, x and y as fractions 0..1 of width and height.
+        sizes: ``(N,)`` float32, diameter of the described patch as a fraction of the longer side.
+        angles: ``(N,)`` float32, degrees 0..360, clockwise in the picture.
+        descriptors: ``(N, 32)`` uint8.
+    """
+
+    width: int
+    height: int
+    points: NDArray[np.float32]
+    sizes: NDArray[np.float32]
+    angles: NDArray[np.float32]
+    descriptors: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def to_bytes(self) -> bytes:
+        """Big-endian header and 38 bytes a point; at most :data:`MAX_POINTS` points, about 15 KB."""
+        count = min(len(self), MAX_POINTS)
+        packed = np.zeros(count, dtype=_POINT)
+        packed["x"] = np.clip(np.round(self.points[:count, 0] * 65535), 0, 65535)
+        packed["y"] = np.clip(np.round(self.points[:count, 1] * 65535), 0, 65535)
+        packed["size"] = np.clip(np.round(self.sizes[:count] * 255), 1, 255)
+        packed["angle"] = np.round(self.angles[:count] * (256 / 360)).astype(np.int64) % 256
+        packed["bits"] = self.descriptors[:count]
+        return _HEADER.pack(_MAGIC, self.width, self.height, count) + packed.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> LocalFeatures:
+        """Parse what :meth:`to_bytes` wrote.
+
+        Raises:
+            ReceiptError: another format or version, or a length that does not fit.
+        """
+        if len(data) < _HEADER.size or len(data) > _MAX_BLOB or not data.startswith(_MAGIC):
+            raise ReceiptError("not a veilmark picture feature blob of a known version")
+        _, width, height, count = _HEADER.unpack_from(data)
+        if not width or not height or len(data) != _HEADER.size + count * _POINT.itemsize:
+            raise ReceiptError("picture feature blob has a wrong length or size")
+        packed = np.frombuffer(data, dtype=_POINT, offset=_HEADER.size)
+        return cls(
+            width=width,
+            height=height,
+            points=np.stack([packed["x"], packed["y"]], axis=1).astype(np.float32) / np.float32(65535),
+            sizes=packed["size"].astype(np.float32) / np.float32(255),
+            angles=packed["angle"].astype(np.float32) * (360 / 256),
+            descriptors=np.ascontiguousarray(packed["bits"]),
+        )
+
+
+def extract_features(
+    grey: NDArray[np.uint8], width: int, height: int, *, max_points: int = MAX_POINTS
+) -> LocalFeatures:
+    """Find and describe points.
+
+    Args:
+        grey: ``(h, w)`` uint8, the picture at working size.
+        width, height: of the picture at full size.
+        max_points: the strongest are kept.
+    """
+    import cv2
+
+    detector = cv2.ORB.create(
+        nfeatures=max_points, scaleFactor=1.2, nlevels=8, edgeThreshold=16, fastThreshold=7
+    )
+    keypoints, descriptors = detector.detectAndCompute(grey, None)
+    if descriptors is None:
+        keypoints, descriptors = (), np.zeros((0, DESCRIPTOR_BYTES), dtype=np.uint8)
+    order = np.argsort(np.array([-point.response for point in keypoints]), kind="stable")[:max_points]
+    chosen = [keypoints[position] for position in order]
+    extent = np.array([grey.shape[1], grey.shape[0]], dtype=np.float32)
+    return LocalFeatures(
+        width=width,
+        height=height,
+        points=np.array([point.pt for point in chosen], dtype=np.float32).reshape(-1, 2) / extent,
+        sizes=np.array([point.size for point in chosen], dtype=np.float32) / extent.max(),
+        angles=np.array([point.angle for point in chosen], dtype=np.float32) % 360,
+        descriptors=np.asarray(descriptors, dtype=np.uint8)[order],
+    )

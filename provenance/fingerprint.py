@@ -1,0 +1,214 @@
+"""What a file looks or sounds like: fingerprints that survive re-encoding, for the record and for look-ups.
+
+A fingerprint has two parts. :meth:`~Fingerprint.to_record` gives the few values that go into the (salted, so
+private) ledger record and the manifest's soft binding. :meth:`~Fingerprint.to_blob` gives the bytes that stay
+with the ledger's keeper and let :mod:`provenance.similar` find an altered copy and confirm it by geometry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.errors import CorruptMediaError, MediaTooLargeError, UnknownFormatError
+from provenance.pdq import MIN_QUALITY, pdq_variants
+
+if TYPE_CHECKING:
+    from provenance.features import LocalFeatures
+    from provenance.media import Format
+
+#: Pictures are shrunk so that their long side has at most this many pixels before they are fingerprinted.
+WORKING_SIDE = 1024
+#: A picture of more pixels is refused (a decompression bomb costs its maker nothing).
+MAX_PIXELS = 250_000_000
+_PIXELS_CONTEXT = b"veilmark pixels v1\x00"
+
+
+class Fingerprint(Protocol):
+    """What every kind of fingerprint offers."""
+
+    @property
+    def kind(self) -> str:
+        """``picture``, ``video``, ``sound`` or ``none``."""
+        ...
+
+    def to_record(self) -> dict[str, int | str]:
+        """Values for :attr:`provenance.record.Record.fingerprints`; no floats."""
+        ...
+
+    def to_blob(self) -> bytes:
+        """Private bytes for look-ups, versioned; empty where there is nothing to look up by."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoFingerprint:
+    """For files that only their SHA-256 can identify."""
+
+    kind: str = "none"
+
+    def to_record(self) -> dict[str, int | str]:
+        return {}
+
+    def to_blob(self) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True)
+class PictureFingerprint:
+    """A picture's fingerprint.
+
+    Attributes:
+        variants: ``(8, 32)`` uint8, PDQ hashes in the order of :data:`provenance.pdq.VARIANTS`.
+        pdq_quality: 0 (flat) to 100.
+        width, height: of the upright picture in pixels.
+        pixels_sha256: hex SHA-256 over size and all decoded RGB bytes, or None where they were not
+            decoded. It is the same for a lossless copy and depends on the decoder for lossy formats.
+        features: local features for look-ups by part and after edits.
+        grey: ``(h, w)`` uint8, the picture at working size; a look-up reads more features from it.
+    """
+
+    variants: NDArray[np.uint8]
+    pdq_quality: int
+    width: int
+    height: int
+    pixels_sha256: str | None
+    features: LocalFeatures
+    grey: NDArray[np.uint8] = field(repr=False)
+    kind: str = "picture"
+
+    @property
+    def pdq(self) -> bytes:
+        """32 bytes, the hash of the upright picture."""
+        return bytes(self.variants[0])
+
+    @property
+    def pdq_usable(self) -> bool:
+        """Whether the picture has enough structure for its hash to identify it."""
+        return self.pdq_quality >= MIN_QUALITY
+
+    def to_record(self) -> dict[str, int | str]:
+        values: dict[str, int | str] = {
+            "kind": self.kind,
+            "pdq": self.pdq.hex(),
+            "pdq_quality": self.pdq_quality,
+            "width": self.width,
+            "height": self.height,
+        }
+        if self.pixels_sha256:
+            values["pixels_sha256"] = self.pixels_sha256
+        return values
+
+    def to_blob(self) -> bytes:
+        return self.features.to_bytes()
+
+
+def fingerprint_picture(pixels: NDArray[np.uint8], *, exact_pixels: bool = True) -> PictureFingerprint:
+    """Fingerprint decoded pixels.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 RGB, upright.
+        exact_pixels: also hash every pixel (about 1 ms per megapixel).
+
+    Raises:
+        ValueError: the array has another shape or type, or no pixels.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+        raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
+    height, width = pixels.shape[:2]
+    digest = pixels_sha256(pixels) if exact_pixels else None
+    return _from_working(_shrunk(pixels), width, height, digest)
+
+
+def fingerprint_file(path: Path, media: Format, *, exact_pixels: bool = False) -> Fingerprint:
+    """Fingerprint a file of any kind.
+
+    A JPEG is decoded at a reduced DCT scale, so that 12 megapixels take some 40 ms; ``exact_pixels`` costs
+    the full decoding.
+
+    Args:
+        path: the file.
+        media: what :func:`provenance.media.detect_format` said about it.
+        exact_pixels: for pictures, also hash every decoded pixel.
+
+    Returns:
+        A fingerprint of the file's kind; :class:`NoFingerprint` where nothing here can decode the format.
+
+    Raises:
+        CorruptMediaError: the bytes cannot be decoded as what they claim to be.
+        MediaTooLargeError: over the limits on dimensions.
+    """
+    if media.kind != "image":
+        return NoFingerprint()
+    if media.name.lower() in ("jpeg", "jpg") and not exact_pixels:
+        pixels, width, height = _reduced_jpeg(path)
+        return _from_working(_shrunk(pixels), width, height, None)
+    from provenance.media import open_picture
+
+    try:
+        picture = open_picture(path)
+    except UnknownFormatError:
+        return NoFingerprint()
+    return fingerprint_picture(picture.pixels, exact_pixels=exact_pixels)
+
+
+def pixels_sha256(pixels: NDArray[np.uint8]) -> str:
+    """Hex SHA-256 over width, height (4 bytes each, big-endian) and the RGB bytes, row by row."""
+    height, width = pixels.shape[:2]
+    digest = hashlib.sha256(_PIXELS_CONTEXT + width.to_bytes(4, "big") + height.to_bytes(4, "big"))
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def _from_working(
+    pixels: NDArray[np.uint8], width: int, height: int, digest: str | None
+) -> PictureFingerprint:
+    import cv2
+
+    from provenance.features import extract_features
+
+    variants, quality = pdq_variants(pixels)
+    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    return PictureFingerprint(
+        variants=variants,
+        pdq_quality=quality,
+        width=width,
+        height=height,
+        pixels_sha256=digest,
+        features=extract_features(grey, width, height),
+        grey=grey,
+    )
+
+
+def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    scale = WORKING_SIDE / max(height, width)
+    if scale >= 1:
+        return pixels
+    import cv2
+
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _reduced_jpeg(path: Path) -> tuple[NDArray[np.uint8], int, int]:
+    """Upright RGB at the smallest DCT scale not below the working size; the full width and height."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path, formats=("JPEG", "MPO")) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise MediaTooLargeError(f"{path.name} has {width} x {height} pixels, over {MAX_PIXELS}")
+            scale = min(1.0, WORKING_SIDE / max(width, height))
+            image.draft("RGB", (max(1, int(width * scale)), max(1, int(height * scale))))
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise CorruptMediaError(f"{path.name} cannot be decoded as JPEG: {error}") from error
+    return np.asarray(upright), *((height, width) if turned else (width, height))
