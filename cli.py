@@ -1,0 +1,101 @@
+"""The ``veilmark`` command: parse, call one function, print.
+
+Each command lives in its package's ``commands``; this file names them in the order a person meets them, and
+turns every expected error into one line, a hint and an exit code (see :mod:`provenance.errors`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated, Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+import cloak.commands
+import provenance.commands.find
+import provenance.commands.identity
+import provenance.commands.init
+import provenance.commands.ledger
+import provenance.commands.models
+import provenance.commands.record
+import provenance.commands.sign
+import provenance.commands.store
+import provenance.commands.trust
+import provenance.commands.verify
+from provenance.commands.console import complain
+from provenance.errors import ExitCode, VeilmarkError
+from provenance.version import VERSION
+
+
+class _Guarded(TyperGroup):
+    """Expected errors end as one line and a hint; a traceback needs ``--debug``."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VeilmarkError as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            complain(str(error), error.hint)
+            ctx.exit(int(error.exit_code))
+        except (KeyboardInterrupt, click.Abort):
+            complain("interrupted", "run the same command again; what was finished is kept")
+            ctx.exit(int(ExitCode.INTERRUPTED))
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(int(ExitCode.OK))
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            text = " ".join(str(error).split())[:300]
+            complain(f"unexpected {type(error).__name__}: {text}", "run it again as `veilmark --debug ...`")
+            ctx.exit(int(ExitCode.UNREADABLE))
+
+
+app = typer.Typer(
+    name="veilmark",
+    cls=_Guarded,
+    help="Sign what you capture. Cloak what you publish. Prove both.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"veilmark {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Sign what you capture. Cloak what you publish. Prove both."""
+
+
+app.command("init")(provenance.commands.init.init)
+app.command("sign")(provenance.commands.sign.sign)
+app.command("verify")(provenance.commands.verify.verify)
+app.command("find")(provenance.commands.find.find)
+app.command("record")(provenance.commands.record.record)
+app.command("cloak")(cloak.commands.cloak)
+app.command("models")(provenance.commands.models.models)
+app.add_typer(provenance.commands.ledger.app, name="ledger")
+app.add_typer(provenance.commands.identity.app, name="identity")
+app.add_typer(provenance.commands.trust.app, name="trust")
+app.add_typer(provenance.commands.store.app, name="store")
+
+
+if __name__ == "__main__":
+    app()

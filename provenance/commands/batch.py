@@ -1,0 +1,103 @@
+"""Work through several inputs: progress, errors collected per file, one exit code at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from provenance.commands.console import complain, note, print_json, progress
+from provenance.commands.paths import Input
+from provenance.errors import ExitCode, VeilmarkError, combine
+
+Outcome = tuple[ExitCode, Any]
+
+
+def run_batch(
+    label: str,
+    inputs: Sequence[Input],
+    work: Callable[[int, Input], Outcome],
+    show: Callable[[Input, Any], None],
+    *,
+    as_json: bool,
+    jobs: int = 1,
+) -> ExitCode:
+    """Call ``work(i, inputs[i])`` for each input, print each result in input order as soon as it can be.
+
+    A :class:`VeilmarkError` of one input is printed (or becomes a JSON object with ``error``) and the others go
+    on. With one input its error's own exit code is returned; with several, :func:`provenance.errors.combine`
+    decides, and inputs that failed for usage reasons count as partial success.
+
+    Args:
+        work: returns an exit code and a result for ``show``.
+        jobs: worker threads; the heavy parts release the GIL.
+    """
+    codes: list[ExitCode] = []
+    failed = 0
+    with progress(label, len(inputs) if len(inputs) > 1 else None) as advance:
+        for item, outcome in _in_order(inputs, work, jobs):
+            if isinstance(outcome, VeilmarkError):
+                failed += 1
+                codes.append(outcome.exit_code)
+                _show_error(item, outcome, as_json, alone=len(inputs) == 1)
+            else:
+                codes.append(outcome[0])
+                show(item, outcome[1])
+            advance(1, item.shown)
+    if failed and len(inputs) > 1:
+        note(f"{failed} of {len(inputs)} inputs failed")
+    if len(codes) == 1:
+        return codes[0]
+    return combine(ExitCode.PARTIAL if code == ExitCode.USAGE else code for code in codes)
+
+
+def _show_error(item: Input, error: VeilmarkError, as_json: bool, *, alone: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "schema": "veilmark.error/1",
+                "path": item.shown,
+                "error": type(error).__name__,
+                "message": str(error),
+                "hint": error.hint,
+                "exit_code": int(error.exit_code),
+            }
+        )
+    subject = None if alone or item.shown in str(error) else item.shown
+    complain(str(error), error.hint, subject=subject)
+
+
+def _in_order(
+    inputs: Sequence[Input], work: Callable[[int, Input], Outcome], jobs: int
+) -> Iterable[tuple[Input, Outcome | VeilmarkError]]:
+    def guarded(index: int, item: Input) -> Outcome | VeilmarkError:
+        try:
+            return work(index, item)
+        except VeilmarkError as error:
+            return error
+
+    if jobs <= 1 or len(inputs) == 1:
+        for index, item in enumerate(inputs):
+            yield item, guarded(index, item)
+        return
+    # at most a few results wait, so that a folder of any size needs bounded memory
+    window = jobs * 4
+    with ThreadPoolExecutor(jobs) as pool:
+        pending: dict[Future[Outcome | VeilmarkError], int] = {}
+        ready: dict[int, Outcome | VeilmarkError] = {}
+        submitted = shown = 0
+        try:
+            while shown < len(inputs):
+                while submitted < len(inputs) and submitted - shown < window:
+                    pending[pool.submit(guarded, submitted, inputs[submitted])] = submitted
+                    submitted += 1
+                if shown not in ready:
+                    done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        ready[pending.pop(future)] = future.result()
+                while shown in ready:
+                    yield inputs[shown], ready.pop(shown)
+                    shown += 1
+        finally:
+            for future in pending:
+                future.cancel()

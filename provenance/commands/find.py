@@ -1,0 +1,58 @@
+"""``veilmark find``: from a stripped or altered file back to its record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.commands.batch import Outcome, run_batch
+from provenance.commands.console import print_json, stdout
+from provenance.commands.paths import Input, gathered
+from provenance.commands.sign import Paths
+from provenance.errors import ExitCode, NotInitializedError
+from provenance.home import Home
+
+if TYPE_CHECKING:
+    from provenance.verdict import SimilarRecord
+
+
+def find(
+    paths: Paths,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Find the records of a file by its hashes and its looks, even after its metadata was stripped.
+
+    Exit codes: 0 a record was found; 4 none was found. A record says who claims what and when; likeness alone
+    proves nothing.
+    """
+    from provenance.lookup import open_lookup, similar_records
+    from provenance.media import sha256_file
+    from provenance.sign import check_source
+    from provenance.trust import TrustStore
+
+    home = Home.locate()
+    trust = TrustStore.load(home)
+    with gathered(paths) as inputs, open_lookup(home) as lookup:
+        if lookup is None:
+            raise NotInitializedError(f"no ledger in {home.data}")
+
+        def work(index: int, item: Input) -> Outcome:
+            media = check_source(item.path)
+            records = similar_records(item.path, media, sha256_file(item.path), lookup, trust)
+            return ExitCode.OK if records else ExitCode.NOT_FOUND, records
+
+        def show(item: Input, records: list[SimilarRecord]) -> None:
+            if as_json:
+                found = [vars(record) for record in records]
+                print_json({"schema": "veilmark.found/1", "path": item.shown, "records": found})
+                return
+            from provenance.commands.show import show_similar
+
+            count = len(records)
+            what = f"{count} record{'s' if count > 1 else ''} found" if records else "no record found"
+            stdout().print(f"{item.shown}: {what}", markup=False)
+            show_similar(records, all_of_them=True)
+
+        code = run_batch("Looking up", inputs, work, show, as_json=as_json)
+    raise typer.Exit(int(code))

@@ -1,0 +1,153 @@
+"""From what was typed to files: folders, ``-``, and where outputs go."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provenance.errors import (
+    MediaError,
+    MediaTooLargeError,
+    MissingPathError,
+    OutputExistsError,
+    UsageError,
+)
+
+#: Files that veilmark itself puts beside media; never inputs when a folder is walked.
+COMPANION_SUFFIXES = (".receipt", ".c2pa")
+_MEDIA_SUFFIXES = frozenset(
+    ".jpg .jpeg .png .webp .tif .tiff .gif .avif .heic .heif .dng .mp4 .mov .m4a .m4v .mp3 .wav .flac .avi".split()
+)
+MAX_STDIN_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file to work on; ``shown`` is what the person typed, ``within`` the walked folder or None."""
+
+    path: Path
+    shown: str
+    within: Path | None = None
+
+    @property
+    def from_stdin(self) -> bool:
+        return self.shown == "-"
+
+
+@contextmanager
+def gathered(paths: Sequence[Path], *, skip_named: Sequence[str] = ()) -> Iterator[list[Input]]:
+    """Expand folders (recursively, sorted, media only) and ``-`` (spooled to a temporary file).
+
+    Args:
+        skip_named: endings of file stems to leave out when walking folders (``.signed``, ``.cloaked``).
+
+    Raises:
+        MissingPathError: a path does not exist, or nothing to work on was found.
+    """
+    with tempfile.TemporaryDirectory(prefix="veilmark-") as spool:
+        inputs: list[Input] = []
+        for path in paths:
+            if str(path) == "-":
+                inputs.append(Input(_spool_stdin(Path(spool)), "-"))
+            elif not path.exists():
+                raise MissingPathError(f"{path} does not exist")
+            elif path.is_dir():
+                inputs.extend(_walk(path, skip_named))
+            else:
+                inputs.append(Input(path, str(path)))
+        if not inputs:
+            raise MissingPathError(
+                "no media files found in " + ", ".join(map(str, paths)),
+                hint="name files, or a folder that holds pictures, videos or sound",
+            )
+        yield inputs
+
+
+def plan_outputs(
+    inputs: Sequence[Input],
+    output: Path | None,
+    marker: str,
+    *,
+    force: bool,
+    skip_existing: bool = False,
+) -> list[Path | None]:
+    """Where each result goes; None for an input whose result already exists and ``skip_existing`` is set.
+
+    With no ``-o``: beside the input, as ``NAME.MARKER.SUFFIX``. With ``-o``: a file when there is one input and
+    the name has a suffix (and is no existing folder), else a folder that keeps the inputs' names and, for
+    walked folders, their tree.
+
+    Raises:
+        UsageError: stdin without ``-o``, or two inputs would write one output.
+        OutputExistsError: an output exists and ``force`` is false.
+    """
+    planned: list[Path] = []
+    single = len(inputs) == 1 and inputs[0].within is None
+    for item in inputs:
+        if output is None:
+            if item.from_stdin:
+                raise UsageError("standard input needs an output name", hint="add -o FILE")
+            planned.append(item.path.with_name(f"{item.path.stem}.{marker}{item.path.suffix}"))
+        elif single and output.suffix and not output.is_dir():
+            planned.append(output)
+        elif item.from_stdin:
+            raise UsageError("standard input needs a file name as output", hint="add -o FILE")
+        else:
+            inside = item.path.relative_to(item.within) if item.within else Path(item.path.name)
+            planned.append(output / inside)
+    seen: set[Path] = set()
+    results: list[Path | None] = []
+    for item, target in zip(inputs, planned, strict=True):
+        resolved = target.resolve()
+        if resolved in seen:
+            raise UsageError(
+                f"two inputs would both be written to {target}", hint="name different output folders"
+            )
+        if resolved == item.path.resolve():
+            raise UsageError(
+                f"{target} is the input itself", hint="name another output, or use --in-place where offered"
+            )
+        seen.add(resolved)
+        if target.exists() and not force:
+            if skip_existing:
+                results.append(None)
+                continue
+            raise OutputExistsError(f"{target} already exists")
+        results.append(target)
+    return results
+
+
+def _walk(folder: Path, skip_named: Sequence[str]) -> Iterator[Input]:
+    from provenance.media import detect_format
+
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
+            continue
+        if path.suffix.lower() in COMPANION_SUFFIXES or path.stem.endswith(tuple(skip_named) or ("\0",)):
+            continue
+        try:
+            detect_format(path)
+        except MediaError:
+            if path.suffix.lower() not in _MEDIA_SUFFIXES:
+                continue  # a note or a spreadsheet; but a broken picture is reported, not passed over
+        yield Input(path, str(path), within=folder)
+
+
+def _spool_stdin(folder: Path) -> Path:
+    target = folder / "stdin"
+    stream = sys.stdin.buffer
+    written = 0
+    with target.open("wb") as out:
+        while chunk := stream.read(1 << 20):
+            written += len(chunk)
+            if written > MAX_STDIN_BYTES:
+                raise MediaTooLargeError(
+                    f"standard input is over {MAX_STDIN_BYTES >> 30} GiB", hint="name a file"
+                )
+            out.write(chunk)
+    return target

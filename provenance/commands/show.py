@@ -1,0 +1,133 @@
+"""How verdicts and look-ups are printed for people."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from provenance.commands.console import clean, stdout
+from provenance.verdict import SimilarRecord, Standing, State, Verdict
+
+_MARKS = {
+    State.TRUSTED: ("green", "✔", "TRUSTED"),
+    State.VALID_UNKNOWN_SIGNER: ("yellow", "●", "VALID, SIGNER NOT TRUSTED"),
+    State.TAMPERED: ("red", "✘", "TAMPERED"),
+    State.NO_CREDENTIAL: ("cyan", "○", "NO CREDENTIAL"),
+    State.NOT_CHECKED: ("magenta", "?", "COULD NOT CHECK"),
+}
+_STANDING = {
+    Standing.NONE: "no ledger record at hand",
+    Standing.UNKNOWN_LOG: "recorded in a log you do not trust",
+    Standing.LOGGED: "recorded in a log you trust",
+    Standing.PENDING: "recorded; its anchor on the chain is pending",
+    Standing.ANCHOR_NOT_CHECKED: "recorded; its anchor on the chain was not checked (offline)",
+    Standing.ANCHORED_BY_RPC: "recorded and, according to the RPC, anchored on the chain",
+    Standing.ANCHORED: "recorded and anchored on the chain",
+    Standing.MISMATCH: "the receipt does not belong to this file",
+}
+MAX_SIMILAR_SHOWN = 10
+
+
+def show_verdict(verdict: Verdict, depth: int) -> None:
+    """Print a verdict in one of three depths: 0 one line, 1 summary, 2 everything."""
+    colour, mark, word = _MARKS[verdict.state]
+    console = stdout()
+    head = f"[bold {colour}]{mark} {word}[/]  [bold]{_text(verdict.path)}[/]"
+    if depth == 0:
+        console.print(f"{head}  {_text(verdict.headline)}")
+        return
+    console.print(head)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in _summary(verdict):
+        grid.add_row(f"  {label}", _text(value, 400))
+    if depth >= 2:
+        for label, value in _details(verdict):
+            grid.add_row(f"  {label}", _text(value, 400))
+    console.print(grid)
+    for warning in verdict.warnings:
+        console.print(f"  [yellow]warning:[/] {_text(warning, 400)}")
+    show_similar(verdict.similar, all_of_them=depth >= 2)
+
+
+def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
+    """Print records in log order."""
+    if not records:
+        return
+    shown = records if all_of_them else records[:MAX_SIMILAR_SHOWN]
+    table = Table(box=None, padding=(0, 2), title="  records in log order", title_justify="left")
+    for column in ("entry", "match", "what", "signer", "logged", "file"):
+        table.add_column(column, style="dim" if column == "file" else "")
+    for record in shown:
+        how = record.match if record.distance is None else f"{record.match} ({record.distance}/256 bits differ)"
+        if record.transform not in ("", "original", "identity"):
+            how += f", {record.transform}"
+        name = record.signer_name if record.signer_trusted else f"{record.signer_name} (claimed)"
+        cells = (str(record.index), how, record.relation, name, record.logged_at, record.file_sha256[:12])
+        table.add_row(*(_text(cell) for cell in cells))
+    stdout().print(table)
+    if len(shown) < len(records):
+        stdout().print(f"  … and {len(records) - len(shown)} more; add -v")
+
+
+def _summary(verdict: Verdict) -> list[tuple[str, str]]:
+    rows = [("verdict", verdict.headline)]
+    if verdict.signer:
+        kind = "vouched for by an anchor you trust" if verdict.signer.trusted else "claimed name"
+        rows.append(("signer", f"{verdict.signer.name}  ({kind}; key {verdict.signer.key_id[:16]})"))
+    for time in verdict.times[:2]:
+        rows.append(("when", f"{time.value}  ({time.kind})"))
+    if verdict.relation or verdict.source_type:
+        rows.append(("what", "; ".join(part for part in (verdict.relation, _short(verdict.source_type)) if part)))
+    for ingredient in verdict.ingredients:
+        rows.append(("made from", describe_ingredient(ingredient)))
+    rows.append(("ledger", _ledger_line(verdict)))
+    return rows
+
+
+def _details(verdict: Verdict) -> list[tuple[str, str]]:
+    rows = [
+        ("sha256", verdict.sha256),
+        ("format", verdict.media_type),
+        ("credential", verdict.credential),
+        ("title", verdict.title),
+    ]
+    rows += [("when", f"{time.value}  ({time.kind})") for time in verdict.times[2:]]
+    rows += [("action", describe_action(action)) for action in verdict.actions]
+    rows += [("training", f"{use}: {rule}") for use, rule in verdict.training.items()]
+    rows += [("parent", str(parent.get("sha256", ""))) for parent in verdict.parents]
+    marks = {True: "passed", False: "FAILED", None: "open"}
+    rows += [("check", f"{marks[check.passed]}: {check.name}: {check.detail}") for check in verdict.checks]
+    return [(label, value) for label, value in rows if value]
+
+
+def describe_ingredient(ingredient: dict[str, object]) -> str:
+    title = ingredient.get("title") or "unnamed"
+    state = "with its own manifest" if ingredient.get("has_manifest") else "without a manifest of its own"
+    return f"{title}  ({ingredient.get('relationship', '')}, {state})"
+
+
+def describe_action(action: dict[str, object]) -> str:
+    parts = [str(action.get("action", ""))]
+    source = _short(str(action.get("digital_source_type") or ""))
+    if source:
+        parts.append(f"({source})")
+    if action.get("description"):
+        parts.append(str(action["description"]))
+    return " ".join(parts)
+
+
+def _ledger_line(verdict: Verdict) -> str:
+    line = _STANDING[verdict.standing]
+    if verdict.ledger and verdict.standing is not Standing.MISMATCH:
+        line += f": {verdict.ledger['origin']} entry {verdict.ledger['index']}"
+    return line
+
+
+def _short(uri: str) -> str:
+    return uri.rsplit("/", 1)[-1]
+
+
+def _text(value: str, limit: int = 200) -> str:
+    return escape(clean(str(value), limit))

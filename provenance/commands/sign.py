@@ -1,0 +1,119 @@
+"""``veilmark sign``: sign files, log them, write receipts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.commands.batch import Outcome, run_batch
+from provenance.commands.console import print_json
+from provenance.commands.paths import Input, gathered, plan_outputs
+from provenance.commands.secrets import passphrase_for
+from provenance.errors import ExitCode, UsageError
+from provenance.home import Home
+
+if TYPE_CHECKING:
+    from provenance.sign import SignResult
+
+Paths = Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input.")]
+
+
+def sign(
+    paths: Paths,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="A file for one input, else a folder. Default: NAME.signed.EXT."),
+    ] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Replace the input by the signed file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Files signed at the same time.")] = 1,
+    identity: Annotated[str | None, typer.Option(help="Which identity signs. Default: the first made.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title in the manifest. Default: the output's name.")] = None,
+    author: Annotated[str | None, typer.Option(help="Author, published in the manifest.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description, published in the manifest.")] = None,
+    parent: Annotated[
+        list[Path] | None, typer.Option("--parent", help="The file this one was edited from. Repeatable.")
+    ] = None,
+    action: Annotated[
+        list[str] | None, typer.Option("--action", help="A C2PA action, such as c2pa.cropped. Repeatable.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Capture device, published in the manifest.")] = None,
+    location: Annotated[
+        str | None, typer.Option(help="LATITUDE,LONGITUDE, published in the manifest. Off unless given.")
+    ] = None,
+    allow_training: Annotated[
+        bool, typer.Option("--allow-training", help="Allow AI training and data mining (default: not allowed).")
+    ] = False,
+    thumbnail: Annotated[
+        bool, typer.Option("--thumbnail", help="Embed a thumbnail in the manifest (slower).")
+    ] = False,
+    manifest: Annotated[
+        Path | None, typer.Option("-m", "--manifest", help="A manifest definition as c2patool takes it (JSON).")
+    ] = None,
+    tsa: Annotated[
+        str | None, typer.Option("--tsa", help="RFC 3161 time-stamp authority to ask (URL).")
+    ] = None,
+    any_file: Annotated[
+        bool, typer.Option("--any-file", help="Sign files of unknown format too, with a side-car.")
+    ] = False,
+    receipt: Annotated[
+        bool, typer.Option(help="Write FILE.receipt beside the output; it is kept in the store anyway.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Sign what you captured: manifest, ledger entry, receipt.
+
+    A file that already carries a manifest keeps it as its parent and is signed as an edit of itself.
+    """
+    from provenance.desk import open_desk
+    from provenance.manifest import edit_request
+    from provenance.sign import sign_file
+
+    if in_place and output:
+        raise UsageError("--in-place and -o exclude each other", hint="give one of them")
+    home = Home.locate()
+    home.require_initialized()
+    with gathered(paths, skip_named=(".signed",)) as inputs:
+        if in_place:
+            outputs: list[Path | None] = [item.path for item in inputs]
+        else:
+            outputs = plan_outputs(inputs, output, "signed", force=force, skip_existing=resume)
+        request = edit_request(
+            title=title,
+            author=author,
+            description=description,
+            parents=tuple(parent or ()),
+            actions=tuple(action or ()),
+            device=device,
+            location=location,
+            allow_training=allow_training,
+            thumbnail=thumbnail,
+            definition=manifest,
+        )
+        with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
+
+            def work(index: int, item: Input) -> Outcome:
+                target = outputs[index]
+                if target is None:
+                    return ExitCode.OK, None
+                return ExitCode.OK, sign_file(item.path, target, request, desk, force=force or in_place)
+
+            def show(item: Input, result: SignResult | None) -> None:
+                if as_json:
+                    print_json(
+                        result.to_json()
+                        if result
+                        else {"schema": "veilmark.signed/1", "source": item.shown, "skipped": "exists"}
+                    )
+                elif result:
+                    typer.echo(f"signed {result.output}  (ledger entry {result.index})")
+                else:
+                    typer.echo(f"skipped {item.shown}: its output exists")
+
+            code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=jobs)
+    raise typer.Exit(int(code))

@@ -1,0 +1,62 @@
+"""``veilmark verify``: what can be known about a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.commands.batch import Outcome, run_batch
+from provenance.commands.console import print_json
+from provenance.commands.paths import Input, gathered
+from provenance.commands.sign import Paths
+from provenance.home import Home
+
+if TYPE_CHECKING:
+    from provenance.verdict import Verdict
+
+
+def verify(
+    paths: Paths,
+    receipt: Annotated[
+        Path | None, typer.Option("--receipt", help="The receipt to check. Default: FILE.receipt.")
+    ] = None,
+    sidecar: Annotated[
+        Path | None, typer.Option("--sidecar", help="The manifest to check. Default: embedded, or FILE.c2pa.")
+    ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Allow the network: remote manifests, certificate status.")
+    ] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="One line per file.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Everything that was checked.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines (docs/verdict.md).")] = False,
+) -> None:
+    """Verify manifests, receipts and ledger records. Needs no `init`, and no network unless asked.
+
+    Exit codes: 0 trusted; 5 valid, signer not trusted; 1 tampered; 4 no credential; 3 could not check.
+    """
+    from provenance.lookup import open_lookup
+    from provenance.trust import TrustStore
+    from provenance.verify import VerifyRequest, verify_file
+
+    home = Home.locate()
+    trust = TrustStore.load(home)
+    request = VerifyRequest(receipt=receipt, sidecar=sidecar, online=online)
+    with gathered(paths) as inputs, open_lookup(home) as lookup:
+
+        def work(index: int, item: Input) -> Outcome:
+            verdict = verify_file(item.path, trust, lookup=lookup, request=request)
+            verdict.path = item.shown
+            return verdict.exit_code, verdict
+
+        def show(item: Input, verdict: Verdict) -> None:
+            if as_json:
+                print_json(verdict.to_json())
+            else:
+                from provenance.commands.show import show_verdict
+
+                show_verdict(verdict, 0 if brief else 2 if verbose else 1)
+
+        code = run_batch("Verifying", inputs, work, show, as_json=as_json)
+    raise typer.Exit(int(code))

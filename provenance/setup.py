@@ -1,0 +1,63 @@
+"""``veilmark init``: what makes a machine ready to sign. Idempotent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from provenance import certificates
+from provenance.errors import IdentityError
+from provenance.home import Home
+from provenance.identity import create_identity, list_names, load_identity
+from provenance.ledger.local import LocalLedger
+from provenance.trust import TrustStore
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What stands ready after :func:`initialize`."""
+
+    claimed_name: str
+    key_id: str
+    algorithm: str
+    log_origin: str
+    log_key: str
+    log_size: int
+    data: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": "veilmark.setup/1", **vars(self)}
+
+
+def initialize(home: Home, *, subject: str | None, algorithm: str, passphrase: str | None) -> Setup:
+    """Make what is missing of identity and ledger, and trust both on this machine.
+
+    Args:
+        subject: claimed name for a new identity; None accepts whatever identity exists.
+
+    Raises:
+        IdentityError: an identity with another name or algorithm exists, or it cannot be unlocked.
+        LedgerError: the ledger that exists cannot be opened.
+        NotWritableError: the data folder cannot be written.
+    """
+    if list_names(home) and subject is None:
+        identity = load_identity(home, None, passphrase)
+    elif subject is None:
+        raise IdentityError("a new identity needs a name", hint="add --name")
+    else:
+        identity = create_identity(home, subject=subject, passphrase=passphrase, algorithm=algorithm)
+    if not home.ledger.exists():
+        LocalLedger.create(home.ledger, origin=f"veilmark.local/{identity.key_id[:16]}").close()
+    with LocalLedger.open(home.ledger) as ledger:
+        trust = TrustStore.load(home)
+        trust.add_anchor(certificates.to_pem([identity.root]))
+        trust.add_log_key(ledger.log_key)
+        return Setup(
+            claimed_name=identity.claimed_name,
+            key_id=identity.key_id,
+            algorithm=identity.algorithm,
+            log_origin=ledger.origin,
+            log_key=ledger.log_key,
+            log_size=ledger.size,
+            data=str(home.data),
+        )

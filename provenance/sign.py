@@ -1,0 +1,285 @@
+"""The signing pipeline: from a file to a signed copy, a ledger entry and a receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provenance import certificates
+from provenance.atomic import refuse_existing, replacing, write_bytes
+from provenance.errors import CorruptMediaError, MediaTooLargeError, MissingPathError, TamperedError, UsageError
+from provenance.fingerprint import fingerprint_file
+from provenance.manifest import ManifestSpec, sign_manifest
+from provenance.manifest_read import read_manifest
+from provenance.media import Format, detect_format, sha256_file
+from provenance.record import Opening, Record, now_utc, sign_record
+
+if TYPE_CHECKING:
+    from provenance.desk import Desk
+    from provenance.ledger.receipt import Receipt
+
+MAX_FILE_BYTES = 16 * 1024**3
+RECEIPT_SUFFIX = ".receipt"
+SIDECAR_SUFFIX = ".c2pa"
+
+
+@dataclass(frozen=True)
+class SignRequest:
+    """What the signer says about the file.
+
+    Attributes:
+        spec: the manifest's content; ``format``, ``title`` and the fingerprint are filled in by the pipeline.
+        parents: files this one was made from; their hashes go into the record.
+        tsa_url: RFC 3161 time-stamp authority to ask, or None (no network).
+        receipt: write ``OUTPUT.receipt`` beside the output (it is kept in the store either way).
+        any_file: accept bytes of unknown format, with a side-car.
+        extra: further public statements for the record.
+    """
+
+    spec: ManifestSpec
+    parents: tuple[Path, ...] = ()
+    tsa_url: str | None = None
+    receipt: bool = True
+    any_file: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SignResult:
+    """What was written and logged."""
+
+    source: Path
+    output: Path
+    sidecar: Path | None
+    receipt_path: Path | None
+    record: Record
+    index: int
+    log_size: int
+    log_origin: str
+    receipt_cid: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "veilmark.signed/1",
+            "source": str(self.source),
+            "output": str(self.output),
+            "sidecar": str(self.sidecar) if self.sidecar else None,
+            "receipt": str(self.receipt_path) if self.receipt_path else None,
+            "record": self.record.to_json(),
+            "ledger": {"origin": self.log_origin, "index": self.index, "size": self.log_size},
+            "store": {"manifest": self.record.manifest_cid, "receipt": self.receipt_cid},
+        }
+
+
+def sign_file(
+    source: Path,
+    output: Path,
+    request: SignRequest,
+    desk: Desk,
+    *,
+    force: bool = False,
+    step: Callable[[str], None] = lambda _: None,
+) -> SignResult:
+    """Sign ``source`` into ``output``, log it, and store its manifest and receipt.
+
+    Nothing appears under ``output`` before the ledger entry is durable; when anything fails before that, no
+    file is left behind.
+
+    Args:
+        desk: identity, ledger and content store to work with.
+        force: overwrite existing outputs (``output`` may then equal ``source``: signing in place).
+        step: called with the name of each stage.
+
+    Raises:
+        MissingPathError, MediaError: the source cannot be read.
+        OutputExistsError, NotWritableError: the output cannot be written.
+        TamperedError: the written file did not verify when read back (a bug or a failing disk).
+    """
+    receipt_path = with_suffix_added(output, RECEIPT_SUFFIX) if request.receipt else None
+    refuse_existing(output, force)
+    if receipt_path:
+        refuse_existing(receipt_path, force)
+
+    # 1. Format and limits.
+    media = check_source(source, any_file=request.any_file)
+    sidecar = None if media.embeddable else with_suffix_added(output, SIDECAR_SUFFIX)
+    if sidecar:
+        refuse_existing(sidecar, force)
+
+    # 2. What the file is: exactly, and perceptually.
+    step("fingerprint")
+    source_sha256 = sha256_file(source)
+    fingerprint = fingerprint_file(source, media)
+    parent_hashes = [sha256_file(parent) for parent in request.parents]
+
+    # 3. The manifest, signed by the identity, embedded or side-car.
+    step("manifest")
+    spec = replace(
+        request.spec,
+        title=request.spec.title or output.name,
+        fingerprints=fingerprint.to_record(),
+    )
+    with replacing(output, force=force) as signed:
+        manifest = sign_manifest(source, signed, spec, desk.identity, media=media, tsa_url=request.tsa_url)
+
+        # 4. Read back: what was written must verify before anything is claimed about it.
+        step("read back")
+        report = read_manifest(
+            signed,
+            media.mime,
+            anchors_pem=[certificates.to_pem([desk.identity.root])],
+            manifest_data=manifest if sidecar else None,
+        )
+        if report is None or report.state == "invalid":
+            found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
+            raise TamperedError(f"the signed copy of {source} does not verify when read back: {found}")
+
+        # 5. The record: binds source, signed file, manifest and signer.
+        step("record")
+        manifest_sha256, manifest_cid = desk.keep(manifest)
+        opening = sign_record(
+            Record(
+                relation=spec.relation,
+                source_sha256=source_sha256,
+                file_sha256=sha256_file(signed),
+                manifest_sha256=manifest_sha256,
+                manifest_cid=manifest_cid,
+                media_type=media.mime,
+                fingerprints=fingerprint.to_record(),
+                parents=parent_hashes,
+                signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
+                time=now_utc(),
+                extra=request.extra,
+            ),
+            desk.identity,
+        )
+
+        # 6. The ledger: returns only when the entry is durable.
+        step("ledger")
+        receipt = desk.ledger.append([opening], [fingerprint.to_blob()])[0]
+
+        # 7. The file under its final name, then side-car and receipt beside it.
+        step("write")
+    if sidecar:
+        write_bytes(sidecar, manifest, force=force)
+    receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
+    return _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
+
+
+def record_file(
+    source: Path, desk: Desk, *, any_file: bool = False, receipt_path: Path | None = None, force: bool = False
+) -> SignResult:
+    """Fingerprint and log ``source`` without touching it: no manifest, a receipt only."""
+    media = check_source(source, any_file=any_file)
+    if receipt_path:
+        refuse_existing(receipt_path, force)
+    digest = sha256_file(source)
+    fingerprint = fingerprint_file(source, media)
+    opening = sign_record(
+        Record(
+            relation="recorded",
+            source_sha256=digest,
+            file_sha256=digest,
+            manifest_sha256=None,
+            manifest_cid=None,
+            media_type=media.mime,
+            fingerprints=fingerprint.to_record(),
+            parents=[],
+            signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
+            time=now_utc(),
+        ),
+        desk.identity,
+    )
+    receipt = desk.ledger.append([opening], [fingerprint.to_blob()])[0]
+    receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
+    return _result(source, source, None, receipt_path, opening, receipt, receipt_cid)
+
+
+def record_hash(
+    sha256: str, media_type: str, desk: Desk, *, receipt_path: Path | None = None, force: bool = False
+) -> SignResult:
+    """Log a SHA-256 of something that is not a file here.
+
+    Raises:
+        UsageError: ``sha256`` is not 64 hex digits.
+    """
+    digest = sha256.lower()
+    if len(digest) != 64 or any(c not in "0123456789abcdef" for c in digest):
+        raise UsageError(f"{sha256[:80]!r} is not a SHA-256 in hex", hint="give 64 hexadecimal digits")
+    opening = sign_record(
+        Record(
+            relation="recorded",
+            source_sha256=digest,
+            file_sha256=digest,
+            manifest_sha256=None,
+            manifest_cid=None,
+            media_type=media_type,
+            fingerprints={},
+            parents=[],
+            signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
+            time=now_utc(),
+        ),
+        desk.identity,
+    )
+    receipt = desk.ledger.append([opening], [None])[0]
+    receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
+    here = Path(f"sha256:{digest}")
+    return _result(here, here, None, receipt_path, opening, receipt, receipt_cid)
+
+
+def check_source(source: Path, *, any_file: bool = False) -> Format:
+    """The format of an existing, readable, not over-sized file.
+
+    Raises:
+        MissingPathError, MediaTooLargeError, UnknownFormatError, CorruptMediaError.
+    """
+    if not source.is_file():
+        raise MissingPathError(f"{source} does not exist or is no file")
+    try:
+        size = source.stat().st_size
+        with source.open("rb"):
+            pass
+    except OSError as error:
+        raise CorruptMediaError(
+            f"{source} cannot be read: {error.strerror or error}", hint="check the file's permissions"
+        ) from error
+    if size > MAX_FILE_BYTES:
+        raise MediaTooLargeError(f"{source} has {size} bytes, over the limit of {MAX_FILE_BYTES}")
+    return detect_format(source, any_file=any_file) if any_file else detect_format(source)
+
+
+def keep_receipt(receipt: Receipt, desk: Desk, path: Path | None, *, force: bool) -> str:
+    """Put the receipt into the store and, where asked, beside the output; returns its content id."""
+    data = receipt.to_bytes()
+    cid = desk.store.put(data)
+    if path:
+        write_bytes(path, data, force=force)
+    return cid
+
+
+def with_suffix_added(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _result(
+    source: Path,
+    output: Path,
+    sidecar: Path | None,
+    receipt_path: Path | None,
+    opening: Opening,
+    receipt: Receipt,
+    receipt_cid: str,
+) -> SignResult:
+    return SignResult(
+        source=source,
+        output=output,
+        sidecar=sidecar,
+        receipt_path=receipt_path,
+        record=opening.signed.record,
+        index=receipt.index,
+        log_size=receipt.checkpoint.size,
+        log_origin=receipt.checkpoint.origin,
+        receipt_cid=receipt_cid,
+    )

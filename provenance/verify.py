@@ -1,0 +1,328 @@
+"""The verification pipeline: from a file to a verdict with reasons.
+
+Trust comes from the verifier's own :class:`~provenance.trust.TrustStore`, never from the file or the receipt
+that is being checked. Nothing here uses the network unless it was asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provenance.errors import (
+    MediaError,
+    ReceiptError,
+    TamperedError,
+    UnknownFormatError,
+    UntrustedSignerError,
+)
+from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
+from provenance.lookup import Lookup, similar_records
+from provenance.manifest_read import ManifestReport, read_manifest
+from provenance.media import Format, sha256_file
+from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, check_source, with_suffix_added
+from provenance.trust import TrustStore
+from provenance.verdict import Check, Signer, Standing, State, Time, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provenance.record import SignedRecord
+
+MAX_SIDECAR_BYTES = 256 * 1024**2
+_UNKNOWN = Format("unknown", "application/octet-stream", "", "other", False)
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """What to check against, beside the file itself.
+
+    Attributes:
+        receipt: a receipt to use; None takes ``FILE.receipt`` where it exists, else the own ledger's.
+        sidecar: a manifest store to use; None takes ``FILE.c2pa`` where it exists and nothing is embedded.
+        online: allow fetching remote manifests and certificate status.
+        check_anchor: asks the chain for a receipt's anchors and returns their standing and a sentence.
+    """
+
+    receipt: Path | None = None
+    sidecar: Path | None = None
+    online: bool = False
+    check_anchor: Callable[[Receipt], tuple[Standing, str]] | None = None
+
+
+def verify_file(
+    path: Path, trust: TrustStore, *, lookup: Lookup | None = None, request: VerifyRequest | None = None
+) -> Verdict:
+    """Verify one file.
+
+    Args:
+        lookup: the own ledger and its index, for the look-up by hash and likeness; None where there is none.
+
+    Returns:
+        a verdict; tampering is a verdict, not an exception.
+
+    Raises:
+        MissingPathError, MediaError: the file cannot be read at all and carries nothing to check.
+        ReceiptError: the receipt that was named cannot be read.
+    """
+    request = request or VerifyRequest()
+
+    # 1. The file: format by its bytes, within limits; and its exact hash.
+    media, unreadable = _format(path)
+    digest = sha256_file(path)
+    verdict = Verdict(str(path), State.NO_CREDENTIAL, "", sha256=digest, media_type=media.mime)
+
+    # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
+    report = _read_credential(path, media, trust, request)
+    if report:
+        _judge_manifest(verdict, report)
+
+    # 3. The receipt: named, beside the file, or from the own ledger.
+    receipt, origin = _find_receipt(path, digest, lookup, request)
+
+    # 4. Its record: signed, and about this file, this manifest and this signer.
+    # 5. Its place in the log: inclusion, checkpoint signed by a log that the verifier trusts, anchor.
+    if receipt and _judge_record(verdict, receipt, origin, report, digest):
+        _judge_log(verdict, receipt, trust, request)
+        if report is None:
+            _judge_signer_of_record(verdict, receipt.opening.signed, trust)
+
+    # 6. Always: every record of the same or a similar file, in log order.
+    if lookup:
+        try:
+            verdict.similar = similar_records(path, media, digest, lookup, trust, report)
+        except MediaError as error:
+            if report is None and receipt is None:
+                raise
+            verdict.warnings.append(f"not looked up by likeness: {error}")
+        _warn_of_earlier_claims(verdict)
+    elif report is None and receipt is None:
+        _refuse_broken(path, media)
+    if unreadable and report is None and verdict.standing is Standing.NONE and not verdict.failed:
+        raise unreadable
+
+    # 7. The verdict.
+    _conclude(verdict, report)
+    return verdict
+
+
+def _format(path: Path) -> tuple[Format, MediaError | None]:
+    """The format, or "unknown" with the error to raise unless a companion or record says more."""
+    try:
+        return check_source(path), None
+    except UnknownFormatError as error:
+        return _UNKNOWN, error
+
+
+def _refuse_broken(path: Path, media: Format) -> None:
+    """A file without credential is still decoded, so that a broken one is not reported as merely unsigned."""
+    if media.kind == "image":
+        from provenance.fingerprint import fingerprint_file
+
+        fingerprint_file(path, media)
+
+
+def _read_credential(
+    path: Path, media: Format, trust: TrustStore, request: VerifyRequest
+) -> ManifestReport | None:
+    beside = with_suffix_added(path, SIDECAR_SUFFIX)
+    anchors = trust.anchors_pem
+    if request.sidecar is None and media is not _UNKNOWN:
+        report = read_manifest(path, media.mime, anchors_pem=anchors, online=request.online)
+        if report is not None:
+            return report
+    sidecar = request.sidecar or (beside if beside.is_file() else None)
+    if sidecar is None:
+        return None
+    data = read_limited(sidecar, MAX_SIDECAR_BYTES)
+    return read_manifest(path, media.mime, anchors_pem=anchors, manifest_data=data, online=request.online)
+
+
+def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
+    verdict.credential = "embedded" if report.embedded else "side-car"
+    verdict.title = report.title
+    verdict.source_type = report.digital_source_type
+    verdict.actions = [vars(action) for action in report.actions]
+    verdict.ingredients = [vars(ingredient) for ingredient in report.ingredients]
+    verdict.training = dict(report.training)
+    trusted = report.state == "trusted"
+    if report.key_id:
+        verdict.signer = Signer(
+            report.signer_name, report.key_id, report.issuer, report.algorithm, trusted=trusted
+        )
+    if report.signed_time:
+        verdict.times.append(Time(report.signed_time, report.time_kind))
+    if report.failures:
+        for failure in report.failures:
+            verdict.checks.append(Check(f"manifest: {failure.code}", False, failure.explanation))
+    else:
+        verdict.checks.append(Check("manifest", True, "content, assertions and signature match"))
+    verdict.checks.append(
+        Check(
+            "signer",
+            True if trusted else None,
+            "the certificate chains to an anchor you trust"
+            if trusted
+            else "no anchor you trust vouches for this certificate; the name is a claim",
+        )
+    )
+    for failure in report.ingredient_failures:
+        verdict.warnings.append(f"an ingredient does not verify: {failure.explanation} ({failure.code})")
+
+
+def _find_receipt(
+    path: Path, digest: str, lookup: Lookup | None, request: VerifyRequest
+) -> tuple[Receipt | None, str]:
+    """The receipt to check and where it came from: ``named``, ``beside`` or ``ledger``."""
+    if request.receipt:
+        return Receipt.from_bytes(read_limited(request.receipt, MAX_RECEIPT_BYTES)), "named"
+    beside = with_suffix_added(path, RECEIPT_SUFFIX)
+    if beside.is_file():
+        return Receipt.from_bytes(read_limited(beside, MAX_RECEIPT_BYTES)), "beside"
+    if lookup:
+        for entry in lookup.ledger.find_sha256(digest):
+            if entry.opening.signed.record.file_sha256 == digest:
+                return lookup.ledger.receipt(entry.index), "ledger"
+    return None, ""
+
+
+def _judge_record(
+    verdict: Verdict, receipt: Receipt, origin: str, report: ManifestReport | None, digest: str
+) -> bool:
+    """Whether the record is sound and about this very file; otherwise says why not."""
+    signed = receipt.opening.signed
+    record = signed.record
+    try:
+        signed.verify()
+    except (TamperedError, ReceiptError) as error:
+        verdict.checks.append(Check("record signature", False, str(error)))
+        verdict.standing = Standing.MISMATCH
+        return False
+    mismatches = []
+    if record.file_sha256 != digest:
+        mismatches.append(f"it is about a file with SHA-256 {record.file_sha256[:16]}…, not {digest[:16]}…")
+    if report is not None:
+        manifest_sha256 = hashlib.sha256(report.manifest_bytes).hexdigest()
+        if record.manifest_sha256 not in (manifest_sha256, None):
+            mismatches.append("it names another manifest")
+        if record.manifest_sha256 is not None and report.key_id and signed.key_id != report.key_id:
+            mismatches.append("it was signed by another key than the manifest")
+    elif record.manifest_sha256 is not None and record.file_sha256 == digest:
+        verdict.warnings.append("the record names a manifest that is not at hand (side-car lost?)")
+    if mismatches:
+        # a valid manifest stands by itself: a foreign receipt only gives it no ledger standing
+        alone = report is None
+        text = "the receipt does not belong to this file: " + "; ".join(mismatches)
+        verdict.checks.append(Check("receipt", False if alone or origin == "named" else None, text))
+        verdict.warnings.append(text)
+        verdict.standing = Standing.MISMATCH
+        return False
+    verdict.checks.append(Check("record", True, "file, manifest and signer are those of the record"))
+    verdict.relation = record.relation
+    verdict.parents = [{"sha256": parent} for parent in record.parents]
+    return True
+
+
+def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: VerifyRequest) -> None:
+    record, checkpoint = receipt.opening.signed.record, receipt.checkpoint
+    verdict.ledger = {
+        "origin": checkpoint.origin,
+        "index": receipt.index,
+        "size": checkpoint.size,
+        "record_time": record.time,
+    }
+    verdict.times.append(Time(record.time, "record, self-asserted"))
+    try:
+        verified = receipt.verify(trust.log_keys)
+    except TamperedError as error:
+        verdict.checks.append(Check("ledger proof", False, str(error)))
+        return
+    except UntrustedSignerError as error:
+        verdict.checks.append(Check("ledger", None, str(error)))
+        verdict.standing = Standing.UNKNOWN_LOG
+        return
+    verdict.standing = Standing.LOGGED
+    text = f"entry {receipt.index} of {checkpoint.size} in {checkpoint.origin}"
+    verdict.checks.append(Check("ledger", True, text))
+    witnessed = [(key.name, time) for key, time in verified.items() if time is not None]
+    for name, stamp in witnessed:
+        from datetime import UTC, datetime
+
+        moment = datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        verdict.times.append(Time(moment, f"witnessed by {name}"))
+    if receipt.anchors:
+        if request.check_anchor is None:
+            verdict.standing = Standing.ANCHOR_NOT_CHECKED
+        else:
+            verdict.standing, detail = request.check_anchor(receipt)
+            anchored = verdict.standing in (Standing.ANCHORED, Standing.ANCHORED_BY_RPC)
+            verdict.checks.append(Check("anchor", True if anchored else None, detail))
+
+
+def _judge_signer_of_record(verdict: Verdict, signed: SignedRecord, trust: TrustStore) -> None:
+    """Without a manifest the record's own certificate chain says who signed."""
+    anchor = trust.vouches_for(signed.chain_der)
+    verdict.signer = Signer(
+        name=signed.record.signer.get("name", ""),
+        key_id=signed.key_id,
+        issuer=anchor or "",
+        algorithm=signed.algorithm,
+        trusted=anchor is not None,
+    )
+    detail = f"vouched for by {anchor}" if anchor else "no anchor you trust vouches for this certificate"
+    verdict.checks.append(Check("signer", True if anchor else None, detail))
+
+
+def _warn_of_earlier_claims(verdict: Verdict) -> None:
+    """Someone may have stripped and re-signed: the first record by another key is worth a look."""
+    if not verdict.similar:
+        return
+    own = verdict.signer.key_id if verdict.signer else None
+    mine = [record.index for record in verdict.similar if record.key_id == own]
+    first = verdict.similar[0]
+    if own is not None and first.key_id != own and (not mine or first.index < min(mine)):
+        verdict.warnings.append(
+            f"a {'record of this file' if first.exact else 'similar picture'} by another signer,"
+            f" {first.signer_name!r}, is earlier in the ledger (entry {first.index}, {first.logged_at});"
+            " this copy may have been stripped and signed again"
+        )
+
+
+def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
+    failed = verdict.failed
+    signer = verdict.signer
+    if failed:
+        verdict.state = State.TAMPERED
+        verdict.headline = f"does not verify: {failed[0].detail} [{failed[0].name}]"
+        return
+    by_record = report is None and verdict.standing is not Standing.NONE and verdict.relation
+    if signer is None or not (report or by_record):
+        verdict.state = State.NO_CREDENTIAL
+        similar = len(verdict.similar)
+        verdict.headline = "carries no credential" + (
+            f"; {similar} similar record{'s' if similar > 1 else ''} found, see below" if similar else ""
+        )
+        return
+    logged = verdict.standing not in (Standing.NONE, Standing.MISMATCH, Standing.UNKNOWN_LOG)
+    if signer.trusted and (report or logged):
+        verdict.state = State.TRUSTED
+        verdict.headline = f"unchanged since {signer.name} signed it"
+    else:
+        verdict.state = State.VALID_UNKNOWN_SIGNER
+        verdict.headline = (
+            f"unchanged since it was signed; the signer, claimed name {signer.name!r}, is not one you trust"
+        )
+    if by_record:
+        verdict.headline += " (by ledger record; the file carries no manifest)"
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """A companion file's bytes; ReceiptError when it is missing, unreadable or over ``limit`` bytes."""
+    try:
+        if path.stat().st_size > limit:
+            raise ReceiptError(f"{path} is over the limit of {limit} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise ReceiptError(f"cannot read {path}: {error.strerror or error}") from error
