@@ -14,6 +14,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 from cryptography import x509
@@ -79,7 +80,12 @@ class Record:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {"type": RECORD_TYPE, **self.__dict__}
+        return {"type": RECORD_TYPE, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """Canonical JSON, made once: it is what gets signed and what gets committed to."""
+        return canonical_json(self.to_json())
 
     @classmethod
     def from_json(cls, data: Any) -> Record:
@@ -133,6 +139,14 @@ class SignedRecord:
             "chain": [base64.b64encode(der).decode() for der in self.chain_der],
         }
 
+    @cached_property
+    def canonical(self) -> bytes:
+        """``canonical_json(self.to_json())``, put together from the record's canonical bytes."""
+        chain = [base64.b64encode(der).decode() for der in self.chain_der]
+        head = canonical_json({"algorithm": self.algorithm, "chain": chain})[:-1]
+        signature = base64.b64encode(self.signature)
+        return head + b',"record":' + self.record.canonical + b',"signature":"' + signature + b'"}'
+
     @classmethod
     def from_json(cls, data: Any) -> SignedRecord:
         try:
@@ -176,8 +190,7 @@ class Opening:
     @property
     def commitment(self) -> bytes:
         """32 bytes: the ledger leaf's data."""
-        body = canonical_json(self.signed.to_json())
-        return hashlib.sha256(_COMMITMENT_CONTEXT + self.salt + body).digest()
+        return commitment_to(self.salt, self.signed.canonical)
 
     def to_bytes(self) -> bytes:
         return canonical_json({"salt": self.salt.hex(), **self.signed.to_json()})
@@ -201,6 +214,11 @@ class Opening:
         return cls(salt=salt, signed=SignedRecord.from_json(parsed))
 
 
+def commitment_to(salt: bytes, body: bytes) -> bytes:
+    """The commitment to a signed record's canonical bytes, 32 bytes."""
+    return hashlib.sha256(_COMMITMENT_CONTEXT + salt + body).digest()
+
+
 def sign_record(record: Record, signer: RecordSigner) -> Opening:
     """Sign ``record`` and draw a fresh salt for its commitment."""
     signature = signer.sign(_signed_bytes(record))
@@ -209,7 +227,7 @@ def sign_record(record: Record, signer: RecordSigner) -> Opening:
 
 
 def canonical_json(value: Any) -> bytes:
-    """RFC 8785-style bytes: sorted keys, no spaces, UTF-8. Floats are refused: their text form is not unique."""
+    """RFC 8785-style bytes: sorted keys, no spaces, UTF-8; no floats, whose text form is not unique."""
     _refuse_floats(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -251,7 +269,7 @@ def now_utc() -> str:
 
 
 def _signed_bytes(record: Record) -> bytes:
-    return _SIGNATURE_CONTEXT + canonical_json(record.to_json())
+    return _SIGNATURE_CONTEXT + record.canonical
 
 
 def _load_certificate(der: bytes) -> x509.Certificate:

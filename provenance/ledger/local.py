@@ -1,0 +1,311 @@
+"""The embedded log: a transparency log in one SQLite file, without server, chain or network."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from provenance.errors import ForkError, LedgerError, UsageError
+from provenance.ledger import merkle, schema
+from provenance.ledger.guard import Guard, default_guard
+from provenance.ledger.keys import key_path, load_key, save_key
+from provenance.ledger.nodes import NodeStore
+from provenance.ledger.note import Checkpoint, Note, SigningKey, VerifierKey
+from provenance.ledger.receipt import Receipt
+from provenance.ledger.rows import Entry, candidates, prepare, select_entries
+from provenance.ledger.writer import Writer, current
+from provenance.record import Opening
+
+__all__ = ["Entry", "LocalLedger"]
+
+_ENTRIES_PER_READ = 256
+
+
+class LocalLedger:
+    """A log in one file; use :meth:`create` or :meth:`open`, and as a context manager.
+
+    Safe to use from several threads, and from several processes at once. Beside the database lie the signing
+    key (``.key``), the guard (``.guard``: what was last signed, against restored old copies) and a lock file.
+    """
+
+    def __init__(self, path: Path, *, passphrase: str | None = None) -> None:
+        self.path = path
+        self._passphrase = passphrase
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._readers_lock = threading.Lock()
+        with self._reading() as connection:
+            meta = dict(
+                connection.execute("SELECT key, value FROM meta WHERE key IN ('origin', 'vkey', 'guard')")
+            )
+        if set(meta) != {"origin", "vkey", "guard"}:
+            self.close()
+            raise LedgerError(
+                f"{path} was never finished being made", hint="remove the file and create it again"
+            )
+        self.origin = str(meta["origin"])
+        self.log_key = str(meta["vkey"])
+        self._guard = Guard(path.parent / str(meta["guard"]))
+        self._key: SigningKey | None = None
+        self._writer = Writer(path, self._guard, self._signing_key)
+        self.fork: ForkError | None = self._find_fork()
+
+    @classmethod
+    def create(
+        cls, path: Path, *, origin: str, passphrase: str | None = None, guard: Path | None = None
+    ) -> LocalLedger:
+        """Make an empty log with a fresh key.
+
+        Args:
+            path: the database file to make.
+            origin: the log's unique name, such as ``example.org/log``; no spaces, no plus sign.
+            passphrase: encrypts the key file.
+            guard: where to remember the last signed checkpoint, best outside of what gets backed up with the
+                database; default beside it.
+
+        Raises:
+            LedgerError: the file exists or cannot be made.
+            UsageError: the origin cannot name a log.
+        """
+        key = SigningKey.generate(origin)
+        connection = schema.connect(path, create=True)
+        try:
+            save_key(key_path(path), key, passphrase)
+            note = Checkpoint(origin, 0, merkle.EMPTY_ROOT).sign(key)
+            meta = {
+                "origin": origin,
+                "vkey": str(key.verifier),
+                "checkpoint": str(note),
+                "guard": str(guard.absolute() if guard else default_guard(path).name),
+            }
+            with schema.translated(path), schema.transaction(connection):
+                connection.executemany("INSERT INTO meta(key, value) VALUES (?, ?)", meta.items())
+        except BaseException:
+            connection.close()
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            raise
+        connection.close()
+        return cls(path, passphrase=passphrase)
+
+    @classmethod
+    def open(cls, path: Path, *, passphrase: str | None = None) -> LocalLedger:
+        """Open a log; O(log n), nothing is rebuilt.
+
+        A database that is older than what its log signed (a restored copy) opens for reading, but
+        :attr:`fork` says so and :meth:`append` refuses.
+
+        Raises:
+            MissingPathError: there is no such file.
+            LedgerError: not a ledger, damaged, locked, or made by a newer version.
+        """
+        return cls(path, passphrase=passphrase)
+
+    def __enter__(self) -> LocalLedger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._readers_lock:
+            for connection in self._readers:
+                connection.close()
+            self._readers.clear()
+            self._local = threading.local()
+        if hasattr(self, "_writer"):
+            self._writer.close()
+
+    # ------------------------------------------------------------------ writing
+
+    def append(
+        self, openings: Sequence[Opening], features: Sequence[bytes | None] | None = None
+    ) -> list[Receipt]:
+        """Log signed records; returns their receipts when they are durably on disk.
+
+        An opening that is already in the log keeps its place: it gets a receipt, but no second leaf.
+
+        Args:
+            openings: salts and signed records.
+            features: private descriptors, one (or None) for each opening.
+
+        Raises:
+            ForkError: the database is older than what this log already signed.
+            IdentityError: the log's key is missing, exposed or its passphrase wrong.
+            LedgerError: the database cannot be written.
+        """
+        indexes, note = self.extend(openings, features)
+        return self._receipts(indexes, note, list(openings))
+
+    def extend(
+        self, openings: Sequence[Opening], features: Sequence[bytes | None] | None = None
+    ) -> tuple[list[int], Note]:
+        """Like :meth:`append`, but returns just the indexes and the checkpoint: for large imports."""
+        blobs = list(features) if features is not None else [None] * len(openings)
+        if len(blobs) != len(openings):
+            raise UsageError(f"{len(blobs)} features for {len(openings)} openings")
+        items = [prepare(opening, blob) for opening, blob in zip(openings, blobs, strict=True)]
+        self.require_no_fork()
+        if not items:
+            return [], self.note()
+        return self._writer.append(items)
+
+    def require_no_fork(self) -> None:
+        """ForkError where this database is not the one that signed last."""
+        if self.fork is not None:
+            raise self.fork
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def size(self) -> int:
+        return self.checkpoint().size
+
+    @property
+    def verifier(self) -> VerifierKey:
+        return VerifierKey.parse(self.log_key)
+
+    def note(self) -> Note:
+        """The last signed checkpoint, as a note."""
+        with self._reading() as connection:
+            return current(connection)[0]
+
+    def checkpoint(self) -> Checkpoint:
+        """The last signed checkpoint: origin, size, root."""
+        with self._reading() as connection:
+            return current(connection)[1]
+
+    def receipt(self, index: int) -> Receipt:
+        """A receipt for one entry against the last checkpoint.
+
+        Raises:
+            LedgerError: there is no such entry.
+        """
+        entry = self.entry(index)
+        return self._receipts([index], self.note(), [entry.opening])[0]
+
+    def entry(self, index: int) -> Entry:
+        """One entry.
+
+        Raises:
+            LedgerError: there is no such entry, or it is damaged.
+        """
+        found = next(self.entries(index, index + 1), None) if index >= 0 else None
+        if found is None:
+            raise LedgerError(
+                f"the log has no entry {index}; its size is {self.size}", hint="count from zero"
+            )
+        return found
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
+        """Entries ``[start, stop)`` in log order; with no ``stop``, also those logged meanwhile."""
+        end = stop if stop is not None else merkle.MAX_SIZE
+        while start < end:
+            with self._reading() as connection:
+                page = list(select_entries(connection, start, min(end, start + _ENTRIES_PER_READ)))
+            yield from page
+            if not page:
+                return
+            start += _ENTRIES_PER_READ
+
+    def find_sha256(self, sha256_hex: str, *, limit: int = 1000) -> list[Entry]:
+        """Entries whose record names this hash as its file, its source or its manifest, in log order.
+
+        Args:
+            sha256_hex: 64 hex digits.
+            limit: look at no more than so many candidates.
+        """
+        wanted = sha256_hex.lower()
+        if len(wanted) != 64 or any(digit not in "0123456789abcdef" for digit in wanted):
+            raise UsageError(f"{sha256_hex[:80]!r} is not a SHA-256 in hex", hint="give 64 hex digits")
+        with self._reading() as connection:
+            found = candidates(connection, wanted, limit)
+            entries = [entry for index in found for entry in select_entries(connection, index, index + 1)]
+        return [entry for entry in entries if wanted in _hashes(entry)]
+
+    def features_since(self, index: int = 0) -> Iterator[tuple[int, bytes]]:
+        """``(entry index, private descriptors)`` of entries from ``index`` on that have any."""
+        query = "SELECT entry, data FROM features WHERE entry >= ? ORDER BY entry LIMIT ?"
+        while True:
+            with self._reading() as connection:
+                page = list(connection.execute(query, (index, _ENTRIES_PER_READ)))
+            yield from page
+            if len(page) < _ENTRIES_PER_READ:
+                return
+            index = page[-1][0] + 1
+
+    def consistency_proof(self, old_size: int, size: int | None = None) -> list[bytes]:
+        """Proof that the tree of ``old_size`` is a prefix of that of ``size`` (default: the present one)."""
+        with self._reading() as connection:
+            return NodeStore(connection).consistency_proof(old_size, size or current(connection)[1].size)
+
+    # ------------------------------------------------------------------ inside
+
+    def _receipts(self, indexes: Sequence[int], note: Note, openings: Sequence[Opening]) -> list[Receipt]:
+        size = Checkpoint.parse(note.text).size
+        with self._reading() as connection:
+            proofs = NodeStore(connection).inclusion_proofs(indexes, size)
+        return [
+            Receipt(index, tuple(proof), note, opening)
+            for index, proof, opening in zip(indexes, proofs, openings, strict=True)
+        ]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, inside one consistent view."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = schema.connect(self.path)
+            self._local.connection = connection
+            with self._readers_lock:
+                self._readers.append(connection)
+        with schema.translated(self.path):
+            if connection.in_transaction:
+                yield connection
+                return
+            with schema.transaction(connection, "DEFERRED"):
+                yield connection
+
+    def _signing_key(self) -> SigningKey:
+        if self._key is None:
+            key = load_key(key_path(self.path), self.origin, self._passphrase)
+            if str(key.verifier) != self.log_key:
+                raise LedgerError(
+                    f"the key in {key_path(self.path)} is not this log's key",
+                    hint="restore the right key file",
+                )
+            self._key = key
+        return self._key
+
+    def _find_fork(self) -> ForkError | None:
+        """Compare this database with what its log last signed, as remembered outside of it."""
+        remembered = self._guard.read()
+        if remembered is None:
+            return None
+        last = Checkpoint.parse(remembered.text)
+        if last.origin != self.origin:
+            return ForkError(
+                f"the guard file {self._guard.path} belongs to log {last.origin!r}, not {self.origin!r}",
+                hint="put each log's files back where they belong",
+            )
+        with self._reading() as connection:
+            mine = current(connection)[1]
+            ahead = last.size > mine.size
+            if not ahead and (last.size == 0 or NodeStore(connection).root(last.size) == last.root):
+                return None
+        what = f"has {mine.size} entries" if ahead else "holds another history"
+        return ForkError(
+            f"this log already signed {last.size} entries, but the database {what}: it is an older copy",
+            hint="put the newest database back, or start a new log; signing here would fork the history",
+        )
+
+
+def _hashes(entry: Entry) -> tuple[str | None, ...]:
+    record = entry.record
+    return record.file_sha256, record.source_sha256, record.manifest_sha256

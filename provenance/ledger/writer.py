@@ -1,0 +1,215 @@
+"""Appending: one durable transaction for everything that waits, whoever waits.
+
+Threads of a process queue their requests; whoever gets the lock next commits the whole queue (group commit).
+Processes take turns with a lock file (where the platform has ``flock``; SQLite's own lock elsewhere).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provenance.errors import ForkError, LedgerError, VeilmarkError
+from provenance.ledger import merkle, schema
+from provenance.ledger.guard import Guard
+from provenance.ledger.nodes import MAX_ENTRIES, NodeStore
+from provenance.ledger.note import Checkpoint, Note, SigningKey
+from provenance.ledger.rows import Prepared, find_same, lookup_key
+
+try:
+    import fcntl
+except ImportError:  # Windows: SQLite's own write lock has to do
+    fcntl = None  # type: ignore[assignment]
+
+
+@dataclass
+class _Request:
+    items: Sequence[Prepared]
+    indexes: list[int] = field(default_factory=list)
+    note: Note | None = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """The one place where a log grows and signs.
+
+    Args:
+        path: the database.
+        guard: what is remembered outside of it.
+        key: loads the signing key when it is first needed.
+    """
+
+    def __init__(self, path: Path, guard: Guard, key: Callable[[], SigningKey]) -> None:
+        self._path = path
+        self._guard = guard
+        self._key = key
+        self._connection: sqlite3.Connection | None = None
+        self._queue: list[_Request] = []
+        self._queue_lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._signers: dict[bytes, int] = {}
+
+    def append(self, items: Sequence[Prepared]) -> tuple[list[int], Note]:
+        """Add entries; returns when they are on disk: their indexes, and a checkpoint that covers them."""
+        request = _Request(items)
+        with self._queue_lock:
+            self._queue.append(request)
+        with self._turn:
+            if request.note is None and request.error is None:
+                with self._queue_lock:
+                    batch, self._queue = self._queue, []
+                self._commit(batch)
+        if request.error is not None:
+            raise request.error
+        if request.note is None:
+            raise LedgerError("the append was interrupted")
+        return request.indexes, request.note
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction that no other thread or process can interleave with."""
+        with self._turn, self._locked_for_processes(), schema.translated(self._path):
+            connection = self._open()
+            with schema.transaction(connection):
+                yield connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _commit(self, batch: list[_Request]) -> None:
+        try:
+            with self._locked_for_processes(), schema.translated(self._path):
+                key = self._key()
+                connection = self._open()
+                with schema.transaction(connection):
+                    fresh, note = _add(connection, batch, key, self._signers)
+                if fresh:
+                    self._guard.write(note)
+                else:
+                    self._sync_log()
+            for request in batch:
+                request.note = note
+        except BaseException as error:
+            self._signers.clear()
+            for request in batch:
+                request.error = error if request is batch[0] else _copy_of(error)
+            if not isinstance(error, VeilmarkError):
+                raise
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = schema.connect(self._path)
+        return self._connection
+
+    def _sync_log(self) -> None:
+        """Put on disk what a writer that was killed may have left in the cache, before we vouch for it."""
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(self._path.with_name(self._path.name + "-wal"), os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    @contextlib.contextmanager
+    def _locked_for_processes(self) -> Iterator[None]:
+        if fcntl is None:
+            yield
+            return
+        handle = os.open(self._path.with_name(self._path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def current(connection: sqlite3.Connection) -> tuple[Note, Checkpoint]:
+    """The last checkpoint this database signed."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'checkpoint'").fetchone()
+    if row is None:
+        raise LedgerError(
+            "the ledger was never finished being made", hint="remove the file and create it again"
+        )
+    note = Note.parse(row[0])
+    return note, Checkpoint.parse(note.text)
+
+
+def _add(
+    connection: sqlite3.Connection, batch: Sequence[_Request], key: SigningKey, signers: dict[bytes, int]
+) -> tuple[int, Note]:
+    """Insert what is new, extend the tree, sign; returns the number of new entries and the checkpoint."""
+    note, checkpoint = current(connection)
+    size = checkpoint.size
+    fresh: dict[bytes, tuple[int, Prepared]] = {}
+    for request in batch:
+        request.indexes = []
+        for item in request.items:
+            if item.leaf in fresh:
+                index = fresh[item.leaf][0]
+            else:
+                known = find_same(connection, item)
+                index = size + len(fresh) if known is None else known
+                if known is None:
+                    fresh[item.leaf] = (index, item)
+            request.indexes.append(index)
+    if not fresh:
+        return 0, note
+    if size + len(fresh) > MAX_ENTRIES:
+        raise LedgerError(f"the log is full: it holds at most {MAX_ENTRIES} entries", hint="start a new log")
+    _insert(connection, list(fresh.values()), signers)
+    nodes = NodeStore(connection)
+    root = nodes.append(size, [item.leaf for _, item in fresh.values()])
+    grown = Checkpoint(checkpoint.origin, size + len(fresh), root)
+    _require_consistent(nodes, checkpoint, grown)
+    signed = grown.sign(key)
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'checkpoint'", (str(signed),))
+    return len(fresh), signed
+
+
+def _insert(
+    connection: sqlite3.Connection, items: Sequence[tuple[int, Prepared]], signers: dict[bytes, int]
+) -> None:
+    now = int(time.time())
+    rows: list[tuple[Any, ...]] = []
+    for index, item in items:
+        if item.head not in signers:
+            connection.execute("INSERT OR IGNORE INTO signers(head) VALUES (?)", (item.head,))
+            query = "SELECT id FROM signers WHERE head = ?"
+            signers[item.head] = connection.execute(query, (item.head,)).fetchone()[0]
+        rows.append((index, now, signers[item.head], item.stored))
+    connection.executemany("INSERT INTO entries(id, logged_at, signer, opening) VALUES (?, ?, ?, ?)", rows)
+    keys = sorted(lookup_key(value, index) for index, item in items for value in item.hashes)
+    connection.executemany("INSERT OR IGNORE INTO lookup(key) VALUES (?)", ((key,) for key in keys))
+    blobs = [(index, item.features) for index, item in items if item.features is not None]
+    if blobs:
+        connection.executemany("INSERT INTO features(entry, data) VALUES (?, ?)", blobs)
+
+
+def _require_consistent(nodes: NodeStore, old: Checkpoint, new: Checkpoint) -> None:
+    """Never sign two inconsistent checkpoints: prove the last one a prefix of the next."""
+    if old.size == 0:
+        return
+    proof = nodes.consistency_proof(old.size, new.size)
+    try:
+        merkle.verify_consistency(old.size, new.size, old.root, new.root, proof)
+    except VeilmarkError as error:
+        raise ForkError(
+            f"the stored tree contradicts the checkpoint of size {old.size} that this log signed: {error}",
+            hint="nothing was written; run `veilmark ledger audit`, then restore a backup",
+        ) from error
+
+
+def _copy_of(error: BaseException) -> BaseException:
+    """A second exception object for the second waiter: a traceback belongs to one thread."""
+    if isinstance(error, VeilmarkError):
+        return type(error)(str(error), hint=error.hint)
+    return LedgerError(f"the append failed: {error}")

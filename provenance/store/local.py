@@ -1,0 +1,97 @@
+"""The embedded content store: one file per block, named by its CID, on this machine's disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from provenance.atomic import write_bytes
+from provenance.errors import StoreError
+from provenance.store.cid import CODEC_RAW, Cid
+from provenance.store.unixfs import CHUNK_BYTES, layout, read_file
+
+_MAX_BLOCK_BYTES = 2 * 1024 * 1024
+
+
+class LocalStore:
+    """Blocks under ``path``, spread over folders by the end of their CID.
+
+    Blocks are written atomically and checked against their CID whenever they are read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def put(self, data: bytes) -> str:
+        """Keep a blob; returns its CID.
+
+        Raises:
+            NotWritableError: the folder cannot be written.
+        """
+        if len(data) <= CHUNK_BYTES:
+            return self.put_block(Cid.of_block(data), data)
+        root = ""
+        for cid, block in layout(data):
+            root = self.put_block(cid, block)
+        return root
+
+    def get(self, cid: str) -> bytes:
+        """A blob, verified block by block.
+
+        Raises:
+            StoreError: not there, or damaged.
+        """
+        parsed = Cid.parse(cid)
+        if parsed.codec == CODEC_RAW:
+            return self.get_block(parsed)
+        return b"".join(read_file(parsed, self.get_block))
+
+    def has(self, cid: str) -> bool:
+        """Whether the blob's root block is here."""
+        return self._file(Cid.parse(cid)).is_file()
+
+    def put_block(self, cid: Cid, block: bytes) -> str:
+        """Keep one block under its CID, which must fit."""
+        _require_match(cid, block)
+        file = self._file(cid)
+        if not file.is_file() or file.stat().st_size != len(block):
+            write_bytes(file, block)
+        return str(cid)
+
+    def get_block(self, cid: Cid) -> bytes:
+        """One block, verified; StoreError when it is missing or damaged."""
+        file = self._file(cid)
+        try:
+            with file.open("rb") as stream:
+                block = stream.read(_MAX_BLOCK_BYTES + 1)
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{cid} is not in the store", hint="import it from a CAR file or from IPFS"
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"{cid} cannot be read: {error.strerror or error}", hint="check the store's permissions"
+            ) from error
+        _require_match(cid, block)
+        return block
+
+    def delete_block(self, cid: Cid) -> None:
+        """Forget one block, if it is here."""
+        self._file(cid).unlink(missing_ok=True)
+
+    def cids(self) -> Iterator[Cid]:
+        """All blocks here, in no particular order."""
+        for file in self.path.glob("??/b*"):
+            yield Cid.parse(file.name)
+
+    def _file(self, cid: Cid) -> Path:
+        name = str(cid)
+        return self.path / name[-3:-1] / name
+
+
+def _require_match(cid: Cid, block: bytes) -> None:
+    if Cid.of_block(block, cid.codec) != cid:
+        raise StoreError(
+            f"the bytes stored as {cid} are not what the content id says",
+            hint="they were damaged or altered: remove them and fetch them again",
+        )
