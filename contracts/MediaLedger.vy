@@ -111,10 +111,15 @@ MASK64: constant(uint256) = 2**64 - 1
 # State
 # ---------------------------------------------------------------------------------------------------------
 
+# @dev owner -> log -> size -> root hash of the log's first `size` entries.
 roots: HashMap[address, HashMap[bytes32, HashMap[uint64, bytes32]]]
+# @dev owner -> log -> the last anchor, packed in one slot: size, number of anchors, block, timestamp.
 heads: HashMap[address, HashMap[bytes32, uint256]]
+# @dev recorder -> root -> size, block and timestamp, packed.
 batches: HashMap[address, HashMap[bytes32, uint256]]
+# @dev recorder -> keccak256(identifier) -> block and timestamp of the withdrawal, packed.
 withdrawals: HashMap[address, HashMap[bytes32, uint256]]
+# @dev recorder -> nonce // 256 -> one bit per used nonce.
 nonce_bitmaps: HashMap[address, HashMap[uint256, uint256]]
 
 # ---------------------------------------------------------------------------------------------------------
@@ -332,6 +337,12 @@ def withdrawal(recorder: address, assetCid: String[128]) -> (uint64, uint64):
 
 @internal
 def _withdraw(recorder: address, assetCid: String[128], reason: String[256]):
+    """
+    @dev Sets the mark once; the caller has made sure that `recorder` wants it.
+    @param recorder Whose record.
+    @param assetCid The identifier.
+    @param reason Why.
+    """
     id_hash: bytes32 = keccak256(assetCid)
     packed: uint256 = self.withdrawals[recorder][id_hash]
     if packed != 0:
@@ -396,7 +407,10 @@ def eip712Domain() -> (bytes1, String[11], String[1], uint256, address, bytes32,
 @internal
 @view
 def _domain_separator() -> bytes32:
-    # chain.id is read each time: after a chain split no signature counts on both sides
+    """
+    @dev Reads chain.id each time: after a chain split no signature counts on both sides.
+    @return EIP-712 domain separator.
+    """
     return keccak256(abi_encode(DOMAIN_TYPEHASH, keccak256(NAME), keccak256(VERSION), chain.id, self))
 
 
@@ -412,6 +426,18 @@ def _authorize(
     r: bytes32,
     s: bytes32,
 ):
+    """
+    @dev Reverts unless `recorder` signed these values and the nonce is fresh; then uses the nonce up.
+    @param recorder Who should have signed.
+    @param typehash EIP-712 type: commit or withdraw.
+    @param id_hash keccak256 of the identifier.
+    @param data_hash keccak256 of the statement or reason.
+    @param nonce The signed nonce.
+    @param deadline The signed deadline.
+    @param v Recovery id, 27 or 28.
+    @param r First half of the signature.
+    @param s Second half of the signature.
+    """
     if block.timestamp > deadline:
         raw_revert(
             abi_encode(deadline, block.timestamp, method_id=method_id("SignatureExpired(uint256,uint256)"))
@@ -497,9 +523,17 @@ def verify_batch(
 def _verify_inclusion(
     leaf_hash: bytes32, index: uint64, size: uint64, proof: DynArray[bytes32, MAX_PROOF], root: bytes32
 ) -> bool:
+    """
+    @dev RFC 9162 section 2.1.3.2; `fn` is the node's position on its level, `sn` that of the last node there.
+    @param leaf_hash SHA-256(0x00 || leaf).
+    @param index Position of the leaf, from 0.
+    @param size Number of leaves in the tree.
+    @param proof Hashes of the path, from the leaf up.
+    @param root Root hash of the tree.
+    @return Whether the proof is right.
+    """
     if index >= size:
         return False
-    # the names are the RFC's: fn is the node's position on its level, sn that of the level's last node
     fn: uint256 = convert(index, uint256)
     sn: uint256 = convert(size, uint256) - 1
     r: bytes32 = leaf_hash
@@ -562,7 +596,11 @@ def describe() -> String[1280]:
 @internal
 @pure
 def _hex(account: address) -> String[40]:
-    # 40 ASCII digits, shifted in one by one: the first 32 fill `high`, the last 8 are left in `low`
+    """
+    @dev The digits are shifted in one by one: the first 32 fill `high`, the last 8 are left in `low`.
+    @param account An address.
+    @return Its 40 hexadecimal digits, lower case, without 0x.
+    """
     digits: uint256 = convert(account, uint256)
     high: uint256 = 0
     low: uint256 = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_tester import EthereumTester, PyEVMBackend
+from eth_tester.exceptions import TransactionFailed
 from eth_utils import keccak
 from web3 import EthereumTesterProvider, Web3
-from web3.exceptions import ContractCustomError
 
 import contracts
 
@@ -87,20 +88,31 @@ def send(web3: Web3) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def reverts(ledger: Any) -> Callable[..., None]:
-    """``reverts(call, sender, "Name", values)``: the call fails with exactly this custom error."""
+def revert_of(ledger: Any) -> Callable[..., tuple[str, tuple[Any, ...]]]:
+    """``revert_of(call, sender)``: the call fails with a custom error; its name and values."""
     by_selector = {}
     for entry in ledger.abi:
         if entry["type"] == "error":
             types = [parameter["type"] for parameter in entry["inputs"]]
             by_selector[keccak(text=f"{entry['name']}({','.join(types)})")[:4]] = (entry["name"], types)
 
-    def check(call: Any, sender: str, name: str, values: tuple[Any, ...]) -> None:
-        with pytest.raises(ContractCustomError) as caught:
+    def check(call: Any, sender: str) -> tuple[str, tuple[Any, ...]]:
+        with pytest.raises(TransactionFailed) as caught:
             call.call({"from": sender})
-        data = bytes.fromhex(str(caught.value.data).removeprefix("0x"))
-        found, types = by_selector[data[:4]]
-        assert (found, eth_abi.decode(types, data[4:])) == (name, values)
+        # eth-tester hands the returned bytes over as text: "execution reverted: b'...'"
+        data = ast.literal_eval(str(caught.value).removeprefix("execution reverted: "))
+        name, types = by_selector[data[:4]]
+        return name, eth_abi.decode(types, data[4:])
+
+    return check
+
+
+@pytest.fixture
+def reverts(revert_of: Callable[..., tuple[str, tuple[Any, ...]]]) -> Callable[..., None]:
+    """``reverts(call, sender, "Name", values)``: the call fails with exactly this custom error."""
+
+    def check(call: Any, sender: str, name: str, values: tuple[Any, ...]) -> None:
+        assert revert_of(call, sender) == (name, values)
 
     return check
 
