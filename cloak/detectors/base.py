@@ -89,10 +89,12 @@ class FaceDetector(nn.Module):
         super().__init__()
 
     def freeze(self) -> FaceDetector:
-        """Eval mode, no gradients for parameters."""
+        """Eval mode, no gradients for parameters, convolution weights in the order that is fastest."""
         self.eval()
-        for parameter in self.parameters():
-            parameter.requires_grad_(False)
+        for weight in (*self.parameters(), *self.buffers()):
+            weight.requires_grad_(False)
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         return self
 
     @torch.no_grad()

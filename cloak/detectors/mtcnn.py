@@ -158,15 +158,13 @@ class MTCNN(FaceDetector):
             shortest *= self.factor
         return scales
 
-    def _propose(
-        self, values: Tensor, focus: Sequence[Tensor] | None, slack: float
-    ) -> _Proposals:
+    def _propose(self, values: Tensor, focus: Sequence[Tensor] | None, slack: float) -> _Proposals:
         height, width = values.shape[-2:]
         found = []
         for number, scale in enumerate(self._scales(height, width)):
             size = (int(height * scale + 1), int(width * scale + 1))
             level = (interpolate(values, size=size, mode="area") - 127.5) * 0.0078125
-            logits, corrections = self.pnet(level)
+            logits, corrections = self.pnet(level.contiguous(memory_format=torch.channels_last))
             with torch.no_grad():
                 chosen = logits >= self.limits[0] - slack
                 if focus is not None:
@@ -214,13 +212,12 @@ class MTCNN(FaceDetector):
     def _stage_one(self, windows: _Proposals, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Windows to square crops: suppression inside each scale, then across scales, then correction."""
         scores = torch.sigmoid(windows.logits.detach())
-        kept = torch.cat(
-            [
-                mine[suppress(windows.boxes[mine], scores[mine], 0.5, groups=windows.pictures[mine])]
-                for mine in ((windows.scales == scale).nonzero()[:, 0] for scale in windows.scales.unique())
-            ]
-            or [torch.zeros(0, dtype=torch.long, device=scores.device)]
-        )
+        levels = [(windows.scales == scale).nonzero()[:, 0] for scale in torch.unique(windows.scales)]
+        survivors = [
+            level[suppress(windows.boxes[level], scores[level], 0.5, groups=windows.pictures[level])]
+            for level in levels
+        ]
+        kept = torch.cat([windows.scales[:0], *survivors])
         kept = kept[suppress(windows.boxes[kept], scores[kept], 0.7, groups=windows.pictures[kept])]
         boxes = _squared(_regressed(windows)[kept])
         return _inside(boxes, windows.pictures[kept], size)

@@ -1,8 +1,8 @@
 """The three small networks of MTCNN (Zhang et al., 2016, "Joint Face Detection and Alignment Using Multitask
 Cascaded Convolutional Networks"), with the parameter names of the facenet-pytorch weights.
 
-Inputs are RGB, ``(value - 127.5) / 128``. Each returns face logits (the difference of its two class scores, so
-that the face probability is its sigmoid), box corrections, and for the last one five landmarks.
+Inputs are RGB, ``(value - 127.5) / 128``. Each returns face logits (the difference of its two class scores,
+so that the face probability is its sigmoid), box corrections, and for the last one five landmarks.
 """
 
 from __future__ import annotations

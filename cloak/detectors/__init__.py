@@ -1,0 +1,113 @@
+"""Face detectors: what cloaks are made against, and what they are judged by.
+
+Importing this package imports no torch: a detector's module is loaded when :func:`load` asks for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloak import models
+from provenance.errors import UsageError
+
+if TYPE_CHECKING:
+    from cloak.detectors.base import Candidates, Detections, FaceDetector
+
+__all__ = [
+    "DETECTORS",
+    "Candidates",
+    "Detections",
+    "DetectorInfo",
+    "FaceDetector",
+    "available",
+    "info",
+    "load",
+]
+
+_FROM_BASE = ("Candidates", "Detections", "FaceDetector")
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """A detector that :func:`load` knows.
+
+    Attributes:
+        name: what people call it on the command line.
+        family: detectors of one family share an architecture, so noise against one tends to fool the others;
+            transfer is only told honestly across families.
+        module: where its class lives, imported on demand.
+        class_name: the class, whose ``load(weights_dir)`` makes it.
+        models: names of the model files it needs.
+        differentiable: it has ``candidates`` with gradients, so cloaks can be made against it; else it is
+            only a judge.
+        variant: passed to ``load`` where one class serves several detectors.
+    """
+
+    name: str
+    family: str
+    module: str
+    class_name: str
+    models: tuple[str, ...] = ()
+    differentiable: bool = True
+    variant: str | None = None
+
+
+DETECTORS: tuple[DetectorInfo, ...] = (
+    DetectorInfo(
+        "mtcnn", "cascade", "cloak.detectors.mtcnn", "MTCNN", ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
+    ),
+    DetectorInfo("centerface", "centerface", "cloak.detectors.centerface", "CenterFace", ("centerface",)),
+)
+
+
+def info(name: str) -> DetectorInfo:
+    """What is known about a detector without loading it.
+
+    Raises:
+        UsageError: no detector has that name.
+    """
+    for known in DETECTORS:
+        if known.name == name:
+            return known
+    raise UsageError(
+        f"no detector is called {name!r}",
+        hint="the names are: " + ", ".join(known.name for known in DETECTORS),
+    )
+
+
+def available(weights_dir: Path | None = None, *, differentiable: bool | None = None) -> list[str]:
+    """Names of the detectors whose weights are on this machine.
+
+    Args:
+        weights_dir: a folder to look in besides the installed carriers and veilmark's own.
+        differentiable: only those that cloaks can be made against (True), only judges (False), or all.
+    """
+    return [
+        known.name
+        for known in DETECTORS
+        if differentiable in (None, known.differentiable)
+        and all(models.locate(models.model(name), weights_dir) is not None for name in known.models)
+    ]
+
+
+def load(name: str, device: Any = "cpu", weights_dir: Path | None = None) -> FaceDetector:
+    """A detector with its weights, frozen, on ``device``.
+
+    Raises:
+        UsageError: no detector has that name.
+        MissingModelError: its weights are missing or altered; the hint says how to get them.
+    """
+    known = info(name)
+    maker = getattr(importlib.import_module(known.module), known.class_name)
+    detector = maker.load(weights_dir) if known.variant is None else maker.load(weights_dir, known.variant)
+    result: FaceDetector = detector.to(device)
+    return result
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM_BASE:
+        return getattr(importlib.import_module("cloak.detectors.base"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
