@@ -11,7 +11,6 @@ import sys
 import traceback
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -20,7 +19,6 @@ import provenance.commands.find
 import provenance.commands.identity
 import provenance.commands.init
 import provenance.commands.ledger
-import provenance.commands.models
 import provenance.commands.record
 import provenance.commands.sign
 import provenance.commands.store
@@ -34,23 +32,25 @@ from provenance.version import VERSION
 class _Guarded(TyperGroup):
     """Expected errors end as one line and a hint; a traceback needs ``--debug``."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             return super().invoke(ctx)
+        except typer.Exit:
+            raise
         except VeilmarkError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
             complain(str(error), error.hint)
             ctx.exit(int(error.exit_code))
-        except (KeyboardInterrupt, click.Abort):
+        except (KeyboardInterrupt, typer.Abort):
             complain("interrupted", "run the same command again; what was finished is kept")
             ctx.exit(int(ExitCode.INTERRUPTED))
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(int(ExitCode.OK))
-        except (click.ClickException, click.exceptions.Exit):
-            raise
         except Exception as error:
+            if hasattr(error, "show"):
+                raise  # a usage error of the command line, which knows how to show itself
             if ctx.params.get("debug"):
                 traceback.print_exc()
             text = " ".join(str(error).split())[:300]
@@ -90,7 +90,7 @@ app.command("verify")(provenance.commands.verify.verify)
 app.command("find")(provenance.commands.find.find)
 app.command("record")(provenance.commands.record.record)
 app.command("cloak")(cloak.commands.cloak)
-app.command("models")(provenance.commands.models.models)
+app.add_typer(cloak.commands.models_app, name="models")
 app.add_typer(provenance.commands.ledger.app, name="ledger")
 app.add_typer(provenance.commands.identity.app, name="identity")
 app.add_typer(provenance.commands.trust.app, name="trust")

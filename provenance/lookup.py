@@ -15,6 +15,7 @@ from provenance.ledger.local import Entry, LocalLedger
 from provenance.similar import Match, SimilarIndex
 from provenance.trust import TrustStore
 from provenance.verdict import SimilarRecord
+from provenance.vouching import vouching_anchor
 
 if TYPE_CHECKING:
     from provenance.manifest_read import ManifestReport
@@ -95,7 +96,7 @@ def _similar(entry: Entry, kind: str, trust: TrustStore, match: Match | None) ->
         relation=signed.record.relation,
         signer_name=signed.record.signer.get("name", ""),
         key_id=signed.key_id,
-        signer_trusted=trust.vouches_for(signed.chain_der) is not None,
+        signer_trusted=vouching_anchor(signed.chain_der, trust.anchors_pem) is not None,
         time=signed.record.time,
         logged_at=entry.logged_at,
         file_sha256=signed.record.file_sha256,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from provenance import certificates
 from provenance.atomic import refuse_existing, replacing, write_bytes
 from provenance.errors import CorruptMediaError, MediaTooLargeError, MissingPathError, TamperedError, UsageError
-from provenance.fingerprint import fingerprint_file
-from provenance.manifest import ManifestSpec, sign_manifest
+from provenance.fingerprint import Fingerprint, fingerprint_file
+from provenance.manifest import ManifestSpec, Parent, carries_manifest, sign_manifest
 from provenance.manifest_read import read_manifest
 from provenance.media import Format, detect_format, sha256_file
 from provenance.record import Opening, Record, now_utc, sign_record
@@ -30,8 +30,8 @@ class SignRequest:
     """What the signer says about the file.
 
     Attributes:
-        spec: the manifest's content; ``format``, ``title`` and the fingerprint are filled in by the pipeline.
-        parents: files this one was made from; their hashes go into the record.
+        spec: the manifest's content; an empty title and the fingerprint are filled in by the pipeline. The hashes
+            of its parents go into the record.
         tsa_url: RFC 3161 time-stamp authority to ask, or None (no network).
         receipt: write ``OUTPUT.receipt`` beside the output (it is kept in the store either way).
         any_file: accept bytes of unknown format, with a side-car.
@@ -39,7 +39,6 @@ class SignRequest:
     """
 
     spec: ManifestSpec
-    parents: tuple[Path, ...] = ()
     tsa_url: str | None = None
     receipt: bool = True
     any_file: bool = False
@@ -112,15 +111,11 @@ def sign_file(
     step("fingerprint")
     source_sha256 = sha256_file(source)
     fingerprint = fingerprint_file(source, media)
-    parent_hashes = [sha256_file(parent) for parent in request.parents]
 
     # 3. The manifest, signed by the identity, embedded or side-car.
     step("manifest")
-    spec = replace(
-        request.spec,
-        title=request.spec.title or output.name,
-        fingerprints=fingerprint.to_record(),
-    )
+    spec = _completed(request.spec, source, output, media, fingerprint)
+    parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
     with replacing(output, force=force) as signed:
         manifest = sign_manifest(source, signed, spec, desk.identity, media=media, tsa_url=request.tsa_url)
 
@@ -166,6 +161,19 @@ def sign_file(
         write_bytes(sidecar, manifest, force=force)
     receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
     return _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
+
+
+def _completed(
+    spec: ManifestSpec, source: Path, output: Path, media: Format, fingerprint: Fingerprint
+) -> ManifestSpec:
+    """Title and fingerprint filled in; a source that carries a manifest becomes the parent of its edit."""
+    spec = replace(spec, title=spec.title or output.name, fingerprints=fingerprint.to_record())
+    if any(parent.relationship == "parentOf" for parent in spec.parents) or not media.embeddable:
+        return spec
+    if not carries_manifest(source, media.mime):
+        return spec
+    relation = "edited" if spec.relation == "captured" else spec.relation
+    return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 
 def record_file(

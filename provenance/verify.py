@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provenance.errors import (
     MediaError,
@@ -24,6 +24,7 @@ from provenance.manifest_read import ManifestReport, read_manifest
 from provenance.media import Format, sha256_file
 from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, check_source, with_suffix_added
 from provenance.trust import TrustStore
+from provenance.vouching import vouching_anchor
 from provenance.verdict import Check, Signer, Standing, State, Time, Verdict
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def verify_file(
                 raise
             verdict.warnings.append(f"not looked up by likeness: {error}")
         _warn_of_earlier_claims(verdict)
+        verdict.parents = [_known_parent(parent, lookup) for parent in verdict.parents]
     elif report is None and receipt is None:
         _refuse_broken(path, media)
     if unreadable and report is None and verdict.standing is Standing.NONE and not verdict.failed:
@@ -144,8 +146,8 @@ def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
     verdict.credential = "embedded" if report.embedded else "side-car"
     verdict.title = report.title
     verdict.source_type = report.digital_source_type
-    verdict.actions = [vars(action) for action in report.actions]
-    verdict.ingredients = [vars(ingredient) for ingredient in report.ingredients]
+    verdict.actions = report.actions
+    verdict.ingredients = report.ingredients
     verdict.training = dict(report.training)
     trusted = report.state == "trusted"
     if report.key_id:
@@ -235,7 +237,7 @@ def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: V
     }
     verdict.times.append(Time(record.time, "record, self-asserted"))
     try:
-        verified = receipt.verify(trust.log_keys)
+        verified = receipt.verify([*trust.log_keys.values(), *trust.witnesses.values()])
     except TamperedError as error:
         verdict.checks.append(Check("ledger proof", False, str(error)))
         return
@@ -263,7 +265,7 @@ def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: V
 
 def _judge_signer_of_record(verdict: Verdict, signed: SignedRecord, trust: TrustStore) -> None:
     """Without a manifest the record's own certificate chain says who signed."""
-    anchor = trust.vouches_for(signed.chain_der)
+    anchor = vouching_anchor(signed.chain_der, trust.anchors_pem)
     verdict.signer = Signer(
         name=signed.record.signer.get("name", ""),
         key_id=signed.key_id,
@@ -288,6 +290,21 @@ def _warn_of_earlier_claims(verdict: Verdict) -> None:
             f" {first.signer_name!r}, is earlier in the ledger (entry {first.index}, {first.logged_at});"
             " this copy may have been stripped and signed again"
         )
+
+
+def _known_parent(parent: dict[str, Any], lookup: Lookup) -> dict[str, Any]:
+    """What the own ledger says about a parent named by its SHA-256."""
+    for entry in lookup.ledger.find_sha256(parent["sha256"]):
+        record = entry.opening.signed.record
+        if record.file_sha256 == parent["sha256"]:
+            return {
+                **parent,
+                "index": entry.index,
+                "relation": record.relation,
+                "signer_name": record.signer.get("name", ""),
+                "time": record.time,
+            }
+    return parent
 
 
 def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:

@@ -58,7 +58,7 @@ def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
     shown = records if all_of_them else records[:MAX_SIMILAR_SHOWN]
     table = Table(box=None, padding=(0, 2), title="  records in log order", title_justify="left")
     for column in ("entry", "match", "what", "signer", "logged", "file"):
-        table.add_column(column, style="dim" if column == "file" else "")
+        table.add_column(column, style="dim" if column == "file" else "", overflow="fold")
     for record in shown:
         how = record.match if record.distance is None else f"{record.match} ({record.distance}/256 bits differ)"
         if record.transform not in ("", "original", "identity"):
@@ -96,7 +96,7 @@ def _details(verdict: Verdict) -> list[tuple[str, str]]:
     rows += [("when", f"{time.value}  ({time.kind})") for time in verdict.times[2:]]
     rows += [("action", describe_action(action)) for action in verdict.actions]
     rows += [("training", f"{use}: {rule}") for use, rule in verdict.training.items()]
-    rows += [("parent", str(parent.get("sha256", ""))) for parent in verdict.parents]
+    rows += [("parent", describe_parent(parent)) for parent in verdict.parents]
     marks = {True: "passed", False: "FAILED", None: "open"}
     rows += [("check", f"{marks[check.passed]}: {check.name}: {check.detail}") for check in verdict.checks]
     return [(label, value) for label, value in rows if value]
@@ -104,8 +104,20 @@ def _details(verdict: Verdict) -> list[tuple[str, str]]:
 
 def describe_ingredient(ingredient: dict[str, object]) -> str:
     title = ingredient.get("title") or "unnamed"
-    state = "with its own manifest" if ingredient.get("has_manifest") else "without a manifest of its own"
+    if ingredient.get("has_manifest"):
+        state = "its manifest is inside"
+    elif ingredient.get("manifest_label"):
+        state = f"signed original, named by its manifest and SHA-256 {str(ingredient.get('sha256'))[:12]}"
+    else:
+        state = "without a manifest of its own"
     return f"{title}  ({ingredient.get('relationship', '')}, {state})"
+
+
+def describe_parent(parent: dict[str, object]) -> str:
+    line = f"sha256 {parent.get('sha256', '')}"
+    if "index" in parent:
+        line += f"  ({parent['relation']} by {parent['signer_name']}, ledger entry {parent['index']})"
+    return line
 
 
 def describe_action(action: dict[str, object]) -> str:

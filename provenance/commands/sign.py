@@ -11,10 +11,11 @@ from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import print_json
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.secrets import passphrase_for
-from provenance.errors import ExitCode, UsageError
+from provenance.errors import ExitCode, MissingPathError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
+    from provenance.manifest import Parent
     from provenance.sign import SignResult
 
 Paths = Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input.")]
@@ -41,6 +42,12 @@ def sign(
     ] = None,
     action: Annotated[
         list[str] | None, typer.Option("--action", help="A C2PA action, such as c2pa.cropped. Repeatable.")
+    ] = None,
+    source_type: Annotated[
+        str | None, typer.Option(help="IPTC digital source type. Default: digitalCapture.")
+    ] = None,
+    captured_at: Annotated[
+        str | None, typer.Option(help="When it was captured (RFC 3339), by the device's clock.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="Capture device, published in the manifest.")] = None,
     location: Annotated[
@@ -71,8 +78,9 @@ def sign(
     A file that already carries a manifest keeps it as its parent and is signed as an edit of itself.
     """
     from provenance.desk import open_desk
-    from provenance.manifest import edit_request
-    from provenance.sign import sign_file
+    from provenance.manifest import Action, ManifestSpec, Parent
+    from provenance.manifest_definition import load_definition
+    from provenance.sign import SignRequest, sign_file
 
     if in_place and output:
         raise UsageError("--in-place and -o exclude each other", hint="give one of them")
@@ -83,18 +91,23 @@ def sign(
             outputs: list[Path | None] = [item.path for item in inputs]
         else:
             outputs = plan_outputs(inputs, output, "signed", force=force, skip_existing=resume)
-        request = edit_request(
-            title=title,
-            author=author,
-            description=description,
-            parents=tuple(parent or ()),
-            actions=tuple(action or ()),
-            device=device,
-            location=location,
+        spec = ManifestSpec(
+            relation="edited" if parent else "captured",
+            title=title or "",
+            author=author or "",
+            description=description or "",
+            parents=_parents(parent or [], Parent),
+            actions=tuple(Action(name) for name in action or ()),
+            device=device or "",
+            captured_at=captured_at or "",
+            location=parse_location(location) if location else None,
+            digital_source_type=source_type or "",
             allow_training=allow_training,
             thumbnail=thumbnail,
-            definition=manifest,
+            definition=load_definition(manifest) if manifest else None,
+            definition_folder=manifest.parent if manifest else None,
         )
+        request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
         with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
 
             def work(index: int, item: Input) -> Outcome:
@@ -117,3 +130,26 @@ def sign(
 
             code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=jobs)
     raise typer.Exit(int(code))
+
+
+def parse_location(text: str) -> tuple[float, float]:
+    """Latitude and longitude in degrees from ``LATITUDE,LONGITUDE``; UsageError otherwise."""
+    try:
+        latitude, longitude = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"{text[:60]!r} is no location", hint="give LATITUDE,LONGITUDE in degrees: 48.137,11.575"
+        ) from None
+    return latitude, longitude
+
+
+def _parents(paths: list[Path], parent_class: type[Parent]) -> tuple[Parent, ...]:
+    """The first parent is what was edited, further ones were placed into it."""
+    for path in paths:
+        if not path.is_file():
+            raise MissingPathError(f"{path} does not exist or is no file")
+    relationships = ["parentOf"] + ["componentOf"] * len(paths)
+    return tuple(
+        parent_class(path, relationship)
+        for path, relationship in zip(paths, relationships, strict=False)
+    )

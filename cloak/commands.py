@@ -1,0 +1,198 @@
+"""``veilmark cloak`` and ``veilmark models``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provenance.commands.batch import Outcome, run_batch
+from provenance.commands.console import note, print_json, progress
+from provenance.commands.paths import Input, gathered, plan_outputs
+from provenance.commands.secrets import passphrase_for
+from provenance.commands.sign import Paths
+from provenance.errors import ExitCode, PartialSuccessError
+from provenance.home import Home
+
+if TYPE_CHECKING:
+    from cloak.image import CloakResult
+    from cloak.report import CloakReport
+    from provenance.desk import Desk
+    from provenance.sign import SignResult
+
+
+def cloak(
+    paths: Paths,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="A file for one input, else a folder. Default: NAME.cloaked.EXT."),
+    ] = None,
+    strength: Annotated[
+        str, typer.Option(help="low, mid or high: at most 8, 12 or 16 levels of 255 per pixel.")
+    ] = "mid",
+    attack: Annotated[
+        str, typer.Option(help="ensemble (ours), or torchattacks:NAME, such as torchattacks:PGD.")
+    ] = "ensemble",
+    detectors: Annotated[
+        str | None, typer.Option(help="Detectors to hide from, comma-separated. Default: all that are present.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="A folder with further detectors' weights.")
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="JPEG or WebP quality. Default: close to the input's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    keep_gps: Annotated[bool, typer.Option("--keep-gps", help="Keep the position in the EXIF data.")] = False,
+    sign: Annotated[
+        bool, typer.Option(help="Sign the result, naming the original as its parent, and record it.")
+    ] = True,
+    identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Hide faces from face detectors before publishing, and link the result to its signed original.
+
+    The file that was written is decoded again and judged. Exit codes: 0 hidden from all attacked detectors; 7 some
+    still find a face (the file is written); 6 no face found (nothing is written).
+    """
+    from contextlib import ExitStack
+
+    from cloak.options import CloakOptions
+    from provenance.desk import open_desk
+
+    home = Home.locate()
+    if sign:
+        home.require_initialized()
+    options = CloakOptions(
+        strength=strength,
+        attack=attack,
+        detectors=tuple(name.strip() for name in detectors.split(",")) if detectors else (),
+        weights=weights,
+        quality=quality,
+        seed=seed,
+        device=device,
+        keep_gps=keep_gps,
+    )
+    with ExitStack() as stack:
+        inputs = stack.enter_context(gathered(paths, skip_named=(".cloaked",)))
+        outputs = plan_outputs(inputs, output, "cloaked", force=force, skip_existing=resume)
+        desk: Desk | None = None
+        if sign:
+            desk = stack.enter_context(
+                open_desk(home, identity=identity, passphrase=passphrase_for(home, identity))
+            )
+
+        def work(index: int, item: Input) -> Outcome:
+            target = outputs[index]
+            if target is None:
+                return ExitCode.OK, None
+            result, signed = _cloak_one(item.path, target, options, desk, force=force)
+            return ExitCode.OK if result.report.success else ExitCode.PARTIAL, (target, result.report, signed)
+
+        def show(item: Input, done: tuple[Path, CloakReport, SignResult | None] | None) -> None:
+            _show(item, done, as_json)
+
+        code = run_batch("Cloaking", inputs, work, show, as_json=as_json)
+    raise typer.Exit(int(code))
+
+
+def _cloak_one(
+    source: Path, target: Path, options: Any, desk: Desk | None, *, force: bool
+) -> tuple[CloakResult, SignResult | None]:
+    """Cloak one file; signed and recorded where there is a desk. Nothing is left behind on errors."""
+    from cloak.image import cloak_bytes
+    from provenance.atomic import refuse_existing, write_bytes
+    from provenance.manifest import ManifestSpec, Parent
+    from provenance.media import open_picture
+    from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
+
+    check_source(source)
+    refuse_existing(target, force)
+    if desk:
+        refuse_existing(with_suffix_added(target, RECEIPT_SUFFIX), force)
+    with progress(f"Cloaking {source.name}", options.steps) as advance:
+        result = cloak_bytes(open_picture(source), options, progress=lambda *_: advance(1, ""))
+    if desk is None:
+        write_bytes(target, result.encoded, force=force)
+        return result, None
+    with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
+        unsigned = Path(folder) / f"cloaked{target.suffix}"
+        unsigned.write_bytes(result.encoded)
+        spec = ManifestSpec(relation="cloaked", parents=(Parent(source, embed=False),))
+        return result, sign_file(unsigned, target, SignRequest(spec), desk, force=force)
+
+
+def _show(
+    item: Input, done: tuple[Path, CloakReport, SignResult | None] | None, as_json: bool
+) -> None:
+    if done is None:
+        if as_json:
+            print_json({"schema": "veilmark.cloaked/1", "source": item.shown, "skipped": "exists"})
+        else:
+            typer.echo(f"skipped {item.shown}: its output exists")
+        return
+    target, report, signed = done
+    if as_json:
+        linked = signed.to_json() if signed else None
+        print_json(
+            {
+                "schema": "veilmark.cloaked/1",
+                "source": item.shown,
+                "output": str(target),
+                "report": report.to_json(),
+                "signed": linked,
+            }
+        )
+        return
+    typer.echo(f"cloaked {target}" + (f"  (ledger entry {signed.index})" if signed else "  (not signed)"))
+    for line in report.lines():
+        typer.echo(f"  {line}")
+    if not report.success:
+        error = PartialSuccessError("some detectors still find a face", hint="try --strength high")
+        note(f"note: {error}; {error.hint}")
+
+
+models_app = typer.Typer(help="Detector weights: licence, source, hash, and how to get them.")
+
+
+@models_app.callback(invoke_without_command=True)
+def models(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False
+) -> None:
+    """List every model: licence, source, size, SHA-256, present or not, and the command that brings it."""
+    if ctx.invoked_subcommand:
+        return
+    from cloak.models import status
+    from provenance.commands.console import stdout
+
+    home = Home.locate()
+    for one in status(home):
+        model = one.model
+        if as_json:
+            print_json(
+                {"schema": "veilmark.model/1", **vars(model), "state": one.state, "command": model.command}
+            )
+            continue
+        console = stdout()
+        console.print(f"{model.name}  [{one.state}]", markup=False)
+        console.print(f"  {model.licence}; {model.source}; {model.size} bytes", markup=False)
+        console.print(f"  sha256 {model.sha256}", markup=False)
+        if one.state != "present":
+            console.print(f"  {model.command}", markup=False)
+
+
+@models_app.command("get")
+def get(name: Annotated[str, typer.Argument(help="A model's name, as `veilmark models` lists it.")]) -> None:
+    """Download one model from its pinned address and check its SHA-256."""
+    from cloak.models import get as download
+
+    with progress(f"Downloading {name}", None):
+        path = download(name, Home.locate())
+    typer.echo(f"{name}  {path}")

@@ -1,0 +1,117 @@
+"""The only door out: every generated file leaves signed as synthetic media and recorded.
+
+A generated file carries a C2PA manifest whose ``digitalSourceType`` says how it came about (IPTC NewsCodes:
+``trainedAlgorithmicMedia`` for wholly generated media, ``compositeWithTrainedAlgorithmicMedia`` for generated
+parts in real footage), its inputs as ingredients, the statement of consent, and a ledger record ``synthetic``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.desk import Desk
+from provenance.errors import UsageError
+from provenance.manifest import ManifestSpec, Parent
+from provenance.sign import SignRequest, SignResult, sign_file
+
+GENERATED = "trainedAlgorithmicMedia"
+COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
+MARK_TEXT = "SYNTHETIC"
+CONSENT_LABEL = "org.veilmark.consent"
+_MARK_HEIGHT = 0.055
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What has to be said about a generated file.
+
+    Attributes:
+        generator: which part made it, such as ``veilmark swap``.
+        inputs: the files it was made from. The first is the footage that the result shows (its parent) when
+            ``composite`` is true; all others were inputs.
+        composite: real footage with generated parts, not wholly generated.
+        consent: the statement under which faces or voices were used, as one sentence.
+        seed: of the run that made it.
+    """
+
+    generator: str
+    inputs: Sequence[Path]
+    composite: bool
+    consent: str
+    seed: int | None = None
+
+
+def label_generated(
+    unlabelled: Path, output: Path, about: Generated, desk: Desk, *, force: bool = False
+) -> SignResult:
+    """Sign ``unlabelled`` into ``output`` as synthetic media, record it, and delete the unlabelled file.
+
+    The unlabelled file is deleted even when signing fails: nothing generated stays without its label.
+
+    Raises:
+        UsageError: no statement of consent.
+        VeilmarkError: whatever :func:`provenance.sign.sign_file` raises.
+    """
+    try:
+        if not about.consent.strip():
+            raise UsageError(
+                "generated media needs a statement of consent", hint="say under which consent the footage is used"
+            )
+        spec = ManifestSpec(
+            relation="synthetic",
+            digital_source_type=COMPOSITE if about.composite else GENERATED,
+            parents=_parents(about),
+            extra_assertions=((CONSENT_LABEL, _statement(about)),),
+        )
+        request = SignRequest(spec, extra={"generator": about.generator, "consent": about.consent})
+        return sign_file(unlabelled, output, request, desk, force=force)
+    finally:
+        unlabelled.unlink(missing_ok=True)
+
+
+def mark_visibly(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw ``SYNTHETIC`` into the lower left corner.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 RGB.
+
+    Returns:
+        a marked copy of the same shape. The text is 5.5 % of the height, at least 8 px.
+    """
+    marked = pixels.copy()
+    height, width = pixels.shape[:2]
+    size = max(8.0, height * _MARK_HEIGHT)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    scale = size / 22.0
+    stroke = max(1, round(scale * 2))
+    (text_width, text_height), _ = cv2.getTextSize(MARK_TEXT, font, scale, stroke)
+    if text_width > 0.9 * width:
+        scale *= 0.9 * width / text_width
+        stroke = max(1, round(scale * 2))
+        (text_width, text_height), _ = cv2.getTextSize(MARK_TEXT, font, scale, stroke)
+    margin = max(2, text_height // 2)
+    corner = (margin, height - margin)
+    box = marked[max(0, height - text_height - 2 * margin) :, : text_width + 2 * margin]
+    box[:] = box // 3
+    cv2.putText(marked, MARK_TEXT, corner, font, scale, (255, 255, 255), stroke, cv2.LINE_AA)
+    return marked
+
+
+def _parents(about: Generated) -> tuple[Parent, ...]:
+    first = "parentOf" if about.composite else "inputTo"
+    return tuple(
+        Parent(path, first if index == 0 else "inputTo", embed=False) for index, path in enumerate(about.inputs)
+    )
+
+
+def _statement(about: Generated) -> dict[str, str | int]:
+    statement: dict[str, str | int] = {"statement": about.consent, "generator": about.generator}
+    if about.seed is not None:
+        statement["seed"] = about.seed
+    return statement
