@@ -1,0 +1,386 @@
+"""Certificates for signing C2PA claims: make them, and say what is wrong with one.
+
+The requirements are those of the C2PA specification, section "Credential Types / X.509 Certificates"
+(certificate profile): X.509 v3, ECDSA, Ed25519 or RSA-PSS with SHA-2, an end-entity leaf with an Authority
+Key Identifier, Key Usage ``digitalSignature``, and an Extended Key Usage that allows signing documents. What
+c2pa's users complain of most is that their tool refuses a certificate without saying which of these failed;
+:func:`find_faults` names each.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+
+from provenance.errors import IdentityError
+
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+ALGORITHMS = ("es256", "es384", "ed25519")
+MAX_CHAIN_BYTES = 256 * 1024
+MAX_CHAIN_LENGTH = 10
+#: X.520's upper bound for common name and organization.
+MAX_SUBJECT_CHARACTERS = 64
+LEAF_DAYS = 2 * 365
+ROOT_DAYS = 20 * 365
+
+DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+C2PA_CLAIM_SIGNING = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
+_ACCEPTED_USAGES = {
+    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
+    DOCUMENT_SIGNING: "documentSigning",
+    C2PA_CLAIM_SIGNING: "c2pa-kp-claimSigning",
+}
+_CLOCK_SKEW = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One requirement that a certificate fails.
+
+    Attributes:
+        requirement: short name, stable.
+        message: what was found and what is expected.
+        remedy: how to get a certificate that passes.
+    """
+
+    requirement: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.requirement}: {self.message}"
+
+
+def generate_key(algorithm: str) -> PrivateKey:
+    """A fresh private key for ``es256`` (P-256), ``es384`` (P-384) or ``ed25519``."""
+    if algorithm == "es256":
+        return ec.generate_private_key(ec.SECP256R1())
+    if algorithm == "es384":
+        return ec.generate_private_key(ec.SECP384R1())
+    if algorithm == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    raise IdentityError(
+        f"unknown algorithm {algorithm[:20]!r}", hint=f"choose one of {', '.join(ALGORITHMS)}"
+    )
+
+
+def algorithm_of(key: object) -> str:
+    """The C2PA algorithm name for a public or private key; IdentityError for a key we cannot use."""
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        name = {"secp256r1": "es256", "secp384r1": "es384"}.get(key.curve.name)
+        if name:
+            return name
+        raise IdentityError(f"the key is on curve {key.curve.name}", hint="use P-256, P-384 or Ed25519")
+    if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
+        return "ed25519"
+    raise IdentityError(f"the key is a {type(key).__name__}", hint="use P-256, P-384 or Ed25519")
+
+
+def make_root(key: PrivateKey, subject: str) -> x509.Certificate:
+    """A self-signed certificate authority that may sign leaves and nothing else."""
+    name = subject_name(f"{subject[: MAX_SUBJECT_CHARACTERS - 8]} root", subject)
+    public = key.public_key()
+    builder = (
+        _dated(name, name, public, ROOT_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+    return builder.sign(key, _digest_for(key))
+
+
+def make_leaf(
+    root: x509.Certificate,
+    root_key: PrivateKey,
+    public_key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey,
+    subject: str,
+    *,
+    days: int = LEAF_DAYS,
+) -> x509.Certificate:
+    """A claim-signing leaf under ``root``, as C2PA's certificate profile asks."""
+    root_ski = root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(root_ski)
+    builder = (
+        _dated(subject_name(subject, subject), root.subject, public_key, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(authority, critical=False)
+    )
+    return builder.sign(root_key, _digest_for(root_key))
+
+
+def subject_name(common_name: str, organization: str) -> x509.Name:
+    """An X.509 name; IdentityError where a part is empty, over 64 characters, or holds control characters."""
+    for part in (common_name, organization):
+        if not part.strip() or len(part) > MAX_SUBJECT_CHARACTERS or not part.isprintable():
+            raise IdentityError(
+                f"the name must be 1 to {MAX_SUBJECT_CHARACTERS} printable characters, not {part[:80]!r}",
+                hint='give a shorter name, for example --subject "Jane Doe"',
+            )
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+        ]
+    )
+
+
+def parse_chain(pem: bytes | str, *, max_certificates: int = MAX_CHAIN_LENGTH) -> list[x509.Certificate]:
+    """Certificates of a PEM text in the order given.
+
+    Raises:
+        IdentityError: too large, too many, none, or unreadable.
+    """
+    data = pem.encode() if isinstance(pem, str) else pem
+    limit = MAX_CHAIN_BYTES // MAX_CHAIN_LENGTH * max_certificates
+    if len(data) > limit:
+        raise IdentityError(f"certificate file of {len(data)} bytes is over the limit of {limit}")
+    try:
+        chain = x509.load_pem_x509_certificates(data)
+    except ValueError as error:
+        raise IdentityError(
+            "no certificate could be read from the file",
+            hint="expected PEM (-----BEGIN CERTIFICATE-----); "
+            "convert DER with `openssl x509 -inform der -in FILE -out FILE.pem`",
+        ) from error
+    if len(chain) > max_certificates:
+        raise IdentityError(f"{len(chain)} certificates are over the limit of {max_certificates}")
+    return chain
+
+
+def to_pem(certificates: list[x509.Certificate]) -> str:
+    return "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in certificates)
+
+
+def to_der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def claimed_name(certificate: x509.Certificate) -> str:
+    """Common name, else organization, else the whole subject; control characters are shown escaped."""
+    for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
+        values = certificate.subject.get_attributes_for_oid(oid)
+        if values:
+            return printable(str(values[0].value))
+    return printable(certificate.subject.rfc4514_string())
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Text from outside, cut to ``limit`` characters, with what a terminal would obey shown escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
+
+
+def order_chain(certificates: list[x509.Certificate]) -> list[x509.Certificate]:
+    """The same certificates each followed by its issuer; IdentityError where they form no chain."""
+    subjects = [one.subject for one in certificates]
+    leaves = [
+        one
+        for one in certificates
+        if one.subject != one.issuer and sum(other.issuer == one.subject for other in certificates) == 0
+    ]
+    if len(certificates) == 1:
+        return list(certificates)
+    if len(leaves) != 1:
+        raise IdentityError(
+            f"found {len(leaves)} end-entity certificates in the chain, expected one",
+            hint="the file must hold your certificate, then each issuer up to (or without) the root",
+        )
+    ordered = [leaves[0]]
+    while ordered[-1].issuer != ordered[-1].subject and ordered[-1].issuer in subjects:
+        ordered.append(certificates[subjects.index(ordered[-1].issuer)])
+        if len(ordered) > len(certificates):
+            raise IdentityError("the certificates issue each other in a circle")
+    if len(ordered) != len(certificates):
+        raise IdentityError(
+            f"{len(certificates) - len(ordered)} certificate(s) in the file do not belong to the chain"
+        )
+    for child, issuer in itertools.pairwise(ordered):
+        try:
+            child.verify_directly_issued_by(issuer)
+        except Exception as error:
+            raise IdentityError(
+                f"the certificate of {claimed_name(issuer)!r} did not sign that of {claimed_name(child)!r}"
+            ) from error
+    return ordered
+
+
+def find_faults(chain: list[x509.Certificate], *, at: datetime | None = None) -> list[Fault]:
+    """Which C2PA requirements a chain (leaf first) fails; an empty list when it is fit for signing claims."""
+    leaf, now = chain[0], at or datetime.now(UTC)
+    faults = _key_faults(leaf) + _extension_faults(leaf)
+    if leaf.version is not x509.Version.v3:
+        faults.append(
+            Fault("version", f"the certificate is {leaf.version.name}, v3 is required", "reissue it")
+        )
+    if leaf.subject == leaf.issuer:
+        faults.append(
+            Fault(
+                "self-signed",
+                "the signing certificate is its own issuer; C2PA refuses self-signed claim signers",
+                "make a root first and let it sign the leaf (`veilmark identity new` does both)",
+            )
+        )
+    if not leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME):
+        faults.append(
+            Fault(
+                "subject",
+                "the subject has no organization (O), which verifiers show as the signer's name",
+                "reissue it with O= in its subject, for example `-subj '/CN=Jane Doe/O=Example News'`",
+            )
+        )
+    for index, one in enumerate(chain):
+        which = "the certificate" if index == 0 else f"the issuer {claimed_name(one)!r}"
+        faults += _validity_faults(one, which, now)
+        if index and not is_authority(one):
+            faults.append(
+                Fault(
+                    "issuer",
+                    f"{which} is no certificate authority (basicConstraints CA:TRUE, keyUsage keyCertSign)",
+                    "reissue it with `basicConstraints=critical,CA:TRUE` and `keyUsage=critical,keyCertSign`",
+                )
+            )
+    return faults
+
+
+def _key_faults(leaf: x509.Certificate) -> list[Fault]:
+    key = leaf.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        found = f"the key is RSA-{key.key_size}"
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        found = f"the key is on curve {key.curve.name}"
+    else:
+        found = f"the key is {type(key).__name__.lstrip('_').removesuffix('PublicKey')}"
+    try:
+        algorithm_of(key)
+    except IdentityError:
+        remedy = "make a P-256 key: `openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8`"
+        return [Fault("key", f"{found}; veilmark signs with P-256, P-384 or Ed25519", remedy)]
+    return []
+
+
+def _extension_faults(leaf: x509.Certificate) -> list[Fault]:
+    """Key usage, extended key usage, basic constraints and authority key identifier."""
+    try:
+        present = {one.oid: one.value for one in leaf.extensions}
+    except ValueError as error:
+        return [Fault("extensions", f"the certificate's extensions cannot be read: {error}", "reissue it")]
+    faults = []
+    usage = present.get(x509.KeyUsage.oid)
+    if not isinstance(usage, x509.KeyUsage) or not usage.digital_signature:
+        found = "has no keyUsage" if usage is None else "has a keyUsage without digitalSignature"
+        remedy = "reissue it with `keyUsage=critical,digitalSignature`"
+        faults.append(Fault("key usage", f"the certificate {found}", remedy))
+    if isinstance(usage, x509.KeyUsage) and usage.key_cert_sign:
+        faults.append(
+            Fault(
+                "key usage",
+                "the certificate may sign certificates (keyCertSign); a claim signer must be an end entity",
+                "keep that key as root, and let it issue a leaf with `keyUsage=critical,digitalSignature`",
+            )
+        )
+    faults += _extended_usage_faults(present.get(x509.ExtendedKeyUsage.oid))
+    constraints = present.get(x509.BasicConstraints.oid)
+    if isinstance(constraints, x509.BasicConstraints) and constraints.ca:
+        faults.append(
+            Fault(
+                "basic constraints",
+                "the certificate says CA:TRUE",
+                "reissue it with `basicConstraints=CA:FALSE`",
+            )
+        )
+    if x509.AuthorityKeyIdentifier.oid not in present:
+        faults.append(
+            Fault(
+                "authority key identifier",
+                "the certificate does not say which key issued it",
+                "reissue it with `authorityKeyIdentifier=keyid` "
+                "(its issuer needs `subjectKeyIdentifier=hash`)",
+            )
+        )
+    return faults
+
+
+def _extended_usage_faults(extended: object) -> list[Fault]:
+    remedy = "reissue it with `extendedKeyUsage=emailProtection` (an S/MIME certificate has that)"
+    if not isinstance(extended, x509.ExtendedKeyUsage):
+        return [Fault("extended key usage", "the certificate has no extendedKeyUsage", remedy)]
+    usages = set(extended)
+    if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages:
+        return [Fault("extended key usage", "anyExtendedKeyUsage is not allowed", remedy)]
+    special = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING} & usages
+    if special or not usages & set(_ACCEPTED_USAGES):
+        found = ", ".join(sorted(oid._name for oid in usages))
+        expected = ", ".join(_ACCEPTED_USAGES.values())
+        return [Fault("extended key usage", f"found {found}, expected one of {expected}", remedy)]
+    return []
+
+
+def _validity_faults(one: x509.Certificate, which: str, now: datetime) -> list[Fault]:
+    faults = []
+    if now < one.not_valid_before_utc:
+        message = f"{which} is not valid before {one.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        faults.append(Fault("validity", message, "check this machine's clock, or wait"))
+    if now > one.not_valid_after_utc:
+        message = f"{which} expired on {one.not_valid_after_utc:%Y-%m-%d}"
+        faults.append(Fault("validity", message, "renew it (`veilmark identity rotate` for a self-made one)"))
+    digest = one.signature_hash_algorithm
+    if digest is not None and digest.name in ("md5", "sha1"):
+        message = f"{which} is signed with {digest.name}"
+        faults.append(Fault("signature algorithm", message, "reissue it with SHA-256 or stronger"))
+    return faults
+
+
+def is_authority(one: x509.Certificate) -> bool:
+    """Whether a certificate may sign other certificates."""
+    try:
+        constraints = one.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = one.extensions.get_extension_for_class(x509.KeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return constraints.ca and usage.key_cert_sign
+
+
+def _dated(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey,
+    days: int,
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _digest_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return None
+    return hashes.SHA256() if key.curve.key_size <= 256 else hashes.SHA384()

@@ -1,0 +1,266 @@
+"""Signing and reading C2PA manifests: what is said, what is kept private, what each damage is called."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from provenance import certificates
+from provenance.errors import UsageError
+from provenance.home import Home
+from provenance.identity import Identity, create_identity
+from provenance.manifest import Action, ManifestSpec, Parent, sign_manifest
+from provenance.manifest_read import extract_resource, read_manifest
+from provenance.media import detect_format
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    root = tmp_path_factory.mktemp("identity")
+    return create_identity(Home(root, root / "config"), subject="Jane Doe")
+
+
+def _anchor(identity: Identity) -> list[str]:
+    return [certificates.to_pem([identity.root])]
+
+
+def _picture(path: Path, pixels: np.ndarray, form: str = "JPEG") -> Path:
+    Image.fromarray(pixels).save(path, format=form, quality=90)
+    return path
+
+
+@pytest.fixture
+def photo(portraits: dict[str, np.ndarray], tmp_path: Path) -> Path:
+    return _picture(tmp_path / "photo.jpg", portraits["astronaut"][::2, ::2])
+
+
+def _read(path: Path, anchors: list[str] | tuple[()] = ()):
+    report = read_manifest(path, detect_format(path).mime, anchors_pem=anchors)
+    assert report is not None
+    return report
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_signed_pictures_are_trusted_by_who_trusts_the_root(
+    form: str, suffix: str, portraits: dict[str, np.ndarray], tmp_path: Path, signer: Identity
+) -> None:
+    source = _picture(tmp_path / f"in.{suffix}", portraits["astronaut"][::4, ::4], form)
+    output = tmp_path / f"out.{suffix}"
+    store = sign_manifest(source, output, ManifestSpec(title="in"), signer)
+
+    report = _read(output, _anchor(signer))
+    assert report.state == "trusted"
+    assert report.manifest_bytes == store
+    assert report.chain_der == signer.chain_der
+    assert report.key_id == signer.key_id
+    assert (report.signer_name, report.algorithm) == ("Jane Doe", "es256")
+    assert _read(output).state == "valid"
+    assert np.array_equal(np.asarray(Image.open(source)), np.asarray(Image.open(output)))
+
+
+@pytest.mark.parametrize("algorithm", ["es256", "es384", "ed25519"])
+def test_every_algorithm_signs_and_is_read_back(algorithm: str, photo: Path, tmp_path: Path) -> None:
+    identity = create_identity(Home(tmp_path, tmp_path), subject="Jane", algorithm=algorithm)
+    sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), identity)
+    report = _read(tmp_path / "out.jpg", _anchor(identity))
+    assert (report.state, report.algorithm) == ("trusted", algorithm)
+
+
+def test_another_self_made_root_of_the_same_name_is_not_trusted(
+    photo: Path, tmp_path: Path, signer: Identity
+) -> None:
+    impostor = create_identity(Home(tmp_path, tmp_path), subject="Jane Doe")
+    sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), impostor)
+    assert _read(tmp_path / "out.jpg", _anchor(signer)).state == "valid"
+
+
+def test_a_capture_says_what_it_was_told_and_nothing_else(
+    photo: Path, tmp_path: Path, signer: Identity
+) -> None:
+    spec = ManifestSpec(
+        title="Rally",
+        author="Jane Doe",
+        description="At the square",
+        device="Canon EOS R5",
+        captured_at="2026-11-22T10:00:00Z",
+        location=(48.8584, -2.2945),
+        fingerprints={"pdq": "ab" * 32},
+    )
+    sign_manifest(photo, tmp_path / "out.jpg", spec, signer)
+    report = _read(tmp_path / "out.jpg")
+    assert report.title == "Rally"
+    assert report.digital_source_type == "digitalCapture"
+    assert [action["action"] for action in report.actions] == ["c2pa.created"]
+    assert (report.signed_time, report.time_kind) == ("2026-11-22T10:00:00Z", "self-asserted")
+    assert report.metadata["dc:creator"] == ["Jane Doe"]
+    assert report.metadata["tiff:Make"] == "Canon"
+    assert report.metadata["tiff:Model"] == "EOS R5"
+    assert report.metadata["exif:GPSLatitude"] == "48,51.504000N"
+    assert report.metadata["exif:GPSLongitude"] == "2,17.670000W"
+    assert report.soft_bindings == [{"alg": "org.veilmark.pdq", "value": "ab" * 32}]
+    assert set(report.training.values()) == {"notAllowed"}
+
+    sign_manifest(photo, tmp_path / "plain.jpg", ManifestSpec(allow_training=True), signer)
+    plain = _read(tmp_path / "plain.jpg")
+    assert plain.metadata == {}
+    assert plain.thumbnail == ""
+    assert set(plain.training.values()) == {"allowed"}
+
+
+def test_an_edit_chain_keeps_the_parents_manifest(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    sign_manifest(photo, tmp_path / "first.jpg", ManifestSpec(title="first"), signer)
+    Image.open(photo).crop((0, 0, 100, 100)).save(tmp_path / "crop.jpg")
+    spec = ManifestSpec(
+        relation="edited",
+        title="second",
+        parents=[Parent(tmp_path / "first.jpg")],
+        actions=[Action("c2pa.cropped", description="upper left")],
+    )
+    sign_manifest(tmp_path / "crop.jpg", tmp_path / "second.jpg", spec, signer)
+    report = _read(tmp_path / "second.jpg", _anchor(signer))
+    assert report.state == "trusted"
+    assert [action["action"] for action in report.actions] == ["c2pa.opened", "c2pa.cropped"]
+    assert report.actions[1]["digital_source_type"] == "humanEdits"
+    (parent,) = report.ingredients
+    assert parent["relationship"] == "parentOf"
+    assert parent["manifest"]["title"] == "first"
+    assert parent["manifest"]["signer"] == "Jane Doe"
+
+
+def test_signing_a_signed_file_again_keeps_its_history(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    sign_manifest(photo, tmp_path / "first.jpg", ManifestSpec(title="first"), signer)
+    sign_manifest(tmp_path / "first.jpg", tmp_path / "again.jpg", ManifestSpec(title="again"), signer)
+    report = _read(tmp_path / "again.jpg")
+    assert [action["action"] for action in report.actions] == ["c2pa.opened"]
+    assert report.ingredients[0]["manifest"]["title"] == "first"
+
+
+def test_an_unsigned_parent_becomes_an_ingredient_without_manifest(
+    photo: Path, tmp_path: Path, signer: Identity
+) -> None:
+    spec = ManifestSpec(relation="cloaked", parents=[Parent(photo)])
+    sign_manifest(photo, tmp_path / "out.jpg", spec, signer)
+    report = _read(tmp_path / "out.jpg", _anchor(signer))
+    assert report.state == "trusted"
+    assert report.ingredients[0]["has_manifest"] is False
+    assert report.ingredients[0]["title"] == "photo.jpg"
+
+
+def test_a_cloaked_file_names_its_original_and_takes_nothing_over(
+    photo: Path, tmp_path: Path, signer: Identity
+) -> None:
+    original = tmp_path / "original.jpg"
+    secret = ManifestSpec(
+        title="original", thumbnail=True, location=(48.8, 2.2), fingerprints={"pdq": "cd" * 32}
+    )
+    sign_manifest(photo, original, secret, signer)
+    before = _read(original)
+    assert before.thumbnail
+
+    spec = ManifestSpec(relation="cloaked", title="cloaked", parents=[Parent(original, embed=False)])
+    store = sign_manifest(photo, tmp_path / "cloaked.jpg", spec, signer)
+    report = _read(tmp_path / "cloaked.jpg", _anchor(signer))
+    assert report.state == "trusted"
+    assert [action["action"] for action in report.actions] == ["c2pa.opened", "c2pa.filtered"]
+    (parent,) = report.ingredients
+    assert parent["title"] == "original.jpg"
+    assert parent["instance_id"] == before.instance_id
+    assert parent["manifest_label"] == before.active_label
+    assert parent["manifest_sha256"] == before.manifest_sha256
+    assert len(parent["sha256"]) == 64
+    assert parent["thumbnail"] == ""
+    assert b"\xff\xd8\xff" not in store
+    assert b"GPSLatitude" not in store
+    assert b"cd" * 32 not in store
+
+
+def test_synthetic_media_says_so(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    spec = ManifestSpec(relation="synthetic", parents=[Parent(photo, relationship="componentOf")])
+    sign_manifest(photo, tmp_path / "out.jpg", spec, signer)
+    report = _read(tmp_path / "out.jpg")
+    assert report.digital_source_type == "trainedAlgorithmicMedia"
+    assert [action["action"] for action in report.actions] == ["c2pa.created", "c2pa.placed"]
+
+    spec = ManifestSpec(relation="synthetic", digital_source_type="compositeWithTrainedAlgorithmicMedia")
+    sign_manifest(photo, tmp_path / "mixed.jpg", spec, signer)
+    assert _read(tmp_path / "mixed.jpg").digital_source_type == "compositeWithTrainedAlgorithmicMedia"
+
+
+def test_a_changed_pixel_is_a_content_failure(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), signer)
+    data = bytearray((tmp_path / "out.jpg").read_bytes())
+    data[-400] ^= 1
+    (tmp_path / "out.jpg").write_bytes(data)
+    report = _read(tmp_path / "out.jpg", _anchor(signer))
+    assert report.state == "invalid"
+    assert [failure.kind for failure in report.failures] == ["content"]
+    assert report.ingredient_failures == []
+
+
+def test_no_flipped_byte_of_the_manifest_goes_unnoticed(
+    photo: Path, tmp_path: Path, signer: Identity
+) -> None:
+    store = sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(title="t"), signer)
+    clean = (tmp_path / "out.jpg").read_bytes()
+    start = clean.find(store[:64])
+    rng = np.random.default_rng(5)
+    places = {*range(start - 12, start + 120), *rng.integers(start, start + len(store), 80).tolist()}
+    unnoticed = []
+    for at in sorted(places):
+        damaged = bytearray(clean)
+        damaged[at] ^= 0x20
+        (tmp_path / "damaged.jpg").write_bytes(damaged)
+        report = read_manifest(tmp_path / "damaged.jpg", "image/jpeg", anchors_pem=_anchor(signer))
+        # a flip in the type of a box, or in the segment around it, changes nothing of what is read
+        if report is None or (report.state == "trusted" and report.manifest_bytes != store):
+            unnoticed.append(at - start)
+    assert unnoticed == []
+
+
+def test_a_picture_without_manifest_has_none(photo: Path) -> None:
+    assert read_manifest(photo, "image/jpeg", anchors_pem=()) is None
+
+
+def test_thumbnails_can_be_taken_out(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(thumbnail=True), signer)
+    report = _read(tmp_path / "out.jpg")
+    data = extract_resource(tmp_path / "out.jpg", "image/jpeg", report.thumbnail)
+    assert max(Image.open(io.BytesIO(data)).size) == 512
+
+    small = io.BytesIO()
+    Image.new("RGB", (32, 32), "teal").save(small, "PNG")
+    spec = ManifestSpec(thumbnail_data=small.getvalue())
+    sign_manifest(photo, tmp_path / "own.jpg", spec, signer)
+    own = _read(tmp_path / "own.jpg", _anchor(signer))
+    assert own.state == "trusted"
+    assert extract_resource(tmp_path / "own.jpg", "image/jpeg", own.thumbnail) == small.getvalue()
+
+
+def test_impossible_wishes_are_refused_with_a_hint(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    output = tmp_path / "out.jpg"
+    wrong = [
+        ManifestSpec(relation="edited"),
+        ManifestSpec(relation="stolen"),
+        ManifestSpec(actions=[Action("c2pa.saved")]),
+        ManifestSpec(actions=[Action("c2pa.created")]),
+        ManifestSpec(actions=[Action("nonsense")]),
+        ManifestSpec(location=(100.0, 0.0)),
+        ManifestSpec(digital_source_type="photograph"),
+        ManifestSpec(relation="edited", parents=[Parent(photo), Parent(photo)]),
+        ManifestSpec(extra_assertions=[("nodot", {})]),
+    ]
+    for spec in wrong:
+        with pytest.raises(UsageError):
+            sign_manifest(photo, output, spec, signer)
+        assert not output.exists()
+
+
+def test_crjson_is_at_hand(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), signer)
+    parsed = json.loads(_read(tmp_path / "out.jpg").crjson())
+    assert parsed["manifests"][0]["claim.v2"]["claim_generator_info"]["specVersion"] == "2.4.0"
