@@ -162,7 +162,8 @@ def encode_picture(
     elif format_name == "AVIF":
         options["subsampling"] = "4:4:4" if options["quality"] >= 90 else "4:2:0"
     elif format_name == "TIFF":
-        options["compression"] = "tiff_adobe_deflate"
+        # Pillow's compressing TIFF writer fails on an EXIF directory
+        options["compression"] = None if exif else "tiff_adobe_deflate"
     buffer = io.BytesIO()
     image.save(buffer, format=format_name.upper(), **options)
     return buffer.getvalue()
