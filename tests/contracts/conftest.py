@@ -81,7 +81,8 @@ def send(web3: Web3) -> Callable[..., Any]:
     """``send(call, sender)``: transact and return the receipt."""
 
     def transact(call: Any, sender: str, **fields: Any) -> Any:
-        transaction = call.transact({"from": sender, **fields})
+        # eth-tester would search for the gas limit by trial
+        transaction = call.transact({"from": sender, "gas": 500_000, **fields})
         return web3.eth.wait_for_transaction_receipt(transaction)
 
     return transact
