@@ -14,7 +14,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from cryptography import x509
@@ -139,13 +139,17 @@ class SignedRecord:
             "chain": [base64.b64encode(der).decode() for der in self.chain_der],
         }
 
-    @cached_property
+    @property
     def canonical(self) -> bytes:
         """``canonical_json(self.to_json())``, put together from the record's canonical bytes."""
-        chain = [base64.b64encode(der).decode() for der in self.chain_der]
-        head = canonical_json({"algorithm": self.algorithm, "chain": chain})[:-1]
+        return b"".join(self.canonical_parts)
+
+    @cached_property
+    def canonical_parts(self) -> tuple[bytes, bytes]:
+        """:attr:`canonical` in two: what all records of the signer begin with, and the rest."""
+        head = _canonical_head(self.algorithm, tuple(self.chain_der))
         signature = base64.b64encode(self.signature)
-        return head + b',"record":' + self.record.canonical + b',"signature":"' + signature + b'"}'
+        return head, b',"record":' + self.record.canonical + b',"signature":"' + signature + b'"}'
 
     @classmethod
     def from_json(cls, data: Any) -> SignedRecord:
@@ -261,6 +265,13 @@ def verify_signature(certificate_der: bytes, algorithm: str, signature: bytes, d
     except Exception as error:
         raise TamperedError("the record's signature does not verify") from error
     raise ReceiptError(f"algorithm {algorithm[:20]!r} does not fit the certificate's key")
+
+
+@lru_cache(maxsize=64)
+def _canonical_head(algorithm: str, chain_der: tuple[bytes, ...]) -> bytes:
+    """What all records of one signer begin with; kept, because a signer makes many."""
+    chain = [base64.b64encode(der).decode() for der in chain_der]
+    return canonical_json({"algorithm": algorithm, "chain": chain})[:-1]
 
 
 def now_utc() -> str:

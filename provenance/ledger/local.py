@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 
 from provenance.errors import ForkError, LedgerError, UsageError
-from provenance.ledger import merkle, schema
+from provenance.ledger import lookup, merkle, schema
 from provenance.ledger.guard import Guard, default_guard
 from provenance.ledger.keys import key_path, load_key, save_key
 from provenance.ledger.nodes import NodeStore
 from provenance.ledger.note import Checkpoint, Note, SigningKey, VerifierKey
 from provenance.ledger.receipt import Receipt
-from provenance.ledger.rows import Entry, candidates, prepare, select_entries
+from provenance.ledger.rows import Entry, prepare, select_entries
 from provenance.ledger.writer import Writer, current
 from provenance.record import Opening
 
@@ -225,7 +225,9 @@ class LocalLedger:
         if len(wanted) != 64 or any(digit not in "0123456789abcdef" for digit in wanted):
             raise UsageError(f"{sha256_hex[:80]!r} is not a SHA-256 in hex", hint="give 64 hex digits")
         with self._reading() as connection:
-            found = candidates(connection, wanted, limit)
+            found = lookup.candidates(
+                connection, [lookup.base_key(wanted)], current(connection)[1].size, limit
+            )
             entries = [entry for index in found for entry in select_entries(connection, index, index + 1)]
         return [entry for entry in entries if wanted in _hashes(entry)]
 

@@ -1,9 +1,9 @@
 """The Merkle tree's hashes, kept so that appending costs O(1) and nothing is rebuilt on opening.
 
-Only every fourth level is stored (0, 4, 8, ...): a hash between them is folded from at most eight stored
-ones, which costs microseconds and saves almost half of the space. The hash of the perfect subtree at level
-``4k`` whose last leaf is ``j`` has the row id ``16 * j + k``: ids only grow while the log grows, so the
-B-tree is filled page after page and never rebalanced.
+Only every fourth level is stored (0, 4, 8, ...), sixteen neighbours to a row: a hash between those levels
+is folded from at most eight stored ones, which costs microseconds and saves half of the space. A row is named
+by the leaf that completed its first hash, so that ids only grow while the log grows and the B-tree is filled
+page after page.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from provenance.errors import LedgerError
 from provenance.ledger import merkle
+from provenance.ledger.merkle import HASH_BYTES
 
 STRIDE = 4
 WIDTH = 1 << STRIDE
@@ -21,14 +22,14 @@ MAX_ENTRIES = 2**32 - 1
 _IDS_PER_QUERY = 400
 
 
-def row_id(tier: int, index: int) -> int:
-    """Row of the hash at level ``4 * tier``, place ``index``."""
-    last_leaf = ((index + 1) << (STRIDE * tier)) - 1
-    return last_leaf * WIDTH + tier
+def row_id(tier: int, block: int) -> int:
+    """Row of the hashes at level ``4 * tier``, places ``16 * block`` to ``16 * block + 15``."""
+    first_complete_at = (((block << STRIDE) + 1) << (STRIDE * tier)) - 1
+    return first_complete_at * WIDTH + tier
 
 
 class NodeStore:
-    """Tree hashes in table ``nodes(id INTEGER PRIMARY KEY, hash BLOB)`` of an open connection.
+    """Tree hashes in table ``nodes(id INTEGER PRIMARY KEY, hashes BLOB)`` of an open connection.
 
     Methods run inside whatever transaction the caller holds.
     """
@@ -47,44 +48,40 @@ class NodeStore:
             LedgerError: a hash is missing: the database is damaged.
         """
         spans = [_stored_span(level, index) for level, index in wanted]
-        hashes = self._fetch(row for span in spans for row in span)
-        try:
-            return [merkle.fold([hashes[row] for row in span]) for span in spans]
-        except KeyError as error:
-            raise LedgerError(
-                f"the ledger lacks the tree hash in row {error}",
-                hint="the database is damaged: run `veilmark ledger audit`, then restore a backup",
-            ) from error
+        blocks = self._fetch({row_id(tier, first >> STRIDE) for tier, first, _ in spans})
+        return [
+            merkle.fold(_cut(blocks, row_id(tier, first >> STRIDE), first % WIDTH, count))
+            for tier, first, count in spans
+        ]
 
     def leaves(self, start: int, stop: int) -> list[bytes]:
         """Leaf hashes ``[start, stop)``."""
         return self.nodes([(0, index) for index in range(start, stop)])
 
     def append(self, start: int, leaf_hashes: Sequence[bytes]) -> bytes:
-        """Add leaves from index ``start`` (the present size) on; returns the new root.
+        """Add leaves (at least one) from index ``start``, the present size, on; returns the new root.
 
-        Amortised one hash and 17/16 rows a leaf, plus O(log n) for the root.
+        Amortised one hash and 1/15 row a leaf, plus O(log n) for the root.
         """
         rows: list[tuple[int, bytes]] = []
-        pending: list[tuple[int, bytes]] = []  # roots of the incomplete blocks, lowest level first
+        root: bytes | None = None
         tier, first, fresh = 0, start, list(leaf_hashes)
-        while True:
-            block_start = first - first % WIDTH
-            left = self.nodes([(STRIDE * tier, index) for index in range(block_start, first)])
-            rows.extend((row_id(tier, first + offset), value) for offset, value in enumerate(fresh))
-            row = left + fresh
-            complete = len(row) // WIDTH
-            parents = [merkle.fold(row[i * WIDTH : (i + 1) * WIDTH]) for i in range(complete)]
-            rest = row[complete * WIDTH :]
-            pending.extend(_peaks(tier, rest))
-            tier, first, fresh = tier + 1, block_start // WIDTH, parents
-            if first == 0 and not fresh:
-                break
+        while first or fresh:
+            used = first % WIDTH
+            block = first // WIDTH
+            row = self._stored(tier, block, used) + fresh
+            for offset in range(0, len(row), WIDTH):
+                part = row[offset : offset + WIDTH]
+                if fresh:
+                    rows.append((row_id(tier, block + offset // WIDTH), b"".join(part)))
+            complete = len(row) - len(row) % WIDTH
+            root = _with_peaks(row[complete:], root)
+            fresh = [merkle.fold(row[offset : offset + WIDTH]) for offset in range(0, complete, WIDTH)]
+            tier, first = tier + 1, block
         rows.sort()
-        self._connection.executemany("INSERT INTO nodes(id, hash) VALUES (?, ?)", rows)
-        root = pending[0][1]
-        for _, peak in pending[1:]:
-            root = merkle.node_hash(peak, root)
+        self._connection.executemany("INSERT OR REPLACE INTO nodes(id, hashes) VALUES (?, ?)", rows)
+        if root is None:
+            raise LedgerError("nothing was appended")
         return root
 
     def root(self, size: int) -> bytes:
@@ -107,10 +104,17 @@ class NodeStore:
         return self._range_hashes(merkle.consistency_ranges(old_size, size))
 
     def _range_hashes(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        wanted = [part for start, stop in ranges for part in merkle.perfect_subtrees(start, stop)]
-        wanted = list(dict.fromkeys(wanted))
+        parts = [part for start, stop in ranges for part in merkle.perfect_subtrees(start, stop)]
+        wanted = list(dict.fromkeys(parts))
         known = dict(zip(wanted, self.nodes(wanted), strict=True))
         return [merkle.range_hash(start, stop, lambda *key: known[key]) for start, stop in ranges]
+
+    def _stored(self, tier: int, block: int, count: int) -> list[bytes]:
+        """The first ``count`` hashes of a row."""
+        if not count:
+            return []
+        row = row_id(tier, block)
+        return _cut(self._fetch([row]), row, 0, count)
 
     def _fetch(self, rows: Iterable[int]) -> dict[int, bytes]:
         ids = list(rows)
@@ -118,20 +122,30 @@ class NodeStore:
         for offset in range(0, len(ids), _IDS_PER_QUERY):
             part = ids[offset : offset + _IDS_PER_QUERY]
             marks = ",".join("?" * len(part))
-            found.update(self._connection.execute(f"SELECT id, hash FROM nodes WHERE id IN ({marks})", part))  # noqa: S608
+            query = f"SELECT id, hashes FROM nodes WHERE id IN ({marks})"  # noqa: S608 only question marks
+            found.update(self._connection.execute(query, part))
         return found
 
 
-def _stored_span(level: int, index: int) -> list[int]:
-    """Rows of the stored hashes that fold into ``(level, index)``."""
+def _stored_span(level: int, index: int) -> tuple[int, int, int]:
+    """``(tier, first, count)`` of the stored hashes that fold into ``(level, index)``; all in one row."""
     tier, above = divmod(level, STRIDE)
-    return [row_id(tier, (index << above) + offset) for offset in range(1 << above)]
+    return tier, index << above, 1 << above
 
 
-def _peaks(tier: int, hashes: list[bytes]) -> list[tuple[int, bytes]]:
-    """Roots of the perfect subtrees over fewer than 16 hashes, rightmost (lowest) first."""
-    parts = list(merkle.perfect_subtrees(0, len(hashes)))
-    return [
-        (STRIDE * tier + level, merkle.fold(hashes[index << level : (index + 1) << level]))
-        for level, index in reversed(parts)
-    ]
+def _cut(blocks: dict[int, bytes], row: int, first: int, count: int) -> list[bytes]:
+    block = blocks.get(row, b"")
+    if len(block) < (first + count) * HASH_BYTES:
+        raise LedgerError(
+            f"the ledger lacks tree hashes in row {row}",
+            hint="the database is damaged: run `veilmark ledger audit`, then restore a backup",
+        )
+    return [block[i * HASH_BYTES : (i + 1) * HASH_BYTES] for i in range(first, first + count)]
+
+
+def _with_peaks(hashes: list[bytes], right: bytes | None) -> bytes | None:
+    """Root over fewer than 16 hashes and what lies to the right of them."""
+    for level, index in reversed(list(merkle.perfect_subtrees(0, len(hashes)))):
+        peak = merkle.fold(hashes[index << level : (index + 1) << level])
+        right = peak if right is None else merkle.node_hash(peak, right)
+    return right

@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -110,7 +111,7 @@ class SigningKey:
     def generate(cls, name: str, kind: int = TYPE_ED25519) -> SigningKey:
         return cls(check_name(name), Ed25519PrivateKey.generate(), kind)
 
-    @property
+    @cached_property
     def verifier(self) -> VerifierKey:
         return VerifierKey(self.name, self.private.public_key().public_bytes_raw(), self.kind)
 

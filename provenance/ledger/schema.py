@@ -16,7 +16,8 @@ from provenance.errors import LedgerError, MissingPathError
 
 #: ``PRAGMA application_id``: "Veil" in ASCII; ``file`` and ``sqlite3`` show it.
 APPLICATION_ID = 0x5665696C
-PAGE_BYTES = 8192
+PAGE_BYTES = 4096
+CHECKPOINT_PAGES = 4000
 BUSY_SECONDS = 60.0
 
 _V1 = (
@@ -31,8 +32,8 @@ _V1 = (
     # private descriptors for similarity search; never published
     "CREATE TABLE features (entry INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     # Merkle tree, see nodes.py
-    "CREATE TABLE nodes (id INTEGER PRIMARY KEY, hash BLOB NOT NULL)",
-    # look-up by SHA-256: the first 31 bits of a hash, then 32 bits of the entry's index; no payload
+    "CREATE TABLE nodes (id INTEGER PRIMARY KEY, hashes BLOB NOT NULL)",
+    # look-up by SHA-256, all in the key, see lookup.py
     "CREATE TABLE lookup (key INTEGER PRIMARY KEY)",
 )
 
@@ -66,6 +67,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
                 _require_ledger(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute("PRAGMA trusted_schema = OFF")
             _migrate(connection)
         except BaseException:

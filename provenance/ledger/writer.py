@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from provenance.errors import ForkError, LedgerError, VeilmarkError
-from provenance.ledger import merkle, schema
+from provenance.ledger import lookup, merkle, schema
 from provenance.ledger.guard import Guard
 from provenance.ledger.nodes import MAX_ENTRIES, NodeStore
 from provenance.ledger.note import Checkpoint, Note, SigningKey
-from provenance.ledger.rows import Prepared, find_same, lookup_key
+from provenance.ledger.rows import Prepared, find_same
 
 try:
     import fcntl
@@ -149,25 +149,22 @@ def _add(
     """Insert what is new, extend the tree, sign; returns the number of new entries and the checkpoint."""
     note, checkpoint = current(connection)
     size = checkpoint.size
-    fresh: dict[bytes, tuple[int, Prepared]] = {}
+    places = find_same(connection, [item for request in batch for item in request.items], size)
+    fresh: list[tuple[int, Prepared]] = []
     for request in batch:
-        request.indexes = []
         for item in request.items:
-            if item.leaf in fresh:
-                index = fresh[item.leaf][0]
-            else:
-                known = find_same(connection, item)
-                index = size + len(fresh) if known is None else known
-                if known is None:
-                    fresh[item.leaf] = (index, item)
-            request.indexes.append(index)
+            if item.leaf not in places:
+                places[item.leaf] = size + len(fresh)
+                fresh.append((places[item.leaf], item))
+        request.indexes = [places[item.leaf] for item in request.items]
     if not fresh:
         return 0, note
     if size + len(fresh) > MAX_ENTRIES:
         raise LedgerError(f"the log is full: it holds at most {MAX_ENTRIES} entries", hint="start a new log")
-    _insert(connection, list(fresh.values()), signers)
+    _insert(connection, fresh, signers)
+    lookup.settle(connection, size, size + len(fresh))
     nodes = NodeStore(connection)
-    root = nodes.append(size, [item.leaf for _, item in fresh.values()])
+    root = nodes.append(size, [item.leaf for _, item in fresh])
     grown = Checkpoint(checkpoint.origin, size + len(fresh), root)
     _require_consistent(nodes, checkpoint, grown)
     signed = grown.sign(key)
@@ -187,8 +184,7 @@ def _insert(
             signers[item.head] = connection.execute(query, (item.head,)).fetchone()[0]
         rows.append((index, now, signers[item.head], item.stored))
     connection.executemany("INSERT INTO entries(id, logged_at, signer, opening) VALUES (?, ?, ?, ?)", rows)
-    keys = sorted(lookup_key(value, index) for index, item in items for value in item.hashes)
-    connection.executemany("INSERT OR IGNORE INTO lookup(key) VALUES (?)", ((key,) for key in keys))
+    lookup.insert(connection, (key + index for index, item in items for key in item.keys))
     blobs = [(index, item.features) for index, item in items if item.features is not None]
     if blobs:
         connection.executemany("INSERT INTO features(entry, data) VALUES (?, ?)", blobs)
