@@ -49,14 +49,13 @@ def _reverts_with_reason(source: str) -> str:
     parts = source.split("raw_revert(")
     translated = [parts[0]]
     for part in parts[1:]:
-        depth = 1
-        for end, character in enumerate(part):
-            depth += {"(": 1, ")": -1}.get(character, 0)
-            if depth == 0:
-                break
+        depth, end = 1, 0
+        while depth:
+            depth += {"(": 1, ")": -1}.get(part[end], 0)
+            end += 1
         name = re.search(r'method_id\("(\w+)\(', part[:end])
         assert name is not None  # noqa: S101 - every raw_revert in the source names its error
-        translated.append(f'raise "{name.group(1)}"{part[end + 1 :]}')
+        translated.append(f'raise "{name.group(1)}"{part[end:]}')
     return "".join(translated)
 
 
