@@ -79,7 +79,7 @@ class Demo:
             "COLUMNS": "150",
             "PYTHONIOENCODING": "utf-8",
         }
-        return subprocess.run(  # noqa: S603
+        return subprocess.run(
             [sys.executable, "-m", "cli", *args],
             cwd=self.folder,
             env={**environment, "PYTHONPATH": str(Path(__file__).parents[1])},
@@ -141,7 +141,11 @@ def main() -> None:
     make_tampered(folder / "signed" / "hopper.jpg", folder / "tampered.jpg")
     demo.run("A copy with one changed bit is refused", "verify", "tampered.jpg", expect=1)
     demo.run(
-        "Somebody else, who trusts nobody yet, verifies", "verify", "signed/hopper.jpg", expect=5, home="stranger"
+        "Somebody else, who trusts nobody yet, verifies",
+        "verify",
+        "signed/hopper.jpg",
+        expect=5,
+        home="stranger",
     )
     report = folder / "report.html"
     report.write_text(demo_report.render(folder, demo.steps, cloaked.data[0], PORTRAITS), encoding="utf-8")

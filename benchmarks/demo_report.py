@@ -119,10 +119,14 @@ def _figures(pictures: Mapping[str, np.ndarray]) -> str:
         "face-after": "face, cloaked, pixel for pixel",
         "difference": f"the difference, amplified {_AMPLIFY} times",
     }
-    return "<div class=grid>" + "".join(
-        f"<figure><img alt='{name}' src='{_inline(pictures[name])}'><figcaption>{text}</figcaption></figure>"
-        for name, text in captions.items()
-    ) + "</div>"
+    return (
+        "<div class=grid>"
+        + "".join(
+            f"<figure><img alt='{name}' src='{_inline(pictures[name])}'><figcaption>{text}</figcaption></figure>"
+            for name, text in captions.items()
+        )
+        + "</div>"
+    )
 
 
 def _slider(before: np.ndarray, after: np.ndarray) -> str:
@@ -154,8 +158,10 @@ def _step(step: StepLike) -> str:
 
 def _limits(report: Mapping[str, Any]) -> str:
     unseen = [one["name"] for one in report["detectors"] if not one["attacked"]]
-    judged = f"Detectors that were not attacked: {', '.join(unseen)}." if unseen else (
-        "No detector outside of the attacked ones was asked here."
+    judged = (
+        f"Detectors that were not attacked: {', '.join(unseen)}."
+        if unseen
+        else ("No detector outside of the attacked ones was asked here.")
     )
     return (
         f"<ul><li>{html.escape(judged)} A detector that the noise was not made against may still find the face.</li>"
@@ -194,7 +200,8 @@ _PAGE = """<!doctype html>
 <style>
 :root {{ --paper:#fbfaf7; --ink:#1d2327; --soft:#6b7378; --line:#dfdcd3; --card:#fff; --good:#1b7f4b; --bad:#b3261e }}
 @media (prefers-color-scheme: dark) {{
- :root {{ --paper:#14171a; --ink:#e8e6e1; --soft:#9aa3a8; --line:#2c3237; --card:#1c2125; --good:#5fd08f; --bad:#ff8a80 }}
+ :root {{ --paper:#14171a; --ink:#e8e6e1;
+  --soft:#9aa3a8; --line:#2c3237; --card:#1c2125; --good:#5fd08f; --bad:#ff8a80 }}
 }}
 * {{ box-sizing:border-box }}
 body {{ margin:0; background:var(--paper); color:var(--ink); font:16px/1.55 system-ui,sans-serif }}
@@ -220,7 +227,8 @@ figure img {{ width:100% }}
 .slider input {{ position:absolute; inset:0; width:100%; height:100%; margin:0; opacity:0; cursor:ew-resize }}
 .slider::after {{ content:""; position:absolute; top:0; bottom:0; left:var(--cut); width:2px; background:#fff;
  box-shadow:0 0 4px #0008; pointer-events:none }}
-details {{ background:var(--card); border:1px solid var(--line); border-radius:.7rem; margin:.6rem 0; padding:.6rem 1rem }}
+details {{ background:var(--card);
+  border:1px solid var(--line); border-radius:.7rem; margin:.6rem 0; padding:.6rem 1rem }}
 summary {{ cursor:pointer; font-weight:600 }}
 pre {{ overflow-x:auto; font:.82rem/1.5 ui-monospace,monospace; margin:.6rem 0 .2rem }}
 footer {{ margin-top:3rem; border-top:1px solid var(--line); padding-top:1rem }}

@@ -13,7 +13,8 @@ from provenance.commands.console import note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.secrets import passphrase_for
 from provenance.commands.sign import Paths
-from provenance.errors import ExitCode, PartialSuccessError
+from cloak.strength import Strength
+from provenance.errors import ExitCode, PartialSuccessError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -27,25 +28,38 @@ def cloak(
     paths: Paths,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="A file for one input, else a folder. Default: NAME.cloaked.EXT."),
+        typer.Option(
+            "-o", "--output", help="A file for one input, else a folder. Default: NAME.cloaked.EXT."
+        ),
     ] = None,
     strength: Annotated[
-        str, typer.Option(help="low, mid or high: at most 8, 12 or 16 levels of 255 per pixel.")
-    ] = "mid",
+        Strength, typer.Option(help="At most 8, 12 or 16 levels of 255 per pixel.")
+    ] = Strength.MID,
     attack: Annotated[
         str, typer.Option(help="ensemble (ours), or torchattacks:NAME, such as torchattacks:PGD.")
     ] = "ensemble",
     detectors: Annotated[
-        str | None, typer.Option(help="Detectors to hide from, comma-separated. Default: all that are present.")
+        str | None,
+        typer.Option(help="Detectors to hide from, comma-separated. Default: all that are present."),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="A folder with further detectors' weights.")
+    decoys: Annotated[
+        int, typer.Option(min=0, max=12, help="Faces to raise where there are none.")
+    ] = 0,
+    displace_landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="Also displace the landmarks of faces that are still found.")
+    ] = False,
+    faces: Annotated[
+        str | None, typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all.")
     ] = None,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of the search, at most.")] = 60,
     quality: Annotated[
         int | None, typer.Option(min=1, max=100, help="JPEG or WebP quality. Default: close to the input's.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    again: Annotated[
+        bool, typer.Option("--again", help="Cloak a picture that is already cloaked.")
+    ] = False,
     keep_gps: Annotated[bool, typer.Option("--keep-gps", help="Keep the position in the EXIF data.")] = False,
     sign: Annotated[
         bool, typer.Option(help="Sign the result, naming the original as its parent, and record it.")
@@ -73,12 +87,16 @@ def cloak(
     options = CloakOptions(
         strength=strength,
         attack=attack,
-        detectors=tuple(name.strip() for name in detectors.split(",")) if detectors else (),
-        weights=weights,
+        detectors=tuple(name.strip() for name in detectors.split(",")) if detectors else None,
+        decoys=decoys,
+        displace_landmarks=displace_landmarks,
+        faces=_numbers(faces) if faces else None,
+        steps=steps,
         quality=quality,
         seed=seed,
         device=device,
         keep_gps=keep_gps,
+        again=again,
     )
     with ExitStack() as stack:
         inputs = stack.enter_context(gathered(paths, skip_named=(".cloaked",)))
@@ -101,6 +119,13 @@ def cloak(
 
         code = run_batch("Cloaking", inputs, work, show, as_json=as_json)
     raise typer.Exit(int(code))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{text[:60]!r} is no list of numbers", hint="give, say, --faces 0,2") from None
 
 
 def _cloak_one(
@@ -129,9 +154,7 @@ def _cloak_one(
         return result, sign_file(unsigned, target, SignRequest(spec), desk, force=force)
 
 
-def _show(
-    item: Input, done: tuple[Path, CloakReport, SignResult | None] | None, as_json: bool
-) -> None:
+def _show(item: Input, done: tuple[Path, CloakReport, SignResult | None] | None, as_json: bool) -> None:
     if done is None:
         if as_json:
             print_json({"schema": "veilmark.cloaked/1", "source": item.shown, "skipped": "exists"})
@@ -169,11 +192,10 @@ def models(
     """List every model: licence, source, size, SHA-256, present or not, and the command that brings it."""
     if ctx.invoked_subcommand:
         return
-    from cloak.models import status
+    from cloak.models import statuses
     from provenance.commands.console import stdout
 
-    home = Home.locate()
-    for one in status(home):
+    for one in statuses():
         model = one.model
         if as_json:
             print_json(
@@ -194,5 +216,5 @@ def get(name: Annotated[str, typer.Argument(help="A model's name, as `veilmark m
     from cloak.models import get as download
 
     with progress(f"Downloading {name}", None):
-        path = download(name, Home.locate())
+        path = download(name)
     typer.echo(f"{name}  {path}")

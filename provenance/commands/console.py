@@ -58,7 +58,11 @@ def note(message: str) -> None:
 def progress(label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
     """A progress bar on stderr when it is a terminal, else nothing. Yields ``advance(steps, description)``."""
     if not sys.stderr.isatty():
-        yield lambda steps, description="": None
+
+        def ignore(steps: int, description: str = "") -> None:
+            pass
+
+        yield ignore
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -17,7 +17,9 @@ app = typer.Typer(help="Keys and certificates: who signs.", no_args_is_help=True
 @app.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="How it is called on this machine.")],
-    subject: Annotated[str, typer.Option("--subject", help="Who signs, as shown to others (a claimed name).")],
+    subject: Annotated[
+        str, typer.Option("--subject", help="Who signs, as shown to others (a claimed name).")
+    ],
     algorithm: Annotated[str, typer.Option(help="es256, es384 or ed25519.")] = "es256",
     ask_passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that encrypts the key at rest.")

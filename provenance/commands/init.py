@@ -40,4 +40,6 @@ def init(
     typer.echo(f"kept in   {home.data}")
     if fresh:
         note("The name is a claim: others see it as verified only if they trust your root certificate.")
-        note("Give it to them with `veilmark identity show --root`, and back up with `veilmark identity backup`.")
+        note(
+            "Give it to them with `veilmark identity show --root`, and back up with `veilmark identity backup`."
+        )

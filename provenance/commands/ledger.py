@@ -103,11 +103,19 @@ def info(
             }
         )
         return
-    typer.echo(f"log       {clean(parsed.checkpoint.origin)}  entry {parsed.index} of {parsed.checkpoint.size}")
-    typer.echo(f"record    {record.relation}, {clean(record.media_type)}, {clean(record.time)} (self-asserted)")
+    typer.echo(
+        f"log       {clean(parsed.checkpoint.origin)}  entry {parsed.index} of {parsed.checkpoint.size}"
+    )
+    typer.echo(
+        f"record    {record.relation}, {clean(record.media_type)}, {clean(record.time)} (self-asserted)"
+    )
     typer.echo(f"file      sha256 {record.file_sha256}")
-    typer.echo(f"signer    {clean(record.signer.get('name', ''))} (claimed; key {record.signer['key_id'][:16]})")
-    typer.echo("proof     the record is in the tree of the checkpoint; whose log it is, `veilmark verify` judges")
+    typer.echo(
+        f"signer    {clean(record.signer.get('name', ''))} (claimed; key {record.signer['key_id'][:16]})"
+    )
+    typer.echo(
+        "proof     the record is in the tree of the checkpoint; whose log it is, `veilmark verify` judges"
+    )
 
 
 @app.command("log")

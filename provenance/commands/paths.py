@@ -19,8 +19,9 @@ from provenance.errors import (
 
 #: Files that veilmark itself puts beside media; never inputs when a folder is walked.
 COMPANION_SUFFIXES = (".receipt", ".c2pa")
-_MEDIA_SUFFIXES = frozenset(
-    ".jpg .jpeg .png .webp .tif .tiff .gif .avif .heic .heif .dng .mp4 .mov .m4a .m4v .mp3 .wav .flac .avi".split()
+_MEDIA_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".dng"),
+    *(".mp4", ".mov", ".m4a", ".m4v", ".mp3", ".wav", ".flac", ".avi"),
 )
 MAX_STDIN_BYTES = 4 * 1024**3
 

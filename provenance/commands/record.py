@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def record(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Files, folders, or - for standard input.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Files, folders, or - for standard input.")
+    ] = None,
     sha256: Annotated[
         list[str] | None, typer.Option("--hash", help="Record a SHA-256 (hex) instead of a file. Repeatable.")
     ] = None,
@@ -54,10 +56,13 @@ def record(
             if output:
                 receipts = plan_outputs(inputs, output, "recorded", force=force)
                 if output.is_dir() or not output.suffix:
-                    receipts = [with_suffix_added(path, RECEIPT_SUFFIX) if path else None for path in receipts]
+                    receipts = [
+                        with_suffix_added(path, RECEIPT_SUFFIX) if path else None for path in receipts
+                    ]
             else:
                 receipts = [
-                    None if item.from_stdin else with_suffix_added(item.path, RECEIPT_SUFFIX) for item in inputs
+                    None if item.from_stdin else with_suffix_added(item.path, RECEIPT_SUFFIX)
+                    for item in inputs
                 ]
 
             def work(index: int, item: Input) -> Outcome:

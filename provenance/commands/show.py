@@ -60,7 +60,9 @@ def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
     for column in ("entry", "match", "what", "signer", "logged", "file"):
         table.add_column(column, style="dim" if column == "file" else "", overflow="fold")
     for record in shown:
-        how = record.match if record.distance is None else f"{record.match} ({record.distance}/256 bits differ)"
+        how = (
+            record.match if record.distance is None else f"{record.match} ({record.distance}/256 bits differ)"
+        )
         if record.transform not in ("", "original", "identity"):
             how += f", {record.transform}"
         name = record.signer_name if record.signer_trusted else f"{record.signer_name} (claimed)"
@@ -79,7 +81,9 @@ def _summary(verdict: Verdict) -> list[tuple[str, str]]:
     for time in verdict.times[:2]:
         rows.append(("when", f"{time.value}  ({time.kind})"))
     if verdict.relation or verdict.source_type:
-        rows.append(("what", "; ".join(part for part in (verdict.relation, _short(verdict.source_type)) if part)))
+        rows.append(
+            ("what", "; ".join(part for part in (verdict.relation, _short(verdict.source_type)) if part))
+        )
     for ingredient in verdict.ingredients:
         rows.append(("made from", describe_ingredient(ingredient)))
     rows.append(("ledger", _ledger_line(verdict)))

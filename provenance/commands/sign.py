@@ -27,14 +27,20 @@ def sign(
         Path | None,
         typer.Option("-o", "--output", help="A file for one input, else a folder. Default: NAME.signed.EXT."),
     ] = None,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Replace the input by the signed file.")] = False,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the input by the signed file.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Files signed at the same time.")] = 1,
-    identity: Annotated[str | None, typer.Option(help="Which identity signs. Default: the first made.")] = None,
-    title: Annotated[str | None, typer.Option(help="Title in the manifest. Default: the output's name.")] = None,
+    identity: Annotated[
+        str | None, typer.Option(help="Which identity signs. Default: the first made.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title in the manifest. Default: the output's name.")
+    ] = None,
     author: Annotated[str | None, typer.Option(help="Author, published in the manifest.")] = None,
     description: Annotated[str | None, typer.Option(help="Description, published in the manifest.")] = None,
     parent: Annotated[
@@ -54,13 +60,15 @@ def sign(
         str | None, typer.Option(help="LATITUDE,LONGITUDE, published in the manifest. Off unless given.")
     ] = None,
     allow_training: Annotated[
-        bool, typer.Option("--allow-training", help="Allow AI training and data mining (default: not allowed).")
+        bool,
+        typer.Option("--allow-training", help="Allow AI training and data mining (default: not allowed)."),
     ] = False,
     thumbnail: Annotated[
         bool, typer.Option("--thumbnail", help="Embed a thumbnail in the manifest (slower).")
     ] = False,
     manifest: Annotated[
-        Path | None, typer.Option("-m", "--manifest", help="A manifest definition as c2patool takes it (JSON).")
+        Path | None,
+        typer.Option("-m", "--manifest", help="A manifest definition as c2patool takes it (JSON)."),
     ] = None,
     tsa: Annotated[
         str | None, typer.Option("--tsa", help="RFC 3161 time-stamp authority to ask (URL).")
@@ -150,6 +158,5 @@ def _parents(paths: list[Path], parent_class: type[Parent]) -> tuple[Parent, ...
             raise MissingPathError(f"{path} does not exist or is no file")
     relationships = ["parentOf"] + ["componentOf"] * len(paths)
     return tuple(
-        parent_class(path, relationship)
-        for path, relationship in zip(paths, relationships, strict=False)
+        parent_class(path, relationship) for path, relationship in zip(paths, relationships, strict=False)
     )

@@ -23,7 +23,9 @@ def add(
     anchor: Annotated[
         Path | None, typer.Option("--anchor", help="Certificate authorities (PEM file).")
     ] = None,
-    log: Annotated[str | None, typer.Option("--log", help="A ledger, by its verifier key (name+id+key).")] = None,
+    log: Annotated[
+        str | None, typer.Option("--log", help="A ledger, by its verifier key (name+id+key).")
+    ] = None,
     witness: Annotated[
         str | None, typer.Option("--witness", help="A witness, by its verifier key (name+id+key).")
     ] = None,
