@@ -62,6 +62,6 @@ def signed(ready: Callable[..., Run], portrait_files: dict[str, Path], tmp_path:
 def python(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """A fresh interpreter in the repository root."""
     root = Path(__file__).parents[2]
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, *args], cwd=root, capture_output=True, text=True, timeout=120, check=False, **options
     )

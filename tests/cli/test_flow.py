@@ -90,7 +90,9 @@ def test_unknown_picture_is_not_found(ready: Command, signed: dict[str, Path], t
     import skimage.data
 
     stranger = tmp_path / "cat.png"
-    Image.fromarray(skimage.data.cat() if hasattr(skimage.data, "cat") else skimage.data.coffee()).save(stranger)
+    Image.fromarray(skimage.data.cat() if hasattr(skimage.data, "cat") else skimage.data.coffee()).save(
+        stranger
+    )
     assert ready("find", stranger).code == 4
     assert ready("verify", stranger).code == 4
 
@@ -134,9 +136,7 @@ def test_resigned_copy_warns_of_the_earlier_record(
     assert not any("earlier in the ledger" in warning for warning in original["warnings"])
 
 
-def test_editing_chain_names_its_parent(
-    ready: Command, signed: dict[str, Path], tmp_path: Path
-) -> None:
+def test_editing_chain_names_its_parent(ready: Command, signed: dict[str, Path], tmp_path: Path) -> None:
     crop = tmp_path / "crop.jpg"
     with Image.open(signed["astronaut"]) as picture:
         picture.crop((100, 0, 400, 300)).save(crop, quality=90)
@@ -157,7 +157,9 @@ def test_standard_input(ready: Command, portrait_files: dict[str, Path], tmp_pat
     assert ready("sign", "-", stdin=data).code == 2
 
 
-def test_folder_in_folder_out_and_resume(ready: Command, portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_folder_in_folder_out_and_resume(
+    ready: Command, portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     folder = tmp_path / "in" / "deep"
     folder.mkdir(parents=True)
     for index in range(3):
@@ -177,7 +179,9 @@ def test_folder_in_folder_out_and_resume(ready: Command, portraits: dict[str, np
     assert ready("verify", out, "--brief").code == 0
 
 
-def test_existing_output_needs_force(ready: Command, signed: dict[str, Path], portrait_files: dict[str, Path]) -> None:
+def test_existing_output_needs_force(
+    ready: Command, signed: dict[str, Path], portrait_files: dict[str, Path]
+) -> None:
     before = signed["hopper"].read_bytes()
     done = ready("sign", portrait_files["hopper"], "-o", signed["hopper"])
     assert done.code == 2 and "--force" in done.err
