@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,86 +18,15 @@ from provenance import certificates
 from provenance.errors import CorruptMediaError, IdentityError, NotWritableError, UsageError, VeilmarkError
 from provenance.formats import Format, detect_format
 from provenance.identity import Identity
-from provenance.manifest_actions import Action, check_action, source_type
-from provenance.manifest_definition import merge_definition
-from provenance.record import RELATIONS, now_utc
-from provenance.version import VERSION
+from provenance.manifest_actions import Action
+from provenance.manifest_build import build_definition
+from provenance.manifest_spec import ManifestSpec, Parent, check_spec
 
-__all__ = ["Action", "ManifestSpec", "Parent", "sign_manifest"]
+__all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
 
-SPEC_VERSION = "2.4.0"
-FINGERPRINT_ALGORITHM = "org.veilmark.pdq"
-PARENTS_LABEL = "org.veilmark.parents"
-TRAINING_USES = ("cawg.data_mining", "cawg.ai_inference", "cawg.ai_training", "cawg.ai_generative_training")
 #: Longer side of a thumbnail that c2pa makes.
 THUMBNAIL_SIDE = 512
-_MAX_TEXT = 4000
 _SIDECAR_FORMAT = "application/c2pa"
-
-
-@dataclass(frozen=True)
-class Parent:
-    """A file that went into this one.
-
-    Attributes:
-        path: the file, signed or not.
-        relationship: ``parentOf`` (this file is an edit of it; at most one), ``componentOf`` or ``inputTo``.
-        title: how it is called in the manifest; default its file name.
-        embed: take over the parent's whole manifest store, so that anyone can check it. Where false the
-            ingredient names the parent (title, instance id, SHA-256) and nothing of it is taken over: no
-            thumbnail, no fingerprint, no location.
-        manifest_data: the parent's side-car, where its manifest is not inside.
-    """
-
-    path: Path
-    relationship: str = "parentOf"
-    title: str = ""
-    embed: bool = True
-    manifest_data: bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class ManifestSpec:
-    """What the signer says about a file. Everything that is optional is absent from the manifest by default.
-
-    Attributes:
-        relation: ``captured``, ``edited``, ``cloaked`` or ``synthetic``.
-        title, author, description: free text.
-        actions: what was done, in order, after the file was created or opened.
-        digital_source_type: IPTC name or URL; default ``digitalCapture`` for captures, and
-            ``trainedAlgorithmicMedia`` for synthetic media.
-        parents: files this one was made from.
-        fingerprints: values of ``Fingerprint.to_record()``; a ``pdq`` entry becomes the soft binding.
-        allow_training: allow AI training, generation, inference and data mining (default: not allowed).
-        device: maker and model, or one of them, of the capture device.
-        captured_at: RFC 3339 time of capture by the device's clock.
-        location: latitude and longitude in degrees (WGS 84).
-        thumbnail: embed a thumbnail (slower, and shows the picture at the time of signing).
-        thumbnail_data: this JPEG or PNG instead of one made by c2pa.
-        definition: a manifest definition as c2patool takes it; what it says comes on top.
-        definition_folder: where relative paths in ``definition`` start.
-        claim_generator: further fields of the claim generator info.
-        extra_assertions: ``(label, data)`` pairs; labels need a dot.
-    """
-
-    relation: str = "captured"
-    title: str = ""
-    author: str = ""
-    description: str = ""
-    actions: Sequence[Action] = ()
-    digital_source_type: str = ""
-    parents: Sequence[Parent] = ()
-    fingerprints: Mapping[str, int | str] = field(default_factory=dict)
-    allow_training: bool = False
-    device: str = ""
-    captured_at: str = ""
-    location: tuple[float, float] | None = None
-    thumbnail: bool = False
-    thumbnail_data: bytes | None = field(default=None, repr=False)
-    definition: Mapping[str, Any] | None = None
-    definition_folder: Path | None = None
-    claim_generator: Mapping[str, str] = field(default_factory=dict)
-    extra_assertions: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 
 def sign_manifest(
@@ -140,7 +67,7 @@ def sign_manifest(
     embeds = media.embeddable
     media_type = mime or media.mime
     spec = _with_own_parent(source, spec, media_type if embeds else None)
-    _check_spec(spec)
+    check_spec(spec)
     definition, inputs = build_definition(spec)
     failure: list[BaseException] = []
 
@@ -164,9 +91,7 @@ def sign_manifest(
             if not embeds:
                 builder.set_no_embed()
             with source.open("rb") as reading, output.open("w+b") as writing:
-                manifest = builder.sign(signer, media_type if embeds else _SIDECAR_FORMAT, reading, writing)
-            if not embeds:
-                shutil.copyfile(source, output)
+                manifest = builder.sign(signer, media_type, reading, writing)
     except VeilmarkError:
         raise
     except OSError as error:
@@ -176,158 +101,6 @@ def sign_manifest(
     if not manifest:
         raise CorruptMediaError(f"signing {source} produced no manifest")
     return bytes(manifest)
-
-
-def build_definition(spec: ManifestSpec) -> tuple[dict[str, Any], list[tuple[dict[str, Any], Parent]]]:
-    """The c2pa manifest definition, and the ingredients that have to be read from files."""
-    ingredients, inputs, references = [], [], []
-    for index, parent in enumerate(spec.parents):
-        about: dict[str, Any] = {
-            "title": parent.title or parent.path.name,
-            "relationship": parent.relationship,
-            "label": f"ingredient-{index}",
-        }
-        if parent.embed:
-            inputs.append((about, parent))
-        else:
-            reference = _reference(parent)
-            about.update({key: reference[key] for key in ("format", "instance_id") if key in reference})
-            ingredients.append(about)
-            references.append(reference)
-    assertions: list[dict[str, Any]] = [_created("c2pa.actions.v2", _actions(spec))]
-    if "pdq" in spec.fingerprints:
-        block = {"scope": {}, "value": str(spec.fingerprints["pdq"])}
-        binding = {"alg": FINGERPRINT_ALGORITHM, "blocks": [block], "pad": []}
-        assertions.append(_created("c2pa.soft-binding", binding))
-    use = {"use": "allowed" if spec.allow_training else "notAllowed"}
-    entries = {name: dict(use) for name in TRAINING_USES}
-    assertions.append(_created("cawg.training-mining", {"entries": entries}))
-    assertions += _metadata(spec)
-    if references:
-        assertions.append(_created(PARENTS_LABEL, {"parents": references}))
-    assertions += [_created(label, dict(data)) for label, data in spec.extra_assertions]
-    definition: dict[str, Any] = {
-        "claim_version": 2,
-        "claim_generator_info": [
-            {"name": "veilmark", "version": VERSION, "specVersion": SPEC_VERSION, **spec.claim_generator}
-        ],
-        "title": spec.title,
-        "ingredients": ingredients,
-        "assertions": assertions,
-    }
-    if not spec.title:
-        del definition["title"]
-    if spec.thumbnail_data:
-        kind = detect_format(spec.thumbnail_data).mime
-        definition["thumbnail"] = {"format": kind, "identifier": "thumbnail"}
-    if spec.definition is not None:
-        merge_definition(definition, spec.definition)
-    return definition, inputs
-
-
-def _actions(spec: ManifestSpec) -> dict[str, Any]:
-    """The actions assertion: inception first, then what the signer names."""
-    opened = [index for index, parent in enumerate(spec.parents) if parent.relationship == "parentOf"]
-    placed = [index for index, parent in enumerate(spec.parents) if parent.relationship != "parentOf"]
-    agent = {"name": "veilmark", "version": VERSION}
-    first: dict[str, Any] = {"when": now_utc(), "softwareAgent": agent}
-    if opened:
-        first |= {"action": "c2pa.opened", "parameters": {"ingredientIds": [f"ingredient-{opened[0]}"]}}
-    else:
-        kind = spec.digital_source_type or {
-            "captured": "digitalCapture",
-            "synthetic": "trainedAlgorithmicMedia",
-        }.get(spec.relation, "digitalCreation")
-        first |= {"action": "c2pa.created", "digitalSourceType": source_type(kind)}
-        if spec.captured_at:
-            first["when"] = spec.captured_at
-        if spec.relation == "captured":
-            # the device that made the picture acted, not this program
-            del first["softwareAgent"]
-    actions = [first]
-    for index in placed:
-        actions.append(
-            {
-                "action": "c2pa.placed",
-                "softwareAgent": agent,
-                "parameters": {"ingredientIds": [f"ingredient-{index}"]},
-            }
-        )
-    default_type = {
-        "cloaked": "algorithmicallyEnhanced",
-        "synthetic": spec.digital_source_type or "compositeWithTrainedAlgorithmicMedia",
-    }.get(spec.relation, "humanEdits")
-    named = list(spec.actions)
-    if spec.relation == "cloaked" and not named:
-        named = [Action("c2pa.filtered", description="adversarial noise against face detectors")]
-    for action in named:
-        actions.append({"softwareAgent": agent, **action.to_definition(default_type)})
-    # a person's list of their own edits may be incomplete; what this program did itself is not
-    complete = not spec.actions or spec.relation in ("cloaked", "synthetic")
-    return {"actions": actions, "allActionsIncluded": complete}
-
-
-def _metadata(spec: ManifestSpec) -> list[dict[str, Any]]:
-    """Capture device, time and place in ``c2pa.metadata``; author and description in ``cawg.metadata``."""
-    capture: dict[str, Any] = {}
-    if spec.device:
-        maker, _, model = spec.device.partition(" ")
-        capture |= {"tiff:Make": maker, "tiff:Model": model or maker}
-    if spec.captured_at:
-        capture["exif:DateTimeOriginal"] = spec.captured_at
-    if spec.location:
-        latitude, longitude = spec.location
-        capture |= {
-            "exif:GPSLatitude": _degrees(latitude, "NS"),
-            "exif:GPSLongitude": _degrees(longitude, "EW"),
-        }
-    assertions = []
-    if capture:
-        context = {"exif": "http://ns.adobe.com/exif/1.0/", "tiff": "http://ns.adobe.com/tiff/1.0/"}
-        assertions.append(_created("c2pa.metadata", {"@context": context, **capture}, kind="Json"))
-    about: dict[str, Any] = {}
-    if spec.author:
-        about["dc:creator"] = [spec.author]
-    if spec.description:
-        about["dc:description"] = spec.description
-    if about:
-        context = {"dc": "http://purl.org/dc/elements/1.1/"}
-        assertions.append(_created("cawg.metadata", {"@context": context, **about}, kind="Json"))
-    return assertions
-
-
-def _degrees(value: float, sides: str) -> str:
-    """XMP's ``DDD,MM.mmmmmmk`` (XMP specification part 2, GPSCoordinate)."""
-    whole, fraction = divmod(abs(value), 1.0)
-    return f"{int(whole)},{fraction * 60:.6f}{sides[0] if value >= 0 else sides[1]}"
-
-
-def _created(label: str, data: dict[str, Any], *, kind: str | None = None) -> dict[str, Any]:
-    assertion: dict[str, Any] = {"label": label, "data": data, "created": True}
-    if kind:
-        assertion["kind"] = kind
-    return assertion
-
-
-def _reference(parent: Parent) -> dict[str, Any]:
-    """What names a parent without taking anything over from it."""
-    from provenance.manifest_read import read_manifest
-    from provenance.media import sha256_file
-
-    media = detect_format(parent.path)
-    reference: dict[str, Any] = {
-        "title": parent.title or parent.path.name,
-        "format": media.mime,
-        "sha256": sha256_file(parent.path),
-    }
-    report = read_manifest(parent.path, media.mime, anchors_pem=(), manifest_data=parent.manifest_data)
-    if report is not None:
-        reference |= {
-            "instance_id": report.instance_id,
-            "manifest": report.active_label,
-            "manifest_sha256": report.manifest_sha256,
-        }
-    return {key: value for key, value in reference.items() if value}
 
 
 def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -> ManifestSpec:
@@ -355,32 +128,6 @@ def carries_manifest(path: Path, media_type: str) -> bool:
     except c2pa.C2paError:
         # something is there that cannot be read; signing over it would fail or drop it, so say so there
         return False
-
-
-def _check_spec(spec: ManifestSpec) -> None:
-    if spec.relation not in RELATIONS or spec.relation == "recorded":
-        raise UsageError(f"unknown relation {spec.relation[:40]!r}")
-    for name in ("title", "author", "description", "device", "captured_at"):
-        if len(getattr(spec, name)) > _MAX_TEXT:
-            raise UsageError(f"{name} is over {_MAX_TEXT} characters")
-    if spec.location and not (abs(spec.location[0]) <= 90 and abs(spec.location[1]) <= 180):
-        raise UsageError("the location is not a latitude and a longitude in degrees")
-    if sum(parent.relationship == "parentOf" for parent in spec.parents) > 1:
-        raise UsageError(
-            "a file can be an edit of one parent only", hint="name the others as components (componentOf)"
-        )
-    for parent in spec.parents:
-        if parent.relationship not in ("parentOf", "componentOf", "inputTo"):
-            raise UsageError(f"unknown relationship {parent.relationship[:40]!r}")
-    if spec.relation in ("edited", "cloaked") and not any(p.relationship == "parentOf" for p in spec.parents):
-        raise UsageError(f"a file that is {spec.relation} needs a parent", hint="name it with --parent")
-    for action in spec.actions:
-        check_action(action)
-    for label, _ in spec.extra_assertions:
-        if "." not in label or label.startswith("c2pa."):
-            raise UsageError(
-                f"{label[:80]!r} cannot label an assertion of your own", hint="use org.example.name"
-            )
 
 
 def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent) -> None:

@@ -64,14 +64,35 @@ ACTIONS: dict[str, bool] = {
     "c2pa.watermarked.bound": False,
     "c2pa.watermarked.unbound": False,
 }
-_REPLACED = {
+#: Actions that C2PA dropped, and what says nearly the same now.
+REPLACED = {
     "c2pa.color_adjustments": "c2pa.adjustedColor",
-    "c2pa.watermarked": "c2pa.watermarked.bound or c2pa.watermarked.unbound",
+    "c2pa.watermarked": "c2pa.watermarked.unbound",
     "c2pa.saved": "c2pa.edited",
     "c2pa.formatted": "c2pa.converted",
+    "c2pa.version_updated": "c2pa.converted",
     "c2pa.produced": "c2pa.published",
+    "c2pa.printed": "c2pa.published",
+    "c2pa.managed": "c2pa.repackaged",
     "c2pa.copied": "c2pa.repackaged",
 }
+STANDARD_PARAMETERS = frozenset(
+    {
+        "redacted",
+        "ingredients",
+        "ingredientIds",
+        "relatedAssertions",
+        "sourceLanguage",
+        "targetLanguage",
+        "multipleInstances",
+        "ranges",
+        "weight",
+        "width",
+        "italic",
+        "slant",
+        "optical-size",
+    }
+)
 _PIPELINE = ("c2pa.created", "c2pa.opened", "c2pa.placed", "c2pa.redacted")
 _MAX_TEXT = 4000
 
@@ -114,8 +135,8 @@ def check_action(action: Action) -> None:
     name = action.name
     if name in _PIPELINE:
         raise UsageError(f"{name} is written by veilmark itself", hint="leave it out, or name a --parent")
-    if name in _REPLACED:
-        raise UsageError(f"{name} is no longer a C2PA action", hint=f"use {_REPLACED[name]}")
+    if name in REPLACED:
+        raise UsageError(f"{name} is no longer a C2PA action", hint=f"use {REPLACED[name]}")
     if name.startswith("c2pa.") and name not in ACTIONS:
         raise UsageError(f"{name[:80]!r} is no C2PA action", hint=f"one of: {', '.join(ACTIONS)}")
     if "." not in name.strip(".") or not name.isprintable() or len(name) > 200:

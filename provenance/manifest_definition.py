@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from provenance.errors import MissingPathError, UsageError
+from provenance.manifest_actions import ACTIONS, REPLACED, STANDARD_PARAMETERS, source_type
 
 MAX_DEFINITION_BYTES = 4 * 1024 * 1024
 _MAX_ASSERTIONS = 200
@@ -102,9 +103,29 @@ def _merge_actions(ours: dict[str, Any], named: Any, all_included: Any) -> None:
                 refined = {k: v for k, v in action.items() if k != "parameters"}
                 ours["actions"][0].update(refined)
             continue
-        ours["actions"].append(action)
+        ours["actions"].append(_up_to_date(action, name))
     if isinstance(all_included, bool):
         ours["allActionsIncluded"] = all_included
+
+
+def _up_to_date(action: dict[str, Any], name: str) -> dict[str, Any]:
+    """An action in the terms of C2PA 2.4: current name, description outside the parameters, a source type
+    where one is demanded, and a namespace for parameters that are not C2PA's."""
+    current = REPLACED.get(name, name)
+    parameters = dict(action.get("parameters") or {})
+    fresh = {**action, "action": current}
+    if "description" in parameters:
+        fresh.setdefault("description", parameters.pop("description"))
+    space = "org.veilmark" if current.startswith("c2pa.") else current
+    for key in [key for key in parameters if key not in STANDARD_PARAMETERS and "." not in key]:
+        parameters[f"{space}.{key}"] = parameters.pop(key)
+    if parameters:
+        fresh["parameters"] = parameters
+    else:
+        fresh.pop("parameters", None)
+    if ACTIONS.get(current):
+        fresh.setdefault("digitalSourceType", source_type("humanEdits"))
+    return fresh
 
 
 def _as_cawg_metadata(work: Any) -> dict[str, Any]:
