@@ -1,0 +1,315 @@
+"""From objective to noise: the ensemble optimiser.
+
+What decides whether an ensemble falls together (measured, see ``benchmarks/attacks.py``): each detector's
+gradient is normalised by its L1 norm and weighted by how far that detector is from fooled; each step meets
+another transformation, drawn by how badly it still goes; noise stays in the faces' context.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from cloak import transforms
+from cloak.budget import project, to_grey
+from cloak.detectors.base import FaceDetector
+from cloak.objective import decoy, displace, found, hide
+from cloak.transforms import Transform
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way the published picture may reach a detector.
+
+    Attributes:
+        name: what reports call it.
+        draw: a transform of this kind, for a step of the optimisation.
+        exams: transforms of this kind; the condition is beaten when a detector misses the faces in all.
+    """
+
+    name: str
+    draw: Callable[[random.Random], Transform]
+    exams: tuple[Transform, ...]
+
+
+def conditions(quality: int | None, *, subsample: bool = True, slide: int = 24) -> list[Condition]:
+    """As published, after JPEG 75, and at half size.
+
+    Args:
+        quality: the JPEG (or similar) quality the picture is published at; None for lossless.
+        subsample: whether that encoder halves the chroma.
+        slide: detectors sample the picture on grids; the patch slides by up to so many pixels against them, as
+            it does when it is looked at inside its picture.
+    """
+    published = transforms.identity() if quality is None else transforms.jpeg(quality, subsample=subsample)
+    half = transforms.resize(0.5)
+
+    def moved(rng: random.Random) -> Transform:
+        return transforms.shift(rng.randrange(0, slide), rng.randrange(0, slide))
+
+    def seen(rng: random.Random) -> Transform:
+        return published.then(moved(rng))
+
+    def recompressed(rng: random.Random) -> Transform:
+        return transforms.jpeg(rng.randrange(60, 86)).then(moved(rng))
+
+    def halved(rng: random.Random) -> Transform:
+        smaller = moved(rng).then(transforms.resize(rng.choice((0.42, 0.5, 0.5, 0.5, 0.58, 0.7))))
+        return published.then(smaller) if rng.random() < 0.5 else smaller
+
+    slides = [transforms.shift(*(round(slide * part) for part in parts)) for parts in _SLIDES]
+    return [
+        Condition("published", seen, (published, *(published.then(move) for move in slides))),
+        Condition("jpeg75", recompressed, (transforms.jpeg(75), transforms.jpeg(75).then(slides[0]))),
+        Condition("half", halved, (published.then(half), published.then(slides[1]).then(half))),
+    ]
+
+
+#: Shares of the slide, across and down, that exams look at.
+_SLIDES = ((0.29, 0.63), (0.71, 0.21), (0.5, 0.92))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One patch to work on.
+
+    Attributes:
+        clean: ``(1, 3, H, W)`` in [0, 1].
+        faces: ``(N, 4)`` faces to hide, in pixels of ``clean``.
+        limit: ``(1, 1, H, W)`` or ``(1, 3, H, W)``, the largest change of each pixel.
+        grey: all channels must change alike.
+        zones: ``(N, 4)`` where decoys shall be seen.
+        landmarks: by detector name, for each face ``(K, 2)`` landmarks in the clean picture.
+        wide: for detectors that judge the picture as a whole: a function from noise to the whole picture,
+            and the faces in it; None where ``clean`` is the whole picture.
+    """
+
+    clean: Tensor
+    faces: Tensor
+    limit: Tensor
+    grey: bool = False
+    zones: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
+    landmarks: Mapping[str, list[Tensor]] = field(default_factory=dict)
+    wide: tuple[Callable[[Tensor], Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Goals:
+    """How much each objective counts; hiding always wins over decoys."""
+
+    hide: float = 1.0
+    decoy: float = 0.0
+    landmark: float = 0.0
+    displacement: float = 0.15
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how boldly to search.
+
+    Attributes:
+        steps: at most so many steps for each start.
+        restarts: further starts, from other noise, while something is not beaten.
+        check_every: steps between looks at what is beaten; the search stops once everything is.
+        first_step, last_step: step sizes as shares of the limit; between them half a cosine.
+        momentum: of the gradient.
+        seed: of every random choice.
+    """
+
+    steps: int = 60
+    restarts: int = 0
+    check_every: int = 10
+    first_step: float = 0.25
+    last_step: float = 0.03
+    momentum: float = 0.9
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the search ended with.
+
+    Attributes:
+        noise: ``(1, 3, H, W)`` within the task's limit.
+        beaten: by detector name and condition name: are all faces missed?
+        steps: how many steps were made, all starts together.
+    """
+
+    noise: Tensor
+    beaten: dict[tuple[str, str], bool]
+    steps: int
+
+    @property
+    def open(self) -> int:
+        """How many pairs of detector and condition still see a face."""
+        return sum(not beaten for beaten in self.beaten.values())
+
+
+def optimise(
+    task: Task,
+    detectors: Sequence[FaceDetector],
+    met: Sequence[Condition],
+    *,
+    goals: Goals | None = None,
+    schedule: Schedule | None = None,
+    start: Tensor | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Search noise within the limit that reaches the goals against every detector in every condition.
+
+    Args:
+        task: the patch.
+        detectors: what to fool.
+        met: the conditions under which to fool them.
+        goals, schedule: see there.
+        start: noise to go on from; None starts from a little random noise.
+        progress: is told the share of the work done, in [0, 1].
+    """
+    goals, schedule = goals or Goals(), schedule or Schedule()
+    best: Outcome | None = None
+    made = 0
+    for attempt in range(schedule.restarts + 1):
+        rng = random.Random(schedule.seed * 1000 + attempt)
+        search = _Search(task, detectors, met, goals, schedule, rng, start if attempt == 0 else None)
+        for step in range(schedule.steps):
+            search.step(schedule, step)
+            made += 1
+            if progress:
+                progress(made / (schedule.steps * (schedule.restarts + 1)))
+            if (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps:
+                beaten = search.exam()
+                outcome = Outcome(search.noise, beaten, made)
+                if best is None or outcome.open <= best.open:
+                    best = outcome
+                if outcome.open == 0 and search.goals_reached():
+                    return Outcome(search.noise, beaten, made)
+        if best is not None and best.open == 0:
+            break
+    if best is None:
+        best = Outcome(project(torch.zeros_like(task.clean), task.clean, task.limit), {}, 0)
+    return Outcome(best.noise, best.beaten, made)
+
+
+@torch.no_grad()
+def examine(
+    task: Task, noise: Tensor, detectors: Sequence[FaceDetector], met: Sequence[Condition]
+) -> dict[tuple[str, str], bool]:
+    """By detector and condition: does the detector, as it is used in earnest, miss every face?"""
+    beaten = {}
+    for detector in detectors:
+        picture, faces = _scene(task, detector, noise)
+        picture = transforms.quantise(picture)
+        for condition in met:
+            beaten[detector.name, condition.name] = not any(
+                bool(found(detector.detect(exam(picture))[0], exam.boxes(faces)).any())
+                for exam in condition.exams
+            )
+    return beaten
+
+
+def _scene(task: Task, detector: FaceDetector, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """What the detector gets to see, and where the faces are in it."""
+    if task.wide is not None and getattr(detector, "whole_picture", False):
+        compose, faces = task.wide
+        return compose(noise), faces
+    return task.clean + noise, task.faces
+
+
+class _Search:
+    """The state of one start."""
+
+    def __init__(
+        self,
+        task: Task,
+        detectors: Sequence[FaceDetector],
+        met: Sequence[Condition],
+        goals: Goals,
+        schedule: Schedule,
+        rng: random.Random,
+        start: Tensor | None,
+    ) -> None:
+        self.task, self.detectors, self.met, self.goals, self.rng = task, detectors, met, goals, rng
+        if start is None:
+            generator = torch.Generator().manual_seed(rng.randrange(2**31))
+            start = (torch.rand(task.clean.shape, generator=generator) - 0.5).to(task.clean) * task.limit / 2
+        self.noise = self._legal(start)
+        self.velocity = torch.zeros_like(task.clean)
+        self.trouble = {(d.name, c.name): 1.0 for d in detectors for c in met}
+        self.decoy_loss = 0.0
+
+    def step(self, schedule: Schedule, number: int) -> None:
+        """One step of momentum against every detector that still needs it."""
+        total = torch.zeros_like(self.task.clean)
+        for detector in self.detectors:
+            weights = [max(self.trouble[detector.name, c.name], 0.05) for c in self.met]
+            condition = self.rng.choices(self.met, weights)[0]
+            gradient, loss = self._gradient(detector, condition.draw(self.rng))
+            pair = (detector.name, condition.name)
+            self.trouble[pair] = 0.5 * self.trouble[pair] + 0.5 * min(1.0, loss)
+            total += gradient * min(1.0, loss)
+        if self.task.grey:
+            total = to_grey(total)
+        self.velocity = schedule.momentum * self.velocity + total
+        share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
+        size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
+        self.noise = self._legal(self.noise - size * self.task.limit * self._direction())
+
+    def exam(self) -> dict[tuple[str, str], bool]:
+        """Which pairs are beaten; the others get the attention of the next steps."""
+        beaten = examine(self.task, self.noise, self.detectors, self.met)
+        for pair, missed in beaten.items():
+            if not missed:
+                self.trouble[pair] = 1.0
+        return beaten
+
+    def goals_reached(self) -> bool:
+        """Are the goals besides hiding reached as well, as far as the last losses tell?"""
+        return not self.goals.decoy or self.decoy_loss < 0.35
+
+    def _gradient(self, detector: FaceDetector, transform: Transform) -> tuple[Tensor, float]:
+        """The gradient's direction, scaled to a mean of 1 per value, and the loss."""
+        noise = self.noise.detach().requires_grad_(True)
+        picture, faces = _scene(self.task, detector, noise)
+        moved, zones = transform.boxes(faces), transform.boxes(self.task.zones)
+        raise_decoys = bool(self.goals.decoy) and len(zones) > 0
+        focus = torch.cat([moved, zones]) if raise_decoys else moved
+        considered = detector.candidates(transform(transforms.quantise(picture)), [focus])[0]
+        hiding = hide(considered, moved)
+        # a cascade is fooled by any one stage: push where it gives way already
+        loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
+        distance = float(hiding.detach().min())
+        if raise_decoys:
+            raising = decoy(considered, zones)
+            self.decoy_loss = 0.8 * self.decoy_loss + 0.2 * float(raising.detach())
+            distance += self.goals.decoy * float(raising.detach())
+            loss = loss + self.goals.decoy * raising
+        truth = self.task.landmarks.get(detector.name)
+        if self.goals.landmark and truth:
+            places = [transform.boxes(points.repeat(1, 2))[:, :2] for points in truth]
+            loss = loss + self.goals.landmark * displace(
+                considered, moved, places, share=self.goals.displacement
+            )
+        if not loss.requires_grad:
+            return torch.zeros_like(noise), 0.0
+        (gradient,) = torch.autograd.grad(loss, noise)
+        gradient = torch.nan_to_num(gradient)
+        scale = gradient.abs().mean()
+        return gradient / scale.clamp_min(1e-12), distance
+
+    def _direction(self) -> Tensor:
+        """The sign of the velocity, softened where it is far below the average."""
+        floor = self.velocity.abs().mean() * 0.25
+        return self.velocity / (self.velocity.abs() + floor).clamp_min(1e-12)
+
+    def _legal(self, noise: Tensor) -> Tensor:
+        noise = noise.detach()
+        if self.task.grey:
+            noise = to_grey(noise)
+        return project(noise, self.task.clean, self.task.limit)

@@ -1,0 +1,69 @@
+"""Where decoy faces go: plausible sizes, in background and clothing, away from faces."""
+
+from __future__ import annotations
+
+import random
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+_TRIES = 400
+
+
+def place_decoys(pixels: np.ndarray, faces: Tensor, count: int, seed: int) -> Tensor:
+    """Up to ``count`` boxes for decoys, ``(N, 4)`` in pixels.
+
+    Sizes are drawn around the sizes of the real faces, within what the free space allows. Places with texture
+    are preferred: noise is least visible there, and detectors tell texture from faces less surely.
+
+    Args:
+        pixels: uint8 ``(H, W, 3)``.
+        faces: ``(N, 4)``, to keep away from.
+        count: how many.
+        seed: of the random choice.
+    """
+    if count == 0 or len(faces) == 0:
+        return torch.zeros(0, 4)
+    height, width = pixels.shape[:2]
+    rng = random.Random(seed)
+    texture = _texture(pixels)
+    taken = [_grown(box, 0.35) for box in faces.tolist()]
+    typical = float((faces[:, 2:] - faces[:, :2]).mean(1).median())
+    ranked = []
+    for _ in range(_TRIES):
+        side = min(max(typical * rng.uniform(0.6, 1.1), 24.0), 0.4 * min(height, width))
+        wide, tall = side * 0.85, side * 1.1
+        if wide >= width - 2 or tall >= height - 2:
+            continue
+        x, y = rng.uniform(1, width - wide - 1), rng.uniform(1, height - tall - 1)
+        box = (x, y, x + wide, y + tall)
+        ranked.append((float(texture[round(y + tall / 2), round(x + wide / 2)]) + rng.random() * 2, box))
+    ranked.sort(reverse=True)
+    placed: list[tuple[float, float, float, float]] = []
+    for _, box in ranked:
+        if len(placed) == count:
+            break
+        if not any(_touch(box, other) for other in taken):
+            placed.append(box)
+            taken.append(_grown(box, 0.15))
+    return torch.tensor(placed, dtype=torch.float32).reshape(-1, 4)
+
+
+def _texture(pixels: np.ndarray) -> np.ndarray:
+    """Local standard deviation of luma, smoothed over about a face."""
+    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    side = max(3, min(pixels.shape[:2]) // 12)
+    mean = cv2.blur(luma, (side, side))
+    return np.sqrt(np.maximum(cv2.blur(luma * luma, (side, side)) - mean * mean, 0))
+
+
+def _grown(box: list[float] | tuple[float, ...], margin: float) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box
+    dx, dy = (x2 - x1) * margin, (y2 - y1) * margin
+    return x1 - dx, y1 - dy, x2 + dx, y2 + dy
+
+
+def _touch(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

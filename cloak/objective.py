@@ -1,0 +1,143 @@
+"""What is optimised, as pure functions of what detectors consider.
+
+Every loss is at least 0, and (close to) 0 once its goal is reached with margin, so that a detector's weight
+can shrink with how far it is from fooled. Boxes are ``x1 y1 x2 y2`` in pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cloak.detectors.base import Candidates, Detections
+from cloak.detectors.boxes import overlaps
+
+
+def widen(boxes: Tensor, margin: float) -> Tensor:
+    """``(N, 4)`` boxes, each side moved outwards by ``margin`` times the box's size."""
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    return boxes + margin * torch.stack([-width, -height, width, height], 1)
+
+
+def inside(boxes: Tensor, zones: Tensor) -> Tensor:
+    """``(M, N)`` bool: is the centre of box m inside zone n?"""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    x, y = centres[:, :1], centres[:, 1:]
+    return (x >= zones[:, 0]) & (x <= zones[:, 2]) & (y >= zones[:, 1]) & (y <= zones[:, 3])
+
+
+def of_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
+    """``(M, N)`` bool: does box m report face n?
+
+    It does when they overlap by at least ``threshold`` (intersection over union), or when the box's centre is
+    inside the face and its area between a quarter and four times the face's: a badly fitting box around a
+    face still gives the face away.
+    """
+    if len(boxes) == 0 or len(faces) == 0:
+        return torch.zeros(len(boxes), len(faces), dtype=torch.bool, device=boxes.device)
+    areas = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(1)[:, None]
+    target = (faces[:, 2:] - faces[:, :2]).clamp_min(0).prod(1)[None]
+    similar = (areas >= target / 4) & (areas <= target * 4)
+    return (overlaps(boxes, faces) >= threshold) | (inside(boxes, faces) & similar)
+
+
+def hide(
+    candidates: Candidates,
+    faces: Tensor,
+    *,
+    margin: float = 1.0,
+    top: int = 64,
+    peak: int = 4,
+    fit: float = 0.2,
+) -> Tensor:
+    """How far each stage of the detector is from missing every face: a softplus hinge on its strongest
+    candidates.
+
+    A cascade misses a face as soon as one of its stages does, so the smallest value tells how far the
+    detector is from fooled; the sum is what gradients are taken of.
+
+    Args:
+        candidates: what the detector considers in this picture.
+        faces: ``(N, 4)`` faces to hide, in the pixels of this picture.
+        margin: logits below the detector's threshold that count as hidden.
+        top: how many candidates of each widened face box count, weakest pull each.
+        peak: how many of the strongest count once more.
+        fit: the least overlap with a face of an early stage's candidate that counts: what a cascade looks at
+            in the corners of a face's box never becomes a face.
+
+    Returns:
+        ``(S,)``, for each stage the mean over the faces; 0 for a stage that considers nothing there.
+    """
+    near = inside(candidates.boxes, widen(faces, 0.25))
+    fitting = overlaps(candidates.boxes, faces) >= fit
+    values = []
+    for stage in range(candidates.last_stage + 1):
+        mine = near if stage == candidates.last_stage else fitting
+        if candidates.stages is not None:
+            mine = mine & (candidates.stages == stage)[:, None]
+        total = candidates.logits.sum() * 0
+        for column in range(len(faces)):
+            logits = candidates.logits[mine[:, column]]
+            if len(logits):
+                strongest = torch.topk(logits, min(top, len(logits))).values
+                hinge = functional.softplus(strongest + margin)
+                total = total + hinge.mean() + hinge[:peak].mean()
+        values.append(total / max(1, len(faces)))
+    return torch.stack(values)
+
+
+def decoy(candidates: Candidates, zones: Tensor, *, margin: float = 1.0, top: int = 4) -> Tensor:
+    """How far the detector is from seeing a face in every zone; of a cascade every stage must see it.
+
+    Args:
+        candidates: what the detector considers in this picture, asked with the zones as its focus.
+        zones: ``(N, 4)`` where a face shall be seen, about as large as the decoy.
+        margin: logits above the detector's threshold that count as seen.
+        top: how many of the best candidates of each zone are raised.
+    """
+    total = candidates.logits.sum() * 0
+    fitting = overlaps(candidates.boxes, zones) >= 0.35
+    for stage in range(candidates.last_stage + 1):
+        mine = fitting if candidates.stages is None else fitting & (candidates.stages == stage)[:, None]
+        for column in range(len(zones)):
+            logits = candidates.logits[mine[:, column]]
+            if len(logits):
+                strongest = torch.topk(logits, min(top, len(logits))).values
+                total = total + functional.softplus(margin - strongest).mean()
+    return total / max(1, len(zones) * (candidates.last_stage + 1))
+
+
+def displace(
+    candidates: Candidates, faces: Tensor, landmarks: list[Tensor], *, share: float = 0.15
+) -> Tensor:
+    """How far the landmarks are from being wrong by ``share`` of the face size.
+
+    Args:
+        candidates: what the detector considers, with landmarks.
+        faces: ``(N, 4)`` faces.
+        landmarks: for each face ``(K, 2)``, where this detector sees them in the clean picture.
+        share: the wanted displacement, in face sizes (mean side of the box).
+
+    Returns:
+        A scalar in [0, 1]; 0 where the detector gives no landmarks or no candidate fits a face.
+    """
+    candidates = candidates.only(candidates.decisive)
+    if candidates.landmarks is None or len(faces) == 0:
+        return candidates.logits.sum() * 0
+    losses = []
+    fitting = overlaps(candidates.boxes, faces) >= 0.5
+    for column, truth in enumerate(landmarks):
+        chosen = fitting[:, column]
+        if not bool(chosen.any()) or len(truth) == 0:
+            continue
+        size = (faces[column, 2:] - faces[column, :2]).mean()
+        gap = (candidates.landmarks[chosen] - truth).square().sum(2).clamp_min(1e-6).sqrt() / size
+        strength = torch.softmax(candidates.logits[chosen].detach(), 0)
+        losses.append((strength * functional.relu(1 - gap.mean(1) / share)).sum())
+    return torch.stack(losses).mean() if losses else candidates.logits.sum() * 0
+
+
+def found(detections: Detections, faces: Tensor) -> Tensor:
+    """``(N,)`` bool: which faces does the detector report?"""
+    return of_faces(detections.boxes, faces).any(0)

@@ -1,0 +1,86 @@
+"""What a person can choose about a cloak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloak.strength import Strength
+from provenance.errors import UsageError
+
+_MOST_DECOYS = 12
+
+
+@dataclass(frozen=True)
+class CloakOptions:
+    """Choices for one cloak.
+
+    Attributes:
+        strength: how much visible change is accepted; its name will do.
+        detectors: names of the detectors to fool; None for every one that is installed.
+        judges: names of further detectors that only judge the result; None for every one that is installed.
+        weights: a folder with further detectors' weights.
+        attack: ``ensemble`` (ours), or ``torchattacks:NAME``.
+        steps: of the search, at most, for each round.
+        rounds: how often the search goes on after the encoded picture was judged and a face still found.
+        decoys: how many faces to raise where there are none.
+        displace_landmarks: also move the landmarks that alignment uses, for detectors that still see a face.
+        faces: which faces to hide, counted from 0 by falling size; None for all.
+        format: JPEG, PNG, WebP ...; None keeps the input's where it can be written.
+        quality: of the encoder, 1 to 100; None for its default.
+        keep_gps: leave the location in the EXIF block.
+        again: cloak a picture that already is cloaked.
+        seed: of every random choice.
+        device: where torch computes, ``cpu`` or ``cuda``.
+    """
+
+    strength: Strength | str = Strength.MID
+    detectors: tuple[str, ...] | None = None
+    judges: tuple[str, ...] | None = None
+    weights: Path | None = None
+    attack: str = "ensemble"
+    steps: int = 60
+    rounds: int = 2
+    decoys: int = 0
+    displace_landmarks: bool = False
+    faces: tuple[int, ...] | None = None
+    format: str | None = None
+    quality: int | None = None
+    keep_gps: bool = False
+    again: bool = False
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "strength", Strength(self.strength))
+        except ValueError:
+            raise UsageError(
+                f"unknown strength {str(self.strength)!r}", hint="choose low, mid or high"
+            ) from None
+        if not 1 <= self.steps <= 10_000:
+            raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
+        if not 1 <= self.rounds <= 20:
+            raise UsageError(f"rounds lie between 1 and 20, not {self.rounds}")
+        if not 0 <= self.decoys <= _MOST_DECOYS:
+            raise UsageError(f"between 0 and {_MOST_DECOYS} decoys, not {self.decoys}")
+        if self.faces is not None and (not self.faces or min(self.faces) < 0):
+            raise UsageError("faces are counted from 0; name at least one")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"quality {self.quality} is not between 1 and 100")
+        library, _, name = self.attack.partition(":")
+        if self.attack != "ensemble" and not (library == "torchattacks" and name):
+            raise UsageError(
+                f"unknown attack {self.attack!r}",
+                hint="use `ensemble`, or `torchattacks:NAME`, for example torchattacks:PGD",
+            )
+
+    @property
+    def level(self) -> Strength:
+        """The strength as :class:`Strength`, whichever way it was given."""
+        return Strength(self.strength)
+
+    @property
+    def library_attack(self) -> str | None:
+        """The name of torchattacks' attack, or None for ours."""
+        return self.attack.partition(":")[2] or None

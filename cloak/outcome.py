@@ -1,0 +1,159 @@
+"""From the decoded picture to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from cloak.detectors.base import Detections, FaceDetector
+from cloak.judge import ask, new_reports, under_conditions, view_of, which_found
+from cloak.options import CloakOptions
+from cloak.quality import compare, crop
+from cloak.report import CloakReport, DetectorReport, FaceReport
+
+#: Weight of a face that is still found, by condition, when rounds are compared.
+_WEIGHTS = {"published": 100.0, "jpeg75": 10.0, "half": 1.0}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What detectors find in the decoded picture.
+
+    Attributes:
+        pixels: uint8 ``(H, W, 3)``, decoded.
+        shown: width and height of what detectors were shown.
+        hits: by detector and condition, for each face to hide: is it found?
+        counted: by detector, for each face to hide: was it found before? Only those count.
+        elsewhere: by detector, the reports where none was before.
+    """
+
+    pixels: np.ndarray
+    shown: tuple[int, int]
+    hits: dict[tuple[str, str], list[bool]]
+    counted: dict[str, list[bool]]
+    elsewhere: dict[str, int]
+
+    def trouble(self, attacked: Sequence[FaceDetector]) -> float:
+        """0 once every attacked detector misses every face in every condition; more is worse."""
+        names = {detector.name for detector in attacked}
+        return sum(
+            _WEIGHTS[condition] * sum(hits) for (name, condition), hits in self.hits.items() if name in names
+        )
+
+
+def judge(
+    detectors: Sequence[FaceDetector],
+    pixels: np.ndarray,
+    faces: Tensor,
+    before: dict[str, Detections],
+    device: str,
+) -> Judged:
+    """Show the decoded picture to every detector under every condition.
+
+    Args:
+        faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
+        before: what each detector reported for the uncloaked picture's view.
+    """
+    view = view_of(pixels)
+    hits, elsewhere, counted = {}, {}, {}
+    shown = under_conditions(view.pixels)
+    for detector in detectors:
+        counted[detector.name] = which_found(before[detector.name], faces * view.scale)
+        for condition, (seen, scale) in shown.items():
+            report = ask(detector, seen, device)
+            hits[detector.name, condition] = which_found(report, faces * view.scale * scale)
+            if condition == "published":
+                elsewhere[detector.name] = new_reports(before[detector.name], report, faces * view.scale)
+    size = (view.pixels.shape[1], view.pixels.shape[0])
+    return Judged(pixels, size, hits, counted, elsewhere)
+
+
+def describe(
+    judged: Judged,
+    options: CloakOptions,
+    attacked: Sequence[FaceDetector],
+    judging: Sequence[FaceDetector],
+    everyone: Tensor,
+    chosen: Tensor,
+    before: dict[str, Detections],
+    plain: np.ndarray,
+    *,
+    largest_noise: int,
+    steps: int,
+    seconds: float,
+    format_name: str,
+    encoder_quality: int | None,
+    lossless: bool,
+    versions: dict[str, str],
+) -> CloakReport:
+    """Put everything into a report; ``plain`` is the uncloaked picture in the same encoding, decoded."""
+    scale = judged.shown[0] / judged.pixels.shape[1]
+    place = {tuple(box): number for number, box in enumerate(chosen.tolist())}
+    faces = []
+    for box in everyone.tolist():
+        number = place.get(tuple(box))
+        seen = [
+            name
+            for name, report in before.items()
+            if which_found(report, everyone.new_tensor([box]) * scale)[0]
+        ]
+        still = (
+            [
+                name
+                for (name, condition), hits in judged.hits.items()
+                if condition == "published" and hits[number]
+            ]
+            if number is not None
+            else seen
+        )
+        corners = (box[0], box[1], box[2], box[3])
+        faces.append(
+            FaceReport(
+                box=corners,
+                hidden=number is not None,
+                found_before=tuple(seen),
+                found_after=tuple(still),
+                quality=compare(crop(plain, corners), crop(judged.pixels, corners)),
+            )
+        )
+    reports = [
+        DetectorReport(
+            name=detector.name,
+            family=detector.family,
+            attacked=detector in attacked,
+            before=sum(judged.counted[detector.name]),
+            after={
+                condition: sum(hits)
+                for (name, condition), hits in judged.hits.items()
+                if name == detector.name
+            },
+            elsewhere=judged.elsewhere[detector.name],
+        )
+        for detector in [*attacked, *judging]
+    ]
+    notes = []
+    if judged.shown[0] != judged.pixels.shape[1]:
+        notes.append(f"detectors were shown the picture at {judged.shown[0]} x {judged.shown[1]} pixels")
+    return CloakReport(
+        strength=str(options.level),
+        levels=options.level.levels,
+        attack=options.attack,
+        seed=options.seed,
+        device=options.device,
+        versions=versions,
+        steps=steps,
+        seconds=seconds,
+        size=(judged.pixels.shape[1], judged.pixels.shape[0]),
+        judged_at=judged.shown,
+        format=format_name,
+        encoder_quality=encoder_quality,
+        lossless=lossless,
+        largest_noise=largest_noise,
+        quality=compare(plain, judged.pixels, perceptual=judged.pixels.size < 12_000_000),
+        faces=tuple(faces),
+        detectors=tuple(reports),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,167 @@
+"""What a cloak achieved, measured on the decoded file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloak.quality import Quality
+
+SCHEMA = "veilmark.cloak-report/1"
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """One face of the picture.
+
+    Attributes:
+        box: ``x1 y1 x2 y2`` in pixels of the picture.
+        hidden: it was among those to hide.
+        found_before, found_after: names of the detectors that report it in the uncloaked picture, and in the
+            cloaked file as it is published.
+        quality: the crop around the face, cloaked against uncloaked in the same encoding.
+    """
+
+    box: tuple[float, float, float, float]
+    hidden: bool
+    found_before: tuple[str, ...]
+    found_after: tuple[str, ...]
+    quality: Quality
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "box": [round(side, 1) for side in self.box],
+            "hidden": self.hidden,
+            "found_before": list(self.found_before),
+            "found_after": list(self.found_after),
+            "quality": self.quality.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class DetectorReport:
+    """What one detector sees.
+
+    Attributes:
+        name, family: of the detector.
+        attacked: the cloak was made against it; otherwise it only judges.
+        before: how many of the faces to hide it finds in the uncloaked picture.
+        after: by condition (``published``, ``jpeg75``, ``half``), how many of those it still finds.
+        elsewhere: how many reports it makes in the published file where it saw no face before.
+    """
+
+    name: str
+    family: str
+    attacked: bool
+    before: int
+    after: dict[str, int]
+    elsewhere: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "family": self.family,
+            "attacked": self.attacked,
+            "before": self.before,
+            "after": dict(self.after),
+            "elsewhere": self.elsewhere,
+        }
+
+
+@dataclass(frozen=True)
+class CloakReport:
+    """The result of cloaking one picture.
+
+    Attributes:
+        strength, levels: chosen strength and its L-infinity budget in levels of 255.
+        attack: what searched the noise.
+        seed, device, versions: what makes it repeatable.
+        steps, seconds: how much work it was.
+        size: width and height of the picture.
+        judged_at: width and height of the picture that detectors were shown.
+        format, encoder_quality, lossless: how the file is encoded.
+        largest_noise: largest change of a channel before encoding, in levels of 255.
+        quality: the whole picture, cloaked against uncloaked in the same encoding.
+        faces: every face that a detector found, largest first.
+        detectors: every detector that was asked.
+    """
+
+    strength: str
+    levels: int
+    attack: str
+    seed: int
+    device: str
+    versions: dict[str, str]
+    steps: int
+    seconds: float
+    size: tuple[int, int]
+    judged_at: tuple[int, int]
+    format: str
+    encoder_quality: int | None
+    lossless: bool
+    largest_noise: int
+    quality: Quality
+    faces: tuple[FaceReport, ...]
+    detectors: tuple[DetectorReport, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def success(self) -> bool:
+        """No attacked detector finds a face to hide in the file as published."""
+        return not any(one.after["published"] for one in self.detectors if one.attacked)
+
+    @property
+    def face_quality(self) -> Quality:
+        """Of the hidden face whose crop suffered most."""
+        return min((face.quality for face in self.faces if face.hidden), key=lambda quality: quality.psnr)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as documented by the attributes."""
+        return {
+            "schema": SCHEMA,
+            "success": self.success,
+            "strength": self.strength,
+            "levels": self.levels,
+            "attack": self.attack,
+            "seed": self.seed,
+            "device": self.device,
+            "versions": dict(self.versions),
+            "steps": self.steps,
+            "seconds": round(self.seconds, 2),
+            "size": list(self.size),
+            "judged_at": list(self.judged_at),
+            "format": self.format,
+            "encoder_quality": self.encoder_quality,
+            "lossless": self.lossless,
+            "largest_noise": self.largest_noise,
+            "quality": self.quality.to_json(),
+            "faces": [face.to_json() for face in self.faces],
+            "detectors": [one.to_json() for one in self.detectors],
+            "notes": list(self.notes),
+        }
+
+    def lines(self) -> list[str]:
+        """The result for a person, one fact a line, limits included."""
+        face, hidden = self.face_quality, sum(one.hidden for one in self.faces)
+        lines = [f"{hidden} of {len(self.faces)} face{'s' * (len(self.faces) != 1)} to hide"]
+        for one in self.detectors:
+            role = "attacked" if one.attacked else "not attacked, only judging"
+            after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in one.after.items())
+            lines.append(f"{one.name} ({role}): found {one.before} before; finds {after}")
+        lines.append(
+            f"face crop: PSNR {face.psnr:.1f} dB, SSIM {face.ssim:.3f}; picture: PSNR {self.quality.psnr:.1f} "
+            f"dB; 99.9 % of all values changed by at most {self.quality.p999:.0f} of 255"
+        )
+        lines.extend(self.notes)
+        lines.append(
+            "Other detectors were not asked, a later or adapted one may see through the noise, and a person "
+            "can still mark the face by hand."
+        )
+        return lines
+
+
+_CONDITIONS = {
+    "published": "as published",
+    "jpeg75": "after JPEG quality 75",
+    "half": "at half size",
+}
