@@ -15,31 +15,32 @@ The root only signs leaves and revocations. What signs every day is the leaf.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives import serialization
 
 from provenance import atomic, certificates
 from provenance.certificates import PrivateKey
-from provenance.errors import IdentityError, NotInitializedError, NotWritableError
+from provenance.errors import IdentityError, NotInitializedError
 from provenance.home import Home
+from provenance.keyfiles import (
+    check_passphrase,
+    decode_key,
+    encode_key,
+    key_signer,
+    read_private,
+    store_folder,
+)
 from provenance.record import key_id_of, now_utc
 
 KINDS = ("self-made", "imported", "external")
-MIN_PASSPHRASE = 8
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_MAX_FILE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def create_identity(
         "root.key": encode_key(root_key, passphrase),
         "root.pem": certificates.to_pem([root]).encode(),
     }
-    store_folder(home, root_folder(home, name), root_files)
+    store_folder(root_folder(home, name), root_files)
     store_identity(
         home,
         name,
@@ -165,7 +166,9 @@ def load_identity(home: Home, name: str | None = None, passphrase: str | None = 
         sign = external_signer(about["command"], chain[0], about["algorithm"])
     else:
         key = decode_key(read_private(folder / "leaf.key"), passphrase, what=f"identity {name!r}")
-        if _public_bytes(key.public_key()) != _public_bytes(chain[0].public_key()):
+        if not _belongs(key, chain):
+            chain = _finish_rotation(folder, key) or chain
+        if not _belongs(key, chain):
             raise IdentityError(f"key and certificate of identity {name!r} do not belong together")
         sign = key_signer(key)
     return Identity(name, about["kind"], about["algorithm"], tuple(chain), about["created"], sign)
@@ -242,106 +245,9 @@ def store_identity(
         "chain.pem": certificates.to_pem(chain).encode(),
         "identity.json": json.dumps(about, indent=2).encode(),
     }
-    store_folder(home, identity_folder(home, name), contents)
+    store_folder(identity_folder(home, name), contents)
     if not (home.identities / "DEFAULT").is_file():
         set_default(home, name)
-
-
-def store_folder(home: Home, folder: Path, files: dict[str, bytes]) -> None:
-    """Write a 0700 folder of 0600 files under a temporary name, then rename it into place.
-
-    Raises:
-        IdentityError: the folder exists.
-        NotWritableError: it cannot be written.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-        try:
-            for file, content in files.items():
-                atomic.write_bytes(temporary / file, content, mode=0o600)
-            if folder.exists():
-                raise IdentityError(f"{folder} already exists", hint="choose another name")
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise NotWritableError(f"cannot write {folder}: {error.strerror or error}") from error
-
-
-def read_private(path: Path) -> bytes:
-    """Read a file that nobody else may read.
-
-    Raises:
-        IdentityError: missing, too large, or readable or writable for group or others.
-    """
-    try:
-        status = path.stat()
-        if os.name == "posix" and status.st_mode & 0o077:
-            raise IdentityError(
-                f"{path} is open to others (mode {status.st_mode & 0o777:04o}, expected 0600)",
-                hint=f"run `chmod 600 {path}`; if others could read it, make a new identity",
-            )
-        if status.st_size > _MAX_FILE_BYTES:
-            raise IdentityError(f"{path} has {status.st_size} bytes, over the limit of {_MAX_FILE_BYTES}")
-        return path.read_bytes()
-    except OSError as error:
-        raise IdentityError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def encode_key(key: PrivateKey, passphrase: str | None) -> bytes:
-    """PKCS#8 PEM, encrypted (PBES2) where there is a passphrase."""
-    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if passphrase:
-        encryption = serialization.BestAvailableEncryption(passphrase.encode())
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-
-
-def decode_key(pem: bytes, passphrase: str | None, *, what: str) -> PrivateKey:
-    """A private key from PEM; IdentityError says whether the passphrase is missing or wrong."""
-    encrypted = b"ENCRYPTED" in pem
-    if encrypted and not passphrase:
-        raise IdentityError(
-            f"the key of {what} is protected by a passphrase",
-            hint="set VEILMARK_PASSPHRASE or answer the prompt",
-        )
-    try:
-        key = serialization.load_pem_private_key(
-            pem, passphrase.encode() if encrypted and passphrase else None
-        )
-    except (ValueError, TypeError) as error:
-        problem = "the passphrase is wrong" if encrypted else "the key file is damaged"
-        raise IdentityError(
-            f"cannot open the key of {what}: {problem}",
-            hint="try again" if encrypted else "restore it from a backup",
-        ) from error
-    except Exception as error:
-        raise IdentityError(f"cannot use the key of {what}: {error}") from error
-    certificates.algorithm_of(key)
-    return cast(PrivateKey, key)
-
-
-def key_signer(key: PrivateKey) -> Callable[[bytes], bytes]:
-    """A function that signs with ``key`` in raw form."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key.sign
-    size = (key.curve.key_size + 7) // 8
-    digest = hashes.SHA256() if key.curve.key_size == 256 else hashes.SHA384()
-
-    def sign(data: bytes) -> bytes:
-        r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
-        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
-
-    return sign
-
-
-def check_passphrase(passphrase: str | None) -> None:
-    """IdentityError for a passphrase that protects nothing."""
-    if passphrase is not None and len(passphrase) < MIN_PASSPHRASE:
-        raise IdentityError(
-            f"the passphrase has {len(passphrase)} characters, at least {MIN_PASSPHRASE} are needed",
-            hint="use a few words, or leave it out to store the key unencrypted",
-        )
 
 
 def _same_identity(found: Identity, subject: str, algorithm: str) -> Identity:
@@ -378,6 +284,21 @@ def _read_about(folder: Path) -> dict[str, Any]:
     if not good:
         raise IdentityError(f"{folder / 'identity.json'} has unknown values", hint="restore it from a backup")
     return dict(about)
+
+
+def _belongs(key: PrivateKey, chain: list[x509.Certificate]) -> bool:
+    return _public_bytes(key.public_key()) == _public_bytes(chain[0].public_key())
+
+
+def _finish_rotation(folder: Path, key: PrivateKey) -> list[x509.Certificate] | None:
+    """A rotation that was cut off after it replaced the key left the chain that belongs to it."""
+    waiting = folder / "chain.next.pem"
+    if not waiting.is_file():
+        return None
+    chain = certificates.parse_chain(read_private(waiting))
+    if _belongs(key, chain):
+        waiting.replace(folder / "chain.pem")
+    return chain
 
 
 def _public_bytes(key: Any) -> bytes:

@@ -20,6 +20,7 @@ from provenance.formats import Format, detect_format
 from provenance.identity import Identity
 from provenance.manifest_actions import Action
 from provenance.manifest_build import build_definition
+from provenance.manifest_definition import definition_files
 from provenance.manifest_spec import ManifestSpec, Parent, check_spec
 
 __all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
@@ -66,7 +67,7 @@ def sign_manifest(
     media = media or detect_format(source)
     embeds = media.embeddable
     media_type = mime or media.mime
-    spec = _with_own_parent(source, spec, media_type if embeds else None)
+    spec = _with_own_parent(source, _with_named_files(spec), media_type if embeds else None)
     check_spec(spec)
     definition, inputs = build_definition(spec)
     failure: list[BaseException] = []
@@ -101,6 +102,19 @@ def sign_manifest(
     if not manifest:
         raise CorruptMediaError(f"signing {source} produced no manifest")
     return bytes(manifest)
+
+
+def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
+    """Ingredients and a thumbnail that a c2patool definition names by their paths."""
+    if spec.definition is None:
+        return spec
+    paths, picture = definition_files(spec.definition, spec.definition_folder)
+    parents = [Parent(path, relationship="componentOf") for path in paths]
+    if spec.relation == "edited" and parents and not spec.parents:
+        # c2patool's convention: the first ingredient of an edit is what was opened
+        parents[0] = replace(parents[0], relationship="parentOf")
+    data = picture.read_bytes() if picture and spec.thumbnail_data is None else spec.thumbnail_data
+    return replace(spec, parents=(*spec.parents, *parents), thumbnail_data=data)
 
 
 def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -> ManifestSpec:

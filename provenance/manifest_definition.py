@@ -67,6 +67,10 @@ def merge_definition(target: dict[str, Any], user: Mapping[str, Any]) -> None:
         raise UsageError("assertions is no list, or too long a one")
     for assertion in assertions:
         _merge_assertion(target, assertion)
+    for ingredient in rest.get("ingredients") or []:
+        if isinstance(ingredient, dict):
+            # described, not read from a file: it is named without a manifest
+            target["ingredients"].append(ingredient)
     if isinstance(rest.get("metadata"), list | dict):
         target["metadata"] = rest["metadata"]
 
@@ -149,3 +153,33 @@ def _text(value: Any, what: str) -> str:
             f"{what} is no text of 1 to 4000 characters", hint="see c2patool's manifest definition"
         )
     return value
+
+
+def definition_files(definition: Mapping[str, Any], folder: Path | None) -> tuple[list[Path], Path | None]:
+    """Files that a definition names: ingredients (``ingredient_paths``, or paths in ``ingredients``), and a
+    thumbnail. Relative paths start at the definition's ``base_path``, else at ``folder``.
+
+    Raises:
+        UsageError: a path is no text.
+        MissingPathError: a file is not there.
+    """
+    base = folder or Path()
+    if isinstance(definition.get("base_path"), str):
+        base = base / definition["base_path"]
+    named: list[Any] = []
+    for key in ("ingredient_paths", "ingredients"):
+        value = definition.get(key, [])
+        if not isinstance(value, list) or len(value) > _MAX_ASSERTIONS:
+            raise UsageError(
+                f"{key} is no list, or too long a one", hint="see c2patool's manifest definition"
+            )
+        named += [one for one in value if not isinstance(one, dict)]
+    paths = [base / _text(one, "ingredient path") for one in named]
+    thumbnail = definition.get("thumbnail")
+    picture = None
+    if isinstance(thumbnail, dict) and thumbnail.get("identifier"):
+        picture = base / _text(thumbnail["identifier"], "thumbnail identifier")
+    for path in [*paths, *([picture] if picture else [])]:
+        if not path.is_file():
+            raise MissingPathError(f"the manifest definition names {path}, which does not exist")
+    return paths, picture
