@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from provenance import certificates
-from provenance.errors import CorruptMediaError, IdentityError, NotWritableError, UsageError, VeilmarkError
+from provenance.errors import (
+    CheckError,
+    CorruptMediaError,
+    IdentityError,
+    NotWritableError,
+    UsageError,
+    VeilmarkError,
+)
 from provenance.formats import Format, detect_format
 from provenance.identity import Identity
 from provenance.manifest_actions import Action
@@ -59,6 +66,7 @@ def sign_manifest(
     Raises:
         UsageError: the spec contradicts itself or names an impossible action.
         CorruptMediaError: the container cannot be parsed.
+        CheckError: the time-stamp authority gave no stamp.
         IdentityError: signing failed in the identity, or its certificate is unfit.
         NotWritableError: ``output`` cannot be written.
     """
@@ -70,12 +78,18 @@ def sign_manifest(
     spec = _with_own_parent(source, _with_named_files(spec), media_type if embeds else None)
     check_spec(spec)
     definition, inputs = build_definition(spec)
+    if tsa_url and not tsa_url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{tsa_url[:200]!r} is no address of a time-stamp authority", hint="give an http(s) URL"
+        )
     failure: list[BaseException] = []
+    signed: list[bytes] = []
 
     def sign(data: bytes) -> bytes:
         # c2pa swallows what a callback raises, so the reason is kept here
         try:
-            return identity.sign(data)
+            signed.append(identity.sign(data))
+            return signed[-1]
         except BaseException as error:
             failure.append(error)
             raise
@@ -98,7 +112,7 @@ def sign_manifest(
     except OSError as error:
         raise NotWritableError(f"cannot write {output}: {error.strerror or error}") from error
     except c2pa.C2paError as error:
-        raise _explained(error, failure, source, identity, tsa_url) from error
+        raise _explained(error, failure, source, identity, tsa_url if signed else None) from error
     if not manifest:
         raise CorruptMediaError(f"signing {source} produced no manifest")
     return bytes(manifest)
@@ -182,6 +196,9 @@ def _explained(
         if faults:
             return IdentityError(f"the certificate cannot sign: {faults[0]}", hint=faults[0].remedy)
         return IdentityError(f"c2pa refuses the certificate of {identity.name!r}: {text}")
-    if tsa_url and "timestamp" in text.lower().replace(" ", ""):
-        return UsageError(f"no time stamp from {tsa_url}: {text}", hint="check the URL and the network")
+    if tsa_url and ("Signature" in text or "ime" in text):
+        return CheckError(
+            f"no time stamp from {certificates.printable(tsa_url)}: {text}",
+            hint="check the URL and the network",
+        )
     return CorruptMediaError(f"{source} cannot be signed: {text}")
