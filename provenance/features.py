@@ -30,7 +30,7 @@ class LocalFeatures:
     """Points of one picture, strongest first.
 
     Attributes:
-        width, height: of the upright picture in pixels.
+        width, height: of the upright picture at working size; their ratio is what counts.
         points: ``(N, 2)`` float32, x and y as fractions 0..1 of width and height.
         sizes: ``(N,)`` float32, diameter of the described patch as a fraction of the longer side.
         angles: ``(N,)`` float32, degrees 0..360, clockwise in the picture.
@@ -81,20 +81,13 @@ class LocalFeatures:
         )
 
 
-def extract_features(
-    grey: NDArray[np.uint8], width: int, height: int, *, max_points: int = MAX_POINTS
-) -> LocalFeatures:
-    """Find and describe points.
-
-    Args:
-        grey: ``(h, w)`` uint8, the picture at working size.
-        width, height: of the picture at full size.
-        max_points: the strongest are kept.
-    """
+def extract_features(grey: NDArray[np.uint8], *, max_points: int = MAX_POINTS) -> LocalFeatures:
+    """Find and describe the strongest ``max_points`` points of ``(h, w)`` uint8 grey at working size."""
     import cv2
 
+    # twelve levels reach down to an eighth of the size, so that a thumbnail still meets its original
     detector = cv2.ORB.create(
-        nfeatures=max_points, scaleFactor=1.2, nlevels=8, edgeThreshold=16, fastThreshold=7
+        nfeatures=max_points, scaleFactor=1.2, nlevels=12, edgeThreshold=10, fastThreshold=7
     )
     keypoints, descriptors = detector.detectAndCompute(grey, None)
     if descriptors is None:
@@ -103,8 +96,8 @@ def extract_features(
     chosen = [keypoints[position] for position in order]
     extent = np.array([grey.shape[1], grey.shape[0]], dtype=np.float32)
     return LocalFeatures(
-        width=width,
-        height=height,
+        width=grey.shape[1],
+        height=grey.shape[0],
         points=np.array([point.pt for point in chosen], dtype=np.float32).reshape(-1, 2) / extent,
         sizes=np.array([point.size for point in chosen], dtype=np.float32) / extent.max(),
         angles=np.array([point.angle for point in chosen], dtype=np.float32) % 360,

@@ -15,17 +15,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.errors import CorruptMediaError, MediaTooLargeError, UnknownFormatError
+from provenance.errors import UnknownFormatError
 from provenance.pdq import MIN_QUALITY, pdq_variants
 
 if TYPE_CHECKING:
     from provenance.features import LocalFeatures
     from provenance.media import Format
 
-#: Pictures are shrunk so that their long side has at most this many pixels before they are fingerprinted.
-WORKING_SIDE = 1024
-#: A picture of more pixels is refused (a decompression bomb costs its maker nothing).
-MAX_PIXELS = 250_000_000
+#: Pictures are scaled before they are fingerprinted, so that the longer side lies between these, in pixels.
+SMALLEST_SIDE, WORKING_SIDE = 512, 640
 _PIXELS_CONTEXT = b"veilmark pixels v1\x00"
 
 
@@ -66,7 +64,6 @@ class PictureFingerprint:
     Attributes:
         variants: ``(8, 32)`` uint8, PDQ hashes in the order of :data:`provenance.pdq.VARIANTS`.
         pdq_quality: 0 (flat) to 100.
-        width, height: of the upright picture in pixels.
         pixels_sha256: hex SHA-256 over size and all decoded RGB bytes, or None where they were not
             decoded. It is the same for a lossless copy and depends on the decoder for lossy formats.
         features: local features for look-ups by part and after edits.
@@ -75,8 +72,6 @@ class PictureFingerprint:
 
     variants: NDArray[np.uint8]
     pdq_quality: int
-    width: int
-    height: int
     pixels_sha256: str | None
     features: LocalFeatures
     grey: NDArray[np.uint8] = field(repr=False)
@@ -97,8 +92,6 @@ class PictureFingerprint:
             "kind": self.kind,
             "pdq": self.pdq.hex(),
             "pdq_quality": self.pdq_quality,
-            "width": self.width,
-            "height": self.height,
         }
         if self.pixels_sha256:
             values["pixels_sha256"] = self.pixels_sha256
@@ -120,9 +113,19 @@ def fingerprint_picture(pixels: NDArray[np.uint8], *, exact_pixels: bool = True)
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
-    height, width = pixels.shape[:2]
-    digest = pixels_sha256(pixels) if exact_pixels else None
-    return _from_working(_shrunk(pixels), width, height, digest)
+    import cv2
+
+    from provenance.features import extract_features
+
+    grey = _at_working_size(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+    variants, quality = pdq_variants(grey)
+    return PictureFingerprint(
+        variants=variants,
+        pdq_quality=quality,
+        pixels_sha256=pixels_sha256(pixels) if exact_pixels else None,
+        features=extract_features(grey),
+        grey=grey,
+    )
 
 
 def fingerprint_file(path: Path, media: Format, *, exact_pixels: bool = False) -> Fingerprint:
@@ -145,13 +148,10 @@ def fingerprint_file(path: Path, media: Format, *, exact_pixels: bool = False) -
     """
     if media.kind != "image":
         return NoFingerprint()
-    if media.name.lower() in ("jpeg", "jpg") and not exact_pixels:
-        pixels, width, height = _reduced_jpeg(path)
-        return _from_working(_shrunk(pixels), width, height, None)
     from provenance.media import open_picture
 
     try:
-        picture = open_picture(path)
+        picture = open_picture(path, reduce_to=None if exact_pixels else WORKING_SIDE)
     except UnknownFormatError:
         return NoFingerprint()
     return fingerprint_picture(picture.pixels, exact_pixels=exact_pixels)
@@ -165,50 +165,15 @@ def pixels_sha256(pixels: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def _from_working(
-    pixels: NDArray[np.uint8], width: int, height: int, digest: str | None
-) -> PictureFingerprint:
+def _at_working_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrunk or, where it is tiny, enlarged: points are found only where there are pixels around them."""
+    height, width = grey.shape
+    longer = max(height, width)
+    if SMALLEST_SIDE <= longer <= WORKING_SIDE:
+        return grey
     import cv2
 
-    from provenance.features import extract_features
-
-    variants, quality = pdq_variants(pixels)
-    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-    return PictureFingerprint(
-        variants=variants,
-        pdq_quality=quality,
-        width=width,
-        height=height,
-        pixels_sha256=digest,
-        features=extract_features(grey, width, height),
-        grey=grey,
-    )
-
-
-def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
-    scale = WORKING_SIDE / max(height, width)
-    if scale >= 1:
-        return pixels
-    import cv2
-
+    scale = (WORKING_SIDE if longer > WORKING_SIDE else SMALLEST_SIDE) / longer
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _reduced_jpeg(path: Path) -> tuple[NDArray[np.uint8], int, int]:
-    """Upright RGB at the smallest DCT scale not below the working size; the full width and height."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path, formats=("JPEG", "MPO")) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise MediaTooLargeError(f"{path.name} has {width} x {height} pixels, over {MAX_PIXELS}")
-            scale = min(1.0, WORKING_SIDE / max(width, height))
-            image.draft("RGB", (max(1, int(width * scale)), max(1, int(height * scale))))
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise CorruptMediaError(f"{path.name} cannot be decoded as JPEG: {error}") from error
-    return np.asarray(upright), *((height, width) if turned else (width, height))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(grey, size, interpolation=method), dtype=np.uint8)

@@ -1,20 +1,40 @@
-"""From a stripped or altered file back to its record: near-duplicate search over fingerprints."""
+"""From a stripped or altered file back to its record: near-duplicate search over fingerprints.
+
+Candidates come from three look-ups: equal pixels, PDQ hashes nearby, and votes of local features. No candidate
+is believed before its local features agree with the file's by geometry (:mod:`provenance.geometry`), so a made
+hash collision is refused. Only where there are no features to compare is a PDQ match passed on, unconfirmed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from provenance.errors import ReceiptError
+from provenance.features import LocalFeatures, extract_features
 from provenance.fingerprint import Fingerprint, PictureFingerprint
-from provenance.index import CODE_BYTES, ExactIndex
+from provenance.geometry import Placement, place
+from provenance.index import CODE_BYTES, ExactIndex, Index
+from provenance.index_store import FingerprintStore
 from provenance.pdq import MATCH_DISTANCE, MIN_QUALITY, VARIANTS
 
 #: At most so many matches are returned, the surest first.
 DEFAULT_LIMIT = 100
+#: So many points are read from the file asked about; a crop or screenshot leaves fewer of them in the original.
+QUERY_POINTS = 800
+_MAX_PDQ_CANDIDATES = 48
+_MAX_VOTED = 16
+_MIN_VOTES = 4
+#: A picture with fewer points than this has nothing that geometry could compare.
+_FEW_POINTS = 24
+#: The variant of a mirrored (or not) picture that is then turned counter-clockwise by 0, 90, 180, 270 degrees.
+_TURNED = {False: (0, 1, 2, 3), True: (4, 6, 5, 7)}
 _HEX = frozenset("0123456789abcdef")
+_WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -23,71 +43,182 @@ class Match:
 
     Attributes:
         entry_index: the record's index in the ledger.
-        kind: ``pixels`` (equal decoded pixels), ``pdq`` or ``features``.
-        distance: PDQ bits that differ, of 256, or None where PDQ did not find it.
-        variant: how the file is turned against the original, one of :data:`provenance.pdq.VARIANTS`.
+        kind: ``pixels`` (equal decoded pixels), ``pdq``, ``features``, ``video`` or ``sound``.
+        confirmed: geometry (for video and sound: the run of agreeing moments) bears it out; False only for a PDQ
+            match where either side has no features to compare.
+        distance: PDQ bits that differ, of 256 (for video the mean over frames), or None where PDQ did not find it.
+        variant: what must be done to the file to make it look like the original, one of
+            :data:`provenance.pdq.VARIANTS`.
+        placement: where the file lies in the original, or None where that is not known.
+        offset: for video and sound, where in the original the file begins, seconds; else None.
     """
 
     entry_index: int
     kind: str
+    confirmed: bool
     distance: int | None
     variant: str
+    placement: Placement | None = None
+    offset: float | None = None
+
+    @property
+    def outline(self) -> tuple[tuple[float, float], ...]:
+        """The part of the original that the file shows: corners as fractions of its width and height."""
+        if self.placement:
+            return self.placement.outline
+        return _WHOLE if self.kind == "pixels" else ()
 
 
 class SimilarIndex:
-    """Fingerprints of ledger entries, searchable."""
+    """Fingerprints of ledger entries, searchable.
 
-    def __init__(self) -> None:
-        self._codes = ExactIndex()
-        self._code_entries: list[int] = []
-        self._pixels: dict[str, list[int]] = {}
-        self._next_entry = 0
+    Args:
+        folder: where to keep the (rebuildable) cache; None keeps it in memory.
+        source: names the ledger that the entries come from; a cache of another ledger is emptied.
+    """
+
+    def __init__(self, folder: Path | None = None, *, source: str = "") -> None:
+        self._store = FingerprintStore(folder, source)
+        self._codes: tuple[int, Index, list[int]] | None = None
+
+    def __enter__(self) -> SimilarIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files; what was added is already kept."""
+        self._store.close()
 
     @property
     def next_entry(self) -> int:
         """The first ledger index that was not added yet."""
-        return self._next_entry
+        return self._store.next_entry
 
     def add(self, entry_index: int, fingerprints: Mapping[str, Any], blob: bytes | None = None) -> None:
-        """Make one entry findable.
+        """Make one entry findable; an entry that is known already is left as it is.
 
         Args:
             entry_index: its index in the ledger.
             fingerprints: the record's; values of unexpected type are passed over (anyone can write one).
             blob: what :meth:`~provenance.fingerprint.Fingerprint.to_blob` gave, or None.
         """
-        self._next_entry = max(self._next_entry, entry_index + 1)
-        pixels = fingerprints.get("pixels_sha256")
-        if isinstance(pixels, str):
-            self._pixels.setdefault(pixels, []).append(entry_index)
-        code, quality = fingerprints.get("pdq"), fingerprints.get("pdq_quality")
-        # the hash of a flat picture fits too many others
-        well_formed = isinstance(code, str) and len(code) == 2 * CODE_BYTES and _HEX.issuperset(code)
-        if well_formed and isinstance(quality, int) and quality >= MIN_QUALITY:
-            self._codes.add(np.frombuffer(bytes.fromhex(str(code)), dtype=np.uint8)[None])
-            self._code_entries.append(entry_index)
+        self.sync([(entry_index, fingerprints, blob)])
 
     def sync(self, entries: Iterable[tuple[int, Mapping[str, Any], bytes | None]]) -> int:
-        """Add many ``(entry_index, fingerprints, blob)``; returns how many."""
-        count = 0
-        for entry_index, fingerprints, blob in entries:
-            self.add(entry_index, fingerprints, blob)
-            count += 1
-        return count
+        """Add many ``(entry_index, fingerprints, blob)``; returns how many were new."""
+        return self._store.add(
+            (entry, _kind(fingerprints), _pixels(fingerprints), blob, _codes(fingerprints))
+            for entry, fingerprints, blob in entries
+        )
 
     def search(self, fingerprint: Fingerprint, *, limit: int = DEFAULT_LIMIT) -> list[Match]:
-        """Records that look like the fingerprinted file, the surest first."""
-        if not isinstance(fingerprint, PictureFingerprint):
-            return []
-        matches: dict[int, Match] = {}
-        for entry_index in self._pixels.get(fingerprint.pixels_sha256 or "", ()):
-            matches[entry_index] = Match(entry_index, "pixels", 0, VARIANTS[0])
-        if fingerprint.pdq_usable:
-            hits = self._codes.search(fingerprint.variants, MATCH_DISTANCE)
-            for position in np.argsort(hits.distances, kind="stable"):
-                entry_index = self._code_entries[hits.items[position]]
-                variant = VARIANTS[hits.queries[position]]
-                matches.setdefault(
-                    entry_index, Match(entry_index, "pdq", int(hits.distances[position]), variant)
-                )
-        return list(matches.values())[:limit]
+        """Records that look like the fingerprinted file, the surest first.
+
+        Every match but those with ``confirmed`` False was borne out by more than its hash.
+        """
+        if isinstance(fingerprint, PictureFingerprint):
+            return self._search_picture(fingerprint)[:limit]
+        return []
+
+    def _search_picture(self, fingerprint: PictureFingerprint) -> list[Match]:
+        if fingerprint.pixels_sha256:
+            equal = self._store.entries_with_pixels(fingerprint.pixels_sha256)
+        else:
+            equal = []
+        found = {entry: Match(entry, "pixels", True, 0, VARIANTS[0]) for entry in equal}
+        near = self._near_codes(fingerprint)
+        query = {
+            False: extract_features(fingerprint.grey, max_points=QUERY_POINTS),
+            True: extract_features(np.ascontiguousarray(fingerprint.grey[:, ::-1]), max_points=QUERY_POINTS),
+        }
+        candidates = [(entry, variant in _TURNED[True]) for entry, (_, variant) in near.items()]
+        candidates += [pair for pair in self._voted(query) if pair not in candidates]
+        for entry, mirrored in candidates:
+            if entry in found and found[entry].confirmed:
+                continue
+            match = self._confirm(entry, mirrored, query[mirrored], near.get(entry))
+            if match:
+                found[entry] = match
+        return sorted(found.values(), key=_sureness)
+
+    def _near_codes(self, fingerprint: PictureFingerprint) -> dict[int, tuple[int, int]]:
+        """Entry to (distance, variant), nearest first."""
+        if not fingerprint.pdq_usable:
+            return {}
+        index, owners = self._code_index()
+        hits = index.search(fingerprint.variants, MATCH_DISTANCE)
+        nearest: dict[int, tuple[int, int]] = {}
+        for position in np.lexsort((hits.items, hits.distances)):
+            entry = owners[hits.items[position]]
+            nearest.setdefault(entry, (int(hits.distances[position]), int(hits.queries[position])))
+            if len(nearest) == _MAX_PDQ_CANDIDATES:
+                break
+        return nearest
+
+    def _code_index(self) -> tuple[Index, list[int]]:
+        count = self._store.code_count()
+        if self._codes is None or self._codes[0] != count:
+            rows = list(self._store.codes())
+            index = ExactIndex()
+            joined = b"".join(code for *_, code in rows)
+            index.add(np.frombuffer(joined, dtype=np.uint8).reshape(-1, CODE_BYTES))
+            self._codes = (count, index, [entry for entry, *_ in rows])
+        return self._codes[1], self._codes[2]
+
+    def _voted(self, query: dict[bool, LocalFeatures]) -> list[tuple[int, bool]]:
+        """``(entry, mirrored)`` of the pictures that share most features, most first."""
+        ballots: list[tuple[int, int, bool]] = []
+        for segment in self._store.feature_segments():
+            for mirrored, features in query.items():
+                votes = segment.vote(features, _MAX_VOTED)
+                ballots += [(count, entry, mirrored) for entry, count in votes if count >= _MIN_VOTES]
+        ballots.sort(key=lambda ballot: (-ballot[0], ballot[1]))
+        return [(entry, mirrored) for _, entry, mirrored in ballots[: 2 * _MAX_VOTED]]
+
+    def _confirm(
+        self, entry: int, mirrored: bool, query: LocalFeatures, near: tuple[int, int] | None
+    ) -> Match | None:
+        original = _parsed(self._store.blob(entry))
+        distance = near[0] if near else None
+        if original is not None:
+            placement = place(query, original)
+            if placement:
+                quarter = round(-placement.angle / 90) % 4
+                variant = VARIANTS[_TURNED[mirrored][quarter]]
+                return Match(entry, "pdq" if near else "features", True, distance, variant, placement)
+        if near and (original is None or max(len(query), len(original)) < _FEW_POINTS):
+            return Match(entry, "pdq", False, distance, VARIANTS[near[1]])
+        return None
+
+
+def _sureness(match: Match) -> tuple[int, int, int]:
+    """Equal pixels first, then by the number of agreeing places, unconfirmed ones last."""
+    rank = 0 if match.kind == "pixels" else 1 if match.confirmed else 2
+    return rank, -match.placement.places if match.placement else 0, match.entry_index
+
+
+def _kind(fingerprints: Mapping[str, Any]) -> str:
+    kind = fingerprints.get("kind")
+    return kind if kind in ("picture", "video", "sound") else "none"
+
+
+def _pixels(fingerprints: Mapping[str, Any]) -> str | None:
+    digest = fingerprints.get("pixels_sha256")
+    return digest if isinstance(digest, str) and len(digest) == 64 else None
+
+
+def _codes(fingerprints: Mapping[str, Any]) -> list[tuple[int, bytes]]:
+    code, quality = fingerprints.get("pdq"), fingerprints.get("pdq_quality")
+    if not isinstance(code, str) or len(code) != 2 * CODE_BYTES or not _HEX.issuperset(code):
+        return []
+    # the hash of a flat picture fits too many others
+    return [(0, bytes.fromhex(code))] if isinstance(quality, int) and quality >= MIN_QUALITY else []
+
+
+def _parsed(blob: bytes | None) -> LocalFeatures | None:
+    try:
+        return LocalFeatures.from_bytes(blob) if blob else None
+    except ReceiptError:
+        return None
