@@ -9,14 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from provenance.errors import ForkError, LedgerError, UsageError
-from provenance.ledger import lookup, merkle, schema
+from provenance.errors import ForkError, LedgerError, TamperedError, UsageError
+from provenance.ledger import checkpoints, lookup, merkle, schema
+from provenance.ledger.checkpoints import Kept
+from provenance.ledger.fork import contradiction, find_fork
 from provenance.ledger.guard import Guard, default_guard
 from provenance.ledger.keys import key_path, load_key, save_key
 from provenance.ledger.nodes import NodeStore
-from provenance.ledger.note import Checkpoint, Note, SigningKey, VerifierKey
+from provenance.ledger.note import Checkpoint, Note, Signature, SigningKey, VerifierKey
 from provenance.ledger.receipt import Receipt
-from provenance.ledger.rows import Entry, prepare, select_entries
+from provenance.ledger.rows import Entry, prepare, select_commitments, select_entries
 from provenance.ledger.writer import Writer, current
 from provenance.record import Opening
 
@@ -38,7 +40,7 @@ class LocalLedger:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
-        with self._reading() as connection:
+        with self.reading() as connection:
             meta = dict(
                 connection.execute("SELECT key, value FROM meta WHERE key IN ('origin', 'vkey', 'guard')")
             )
@@ -52,7 +54,8 @@ class LocalLedger:
         self._guard = Guard(path.parent / str(meta["guard"]))
         self._key: SigningKey | None = None
         self._writer = Writer(path, self._guard, self._signing_key)
-        self.fork: ForkError | None = self._find_fork()
+        remembered = self._guard.read()  # before the database, which may only be ahead of it
+        self.fork: ForkError | None = find_fork(self, remembered)
 
     @classmethod
     def create(
@@ -156,6 +159,20 @@ class LocalLedger:
             return [], self.note()
         return self._writer.append(items)
 
+    def adopt(self, openings: Sequence[Opening], features: Sequence[bytes | None]) -> int:
+        """Give back to a restored database the entries it lost; see :func:`provenance.ledger.backup.catch_up`.
+
+        Raises:
+            ForkError: they do not lead to the state that this log last signed.
+        """
+        remembered = self._guard.read()
+        if remembered is None:
+            raise LedgerError(f"there is no guard file {self._guard.path}", hint="nothing says what was lost")
+        items = [prepare(opening, blob) for opening, blob in zip(openings, features, strict=True)]
+        added = self._writer.adopt(items, remembered)
+        self.fork = find_fork(self, self._guard.read())
+        return added
+
     def require_no_fork(self) -> None:
         """ForkError where this database is not the one that signed last."""
         if self.fork is not None:
@@ -173,22 +190,98 @@ class LocalLedger:
 
     def note(self) -> Note:
         """The last signed checkpoint, as a note."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return current(connection)[0]
 
     def checkpoint(self) -> Checkpoint:
         """The last signed checkpoint: origin, size, root."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return current(connection)[1]
 
-    def receipt(self, index: int) -> Receipt:
-        """A receipt for one entry against the last checkpoint.
+    def receipt(self, index: int, *, note: Note | None = None) -> Receipt:
+        """A receipt for one entry against ``note``: the last checkpoint, or an earlier one of this log.
 
         Raises:
             LedgerError: there is no such entry.
+            ReceiptError: the checkpoint does not cover the entry.
         """
         entry = self.entry(index)
-        return self._receipts([index], self.note(), [entry.opening])[0]
+        receipt = self._receipts([index], note or self.note(), [entry.opening])[0]
+        receipt.verify_inclusion()
+        return receipt
+
+    def kept_checkpoints(self, kind: str | None = None, *, covering: int = 0) -> list[Kept]:
+        """Checkpoints that were published, anchored or cosigned, largest first.
+
+        Args:
+            kind: ``published``, ``anchored`` or ``witnessed``; default all.
+            covering: only those with more leaves than this.
+        """
+        with self.reading() as connection:
+            return checkpoints.select(connection, kind=kind, covering=covering)
+
+    def keep_checkpoint(self, note: Note, kind: str, place: str) -> None:
+        """Remember that others may have seen this checkpoint of this log, here and in the guard file.
+
+        Args:
+            note: the checkpoint, signed by this log.
+            kind: ``published``, ``anchored`` or ``witnessed``.
+            place: where: a folder, a contract, a witness's name.
+
+        Raises:
+            ForkError: it is not a checkpoint of this history.
+        """
+        self.require_consistent(note, place)
+        with self._writer.exclusive() as connection:
+            checkpoints.keep(connection, note, kind, place)
+            last, _ = current(connection)
+            if last.text == note.text:
+                last = last.with_signatures(note.signatures[1:])
+                connection.execute("UPDATE meta SET value = ? WHERE key = 'checkpoint'", (str(last),))
+        self._guard.write(last, durable=True)
+
+    def require_consistent(self, note: Note, place: str) -> None:
+        """Check that ``note``, met at ``place``, is this log's own checkpoint, now or at an earlier size.
+
+        Raises:
+            ForkError: it is of another history.
+            TamperedError: this log's signature on it is wrong.
+        """
+        note.verify([self.verifier])
+        error = contradiction(self, Checkpoint.parse(note.text), place)
+        if error is not None:
+            raise error
+
+    def add_cosignatures(self, signatures: Sequence[Signature], witnesses: Sequence[VerifierKey]) -> Note:
+        """Add witnesses' cosignatures to the checkpoint they are for; receipts made from then on carry them.
+
+        Args:
+            signatures: what witnesses returned; those by unknown keys are ignored.
+            witnesses: the keys of witnesses this log knows.
+
+        Returns:
+            the checkpoint with the good cosignatures.
+
+        Raises:
+            TamperedError: a known witness's signature fits neither the last nor a kept checkpoint.
+        """
+        candidates = [self.note(), *(kept.note for kept in self.kept_checkpoints())]
+        names = {(key.name, key.key_id) for key in witnesses}
+        known = [signature for signature in signatures if (signature.name, signature.key_id) in names]
+        failure: TamperedError | None = None
+        for note in candidates:
+            try:
+                signed = Note(note.text, tuple(known)).verify(witnesses)
+            except TamperedError as error:
+                failure = error
+                continue
+            if not signed:
+                return note
+            cosigned = note.with_signatures(known)
+            for key in signed:
+                self.keep_checkpoint(cosigned, "witnessed", key.name)
+            return cosigned
+        raise failure or TamperedError("no checkpoint to cosign")
 
     def entry(self, index: int) -> Entry:
         """One entry.
@@ -207,7 +300,7 @@ class LocalLedger:
         """Entries ``[start, stop)`` in log order; with no ``stop``, also those logged meanwhile."""
         end = stop if stop is not None else merkle.MAX_SIZE
         while start < end:
-            with self._reading() as connection:
+            with self.reading() as connection:
                 page = list(select_entries(connection, start, min(end, start + _ENTRIES_PER_READ)))
             yield from page
             if not page:
@@ -224,7 +317,7 @@ class LocalLedger:
         wanted = sha256_hex.lower()
         if len(wanted) != 64 or any(digit not in "0123456789abcdef" for digit in wanted):
             raise UsageError(f"{sha256_hex[:80]!r} is not a SHA-256 in hex", hint="give 64 hex digits")
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = lookup.candidates(
                 connection, [lookup.base_key(wanted)], current(connection)[1].size, limit
             )
@@ -235,7 +328,7 @@ class LocalLedger:
         """``(entry index, private descriptors)`` of entries from ``index`` on that have any."""
         query = "SELECT entry, data FROM features WHERE entry >= ? ORDER BY entry LIMIT ?"
         while True:
-            with self._reading() as connection:
+            with self.reading() as connection:
                 page = list(connection.execute(query, (index, _ENTRIES_PER_READ)))
             yield from page
             if len(page) < _ENTRIES_PER_READ:
@@ -244,14 +337,30 @@ class LocalLedger:
 
     def consistency_proof(self, old_size: int, size: int | None = None) -> list[bytes]:
         """Proof that the tree of ``old_size`` is a prefix of that of ``size`` (default: the present one)."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return NodeStore(connection).consistency_proof(old_size, size or current(connection)[1].size)
+
+    def root_at(self, size: int) -> bytes:
+        """Root of the tree over the first ``size`` entries."""
+        with self.reading() as connection:
+            return NodeStore(connection).root(size)
+
+    def tile(self, level: int, index: int, width: int) -> list[bytes]:
+        """Hashes of a published tile: level ``8 * level`` of the tree, places from ``256 * index`` on."""
+        places = [(8 * level, 256 * index + offset) for offset in range(width)]
+        with self.reading() as connection:
+            return NodeStore(connection).nodes(places)
+
+    def commitments(self, start: int, stop: int) -> list[bytes]:
+        """Leaf data (32 bytes each) of entries ``[start, stop)``."""
+        with self.reading() as connection:
+            return select_commitments(connection, start, stop)
 
     # ------------------------------------------------------------------ inside
 
     def _receipts(self, indexes: Sequence[int], note: Note, openings: Sequence[Opening]) -> list[Receipt]:
         size = Checkpoint.parse(note.text).size
-        with self._reading() as connection:
+        with self.reading() as connection:
             proofs = NodeStore(connection).inclusion_proofs(indexes, size)
         return [
             Receipt(index, tuple(proof), note, opening)
@@ -259,7 +368,7 @@ class LocalLedger:
         ]
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection, inside one consistent view."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
@@ -284,28 +393,6 @@ class LocalLedger:
                 )
             self._key = key
         return self._key
-
-    def _find_fork(self) -> ForkError | None:
-        """Compare this database with what its log last signed, as remembered outside of it."""
-        remembered = self._guard.read()
-        if remembered is None:
-            return None
-        last = Checkpoint.parse(remembered.text)
-        if last.origin != self.origin:
-            return ForkError(
-                f"the guard file {self._guard.path} belongs to log {last.origin!r}, not {self.origin!r}",
-                hint="put each log's files back where they belong",
-            )
-        with self._reading() as connection:
-            mine = current(connection)[1]
-            ahead = last.size > mine.size
-            if not ahead and (last.size == 0 or NodeStore(connection).root(last.size) == last.root):
-                return None
-        what = f"has {mine.size} entries" if ahead else "holds another history"
-        return ForkError(
-            f"this log already signed {last.size} entries, but the database {what}: it is an older copy",
-            hint="put the newest database back, or start a new log; signing here would fork the history",
-        )
 
 
 def _hashes(entry: Entry) -> tuple[str | None, ...]:

@@ -45,6 +45,13 @@ def settle(connection: sqlite3.Connection, old_size: int, size: int) -> None:
         connection.execute("DELETE FROM lookup WHERE key >= ? AND key < ?", (low, high))
 
 
+def missing(connection: sqlite3.Connection, keys: Sequence[int]) -> list[int]:
+    """Those keys (base key plus index) that no generation holds."""
+    query = """SELECT value FROM json_each(?1) WHERE NOT EXISTS (
+        SELECT 1 FROM lookup WHERE key IN (value, value + ?2, value + 2 * ?2, value + 3 * ?2))"""
+    return [int(key) for (key,) in connection.execute(query, (json.dumps(list(keys)), _GENERATION))]
+
+
 def candidates(connection: sqlite3.Connection, base_keys: Sequence[int], size: int, limit: int) -> list[int]:
     """Entries that may name one of these hashes, in log order; 28 bits can mislead, so look at the record.
 

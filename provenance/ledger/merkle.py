@@ -131,6 +131,32 @@ def consistency_proof(old_size: int, size: int, node: NodeReader) -> list[bytes]
     return [range_hash(start, stop, node) for start, stop in consistency_ranges(old_size, size)]
 
 
+class Frontier:
+    """The right edge of a growing tree: its root in O(log n) memory, without keeping leaves."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[bytes] = []  # roots of the perfect subtrees, largest first
+
+    def add(self, leaf: bytes) -> None:
+        """Append a leaf hash; amortised one node hash."""
+        size, peak = self.size, leaf
+        while size & 1:
+            peak = node_hash(self._peaks.pop(), peak)
+            size >>= 1
+        self._peaks.append(peak)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Root of what was added so far."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        result = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            result = node_hash(peak, result)
+        return result
+
+
 def root_from_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes]) -> bytes:
     """The root that a proof leads to (RFC 9162, section 2.1.3.2).
 

@@ -104,6 +104,20 @@ def select_entries(connection: sqlite3.Connection, start: int, stop: int) -> Ite
         yield _entry_of(NodeStore(connection).node(0, index), index, *row)
 
 
+def select_commitments(connection: sqlite3.Connection, start: int, stop: int) -> list[bytes]:
+    """Commitments of entries ``[start, stop)``; LedgerError when one is missing."""
+    rows = connection.execute(
+        """SELECT entries.opening, signers.head FROM entries JOIN signers ON signers.id = entries.signer
+        WHERE entries.id >= ? AND entries.id < ? ORDER BY entries.id""",
+        (start, stop),
+    ).fetchall()
+    if len(rows) != stop - start:
+        raise LedgerError(
+            f"entries are missing between {start} and {stop}", hint="run `veilmark ledger audit`"
+        )
+    return [commitment_in_row(opening, head) for opening, head in rows]
+
+
 def commitment_in_row(opening: bytes, head: bytes) -> bytes:
     """The commitment to an opening as it is stored."""
     return commitment_to(opening[:SALT_BYTES], head + opening[SALT_BYTES:])

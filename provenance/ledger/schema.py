@@ -37,8 +37,15 @@ _V1 = (
     "CREATE TABLE lookup (key INTEGER PRIMARY KEY)",
 )
 
+_V2 = (
+    # checkpoints that others may have seen, see checkpoints.py
+    """CREATE TABLE checkpoints (
+        size INTEGER NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL, note TEXT NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (size, kind, place)) WITHOUT ROWID""",
+)
+
 #: ``MIGRATIONS[n]`` brings a database from schema version n to n + 1.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
 VERSION = len(MIGRATIONS)
 
 
@@ -64,7 +71,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
                 connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             else:
-                _require_ledger(connection, path)
+                require_ledger(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -129,7 +136,8 @@ def _create_empty(path: Path) -> None:
         ) from error
 
 
-def _require_ledger(connection: sqlite3.Connection, path: Path) -> None:
+def require_ledger(connection: sqlite3.Connection, path: Path) -> None:
+    """LedgerError unless the database carries our application id."""
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
         raise LedgerError(

@@ -72,6 +72,25 @@ class Writer:
             raise LedgerError("the append was interrupted")
         return request.indexes, request.note
 
+    def adopt(self, items: Sequence[Prepared], note: Note) -> int:
+        """Add entries that this log already signed, without signing: they must lead exactly to ``note``."""
+        target = Checkpoint.parse(note.text)
+        with self.exclusive() as connection:
+            checkpoint = current(connection)[1]
+            size = checkpoint.size
+            fresh = list(enumerate(items[: max(target.size - size, 0)], start=size))
+            if fresh:
+                _insert(connection, fresh, self._signers)
+                lookup.settle(connection, size, size + len(fresh))
+                NodeStore(connection).append(size, [item.leaf for _, item in fresh])
+            if size + len(fresh) != target.size or NodeStore(connection).root(target.size) != target.root:
+                raise ForkError(
+                    f"these entries do not lead to the state of {target.size} entries that the log signed",
+                    hint="use an export made after that state was signed",
+                )
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'checkpoint'", (str(note),))
+            return len(fresh)
+
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[sqlite3.Connection]:
         """A write transaction that no other thread or process can interleave with."""

@@ -54,7 +54,7 @@ def test_stored_tree_equals_the_definition_at_every_size(ledger: LocalLedger) ->
         ledger.extend(openings[position : position + batch])
         position += batch
         assert ledger.checkpoint().root == merkle.root_of(leaves[:position])
-    with ledger._reading() as connection:
+    with ledger.reading() as connection:
         nodes = NodeStore(connection)
         for size in range(1, 71):
             assert nodes.root(size) == merkle.root_of(leaves[:size])
@@ -147,7 +147,7 @@ def test_a_rewritten_history_of_the_same_length_is_noticed(tmp_path: Path) -> No
     path = tmp_path / "ledger.sqlite3"
     with LocalLedger.create(path, origin=ORIGIN) as log:
         log.append(make_openings(5))
-        with log._reading() as connection:
+        with log.reading() as connection:
             genuine = connection.execute("SELECT id, hashes FROM nodes").fetchall()
     forged = sqlite3.connect(path)
     forged.execute("UPDATE nodes SET hashes = ? WHERE id = ?", (bytes(160), genuine[0][0]))
