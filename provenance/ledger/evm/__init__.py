@@ -1,0 +1,56 @@
+"""The MediaLedger contract on an EVM chain: anchor checkpoints, check anchors, record single statements.
+
+========================  ============================================================================
+:mod:`.networks`          chains by name, and the person's settings for them
+:mod:`.rpc`               one JSON-RPC node, bounded and distrusted
+:mod:`.proof`             headers, state tries and storage slots; no network
+:mod:`.contract`          the contract's calls, storage, errors and events
+:mod:`.accounts`          encrypted keystores
+:mod:`.fees`              EIP-1559
+:mod:`.transact`          sign, send, wait, replace
+:mod:`.state`             what this machine remembers of its anchors
+:mod:`.anchor`            anchor a checkpoint; idempotent and resumable
+:mod:`.claim`             where a checkpoint is anchored, as it travels in a receipt
+:mod:`.check`             is a checkpoint anchored, and on whose word
+:mod:`.records`           deploy, commit, relay, withdraw
+========================  ============================================================================
+
+The names below are loaded on first use: web3 is slow to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "AnchorCheck": "check",
+    "AnchorClaim": "claim",
+    "AnchorKey": "claim",
+    "AnchorState": "state",
+    "AnchorStatus": "anchor",
+    "AnchorStore": "state",
+    "Basis": "check",
+    "Found": "check",
+    "MediaLedger": "contract",
+    "Network": "networks",
+    "Node": "rpc",
+    "Policy": "anchor",
+    "anchor_checkpoint": "anchor",
+    "check_anchor": "check",
+    "create_account": "accounts",
+    "deploy": "records",
+    "find_network": "networks",
+    "import_account": "accounts",
+    "list_accounts": "accounts",
+    "load_account": "accounts",
+    "load_networks": "networks",
+    "log_id_of": "contract",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
