@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from provenance import certificates
 from provenance.errors import (
     CheckError,
@@ -29,10 +31,11 @@ from provenance.manifest_actions import Action
 from provenance.manifest_build import build_definition
 from provenance.manifest_definition import definition_files
 from provenance.manifest_spec import ManifestSpec, Parent, check_spec
+from provenance.media import open_picture, sha256_file
 
 __all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
 
-#: Longer side of a thumbnail that c2pa makes.
+#: Longer side of a thumbnail.
 THUMBNAIL_SIDE = 512
 _SIDECAR_FORMAT = "application/c2pa"
 
@@ -77,6 +80,8 @@ def sign_manifest(
     media_type = mime or media.mime
     spec = _with_own_parent(source, _with_named_files(spec), media_type if embeds else None)
     check_spec(spec)
+    if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
+        spec = replace(spec, thumbnail_data=_thumbnail(source))
     definition, inputs = build_definition(spec)
     if tsa_url and not tsa_url.startswith(("http://", "https://")):
         raise UsageError(
@@ -95,7 +100,7 @@ def sign_manifest(
             raise
 
     try:
-        with c2pa.Context.from_dict(_settings(identity, spec)) as context:
+        with c2pa.Context.from_dict(_settings(identity)) as context:
             builder = c2pa.Builder(definition, context=context)
             for ingredient, parent in inputs:
                 _add_ingredient(builder, ingredient, parent)
@@ -133,12 +138,25 @@ def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
 
 def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -> ManifestSpec:
     """A source that carries a manifest already becomes its own parent."""
-    if media_type is None or any(parent.relationship == "parentOf" for parent in spec.parents):
+    opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    if opened is not None:
+        unnamed = spec.relation == "edited" and not spec.actions and spec.definition is None
+        if unnamed and not _same_content(source, opened.path):
+            # something was done that nobody named; "opened" alone would say that nothing was
+            return replace(spec, actions=(Action("c2pa.edited"),))
+        return spec
+    if media_type is None:
         return spec
     if not carries_manifest(source, media_type):
         return spec
     relation = "edited" if spec.relation == "captured" else spec.relation
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    return one.samefile(other) or (
+        one.stat().st_size == other.stat().st_size and sha256_file(one) == sha256_file(other)
+    )
 
 
 def carries_manifest(path: Path, media_type: str) -> bool:
@@ -168,14 +186,21 @@ def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent) -> None
         builder.add_ingredient(json.dumps(about), media.mime, stream)
 
 
-def _settings(identity: Identity, spec: ManifestSpec) -> dict[str, Any]:
-    """c2pa settings for signing: no thumbnails unless asked, no network, our own root for own ingredients."""
-    own_thumbnail = spec.thumbnail and spec.thumbnail_data is None
+def _thumbnail(source: Path) -> bytes:
+    """A small JPEG of a picture, without any metadata."""
+    picture = Image.fromarray(open_picture(source, reduce_to=2 * THUMBNAIL_SIDE).pixels)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def _settings(identity: Identity) -> dict[str, Any]:
+    """c2pa settings for signing: no thumbnails but ours, no network, our own root for own ingredients."""
     return {
         "version": 1,
-        "builder": {
-            "thumbnail": {"enabled": own_thumbnail, "ignore_errors": True, "long_edge": THUMBNAIL_SIDE}
-        },
+        # c2pa would also make thumbnails of what the file was made from, clean faces included
+        "builder": {"thumbnail": {"enabled": False}},
         "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
         "trust": {"user_anchors": certificates.to_pem([identity.root])},
     }

@@ -26,7 +26,7 @@ def build_definition(spec: ManifestSpec) -> tuple[dict[str, Any], list[tuple[dic
             "relationship": parent.relationship,
             "label": f"ingredient-{index}",
         }
-        if parent.embed:
+        if parent.embed or (parent.embed is None and spec.relation != "cloaked"):
             inputs.append((about, parent))
         else:
             reference = _reference(parent)
@@ -84,8 +84,6 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
         if spec.relation == "captured":
             # the device that made the picture acted, not this program
             del first["softwareAgent"]
-        if inputs:
-            first["parameters"] = {"ingredientIds": [f"ingredient-{index}" for index in inputs]}
     actions = [first]
     for index in placed:
         actions.append(
@@ -102,8 +100,14 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
     named = list(spec.actions)
     if spec.relation == "cloaked" and not named:
         named = [Action("c2pa.filtered", description="adversarial noise against face detectors")]
+    if opened and not named and (inputs or spec.relation == "synthetic"):
+        named = [Action("c2pa.edited")]
     for action in named:
         actions.append({"softwareAgent": agent, **action.to_definition(default_type)})
+    if inputs:
+        # what went into the computation belongs to the action that computed
+        user = actions[-len(named)] if opened else first
+        user.setdefault("parameters", {})["ingredientIds"] = [f"ingredient-{index}" for index in inputs]
     # a person's list of their own edits may be incomplete; what this program did itself is not
     complete = not spec.actions or spec.relation in ("cloaked", "synthetic")
     return {"actions": actions, "allActionsIncluded": complete}

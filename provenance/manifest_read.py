@@ -98,38 +98,6 @@ def reader_settings(anchors_pem: Sequence[str], *, online: bool) -> dict[str, An
     return settings
 
 
-def extract_resource(
-    path: Path,
-    mime: str,
-    uri: str,
-    *,
-    manifest_data: bytes | None = None,
-    max_bytes: int = MAX_MANIFEST_BYTES,
-) -> bytes:
-    """Bytes of a resource that a manifest names: a thumbnail, an icon, an ingredient's data.
-
-    Args:
-        uri: the ``identifier`` in the report.
-
-    Raises:
-        CheckError: there is no such resource, or it is over ``max_bytes``.
-    """
-    import c2pa
-
-    settings = {"version": 1, "verify": {"verify_after_reading": False, "remote_manifest_fetch": False}}
-    buffer = _Limited(max_bytes)
-    try:
-        with (
-            path.open("rb") as stream,
-            c2pa.Context.from_dict(settings) as context,
-            c2pa.Reader(mime, stream, manifest_data, context=context) as reader,
-        ):
-            reader.resource_to_stream(uri, buffer)
-    except (c2pa.C2paError, OSError) as error:
-        raise CheckError(f"{path} holds no resource {uri[:200]!r}: {_text(error)}") from error
-    return buffer.getvalue()
-
-
 def _report(reader: Any, manifest_data: bytes | None) -> ManifestReport:
     parsed = json.loads(reader.json())
     label = str(parsed.get("active_manifest", ""))
@@ -150,7 +118,7 @@ def _store_bytes(reader: Any, label: str) -> bytes:
     """The manifest store as c2pa read it; any resource address inside a manifest leads to its store."""
     import c2pa
 
-    buffer = _Limited(MAX_MANIFEST_BYTES)
+    buffer = Limited(MAX_MANIFEST_BYTES)
     try:
         reader.resource_to_stream(f"self#jumbf=/c2pa/{label}/c2pa.signature", buffer)
     except c2pa.C2paError:
@@ -192,7 +160,7 @@ def _text(error: BaseException) -> str:
     return certificates.printable(str(error), 300)
 
 
-class _Limited(io.BytesIO):
+class Limited(io.BytesIO):
     """A buffer that refuses to grow over a limit."""
 
     def __init__(self, limit: int) -> None:

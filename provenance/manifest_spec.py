@@ -25,14 +25,14 @@ class Parent:
         title: how it is called in the manifest; default its file name.
         embed: take over the parent's whole manifest store, so that anyone can check it. Where false the
             ingredient names the parent (title, instance id, SHA-256) and nothing of it is taken over: no
-            thumbnail, no fingerprint, no location.
+            thumbnail, no fingerprint, no location. None: true, but false for cloaked files.
         manifest_data: the parent's side-car, where its manifest is not inside.
     """
 
     path: Path
     relationship: str = "parentOf"
     title: str = ""
-    embed: bool = True
+    embed: bool | None = None
     manifest_data: bytes | None = field(default=None, repr=False)
 
 
@@ -52,8 +52,8 @@ class ManifestSpec:
         device: maker and model, or one of them, of the capture device.
         captured_at: RFC 3339 time of capture by the device's clock.
         location: latitude and longitude in degrees (WGS 84).
-        thumbnail: embed a thumbnail (slower, and shows the picture at the time of signing).
-        thumbnail_data: this JPEG or PNG instead of one made by c2pa.
+        thumbnail: embed a thumbnail of the picture that is signed (never one of what it was made from).
+        thumbnail_data: this JPEG or PNG instead.
         definition: a manifest definition as c2patool takes it; what it says comes on top.
         definition_folder: where relative paths in ``definition`` start.
         claim_generator: further fields of the claim generator info.
@@ -92,12 +92,6 @@ def check_spec(spec: ManifestSpec) -> None:
     if sum(parent.relationship == "parentOf" for parent in spec.parents) > 1:
         raise UsageError(
             "a file can be an edit of one parent only", hint="name the others as components (componentOf)"
-        )
-    kinds = {parent.relationship for parent in spec.parents}
-    if {"parentOf", "inputTo"} <= kinds:
-        raise UsageError(
-            "a file has a parent that it is an edit of, or inputs that it was made from, not both",
-            hint="name the inputs as components (componentOf)",
         )
     for parent in spec.parents:
         if parent.relationship not in RELATIONSHIPS:

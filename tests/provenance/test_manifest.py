@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from provenance import certificates
-from provenance.errors import UsageError
+from provenance.errors import CheckError, NoCredentialError, UsageError
 from provenance.home import Home
 from provenance.identity import Identity, create_identity
 from provenance.manifest import Action, ManifestSpec, Parent, sign_manifest
-from provenance.manifest_read import extract_resource, read_manifest
+from provenance.manifest_extract import extract_parts, extract_resource
+from provenance.manifest_read import read_manifest
 from provenance.media import detect_format
 
 
@@ -132,6 +133,15 @@ def test_an_edit_chain_keeps_the_parents_manifest(photo: Path, tmp_path: Path, s
     assert parent["manifest"]["signer"] == "Jane Doe"
 
 
+def test_an_edit_that_nobody_named_is_still_an_edit(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    Image.open(photo).rotate(90).save(tmp_path / "turned.jpg")
+    spec = ManifestSpec(relation="edited", parents=[Parent(photo)])
+    sign_manifest(tmp_path / "turned.jpg", tmp_path / "out.jpg", spec, signer)
+    report = _read(tmp_path / "out.jpg")
+    assert [action["action"] for action in report.actions] == ["c2pa.opened", "c2pa.edited"]
+    assert b"allActionsIncluded\xf4" in report.manifest_bytes, "CBOR false: the list may be incomplete"
+
+
 def test_signing_a_signed_file_again_keeps_its_history(photo: Path, tmp_path: Path, signer: Identity) -> None:
     sign_manifest(photo, tmp_path / "first.jpg", ManifestSpec(title="first"), signer)
     sign_manifest(tmp_path / "first.jpg", tmp_path / "again.jpg", ManifestSpec(title="again"), signer)
@@ -177,6 +187,20 @@ def test_a_cloaked_file_names_its_original_and_takes_nothing_over(
     assert b"\xff\xd8\xff" not in store
     assert b"GPSLatitude" not in store
     assert b"cd" * 32 not in store
+
+
+def test_no_thumbnail_of_an_unsigned_original_gets_into_a_cloaked_file(
+    photo: Path, tmp_path: Path, signer: Identity
+) -> None:
+    cloaked = tmp_path / "cloaked.png"
+    Image.new("RGB", (64, 64), "grey").save(cloaked)
+    spec = ManifestSpec(relation="cloaked", parents=[Parent(photo, embed=True)], thumbnail=True)
+    sign_manifest(cloaked, tmp_path / "out.png", spec, signer)
+    report = _read(tmp_path / "out.png", _anchor(signer))
+    assert report.state == "trusted"
+    assert report.ingredients[0]["thumbnail"] == ""
+    data = extract_resource(tmp_path / "out.png", "image/png", report.thumbnail)
+    assert np.asarray(Image.open(io.BytesIO(data)).convert("L")).std() < 2
 
 
 def test_synthetic_media_says_so(photo: Path, tmp_path: Path, signer: Identity) -> None:
@@ -230,7 +254,7 @@ def test_thumbnails_can_be_taken_out(photo: Path, tmp_path: Path, signer: Identi
     sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(thumbnail=True), signer)
     report = _read(tmp_path / "out.jpg")
     data = extract_resource(tmp_path / "out.jpg", "image/jpeg", report.thumbnail)
-    assert max(Image.open(io.BytesIO(data)).size) == 512
+    assert max(Image.open(io.BytesIO(data)).size) == 256
 
     small = io.BytesIO()
     Image.new("RGB", (32, 32), "teal").save(small, "PNG")
@@ -239,6 +263,22 @@ def test_thumbnails_can_be_taken_out(photo: Path, tmp_path: Path, signer: Identi
     own = _read(tmp_path / "own.jpg", _anchor(signer))
     assert own.state == "trusted"
     assert extract_resource(tmp_path / "own.jpg", "image/jpeg", own.thumbnail) == small.getvalue()
+
+
+def test_everything_in_a_manifest_can_be_taken_out(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    sign_manifest(photo, tmp_path / "a.jpg", ManifestSpec(title="a", thumbnail=True), signer)
+    spec = ManifestSpec(relation="edited", title="b", parents=[Parent(tmp_path / "a.jpg")], thumbnail=True)
+    store = sign_manifest(photo, tmp_path / "b.jpg", spec, signer)
+    parts = extract_parts(tmp_path / "b.jpg", "image/jpeg")
+    assert parts[0].data == store
+    assert {part.title for part in parts} == {"b", "a.jpg"}
+    assert len({part.name for part in parts}) == len(parts) == 3
+    for part in parts[1:]:
+        Image.open(io.BytesIO(part.data)).load()
+    with pytest.raises(NoCredentialError):
+        extract_parts(photo, "image/jpeg")
+    with pytest.raises(CheckError):
+        extract_resource(tmp_path / "b.jpg", "image/jpeg", "self#jumbf=c2pa.assertions/none")
 
 
 def test_impossible_wishes_are_refused_with_a_hint(photo: Path, tmp_path: Path, signer: Identity) -> None:

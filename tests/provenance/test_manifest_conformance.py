@@ -490,6 +490,11 @@ def _specs(signed: Path) -> dict[str, ManifestSpec]:
         "cloak": ManifestSpec(relation="cloaked", parents=[Parent(signed, embed=False)]),
         "cloak of an unsigned picture": ManifestSpec(relation="cloaked", parents=[Parent(photo)]),
         "synthetic": ManifestSpec(relation="synthetic", parents=[Parent(signed, relationship="inputTo")]),
+        "synthetic composite": ManifestSpec(
+            relation="synthetic",
+            digital_source_type="compositeWithTrainedAlgorithmicMedia",
+            parents=[Parent(signed, embed=False), Parent(photo, relationship="inputTo")],
+        ),
         "definition": ManifestSpec(definition=C2PATOOL_DEFINITION),
         "definition for an edit": ManifestSpec(
             relation="edited", parents=[Parent(signed)], definition=C2PATOOL_DEFINITION
@@ -505,6 +510,7 @@ NAMES = [
     "cloak",
     "cloak of an unsigned picture",
     "synthetic",
+    "synthetic composite",
     "definition",
     "definition for an edit",
 ]
