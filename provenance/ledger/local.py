@@ -153,11 +153,10 @@ class LocalLedger:
         blobs = list(features) if features is not None else [None] * len(openings)
         if len(blobs) != len(openings):
             raise UsageError(f"{len(blobs)} features for {len(openings)} openings")
-        items = [prepare(opening, blob) for opening, blob in zip(openings, blobs, strict=True)]
         self.require_no_fork()
-        if not items:
+        if not openings:
             return [], self.note()
-        return self._writer.append(items)
+        return self._writer.append(list(zip(openings, blobs, strict=True)))
 
     def adopt(self, openings: Sequence[Opening], features: Sequence[bytes | None]) -> int:
         """Give back to a restored database the entries it lost; see :func:`provenance.ledger.backup.catch_up`.

@@ -1,7 +1,7 @@
 """Appending: one durable transaction for everything that waits, whoever waits.
 
 Threads of a process queue their requests; whoever gets the lock next commits the whole queue (group commit).
-Processes take turns with a lock file (where the platform has ``flock``; SQLite's own lock elsewhere).
+Processes do the same through :mod:`provenance.ledger.inbox`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,17 @@ from typing import Any
 from provenance.errors import ForkError, LedgerError, VeilmarkError
 from provenance.ledger import lookup, merkle, schema
 from provenance.ledger.guard import Guard
+from provenance.ledger.inbox import ProcessLock
 from provenance.ledger.nodes import MAX_ENTRIES, NodeStore
 from provenance.ledger.note import Checkpoint, Note, SigningKey
-from provenance.ledger.rows import Prepared, find_same
-
-try:
-    import fcntl
-except ImportError:  # Windows: SQLite's own write lock has to do
-    fcntl = None  # type: ignore[assignment]
+from provenance.ledger.rows import Prepared, find_same, prepare
+from provenance.record import Opening
 
 
 @dataclass
 class _Request:
     items: Sequence[Prepared]
+    sources: Sequence[tuple[Opening, bytes | None]] = ()
     indexes: list[int] = field(default_factory=list)
     note: Note | None = None
     error: BaseException | None = None
@@ -55,10 +53,11 @@ class Writer:
         self._queue_lock = threading.Lock()
         self._turn = threading.Lock()
         self._signers: dict[bytes, int] = {}
+        self._processes = ProcessLock(path)
 
-    def append(self, items: Sequence[Prepared]) -> tuple[list[int], Note]:
+    def append(self, sources: Sequence[tuple[Opening, bytes | None]]) -> tuple[list[int], Note]:
         """Add entries; returns when they are on disk: their indexes, and a checkpoint that covers them."""
-        request = _Request(items)
+        request = _Request([prepare(opening, features) for opening, features in sources], sources)
         with self._queue_lock:
             self._queue.append(request)
         with self._turn:
@@ -94,7 +93,7 @@ class Writer:
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[sqlite3.Connection]:
         """A write transaction that no other thread or process can interleave with."""
-        with self._turn, self._locked_for_processes(), schema.translated(self._path):
+        with self._turn, self._processes.held(), schema.translated(self._path):
             connection = self._open()
             with schema.transaction(connection):
                 yield connection
@@ -106,11 +105,13 @@ class Writer:
 
     def _commit(self, batch: list[_Request]) -> None:
         try:
-            with self._locked_for_processes(), schema.translated(self._path):
-                key = self._key()
+            key = self._key()
+            sources = [source for request in batch for source in request.sources]
+            with self._processes.held(sources), schema.translated(self._path):
                 connection = self._open()
+                others = [_Request(items) for items in [self._processes.waiting()] if items]
                 with schema.transaction(connection):
-                    fresh, note = _add(connection, batch, key, self._signers)
+                    fresh, note = _add(connection, [*batch, *others], key, self._signers)
                 if fresh:
                     self._guard.write(note)
                 else:
@@ -137,18 +138,6 @@ class Writer:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-    @contextlib.contextmanager
-    def _locked_for_processes(self) -> Iterator[None]:
-        if fcntl is None:
-            yield
-            return
-        handle = os.open(self._path.with_name(self._path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def current(connection: sqlite3.Connection) -> tuple[Note, Checkpoint]:
