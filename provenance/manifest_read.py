@@ -62,16 +62,16 @@ def read_manifest(
     with stream, c2pa.Context.from_dict(reader_settings(anchors_pem, online=online)) as context:
         try:
             reader = c2pa.Reader.try_create(mime, stream, manifest_data, context=context)
-        except c2pa.C2paError.RemoteManifest as error:
-            raise CheckError(
-                f"the manifest of {path} is not inside but at a URL: {_text(error)}",
-                hint="add --online to fetch it",
-            ) from error
         except c2pa.C2paError.NotSupported as error:
             if manifest_data is not None:
                 raise CheckError(f"cannot check {mime} against a side-car: {_text(error)}") from error
             return None
         except c2pa.C2paError as error:
+            if str(error).startswith("Remote"):
+                raise CheckError(
+                    f"the manifest of {path} is not inside but at a URL: {_text(error)}",
+                    hint="check the network" if online else "add --online to fetch it",
+                ) from error
             return _unreadable(path, stream, error, manifest_data)
         if reader is None:
             return _leftover(stream) if manifest_data is None else None
