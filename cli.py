@@ -28,7 +28,6 @@ from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.version import VERSION
 
-
 #: What an optional extra brings, by the module that is missing without it.
 _EXTRAS = {"torch": "cloak", "torchattacks": "cloak", "faiss": "scale"}
 
@@ -52,18 +51,13 @@ class _Guarded(TyperGroup):
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(int(ExitCode.OK))
-        except ModuleNotFoundError as error:
-            if error.name not in _EXTRAS:
-                raise
-            extra = _EXTRAS[error.name]
-            complain(
-                f"this command needs {error.name}, which is not installed",
-                f'run `pip install "veilmark[{extra}]"`',
-            )
-            ctx.exit(int(ExitCode.USAGE))
         except Exception as error:
             if hasattr(error, "show"):
                 raise  # a usage error of the command line, which knows how to show itself
+            if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+                extra = _EXTRAS[error.name]
+                complain(f"{error.name} is not installed", f'run `pip install "veilmark[{extra}]"`')
+                ctx.exit(int(ExitCode.USAGE))
             if ctx.params.get("debug"):
                 traceback.print_exc()
             text = " ".join(str(error).split())[:300]

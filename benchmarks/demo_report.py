@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 
 _PALETTE = ("#e4572e", "#17bebb", "#ffc914", "#8f5de8", "#76b041", "#2e86de", "#f56fa1", "#a0785a")
 _AMPLIFY = 8
+#: Detector name to its reports: box ``x1 y1 x2 y2`` and score.
+Seen = dict[str, list[tuple[list[float], float]]]
 
 
 class StepLike(Protocol):
@@ -35,8 +37,10 @@ def render(
     original = _load(folder / "signed" / "astronaut.jpg")
     result = _load(folder / "cloaked" / "astronaut.jpg")
     amplified = np.clip((result.astype(np.int16) - original) * _AMPLIFY + 128, 0, 255).astype(np.uint8)
-    before = draw_boxes(original, report["detectors"], "before")
-    after = draw_boxes(result, report["detectors"], "after")
+    names = [one["name"] for one in report["detectors"]]
+    seen = {"before": ask_detectors(original, names), "after": ask_detectors(result, names)}
+    before = draw_boxes(original, seen["before"])
+    after = draw_boxes(result, seen["after"])
     crop = _face_crop(report, original.shape)
     pictures = {
         "difference": amplified,
@@ -50,7 +54,7 @@ def render(
     side_by_side(folder / "detected-before.png", folder / "detected-after.png", folder / "before-after.png")
     parts = [
         _intro(steps, report),
-        _section("What a detector sees", _detector_table(report) + _figures(pictures)),
+        _section("What a detector sees", _detector_table(report, seen) + _figures(pictures)),
         _section("Original and cloaked", _slider(original, result) + _quality(report)),
         _section("Every step, as it ran", "".join(_step(step) for step in steps)),
         _section("What this does not show", _limits(report)),
@@ -59,17 +63,30 @@ def render(
     return _PAGE.format(body="".join(parts), credits=credit)
 
 
-def draw_boxes(pixels: np.ndarray, detectors: Sequence[Mapping[str, Any]], when: str) -> np.ndarray:
+def ask_detectors(pixels: np.ndarray, names: Sequence[str]) -> Seen:
+    """What each detector reports for ``(H, W, 3)`` uint8 pixels: boxes in pixels, scores in [0, 1], best first."""
+    import torch
+
+    from cloak import detectors
+
+    batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+    seen: Seen = {}
+    for name in names:
+        found = detectors.load(name).detect(batch)[0]
+        seen[name] = list(zip(found.boxes.tolist(), found.scores.tolist(), strict=True))
+    return seen
+
+
+def draw_boxes(pixels: np.ndarray, seen: Seen) -> np.ndarray:
     """``pixels`` (H, W, 3) uint8 with every detector's boxes in its colour."""
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
     width = max(2, round(max(pixels.shape) / 200))
-    for index, detector in enumerate(detectors):
+    for index, (name, found) in enumerate(seen.items()):
         colour = _PALETTE[index % len(_PALETTE)]
-        for face in detector[when]:
-            box = [float(value) for value in face["box"]]
+        for box, _ in found:
             pen.rectangle(box, outline=colour, width=width)
-            pen.text((box[0] + 4, box[1] + 2 + 12 * index), detector["name"], fill=colour)
+            pen.text((box[0] + 4, box[1] + 2 + 12 * index), name, fill=colour)
     return np.asarray(picture)
 
 
@@ -84,31 +101,46 @@ def side_by_side(left: Path, right: Path, target: Path) -> None:
 
 def _intro(steps: Sequence[StepLike], report: Mapping[str, Any]) -> str:
     attacked = [one for one in report["detectors"] if one["attacked"]]
-    blind = sum(1 for one in attacked if one["before"] and not one["after"])
+    blind = sum(1 for one in attacked if one["before"] and not one["after"]["published"])
     saw = sum(1 for one in attacked if one["before"])
+    face = report["faces"][0]["quality"]
     tiles = (
         (f"{blind} of {saw}", "attacked detectors no longer find the face"),
-        (f"{report['quality']['face']['psnr']:.1f} dB", "PSNR of the face crop, as published"),
+        (f"{face['psnr']:.1f} dB", "PSNR of the face crop, as published"),
         (str(len(steps)), "commands, each with the exit code it must have"),
     )
     cells = "".join(f"<div class=tile><b>{value}</b><span>{text}</span></div>" for value, text in tiles)
     return f"<div class=tiles>{cells}</div>"
 
 
-def _detector_table(report: Mapping[str, Any]) -> str:
+def _detector_table(report: Mapping[str, Any], seen: Mapping[str, Seen]) -> str:
     rows = []
     for index, one in enumerate(report["detectors"]):
         swatch = f"<i style='background:{_PALETTE[index % len(_PALETTE)]}'></i>"
-        best = [max((face["score"] for face in one[when]), default=None) for when in ("before", "after")]
+        best = [_best_on_face(seen[when][one["name"]], report["faces"]) for when in ("before", "after")]
         shown = ["no face" if value is None else f"{value:.3f}" for value in best]
         kind = "attacked" if one["attacked"] else "not attacked"
-        state = "hidden" if one["before"] and not one["after"] else "still found" if one["after"] else "-"
+        state = "still found" if one["after"]["published"] else "hidden" if one["before"] else "-"
         rows.append(
             f"<tr><td>{swatch}{html.escape(one['name'])}</td><td>{kind}</td><td>{shown[0]}</td>"
-            f"<td>{shown[1]}</td><td class='{state.replace(' ', '-')}'>{state}</td></tr>"
+            f"<td>{shown[1]}</td><td class='{state.replace(' ', '-')}'>{state}</td><td>{one['elsewhere']}</td></tr>"
         )
-    head = "<tr><th>detector<th>role<th>best score before<th>after<th>face</tr>"
+    head = "<tr><th>detector<th>role<th>best score before<th>after<th>face<th>false reports elsewhere</tr>"
     return f"<div class=scroll><table>{head}{''.join(rows)}</table></div>"
+
+
+def _best_on_face(
+    found: Sequence[tuple[list[float], float]], faces: Sequence[Mapping[str, Any]]
+) -> float | None:
+    """The best score of a report whose centre lies in a face's box."""
+    scores = []
+    for box, score in found:
+        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        if any(
+            face["box"][0] <= x <= face["box"][2] and face["box"][1] <= y <= face["box"][3] for face in faces
+        ):
+            scores.append(score)
+    return max(scores, default=None)
 
 
 def _figures(pictures: Mapping[str, np.ndarray]) -> str:
@@ -141,11 +173,14 @@ def _slider(before: np.ndarray, after: np.ndarray) -> str:
 
 def _quality(report: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td>{label}</td><td>{report['quality'][part]['psnr']:.2f} dB</td>"
-        f"<td>{report['quality'][part]['ssim']:.4f}</td></tr>"
-        for label, part in (("whole picture", "picture"), ("face crop", "face"))
+        f"<tr><td>{label}</td><td>{quality['psnr']:.2f} dB</td><td>{quality['ssim']:.4f}</td></tr>"
+        for label, quality in (
+            ("whole picture", report["quality"]),
+            ("face crop", report["faces"][0]["quality"]),
+        )
     )
-    return f"<table><tr><th>decoded file against the original<th>PSNR<th>SSIM</tr>{rows}</table>"
+    head = "<tr><th>decoded file against the original in the same encoding<th>PSNR<th>SSIM</tr>"
+    return f"<table>{head}{rows}</table>"
 
 
 def _step(step: StepLike) -> str:
@@ -176,8 +211,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _face_crop(report: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[slice, slice]:
-    boxes = [face["box"] for one in report["detectors"] for face in one["before"]]
-    x1, y1, x2, y2 = np.asarray(boxes).mean(axis=0) if boxes else (0, 0, shape[1], shape[0])
+    x1, y1, x2, y2 = report["faces"][0]["box"]
     grow = 0.35 * max(x2 - x1, y2 - y1)
     rows = slice(max(0, int(y1 - grow)), min(shape[0], int(y2 + grow)))
     return rows, slice(max(0, int(x1 - grow)), min(shape[1], int(x2 + grow)))

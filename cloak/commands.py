@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cloak.strength import Strength
 from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.secrets import passphrase_for
 from provenance.commands.sign import Paths
-from cloak.strength import Strength
 from provenance.errors import ExitCode, PartialSuccessError, UsageError
 from provenance.home import Home
 
@@ -42,14 +43,13 @@ def cloak(
         str | None,
         typer.Option(help="Detectors to hide from, comma-separated. Default: all that are present."),
     ] = None,
-    decoys: Annotated[
-        int, typer.Option(min=0, max=12, help="Faces to raise where there are none.")
-    ] = 0,
+    decoys: Annotated[int, typer.Option(min=0, max=12, help="Faces to raise where there are none.")] = 0,
     displace_landmarks: Annotated[
         bool, typer.Option("--landmarks", help="Also displace the landmarks of faces that are still found.")
     ] = False,
     faces: Annotated[
-        str | None, typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all.")
+        str | None,
+        typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all."),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of the search, at most.")] = 60,
     quality: Annotated[
@@ -57,9 +57,7 @@ def cloak(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    again: Annotated[
-        bool, typer.Option("--again", help="Cloak a picture that is already cloaked.")
-    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Cloak a picture that is already cloaked.")] = False,
     keep_gps: Annotated[bool, typer.Option("--keep-gps", help="Keep the position in the EXIF data.")] = False,
     sign: Annotated[
         bool, typer.Option(help="Sign the result, naming the original as its parent, and record it.")
@@ -151,7 +149,8 @@ def _cloak_one(
         unsigned = Path(folder) / f"cloaked{target.suffix}"
         unsigned.write_bytes(result.encoded)
         spec = ManifestSpec(relation="cloaked", parents=(Parent(source, embed=False),))
-        return result, sign_file(unsigned, target, SignRequest(spec), desk, force=force)
+        signed = sign_file(unsigned, target, SignRequest(spec), desk, force=force)
+        return result, replace(signed, source=source)
 
 
 def _show(item: Input, done: tuple[Path, CloakReport, SignResult | None] | None, as_json: bool) -> None:

@@ -1,0 +1,210 @@
+"""Cloaking through the command: hidden, linked to the signed original, and nothing of the clean face inside."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+from typer.testing import CliRunner
+
+from tests.cli.conftest import Run
+
+Command = Callable[..., Run]
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
+
+
+def embedded_pictures(data: bytes) -> list[Image.Image]:
+    """Every picture that any byte offset of a file decodes to, the file itself first."""
+    found = []
+    for start in sorted({m.start() for sig in _STARTS for m in re.finditer(re.escape(sig), data)}):
+        try:
+            picture = Image.open(io.BytesIO(data[start:]))
+            picture.load()
+        except (OSError, SyntaxError, ValueError):
+            continue
+        found.append(picture.convert("RGB"))
+    return found
+
+
+def faces_seen(picture: Image.Image) -> dict[str, int]:
+    """How many faces each attacked detector reports."""
+    import torch
+
+    from cloak import detectors
+
+    pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 255
+    return {name: len(detectors.load(name).detect(pixels)[0]) for name in ("mtcnn", "centerface")}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One signed portrait with EXIF thumbnail and GPS, and its cloaked copy; made once."""
+    import matplotlib.cbook
+
+    import cli
+
+    folder = tmp_path_factory.mktemp("cloak")
+    paths = {name: folder / name for name in ("home", "clean.jpg", "signed.jpg", "cloaked.jpg")}
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:
+        portrait = Image.open(stream).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0110] = "Test Camera"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0), 3: "E", 4: (11.0, 34.0, 0.0)})
+    portrait.save(paths["clean.jpg"], quality=95, exif=with_thumbnail(exif, portrait))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VEILMARK_HOME", str(paths["home"]))
+        for args in (
+            ["init", "--name", "Test Photographer"],
+            ["sign", paths["clean.jpg"], "-o", paths["signed.jpg"], "--thumbnail"],
+            ["cloak", paths["signed.jpg"], "-o", paths["cloaked.jpg"], "--detectors", "mtcnn,centerface"],
+        ):
+            done = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+            assert done.exit_code == 0, (args, done.output, done.exception)
+    return paths
+
+
+def with_thumbnail(exif: Image.Exif, portrait: Image.Image) -> bytes:
+    """An EXIF block whose IFD1 holds a JPEG thumbnail of ``portrait``, as cameras write it."""
+    import struct
+
+    small = portrait.copy()
+    small.thumbnail((320, 320))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=90)
+    tiff = bytearray(exif.tobytes().removeprefix(b"Exif\x00\x00"))
+    order = "<" if tiff[:2] == b"II" else ">"
+    first = struct.unpack_from(order + "I", tiff, 4)[0]
+    entries = struct.unpack_from(order + "H", tiff, first)[0]
+    second = len(tiff) + (len(tiff) & 1)
+    tiff.extend(b"\x00" * (second - len(tiff)))
+    struct.pack_into(order + "I", tiff, first + 2 + 12 * entries, second)
+    offset = second + 2 + 3 * 12 + 4
+    tiff += struct.pack(order + "H", 3)
+    tiff += struct.pack(order + "HHIHH", 0x0103, 3, 1, 6, 0)
+    tiff += struct.pack(order + "HHII", 0x0201, 4, 1, offset)
+    tiff += struct.pack(order + "HHII", 0x0202, 4, 1, len(stream.getvalue()))
+    tiff += struct.pack(order + "I", 0) + stream.getvalue()
+    return b"Exif\x00\x00" + bytes(tiff)
+
+
+@pytest.fixture
+def at_work(workplace: dict[str, Path], veilmark: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("VEILMARK_HOME", str(workplace["home"]))
+    return veilmark
+
+
+def test_the_written_file_shows_no_face_to_the_attacked(workplace: dict[str, Path]) -> None:
+    with Image.open(workplace["signed.jpg"]) as clean, Image.open(workplace["cloaked.jpg"]) as cloaked:
+        assert min(faces_seen(clean.convert("RGB")).values()) >= 1
+        box = np.asarray(clean.convert("L"), float) - np.asarray(cloaked.convert("L"), float)
+        assert np.abs(box).max() > 0
+    verdict = faces_over(workplace)
+    assert verdict == {"mtcnn": 0, "centerface": 0}
+
+
+def faces_over(workplace: dict[str, Path]) -> dict[str, int]:
+    """How many reports of each detector in the cloaked file overlap the clean picture's face."""
+    import torch
+
+    from cloak import detectors
+
+    counts = {}
+    tensors = {}
+    for name in ("signed.jpg", "cloaked.jpg"):
+        with Image.open(workplace[name]) as picture:
+            pixels = np.asarray(picture.convert("RGB")).copy()
+        tensors[name] = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    for name in ("mtcnn", "centerface"):
+        detector = detectors.load(name)
+        face = detector.detect(tensors["signed.jpg"])[0].boxes[0]
+        centres = detector.detect(tensors["cloaked.jpg"])[0].boxes.reshape(-1, 2, 2).mean(1)
+        inside = (centres > face[:2]).all(1) & (centres < face[2:]).all(1)
+        counts[name] = int(inside.sum())
+    return counts
+
+
+def test_no_embedded_picture_still_shows_the_face(workplace: dict[str, Path]) -> None:
+    clean = embedded_pictures(workplace["signed.jpg"].read_bytes())
+    assert len(clean) >= 3, "the signed original carries an EXIF and a manifest thumbnail"
+    assert any(max(faces_seen(picture).values()) for picture in clean[1:]), "and a thumbnail shows the face"
+    for picture in embedded_pictures(workplace["cloaked.jpg"].read_bytes())[1:]:
+        assert max(faces_seen(picture).values()) == 0
+
+
+def test_exif_stays_and_the_position_does_not(workplace: dict[str, Path]) -> None:
+    with Image.open(workplace["signed.jpg"]) as signed, Image.open(workplace["cloaked.jpg"]) as cloaked:
+        assert signed.getexif().get_ifd(0x8825)
+        assert cloaked.getexif()[0x0110] == "Test Camera"
+        assert not cloaked.getexif().get_ifd(0x8825)
+
+
+def test_verify_shows_the_chain(at_work: Command, workplace: dict[str, Path]) -> None:
+    verdict = at_work("verify", workplace["cloaked.jpg"], "--json")
+    assert verdict.code == 0, verdict.err
+    found = verdict.json[0]
+    original = at_work("verify", workplace["signed.jpg"], "--json").json[0]
+    assert found["relation"] == "cloaked"
+    assert [action["action"] for action in found["actions"]] == ["c2pa.opened", "c2pa.filtered"]
+    assert found["ingredients"][0]["sha256"] == original["sha256"]
+    assert found["ingredients"][0]["relationship"] == "parentOf"
+    assert found["parents"][0]["sha256"] == original["sha256"]
+    assert found["parents"][0]["relation"] == "captured"
+    shown = at_work("verify", workplace["cloaked.jpg"], "-v")
+    assert "signed original" in shown.out and "captured by Test Photographer" in shown.out
+
+
+def test_no_face_writes_nothing(at_work: Command, tmp_path: Path) -> None:
+    source, output = tmp_path / "coffee.png", tmp_path / "out.png"
+    Image.fromarray(skimage.data.coffee()).save(source)
+    done = at_work("cloak", source, "-o", output)
+    assert done.code == 6, done.err
+    assert "hint: " in done.err
+    assert list(tmp_path.glob("out*")) == []
+
+
+def test_a_budget_too_small_is_partial_success(at_work: Command, workplace: dict[str, Path], tmp_path: Path) -> None:
+    output = tmp_path / "weak.jpg"
+    done = at_work(
+        "cloak", workplace["signed.jpg"], "-o", output, "--steps", "1", "--strength", "low",
+        "--detectors", "mtcnn,centerface", "--json",
+    )  # fmt: skip
+    assert done.code == 7, done.out
+    assert done.json[0]["report"]["success"] is False
+    assert output.exists(), "what was reached is kept"
+    assert at_work("verify", output).code == 0
+
+
+def test_unsigned_input_becomes_an_ingredient_without_manifest(
+    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "from-unsigned.jpg"
+    done = at_work(
+        "cloak", workplace["clean.jpg"], "-o", output, "--steps", "1", "--detectors", "centerface"
+    )
+    assert done.code in (0, 7), done.err
+    found = at_work("verify", output, "--json").json[0]
+    assert found["state"] == "trusted"
+    assert found["ingredients"][0]["has_manifest"] is False
+    assert found["ingredients"][0]["manifest_label"] == ""
+
+
+@pytest.mark.parametrize("options", [["--detectors", "nobody"], ["--attack", "magic"], ["--faces", "x"]])
+def test_unknown_choices_are_usage_errors(at_work: Command, workplace: dict[str, Path], options: list[str]) -> None:
+    done = at_work("cloak", workplace["clean.jpg"], "-o", "never.jpg", *options)
+    assert done.code == 2, done.err
+    assert "hint: " in done.err
+
+
+def test_models_lists_licence_and_hash(at_work: Command) -> None:
+    done = at_work("models", "--json")
+    assert done.code == 0
+    listed = {line["name"]: line for line in done.json}
+    assert listed["centerface"]["state"] == "present"
+    assert listed["centerface"]["licence"] == "MIT"
+    assert all(len(line["sha256"]) == 64 and line["command"] for line in listed.values())
