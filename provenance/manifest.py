@@ -30,6 +30,7 @@ from provenance.identity import Identity
 from provenance.manifest_actions import Action
 from provenance.manifest_build import build_definition
 from provenance.manifest_definition import definition_files
+from provenance.manifest_read import side_car_results
 from provenance.manifest_spec import ManifestSpec, Parent, check_spec
 from provenance.media import open_picture, sha256_file
 
@@ -103,7 +104,7 @@ def sign_manifest(
         with c2pa.Context.from_dict(_settings(identity)) as context:
             builder = c2pa.Builder(definition, context=context)
             for ingredient, parent in inputs:
-                _add_ingredient(builder, ingredient, parent)
+                _add_ingredient(builder, ingredient, parent, certificates.to_pem([identity.root]))
             if spec.thumbnail_data:
                 builder.add_resource("thumbnail", io.BytesIO(spec.thumbnail_data))
             algorithm = getattr(c2pa.C2paSigningAlg, identity.algorithm.upper())
@@ -176,10 +177,15 @@ def carries_manifest(path: Path, media_type: str) -> bool:
         return False
 
 
-def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent) -> None:
-    media = detect_format(parent.path)
+def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent, anchor_pem: str) -> None:
+    media = detect_format(parent.path, any_file=True)
     about = {**about, "format": media.mime}
     if parent.manifest_data is not None:
+        found = side_car_results(parent.path, media.mime, parent.manifest_data, anchors_pem=[anchor_pem])
+        about |= {
+            "active_manifest": found["active_manifest"],
+            "validation_results": found["validation_results"],
+        }
         about["manifest_data"] = {"format": _SIDECAR_FORMAT, "identifier": about["label"]}
         builder.add_resource(about["label"], io.BytesIO(parent.manifest_data))
     with parent.path.open("rb") as stream:

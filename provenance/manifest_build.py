@@ -160,7 +160,7 @@ def _reference(parent: Parent) -> dict[str, Any]:
     from provenance.manifest_read import read_manifest
     from provenance.media import sha256_file
 
-    media = detect_format(parent.path)
+    media = detect_format(parent.path, any_file=True)
     reference: dict[str, Any] = {
         "title": parent.title or parent.path.name,
         "format": media.mime,

@@ -98,6 +98,28 @@ def reader_settings(anchors_pem: Sequence[str], *, online: bool) -> dict[str, An
     return settings
 
 
+def side_car_results(
+    path: Path, mime: str, manifest_data: bytes, *, anchors_pem: Sequence[str]
+) -> dict[str, Any]:
+    """c2pa's own JSON for a file and its side-car, as an ingredient assertion records it.
+
+    Raises:
+        CheckError: the side-car cannot be read.
+    """
+    import c2pa
+
+    try:
+        with (
+            path.open("rb") as stream,
+            c2pa.Context.from_dict(reader_settings(anchors_pem, online=False)) as context,
+            c2pa.Reader(mime, stream, manifest_data, context=context) as reader,
+        ):
+            parsed: dict[str, Any] = json.loads(reader.json())
+            return parsed
+    except (c2pa.C2paError, OSError) as error:
+        raise CheckError(f"the side-car of {path} cannot be read: {_text(error)}") from error
+
+
 def _report(reader: Any, manifest_data: bytes | None) -> ManifestReport:
     parsed = json.loads(reader.json())
     label = str(parsed.get("active_manifest", ""))
