@@ -10,9 +10,7 @@ each acknowledged opening at its index; at the end the whole log is audited, and
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -63,7 +61,7 @@ def run(folder: Path, draw: random.Random, kills: int, writers: int, batches: li
         time.sleep(draw.uniform(0, 0.15))
         for process in running:
             unfinished += process.poll() is None
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             killed += 1
         for own, (number, process) in zip(openings, enumerate(running), strict=True):
             pairs = acknowledged(heads[number] + process.communicate()[0])

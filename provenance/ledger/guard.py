@@ -9,6 +9,7 @@ its root is not the database's root at that size, the database is not the one th
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from pathlib import Path
 
@@ -65,21 +66,24 @@ class Guard:
             body = str(Note(note.text, note.signatures[:1])).encode()
         slot = _MAGIC + hashlib.sha256(body).digest() + len(body).to_bytes(4, "big") + body
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-            try:
-                os.lseek(handle, self._turn * _SLOT_BYTES, os.SEEK_SET)
-                os.write(handle, slot.ljust(_SLOT_BYTES, b"\0"))
+            with self._open() as stream:
+                stream.seek(self._turn * _SLOT_BYTES)
+                stream.write(slot.ljust(_SLOT_BYTES, b"\0"))
                 if durable:
-                    os.fsync(handle)
-            finally:
-                os.close(handle)
+                    os.fsync(stream.fileno())
         except OSError as error:
             raise LedgerError(
                 f"the guard file {self.path} cannot be written: {error.strerror or error}",
                 hint="check permissions and free space of its folder",
             ) from error
         self._turn = 1 - self._turn
+
+    def _open(self) -> io.FileIO:
+        try:
+            return io.FileIO(self.path, "r+")
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return io.FileIO(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
 
 
 def _decode(slot: bytes) -> Note | None:

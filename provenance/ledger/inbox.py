@@ -28,11 +28,15 @@ _MAGIC = b"veilmark inbox 1\n"
 
 
 class ProcessLock:
-    """One writer at a time, among processes; and the inbox of those that wait."""
+    """One writer at a time, among processes; and the inbox of those that wait.
+
+    One object serves one thread at a time.
+    """
 
     def __init__(self, ledger: Path) -> None:
         self._lock = ledger.with_name(ledger.name + ".lock")
         self._folder = ledger.with_name(ledger.name + ".inbox")
+        self._handle: int | None = None
 
     @contextlib.contextmanager
     def held(self, items: Sequence[tuple[Opening, bytes | None]] = ()) -> Iterator[None]:
@@ -40,25 +44,32 @@ class ProcessLock:
         if fcntl is None:
             yield
             return
-        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._handle is None:
+            self._handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                with self._offered(items):
-                    fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with self._offered(items):
+                fcntl.flock(self._handle, fcntl.LOCK_EX)
+        try:
             yield
         finally:
-            os.close(handle)
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
     def waiting(self) -> list[Prepared]:
         """What live processes offer; to be called by the holder of the lock."""
-        if fcntl is None or not self._folder.is_dir():
+        if fcntl is None:
             return []
-        items: list[Prepared] = []
-        for file in sorted(self._folder.iterdir())[:MAX_FILES]:
-            items.extend(_take(file))
-        return items
+        try:
+            files = sorted(self._folder.iterdir())[:MAX_FILES]
+        except FileNotFoundError:
+            return []
+        return [item for file in files for item in _take(file)]
 
     @contextlib.contextmanager
     def _offered(self, items: Sequence[tuple[Opening, bytes | None]]) -> Iterator[None]:

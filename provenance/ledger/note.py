@@ -27,6 +27,7 @@ MAX_NAME_CHARS = 255
 TYPE_ED25519 = 0x01
 TYPE_COSIGNATURE = 0x04
 _SIGNATURE_PREFIX = "— "
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
@@ -172,7 +173,7 @@ class Note:
             whole = data.decode() if isinstance(data, bytes) else data
         except UnicodeDecodeError as error:
             raise ReceiptError("a note must be UTF-8") from error
-        if any(character < " " and character != "\n" for character in whole):
+        if _CONTROL.search(whole):
             raise ReceiptError("a note must not contain control characters")
         text, separator, tail = whole.rpartition("\n\n")
         if not separator or not tail.endswith("\n"):

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._processes.close()
 
     def _commit(self, batch: list[_Request]) -> None:
         try:
@@ -147,7 +149,12 @@ def current(connection: sqlite3.Connection) -> tuple[Note, Checkpoint]:
         raise LedgerError(
             "the ledger was never finished being made", hint="remove the file and create it again"
         )
-    note = Note.parse(row[0])
+    return _parse(row[0])
+
+
+@lru_cache(maxsize=16)
+def _parse(text: str) -> tuple[Note, Checkpoint]:
+    note = Note.parse(text)
     return note, Checkpoint.parse(note.text)
 
 

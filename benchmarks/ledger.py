@@ -1,0 +1,260 @@
+"""Speed and size of the embedded log, against pymerkle's SQLite tree and plain SQLite on the same disk.
+
+    pip install pymerkle==7.0.0          # the peer; GPL, so it is no dependency of veilmark
+    python benchmarks/ledger.py [--rounds 5] [--large 10000000] [--folder DIR]
+
+The peer, plain SQLite and the log take turns within one run, so that the ratios do not depend on how busy the
+machine is. All of them sync every commit. "the log" is given openings that are signed already, and checks,
+hashes, stores, indexes and proves them, and signs a checkpoint; the others are given the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provenance.ledger import lookup, merkle
+from provenance.ledger.local import LocalLedger
+from provenance.ledger.nodes import NodeStore
+from provenance.ledger.rows import Prepared
+from provenance.ledger.writer import _Request
+from provenance.record import Opening, commitment_to
+from tests.support.records import make_openings
+
+SINGLES = 60
+BATCH = 256
+BATCHES = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--large", type=int, default=0, help="also fill a log with so many entries")
+    parser.add_argument("--folder", type=Path, default=None, help="a folder on the disk to measure")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        appends(Path(name), options.rounds)
+        concurrent(Path(name))
+        if options.large:
+            large(Path(name), options.large)
+
+
+def appends(folder: Path, rounds: int) -> None:
+    openings = make_openings(rounds * (2 * SINGLES + BATCHES * BATCH))
+    blobs = {id(opening): opening.to_bytes() for opening in openings}
+    supply = iter(openings)
+    gc.collect()
+    gc.freeze()
+    raw = sqlite3.connect(folder / "raw.sqlite3", isolation_level=None)
+    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute("PRAGMA synchronous = FULL")
+    raw.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB)")
+    peer = _peer(folder / "pymerkle.sqlite3")
+    times: dict[str, list[float]] = {}
+
+    def note(what: str, work: Callable[[], object], count: int) -> None:
+        start = time.perf_counter()
+        work()
+        times.setdefault(what, []).append((time.perf_counter() - start) / count)
+
+    def raw_batch(batch: Sequence[Opening]) -> None:
+        raw.execute("BEGIN")
+        raw.executemany("INSERT INTO t(data) VALUES (?)", [(blobs[id(opening)],) for opening in batch])
+        raw.execute("COMMIT")
+
+    with LocalLedger.create(folder / "log.sqlite3", origin="example.org/bench") as log:
+        for _ in range(rounds):
+            for opening in [next(supply) for _ in range(SINGLES)]:
+                data = blobs[id(opening)]
+                note(
+                    "plain SQLite, one",
+                    lambda data=data: raw.execute("INSERT INTO t(data) VALUES (?)", (data,)),
+                    1,
+                )
+                if peer is not None:
+                    note("pymerkle, one", lambda data=data: peer.append_entry(data), 1)
+                note("log, one, extend()", lambda opening=opening: log.extend([opening]), 1)
+            for opening in [next(supply) for _ in range(SINGLES)]:
+                note("log, one, append() with receipt", lambda opening=opening: log.append([opening]), 1)
+            for number in range(BATCHES):
+                batch = [next(supply) for _ in range(BATCH)]
+                note("plain SQLite, 256", lambda batch=batch: raw_batch(batch), BATCH)
+                if peer is not None:
+                    data_of = [blobs[id(opening)] for opening in batch]
+                    note("pymerkle, 256", lambda data_of=data_of: peer.append_entries(data_of), BATCH)
+                if number % 2:
+                    note("log, 256, extend()", lambda batch=batch: log.extend(batch), BATCH)
+                else:
+                    note("log, 256, append() with receipts", lambda batch=batch: log.append(batch), BATCH)
+    print(f"{'':<36}{'median':>10}   records/s")
+    for what, values in times.items():
+        print(f"{what:<36}{median(values) * 1e6:>7.0f} us {1 / median(values):>11.0f}")
+    ratio = {what: 1 / median(values) for what, values in times.items()}
+    print()
+    if peer is not None:
+        _ratio("single appends, against pymerkle's", ratio["log, one, extend()"] / ratio["pymerkle, one"], 1)
+        _ratio(
+            "batches of 256, against pymerkle's single",
+            ratio["log, 256, extend()"] / ratio["pymerkle, one"],
+            50,
+        )
+    _ratio(
+        "batches of 256, against plain SQLite's",
+        ratio["log, 256, extend()"] / ratio["plain SQLite, 256"],
+        0.5,
+    )
+
+
+def concurrent(folder: Path) -> None:
+    """Eight threads that append one record at a time, against one thread."""
+    openings = make_openings(9 * 60, seed="threads")
+    with LocalLedger.create(folder / "threads.sqlite3", origin="example.org/threads") as log:
+        start = time.perf_counter()
+        for opening in openings[:60]:
+            log.append([opening])
+        alone = (time.perf_counter() - start) / 60
+        parts = [openings[60 * n : 60 * (n + 1)] for n in range(1, 9)]
+        threads = [
+            threading.Thread(target=lambda part=part: [log.append([opening]) for opening in part])
+            for part in parts
+        ]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        together = (time.perf_counter() - start) / 480
+    print(
+        f"\nappend() by 1 thread {alone * 1e3:.2f} ms a record; by 8 threads at once {together * 1e3:.2f} ms"
+    )
+
+
+def large(folder: Path, count: int) -> None:
+    """Fill a log with ``count`` entries of real shape, then measure what must not grow."""
+    path = folder / "large.sqlite3"
+    head, tail = make_openings(1)[0].signed.canonical_parts
+    LocalLedger.create(path, origin="example.org/large").close()
+    draw = random.Random(7)
+    began = time.perf_counter()
+    with LocalLedger.open(path) as log:
+        for start in range(0, count, 1 << 15):
+            items = [_synthetic(head, tail, draw) for _ in range(min(1 << 15, count - start))]
+            request = _Request(items)
+            log._writer._commit([request])  # the writer itself, without making a signature for each record
+            if request.error:
+                raise request.error
+            if sys.stderr.isatty():
+                print(f"\r{start + len(items):,}", end="", file=sys.stderr)
+    filled = time.perf_counter() - began
+    stored = count * len(_synthetic(head, tail, draw).stored)
+    size = path.stat().st_size
+    print(f"\na log of {count:,} entries: filled in {filled:.0f} s, {size / 1e9:.2f} GB")
+    print(f"bytes a record beyond the record as stored ({stored // count}): {(size - stored) / count:.0f}")
+    whole = len(head) + stored // count
+    print(f"bytes a record beyond the opening itself ({whole}): {(size - whole * count) / count:.0f}")
+    _ratio("bytes a record beyond the record as stored", 150 / ((size - stored) / count), 1)
+    opening_times = {"cold": [], "warm": []}
+    for kind in ("cold", "warm", "warm", "cold", "warm"):
+        if kind == "cold":
+            _forget(path)
+        start = time.perf_counter()
+        with LocalLedger.open(path) as log:
+            if log.size != count:
+                raise SystemExit("the log lost entries")
+            opening_times[kind].append(time.perf_counter() - start)
+    for kind, values in opening_times.items():
+        print(f"open, {kind}: {max(values) * 1e3:.1f} ms at most")
+    _ratio("open under 100 ms", 0.1 / max(max(values) for values in opening_times.values()), 1)
+    with LocalLedger.open(path) as log:
+        proofs, receipts, finds = [], [], []
+        checkpoint = log.checkpoint()
+        for _ in range(500):
+            index = draw.randrange(count)
+            with log.reading() as connection:
+                start = time.perf_counter()
+                proof = NodeStore(connection).inclusion_proof(index, count)
+                proofs.append(time.perf_counter() - start)
+                leaf = NodeStore(connection).node(0, index)
+            merkle.verify_inclusion(index, count, leaf, proof, checkpoint.root)
+            record = log.entry(index).record
+            start = time.perf_counter()
+            log.receipt(index)
+            receipts.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            found = log.find_sha256(record.file_sha256)
+            finds.append(time.perf_counter() - start)
+            if index not in [entry.index for entry in found]:
+                raise SystemExit("an entry is not found")
+        for what, values in (
+            ("inclusion proof", proofs),
+            ("whole receipt", receipts),
+            ("find by hash", finds),
+        ):
+            worst = sorted(values)[len(values) * 99 // 100]
+            print(f"{what}: median {median(values) * 1e3:.2f} ms, 99 % under {worst * 1e3:.2f} ms")
+        _ratio("proof under 1 ms", 0.001 / median(proofs), 1)
+        more = make_openings(20 * BATCH, seed="late")
+        gc.collect()
+        gc.freeze()
+        values = []
+        for number in range(20):
+            start = time.perf_counter()
+            log.extend(more[number * BATCH : (number + 1) * BATCH])
+            values.append((time.perf_counter() - start) / BATCH)
+        print(f"batches of 256 at that size: {median(values) * 1e6:.0f} us a record")
+
+
+def _synthetic(head: bytes, tail: bytes, draw: random.Random) -> Prepared:
+    """An entry with fresh hashes in a real record's bytes; its signature is another record's."""
+    keys = []
+    body = tail
+    for name in (b'"file_sha256":"', b'"manifest_sha256":"', b'"source_sha256":"'):
+        place = body.index(name) + len(name)
+        value = draw.randbytes(32).hex()
+        body = body[:place] + value.encode() + body[place + 64 :]
+        keys.append(lookup.base_key(value))
+    salt = draw.randbytes(32)
+    return Prepared(head, salt + body, merkle.leaf_hash(commitment_to(salt, head + body)), keys, None)
+
+
+def _peer(path: Path):  # type: ignore[no-untyped-def]
+    try:
+        from pymerkle import SqliteTree
+    except ImportError:
+        print("pymerkle is not installed: no comparison with it (pip install pymerkle==7.0.0)\n")
+        return None
+    return SqliteTree(str(path))
+
+
+def _forget(path: Path) -> None:
+    """Ask the system to drop the file from its cache."""
+    if hasattr(os, "posix_fadvise"):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(handle)
+
+
+def _ratio(what: str, value: float, target: float) -> None:
+    verdict = "met" if value >= target else "MISSED"
+    print(f"{what:<46}{value:>8.2f}x  (target {target}x: {verdict})")
+
+
+if __name__ == "__main__":
+    main()
