@@ -87,6 +87,7 @@ class Task:
         grey: all channels must change alike.
         zones: ``(N, 4)`` where decoys shall be seen.
         landmarks: by detector name, for each face ``(K, 2)`` landmarks in the clean picture.
+        energy: the largest root mean square of the noise over the faces, in [0, 1]; None for no such bound.
         wide: for detectors that judge the picture as a whole: a function from noise to the whole picture,
             and the faces in it; None where ``clean`` is the whole picture.
     """
@@ -95,6 +96,7 @@ class Task:
     faces: Tensor
     limit: Tensor
     grey: bool = False
+    energy: float | None = None
     zones: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
     landmarks: Mapping[str, list[Tensor]] = field(default_factory=dict)
     wide: tuple[Callable[[Tensor], Tensor], Tensor] | None = None
@@ -120,6 +122,7 @@ class Schedule:
         check_every: steps between looks at what is beaten; the search stops once everything is.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
+        softness: below this share of the average, a pixel's step is smaller than the full step.
         seed: of every random choice.
     """
 
@@ -129,6 +132,7 @@ class Schedule:
     first_step: float = 0.25
     last_step: float = 0.03
     momentum: float = 0.9
+    softness: float = 1.0
     seed: int = 0
 
 
@@ -222,6 +226,41 @@ def _scene(task: Task, detector: FaceDetector, noise: Tensor) -> tuple[Tensor, T
     return task.clean + noise, task.faces
 
 
+@dataclass(frozen=True)
+class _Habit:
+    """How a family of detectors is best asked.
+
+    Attributes:
+        face_side: faces need be no larger than this for it, in pixels; 0: as they are. A cascade shrinks what
+            it judges to 12, 24 and 48 pixels anyway, and the pyramid levels for smaller faces cost most.
+        draws: how many transforms are averaged in a step.
+    """
+
+    face_side: int = 0
+    draws: int = 1
+
+    def shrunk(self, transform: Transform, faces: Tensor, rng: random.Random) -> Transform:
+        """The transform, followed by a resize to about the wanted face size."""
+        if not self.face_side or not len(faces):
+            return transform
+        side = float((faces[:, 2:] - faces[:, :2]).amax()) * transform.scale
+        factor = self.face_side * rng.uniform(0.8, 1.25) / max(side, 1.0)
+        return transform if factor >= 0.9 else transform.then(transforms.resize(factor))
+
+
+_HABITS = {"cascade": _Habit(face_side=88, draws=2)}
+
+
+def _windows(faces: Tensor, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
+    """The rows and columns of each face; everything where there is none."""
+    windows = []
+    for x1, y1, x2, y2 in faces.round().int().tolist():
+        rows, columns = slice(max(0, y1), min(size[0], y2)), slice(max(0, x1), min(size[1], x2))
+        if rows.stop > rows.start and columns.stop > columns.start:
+            windows.append((rows, columns))
+    return windows or [(slice(None), slice(None))]
+
+
 class _Search:
     """The state of one start."""
 
@@ -239,6 +278,7 @@ class _Search:
         if start is None:
             generator = torch.Generator().manual_seed(rng.randrange(2**31))
             start = (torch.rand(task.clean.shape, generator=generator) - 0.5).to(task.clean) * task.limit / 2
+        self.windows = _windows(task.faces, task.clean.shape[-2:])
         self.noise = self._legal(start)
         self.velocity = torch.zeros_like(task.clean)
         self.trouble = {(d.name, c.name): 1.0 for d in detectors for c in met}
@@ -250,7 +290,7 @@ class _Search:
         for detector in self.detectors:
             weights = [max(self.trouble[detector.name, c.name], 0.05) for c in self.met]
             condition = self.rng.choices(self.met, weights)[0]
-            gradient, loss = self._gradient(detector, condition.draw(self.rng))
+            gradient, loss = self._gradient(detector, condition)
             pair = (detector.name, condition.name)
             self.trouble[pair] = 0.5 * self.trouble[pair] + 0.5 * min(1.0, loss)
             total += gradient * min(1.0, loss)
@@ -259,7 +299,7 @@ class _Search:
         self.velocity = schedule.momentum * self.velocity + total
         share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
         size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
-        self.noise = self._legal(self.noise - size * self.task.limit * self._direction())
+        self.noise = self._legal(self.noise - size * self.task.limit * self._direction(schedule.softness))
 
     def exam(self) -> dict[tuple[str, str], bool]:
         """Which pairs are beaten; the others get the attention of the next steps."""
@@ -273,14 +313,14 @@ class _Search:
         """Are the goals besides hiding reached as well, as far as the last losses tell?"""
         return not self.goals.decoy or self.decoy_loss < 0.35
 
-    def _gradient(self, detector: FaceDetector, transform: Transform) -> tuple[Tensor, float]:
-        """The gradient's direction, scaled to a mean of 1 per value, and the loss."""
-        noise = self.noise.detach().requires_grad_(True)
-        picture, faces = _scene(self.task, detector, noise)
+    def _loss(
+        self, detector: FaceDetector, picture: Tensor, faces: Tensor, transform: Transform
+    ) -> tuple[Tensor, float]:
+        """The loss under one transform, and how far from fooled the detector is there."""
         moved, zones = transform.boxes(faces), transform.boxes(self.task.zones)
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([moved, zones]) if raise_decoys else moved
-        considered = detector.candidates(transform(transforms.quantise(picture)), [focus])[0]
+        considered = detector.candidates(transform(picture), [focus])[0]
         hiding = hide(considered, moved)
         # a cascade is fooled by any one stage: push where it gives way already
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
@@ -296,20 +336,43 @@ class _Search:
             loss = loss + self.goals.landmark * displace(
                 considered, moved, places, share=self.goals.displacement
             )
+        return loss, distance
+
+    def _gradient(self, detector: FaceDetector, condition: Condition) -> tuple[Tensor, float]:
+        """The gradient's direction, scaled to a mean of 1 per value, and how far from fooled."""
+        noise = self.noise.detach().requires_grad_(True)
+        picture, faces = _scene(self.task, detector, noise)
+        picture = transforms.quantise(picture)
+        habit = _HABITS.get(detector.family, _Habit())
+        losses, distances = [], []
+        for _ in range(habit.draws):
+            transform = habit.shrunk(condition.draw(self.rng), faces, self.rng)
+            loss, distance = self._loss(detector, picture, faces, transform)
+            losses.append(loss)
+            distances.append(distance)
+        loss = torch.stack(losses).mean()
         if not loss.requires_grad:
-            return torch.zeros_like(noise), 0.0
+            return torch.zeros_like(noise), max(distances)
         (gradient,) = torch.autograd.grad(loss, noise)
         gradient = torch.nan_to_num(gradient)
         scale = gradient.abs().mean()
-        return gradient / scale.clamp_min(1e-12), distance
+        return gradient / scale.clamp_min(1e-12), max(distances)
 
-    def _direction(self) -> Tensor:
+    def _direction(self, softness: float) -> Tensor:
         """The sign of the velocity, softened where it is far below the average."""
-        floor = self.velocity.abs().mean() * 0.25
+        floor = self.velocity.abs().mean() * softness
         return self.velocity / (self.velocity.abs() + floor).clamp_min(1e-12)
 
     def _legal(self, noise: Tensor) -> Tensor:
         noise = noise.detach()
         if self.task.grey:
             noise = to_grey(noise)
-        return project(noise, self.task.clean, self.task.limit)
+        noise = project(noise, self.task.clean, self.task.limit)
+        if self.task.energy is not None:
+            spent = (
+                torch.stack([noise[..., rows, columns].square().mean() for rows, columns in self.windows])
+                .amax()
+                .sqrt()
+            )
+            noise = noise * (self.task.energy / spent.clamp_min(1e-9)).clamp_max(1)
+        return noise

@@ -31,7 +31,7 @@ from provenance.errors import NoFaceError, UsageError
 from provenance.media import Picture, encode_picture, open_picture
 
 #: How far noise reaches beyond a face, in face sizes.
-CONTEXT = 0.5
+CONTEXT = 0.25
 _WRITABLE = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "BMP")
 _LOSSY = ("JPEG", "WebP", "AVIF")
 _DEFAULT_QUALITY = 95
@@ -279,6 +279,7 @@ class _Worker:
             faces=faces,
             limit=limit,
             grey=self.grey,
+            energy=strength.energy,
             zones=zones,
             landmarks=self._landmarks(patch) if self.options.displace_landmarks else {},
             wide=self._wide(patch, index),

@@ -40,7 +40,7 @@ class CloakOptions:
     weights: Path | None = None
     attack: str = "ensemble"
     steps: int = 60
-    rounds: int = 2
+    rounds: int = 3
     decoys: int = 0
     displace_landmarks: bool = False
     faces: tuple[int, ...] | None = None

@@ -84,7 +84,7 @@ def merge_faces(reports: Sequence[Detections]) -> Tensor:
 
 
 def plan_patches(
-    size: tuple[int, int], faces: Tensor, *, context: float = 1.0, face_side: int = 208, longest: int = 640
+    size: tuple[int, int], faces: Tensor, *, context: float = 0.75, face_side: int = 208, longest: int = 640
 ) -> list[Patch]:
     """Patches that together cover every face with ``context`` face sizes around it.
 

@@ -25,4 +25,14 @@ class Strength(StrEnum):
     @property
     def smooth_share(self) -> float:
         """The share of the budget that perfectly smooth skin gets; see :mod:`cloak.budget`."""
-        return {Strength.LOW: 1.0, Strength.MID: 0.8, Strength.HIGH: 0.7}[self]
+        return {Strength.LOW: 1.0, Strength.MID: 0.85, Strength.HIGH: 0.75}[self]
+
+    @property
+    def face_psnr(self) -> float:
+        """PSNR in dB that the crop of no hidden face shall fall below, before encoding."""
+        return {Strength.LOW: 31.3, Strength.MID: 28.8, Strength.HIGH: 26.3}[self]
+
+    @property
+    def energy(self) -> float:
+        """The root mean square of the noise over a face that ``face_psnr`` allows, for pictures in [0, 1]."""
+        return float(10 ** (-self.face_psnr / 20))

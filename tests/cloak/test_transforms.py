@@ -1,0 +1,92 @@
+"""Differentiable transforms against real encoders, and their gradients."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cloak import transforms
+from cloak.judge import to_tensor
+from cloak.quality import psnr
+from provenance.errors import UsageError
+
+
+def _to_pixels(picture: torch.Tensor) -> np.ndarray:
+    return (picture[0].permute(1, 2, 0) * 255).round().byte().numpy()
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("quality", [30, 75, 95])
+def test_jpeg_is_what_libjpeg_does(portraits: dict[str, np.ndarray], quality: int, subsampling: int) -> None:
+    clean = portraits["astronaut"][:301, :413]
+    buffer = io.BytesIO()
+    Image.fromarray(clean).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
+    real = np.asarray(Image.open(buffer))
+    ours = _to_pixels(transforms.jpeg(quality, subsample=subsampling == 2)(to_tensor(clean)))
+    assert psnr(ours, real) > 43
+    assert psnr(ours, real) > psnr(clean, real) + 5
+
+
+def test_jpeg_lets_gradients_through() -> None:
+    picture = torch.rand(1, 3, 21, 35, requires_grad=True)
+    transforms.jpeg(60)(picture).square().sum().backward()
+    assert picture.grad is not None and bool(torch.isfinite(picture.grad).all())
+    assert float((picture.grad != 0).float().mean()) > 0.9
+
+
+def test_a_small_step_along_the_jpeg_gradient_moves_the_output() -> None:
+    """Straight-through rounding: the gradient of the mean must predict the effect of a change JPEG keeps."""
+    picture = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
+    transforms.jpeg(75)(picture).mean().backward()
+    gradient = picture.grad
+    assert gradient is not None
+    with torch.no_grad():
+        before = transforms.jpeg(75)(picture).mean()
+        after = transforms.jpeg(75)(picture + 0.1).mean()
+    assert float(after - before) == pytest.approx(0.1 * float(gradient.sum()), rel=0.1)
+
+
+def test_boxes_follow_the_picture() -> None:
+    """A bright square is found where the transform says it went."""
+    picture = torch.zeros(1, 3, 120, 160)
+    picture[..., 40:80, 60:120] = 1
+    box = torch.tensor([[60.0, 40.0, 120.0, 80.0]])
+    chain = transforms.shift(8, 12).then(transforms.resize(0.5)).then(transforms.shift(3, 2))
+    out = chain(picture)[0, 0]
+    rows, columns = (out > 0.5).any(1).nonzero()[:, 0], (out > 0.5).any(0).nonzero()[:, 0]
+    expected = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
+    assert torch.allclose(chain.boxes(box)[0], expected, atol=1.0)
+    assert chain.name == "shift8,12+half+shift3,2"
+
+
+def test_blur_keeps_the_mean_and_small_pictures() -> None:
+    picture = torch.rand(2, 3, 40, 50)
+    blurred = transforms.blur(2.0)(picture)
+    assert blurred.shape == picture.shape
+    assert float(blurred.mean()) == pytest.approx(float(picture.mean()), abs=0.01)
+    assert float(blurred.var()) < 0.2 * float(picture.var())
+    assert transforms.blur(3.0)(torch.rand(1, 3, 2, 3)).shape == (1, 3, 2, 3)
+
+
+def test_quantised_values_are_eight_bit() -> None:
+    values = transforms.quantise(torch.rand(1, 3, 9, 9) * 1.2 - 0.1) * 255
+    assert torch.allclose(values, values.round(), atol=1e-4)
+    assert float(values.min()) >= 0 and float(values.max()) <= 255
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: transforms.jpeg(0),
+        lambda: transforms.jpeg(101),
+        lambda: transforms.resize(0),
+        lambda: transforms.blur(-1),
+    ],
+)
+def test_nonsense_is_refused(make) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UsageError):
+        make()
