@@ -18,6 +18,9 @@ from eth_account.signers.local import LocalAccount
 from provenance import atomic
 from provenance.errors import IdentityError, MissingPathError
 from provenance.home import Home
+from provenance.ledger.evm import restore_recursion_limit
+
+restore_recursion_limit()
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_KEYSTORE = 64 * 1024

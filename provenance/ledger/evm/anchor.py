@@ -15,8 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-from eth_account.signers.local import LocalAccount
+from typing import TYPE_CHECKING
 
 from provenance.errors import ChainError, ForkError, UsageError
 from provenance.home import Home
@@ -35,6 +34,9 @@ from provenance.ledger.evm.transact import (
     replacement,
     send,
 )
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 POLL_SECONDS = 1.0
 Say = Callable[[str], None]

@@ -18,9 +18,12 @@ from eth_account.signers.local import LocalAccount
 
 import contracts
 from provenance.errors import ChainError, TamperedError, UsageError
+from provenance.ledger.evm import restore_recursion_limit
 from provenance.ledger.evm.contract import MediaLedger, encode_call
 from provenance.ledger.evm.rpc import Node, checked_address
 from provenance.ledger.evm.transact import Call, Mined, transact
+
+restore_recursion_limit()
 
 MAX_ID_BYTES = 128
 MAX_DATA_BYTES = 2048

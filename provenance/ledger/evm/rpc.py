@@ -6,8 +6,9 @@ what matters is proved from the state root (:mod:`provenance.ledger.evm.proof`).
 
 from __future__ import annotations
 
+import queue
 import re
-import time
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,11 +17,17 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import Web3Exception
 
 from provenance.errors import ChainError, UsageError
+from provenance.ledger.evm import restore_recursion_limit
 from provenance.ledger.evm.proof import MAX_NODES, Header, StorageProof, decode_header, encode_header
+
+restore_recursion_limit()
 
 DEFAULT_TIMEOUT = 10.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_LOGS = 10_000
+MAX_NESTING = 64
+_JSON_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
+_DEPTH_CHANGE = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 _DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -244,7 +251,7 @@ class Node:
 
 
 class _BoundedProvider(HTTPProvider):
-    """web3's HTTP provider, with a limit on an answer's size and on its total time, and without retries."""
+    """web3's HTTP provider, with limits on an answer's size, nesting and total time, and without retries."""
 
     def __init__(self, url: str, timeout: float) -> None:
         super().__init__(url, exception_retry_configuration=None)
@@ -252,7 +259,28 @@ class _BoundedProvider(HTTPProvider):
         self._http = requests.Session()
 
     def _make_request(self, method: Any, request_data: bytes) -> bytes:
-        end = time.monotonic() + self._timeout
+        # requests' timeout is for each read, so that a server that drips would hold us for ever: the exchange
+        # runs in a thread that is left behind when its time is over
+        outcome: queue.Queue[bytes | Exception] = queue.Queue(1)
+
+        def run() -> None:
+            try:
+                outcome.put(self._exchange(request_data))
+            except Exception as error:
+                outcome.put(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            result = outcome.get(timeout=self._timeout)
+        except queue.Empty:
+            self._http = requests.Session()
+            raise requests.Timeout("no complete answer in time") from None
+        if isinstance(result, Exception):
+            raise result
+        _refuse_deep_nesting(result)
+        return result
+
+    def _exchange(self, request_data: bytes) -> bytes:
         with self._http.post(
             str(self.endpoint_uri),
             data=request_data,
@@ -268,10 +296,17 @@ class _BoundedProvider(HTTPProvider):
                 size += len(part)
                 if size > MAX_ANSWER_BYTES:
                     raise ValueError("answer over the limit")
-                if time.monotonic() > end:
-                    raise requests.Timeout("answer takes too long")
                 parts.append(part)
         return b"".join(parts)
+
+
+def _refuse_deep_nesting(data: bytes) -> None:
+    """The JSON parser recurses; answers of a node are a few levels deep."""
+    depth = 0
+    for token in _JSON_TOKEN.finditer(data):
+        depth += _DEPTH_CHANGE.get(token.group(), 0)
+        if depth > MAX_NESTING:
+            raise ValueError("answer nested too deeply")
 
 
 def checked_address(text: Any) -> str:

@@ -11,15 +11,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
 from provenance.errors import ChainError
 from provenance.ledger.evm.contract import explain_revert
 from provenance.ledger.evm.fees import GWEI, Fees, suggest_fees
 from provenance.ledger.evm.rpc import Node, Refused, checked_address
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 POLL_SECONDS = 1.0
 _GAS_MARGIN = 1.2
