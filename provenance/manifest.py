@@ -226,7 +226,6 @@ def _explained(
         faults = certificates.find_faults(list(identity.chain))
         if faults:
             return IdentityError(f"the certificate cannot sign: {faults[0]}", hint=faults[0].remedy)
-        return IdentityError(f"c2pa refuses the certificate of {identity.name!r}: {text}")
     if tsa_url and ("Signature" in text or "ime" in text):
         return CheckError(
             f"no time stamp from {certificates.printable(tsa_url)}: {text}",
