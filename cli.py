@@ -105,4 +105,4 @@ app.add_typer(provenance.commands.store.app, name="store")
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="veilmark")

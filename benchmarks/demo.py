@@ -118,6 +118,7 @@ def make_tampered(source: Path, target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("demo-output"))
+    parser.add_argument("--picture", type=Path, help="also write the README's picture here (JPEG)")
     arguments = parser.parse_args()
     folder: Path = arguments.output.absolute()
     shutil.rmtree(folder, ignore_errors=True)
@@ -133,6 +134,8 @@ def main() -> None:
         "signed/astronaut.jpg",
         "-o",
         "cloaked/astronaut.jpg",
+        "--detectors",
+        "mtcnn,centerface",
     )
     demo.run("Verify all three", "verify", "signed", "cloaked")
     make_stripped(folder / "signed" / "hopper.jpg", folder / "stripped.jpg")
@@ -149,6 +152,9 @@ def main() -> None:
     )
     report = folder / "report.html"
     report.write_text(demo_report.render(folder, demo.steps, cloaked.data[0], PORTRAITS), encoding="utf-8")
+    if arguments.picture:
+        with Image.open(folder / "before-after.png") as joined:
+            joined.save(arguments.picture, quality=88)
     print(f"\nOpen {report}")
 
 

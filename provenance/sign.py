@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from provenance import certificates
 from provenance.atomic import refuse_existing, replacing, write_bytes
-from provenance.errors import CorruptMediaError, MediaTooLargeError, MissingPathError, TamperedError, UsageError
+from provenance.errors import (
+    CorruptMediaError,
+    MediaTooLargeError,
+    MissingPathError,
+    TamperedError,
+    UsageError,
+)
 from provenance.fingerprint import Fingerprint, fingerprint_file
 from provenance.manifest import ManifestSpec, Parent, carries_manifest, sign_manifest
 from provenance.manifest_read import read_manifest

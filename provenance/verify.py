@@ -24,8 +24,8 @@ from provenance.manifest_read import ManifestReport, read_manifest
 from provenance.media import Format, sha256_file
 from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, check_source, with_suffix_added
 from provenance.trust import TrustStore
-from provenance.vouching import vouching_anchor
 from provenance.verdict import Check, Signer, Standing, State, Time, Verdict
+from provenance.vouching import vouching_anchor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Whether a trusted anchor vouches for a certificate chain, for records that come without a manifest.
 
-Path validation after RFC 5280, section 6.1, for the part that applies: each certificate is signed by the next,
-issuers are certificate authorities, everything is within its validity, and the path ends in (or is signed by)
-an anchor. c2pa does the same for manifests.
+Path validation after RFC 5280, section 6.1, for the part that applies: each certificate is signed by the
+next, issuers are certificate authorities, everything is within its validity, and the path ends in (or is
+signed by) an anchor. c2pa does the same for manifests.
 """
 
 from __future__ import annotations

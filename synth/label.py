@@ -1,8 +1,9 @@
 """The only door out: every generated file leaves signed as synthetic media and recorded.
 
 A generated file carries a C2PA manifest whose ``digitalSourceType`` says how it came about (IPTC NewsCodes:
-``trainedAlgorithmicMedia`` for wholly generated media, ``compositeWithTrainedAlgorithmicMedia`` for generated
-parts in real footage), its inputs as ingredients, the statement of consent, and a ledger record ``synthetic``.
+``trainedAlgorithmicMedia`` for wholly generated media, ``compositeWithTrainedAlgorithmicMedia`` for
+generated parts in real footage), its inputs as ingredients, the statement of consent, and a ledger record
+``synthetic``.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def label_generated(
     try:
         if not about.consent.strip():
             raise UsageError(
-                "generated media needs a statement of consent", hint="say under which consent the footage is used"
+                "generated media needs a statement of consent",
+                hint="say under which consent the footage is used",
             )
         spec = ManifestSpec(
             relation="synthetic",
@@ -106,7 +108,8 @@ def mark_visibly(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _parents(about: Generated) -> tuple[Parent, ...]:
     first = "parentOf" if about.composite else "inputTo"
     return tuple(
-        Parent(path, first if index == 0 else "inputTo", embed=False) for index, path in enumerate(about.inputs)
+        Parent(path, first if index == 0 else "inputTo", embed=False)
+        for index, path in enumerate(about.inputs)
     )
 
 

@@ -63,7 +63,7 @@ def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
         how = (
             record.match if record.distance is None else f"{record.match} ({record.distance}/256 bits differ)"
         )
-        if record.transform not in ("", "original", "identity"):
+        if record.transform not in ("", "upright"):
             how += f", {record.transform}"
         name = record.signer_name if record.signer_trusted else f"{record.signer_name} (claimed)"
         cells = (str(record.index), how, record.relation, name, record.logged_at, record.file_sha256[:12])

@@ -168,7 +168,9 @@ def test_no_face_writes_nothing(at_work: Command, tmp_path: Path) -> None:
     assert list(tmp_path.glob("out*")) == []
 
 
-def test_a_budget_too_small_is_partial_success(at_work: Command, workplace: dict[str, Path], tmp_path: Path) -> None:
+def test_a_budget_too_small_is_partial_success(
+    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+) -> None:
     output = tmp_path / "weak.jpg"
     done = at_work(
         "cloak", workplace["signed.jpg"], "-o", output, "--steps", "1", "--strength", "low",
@@ -184,9 +186,7 @@ def test_unsigned_input_becomes_an_ingredient_without_manifest(
     at_work: Command, workplace: dict[str, Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "from-unsigned.jpg"
-    done = at_work(
-        "cloak", workplace["clean.jpg"], "-o", output, "--steps", "1", "--detectors", "centerface"
-    )
+    done = at_work("cloak", workplace["clean.jpg"], "-o", output, "--steps", "1", "--detectors", "centerface")
     assert done.code in (0, 7), done.err
     found = at_work("verify", output, "--json").json[0]
     assert found["state"] == "trusted"
@@ -195,7 +195,9 @@ def test_unsigned_input_becomes_an_ingredient_without_manifest(
 
 
 @pytest.mark.parametrize("options", [["--detectors", "nobody"], ["--attack", "magic"], ["--faces", "x"]])
-def test_unknown_choices_are_usage_errors(at_work: Command, workplace: dict[str, Path], options: list[str]) -> None:
+def test_unknown_choices_are_usage_errors(
+    at_work: Command, workplace: dict[str, Path], options: list[str]
+) -> None:
     done = at_work("cloak", workplace["clean.jpg"], "-o", "never.jpg", *options)
     assert done.code == 2, done.err
     assert "hint: " in done.err

@@ -42,7 +42,13 @@ def empty_environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_wheel_holds_the_packages_and_not_the_tests(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for wanted in ("cli.py", "provenance/sign.py", "cloak/__init__.py", "synth/label.py", "provenance/py.typed"):
+    for wanted in (
+        "cli.py",
+        "provenance/sign.py",
+        "cloak/__init__.py",
+        "synth/label.py",
+        "provenance/py.typed",
+    ):
         assert wanted in names
     assert any(name.startswith("contracts/") and name.endswith(".json") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/", ".ci/"))]
