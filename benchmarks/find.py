@@ -44,7 +44,7 @@ def iscc(pixels: np.ndarray) -> np.ndarray:
     box = ImageChops.difference(image, corner).getbbox()
     image = image.crop(box) if box else image
     grey = image.convert("L").resize((32, 32), Image.Resampling.BICUBIC)
-    digest = iscc_core.soft_hash_image_v0(list(grey.getdata()), bits=64)
+    digest = iscc_core.soft_hash_image_v0(np.asarray(grey).reshape(-1).tolist(), bits=64)
     return np.unpackbits(np.frombuffer(digest, dtype=np.uint8))
 
 

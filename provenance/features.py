@@ -17,6 +17,8 @@ from provenance.errors import ReceiptError
 #: At most so many points are kept for the record; the strongest, spread over the picture.
 MAX_POINTS = 400
 DESCRIPTOR_BYTES = 32
+#: Points are chosen from so many times more, evenly from so many rows and columns of cells, and coarse and fine.
+_FOUND_PER_KEPT, _CELLS, _COARSE_LEVEL = 3, 6, 4
 _MAGIC = b"VMLF\x01"
 _HEADER = struct.Struct(">5sIIH")
 _POINT = np.dtype(
@@ -82,24 +84,45 @@ class LocalFeatures:
 
 
 def extract_features(grey: NDArray[np.uint8], *, max_points: int = MAX_POINTS) -> LocalFeatures:
-    """Find and describe the strongest ``max_points`` points of ``(h, w)`` uint8 grey at working size."""
+    """Find points in ``(h, w)`` uint8 grey at working size; describe ``max_points``, strong and well spread."""
     import cv2
 
     # twelve levels reach down to an eighth of the size, so that a thumbnail still meets its original
     detector = cv2.ORB.create(
-        nfeatures=max_points, scaleFactor=1.2, nlevels=12, edgeThreshold=10, fastThreshold=7
+        nfeatures=_FOUND_PER_KEPT * max_points, scaleFactor=1.2, nlevels=12, edgeThreshold=10, fastThreshold=7
     )
-    keypoints, descriptors = detector.detectAndCompute(grey, None)
-    if descriptors is None:
-        keypoints, descriptors = (), np.zeros((0, DESCRIPTOR_BYTES), dtype=np.uint8)
-    order = np.argsort(np.array([-point.response for point in keypoints]), kind="stable")[:max_points]
-    chosen = [keypoints[position] for position in order]
+    found = detector.detect(grey, None)
     extent = np.array([grey.shape[1], grey.shape[0]], dtype=np.float32)
+    places = np.array([point.pt for point in found], dtype=np.float32).reshape(-1, 2) / extent
+    levels = np.array([point.octave for point in found], dtype=np.int64)
+    strengths = np.array([point.response for point in found], dtype=np.float32)
+    order = _well_spread(places, levels, strengths)[:max_points]
+    # describing drops no point that was detected with the same settings, and keeps the order
+    chosen, descriptors = detector.compute(grey, [found[position] for position in order])
+    if descriptors is None:
+        chosen, descriptors = (), np.zeros((0, DESCRIPTOR_BYTES), dtype=np.uint8)
     return LocalFeatures(
         width=grey.shape[1],
         height=grey.shape[0],
         points=np.array([point.pt for point in chosen], dtype=np.float32).reshape(-1, 2) / extent,
         sizes=np.array([point.size for point in chosen], dtype=np.float32) / extent.max(),
         angles=np.array([point.angle for point in chosen], dtype=np.float32) % 360,
-        descriptors=np.asarray(descriptors, dtype=np.uint8)[order],
+        descriptors=np.asarray(descriptors, dtype=np.uint8),
     )
+
+
+def _well_spread(
+    places: NDArray[np.float32], levels: NDArray[np.int64], strengths: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Positions in an order that takes the strongest of every cell and scale first, then all second ones...
+
+    The strongest points of a picture crowd in a few places; a crop that misses those would share nothing.
+    """
+    cells = np.clip((places * _CELLS).astype(np.int64), 0, _CELLS - 1)
+    bucket = (cells[:, 0] * _CELLS + cells[:, 1]) * 2 + (levels >= _COARSE_LEVEL)
+    by_bucket = np.lexsort((-strengths, bucket))
+    in_order = bucket[by_bucket]
+    first = np.searchsorted(in_order, in_order, side="left")
+    rank = np.empty(len(bucket), dtype=np.int64)
+    rank[by_bucket] = np.arange(len(bucket)) - first
+    return np.lexsort((-strengths, rank))

@@ -7,7 +7,9 @@ with the ledger's keeper and let :mod:`provenance.similar` find an altered copy 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -146,6 +148,8 @@ def fingerprint_file(path: Path, media: Format, *, exact_pixels: bool = False) -
         CorruptMediaError: the bytes cannot be decoded as what they claim to be.
         MediaTooLargeError: over the limits on dimensions.
     """
+    if media.kind in ("video", "audio"):
+        return _recording(path, media)
     if media.kind != "image":
         return NoFingerprint()
     from provenance.media import open_picture
@@ -155,6 +159,18 @@ def fingerprint_file(path: Path, media: Format, *, exact_pixels: bool = False) -
     except UnknownFormatError:
         return NoFingerprint()
     return fingerprint_picture(picture.pixels, exact_pixels=exact_pixels)
+
+
+def _recording(path: Path, media: Format) -> Fingerprint:
+    if importlib.util.find_spec("av") is None:
+        return NoFingerprint()  # without PyAV nothing is decoded; the file's SHA-256 still identifies it
+    from provenance.fingerprint_sound import fingerprint_sound
+    from provenance.fingerprint_video import NoVideoTrackError, fingerprint_video
+
+    if media.kind == "video":
+        with contextlib.suppress(NoVideoTrackError):
+            return fingerprint_video(path)
+    return fingerprint_sound(path)
 
 
 def pixels_sha256(pixels: NDArray[np.uint8]) -> str:

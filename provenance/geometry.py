@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from provenance.features import LocalFeatures
 
 #: So many distinct places must agree. Different pictures reach 7 at most (`benchmarks/find.py` prints it).
-MIN_PLACES = 10
+MIN_PLACES = 12
 #: The agreeing places must span this share of the picture or of the original: a shared logo is no copy.
 MIN_SPAN = 0.1
 _MAX_BITS = 64

@@ -6,6 +6,7 @@ or one that cannot be read, is emptied, and the caller adds the entries again.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sqlite3
 import uuid
@@ -19,6 +20,7 @@ from provenance.index_features import FeatureSegment
 _VERSION = "1"
 #: So many pictures are searched from memory before they become a segment of files; so many segments become one.
 _TAIL, _FAN, _LARGEST = 512, 8, 40_000
+_BATCH = 1000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS entries (
@@ -92,6 +94,17 @@ class FingerprintStore:
 
     def add(self, rows: Iterable[tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]]) -> int:
         """Add ``(entry, kind, pixels_sha256, blob, [(time in ms, 32-byte code)])``; known entries are passed over."""
+        waiting = iter(rows)
+        count = 0
+        while batch := list(itertools.islice(waiting, _BATCH)):
+            count += self._add_batch(batch)
+            while self._flush():
+                pass
+        return count
+
+    def _add_batch(
+        self, rows: list[tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]]
+    ) -> int:
         count = 0
         database = self._database
         database.execute("BEGIN IMMEDIATE")
@@ -110,8 +123,6 @@ class FingerprintStore:
         except BaseException:
             database.execute("ROLLBACK")
             raise
-        while self._flush():
-            pass
         return count
 
     def codes(self) -> Iterator[tuple[int, int, bytes]]:

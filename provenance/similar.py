@@ -10,25 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from provenance.errors import ReceiptError
 from provenance.features import LocalFeatures, extract_features
 from provenance.fingerprint import Fingerprint, PictureFingerprint
+from provenance.fingerprint_sound import SoundFingerprint
+from provenance.fingerprint_video import VideoFingerprint
 from provenance.geometry import Placement, place
 from provenance.index import CODE_BYTES, ExactIndex, Index
 from provenance.index_store import FingerprintStore
 from provenance.pdq import MATCH_DISTANCE, MIN_QUALITY, VARIANTS
+from provenance.similar_time import align_sound, align_video
 
 #: At most so many matches are returned, the surest first.
 DEFAULT_LIMIT = 100
 #: So many points are read from the file asked about; a crop or screenshot leaves fewer of them in the original.
-QUERY_POINTS = 800
+QUERY_POINTS = 1000
 _MAX_PDQ_CANDIDATES = 48
 _MAX_VOTED = 16
 _MIN_VOTES = 4
+_MAX_ALIGNED = 32
 #: A picture with fewer points than this has nothing that geometry could compare.
 _FEW_POINTS = 24
 #: The variant of a mirrored (or not) picture that is then turned counter-clockwise by 0, 90, 180, 270 degrees.
@@ -45,12 +49,13 @@ class Match:
         entry_index: the record's index in the ledger.
         kind: ``pixels`` (equal decoded pixels), ``pdq``, ``features``, ``video`` or ``sound``.
         confirmed: geometry (for video and sound: the run of agreeing moments) bears it out; False only for a PDQ
-            match where either side has no features to compare.
+            match where there are no features to compare, and for a still of a video.
         distance: PDQ bits that differ, of 256 (for video the mean over frames), or None where PDQ did not find it.
         variant: what must be done to the file to make it look like the original, one of
             :data:`provenance.pdq.VARIANTS`.
         placement: where the file lies in the original, or None where that is not known.
-        offset: for video and sound, where in the original the file begins, seconds; else None.
+        offset: for video and sound, where in the original the file begins, seconds; for a picture found in a
+            video, the moment it shows; else None.
     """
 
     entry_index: int
@@ -69,6 +74,14 @@ class Match:
         return _WHOLE if self.kind == "pixels" else ()
 
 
+class _Near(NamedTuple):
+    """The stored code that is nearest to one of a picture's eight."""
+
+    distance: int
+    variant: int
+    time_ms: int
+
+
 class SimilarIndex:
     """Fingerprints of ledger entries, searchable.
 
@@ -79,7 +92,7 @@ class SimilarIndex:
 
     def __init__(self, folder: Path | None = None, *, source: str = "") -> None:
         self._store = FingerprintStore(folder, source)
-        self._codes: tuple[int, Index, list[int]] | None = None
+        self._codes: tuple[int, Index, list[tuple[int, int]]] | None = None
 
     def __enter__(self) -> SimilarIndex:
         return self
@@ -109,7 +122,7 @@ class SimilarIndex:
     def sync(self, entries: Iterable[tuple[int, Mapping[str, Any], bytes | None]]) -> int:
         """Add many ``(entry_index, fingerprints, blob)``; returns how many were new."""
         return self._store.add(
-            (entry, _kind(fingerprints), _pixels(fingerprints), blob, _codes(fingerprints))
+            (entry, _kind(fingerprints), _pixels(fingerprints), blob, _codes(fingerprints, blob))
             for entry, fingerprints, blob in entries
         )
 
@@ -120,6 +133,10 @@ class SimilarIndex:
         """
         if isinstance(fingerprint, PictureFingerprint):
             return self._search_picture(fingerprint)[:limit]
+        if isinstance(fingerprint, VideoFingerprint):
+            return self._search_video(fingerprint)[:limit]
+        if isinstance(fingerprint, SoundFingerprint):
+            return self._search_sound(fingerprint)[:limit]
         return []
 
     def _search_picture(self, fingerprint: PictureFingerprint) -> list[Match]:
@@ -133,7 +150,7 @@ class SimilarIndex:
             False: extract_features(fingerprint.grey, max_points=QUERY_POINTS),
             True: extract_features(np.ascontiguousarray(fingerprint.grey[:, ::-1]), max_points=QUERY_POINTS),
         }
-        candidates = [(entry, variant in _TURNED[True]) for entry, (_, variant) in near.items()]
+        candidates = [(entry, code.variant in _TURNED[True]) for entry, code in near.items()]
         candidates += [pair for pair in self._voted(query) if pair not in candidates]
         for entry, mirrored in candidates:
             if entry in found and found[entry].confirmed:
@@ -143,28 +160,60 @@ class SimilarIndex:
                 found[entry] = match
         return sorted(found.values(), key=_sureness)
 
-    def _near_codes(self, fingerprint: PictureFingerprint) -> dict[int, tuple[int, int]]:
-        """Entry to (distance, variant), nearest first."""
+    def _search_video(self, fingerprint: VideoFingerprint) -> list[Match]:
+        index, owners = self._code_index()
+        landmarks = fingerprint.landmarks()
+        codes = np.frombuffer(b"".join(code for _, code in landmarks), dtype=np.uint8).reshape(-1, CODE_BYTES)
+        hits = index.search(codes, MATCH_DISTANCE)
+        entries, counts = np.unique([owners[item][0] for item in hits.items], return_counts=True)
+        found: dict[int, Match] = {}
+        for entry in entries[np.argsort(-counts, kind="stable")][:_MAX_ALIGNED].tolist():
+            original = _parsed_video(self._store.blob(entry))
+            alignment = align_video(fingerprint, original) if original else None
+            if alignment:
+                error = round(alignment.error)
+                found[entry] = Match(entry, "video", True, error, VARIANTS[0], offset=alignment.offset)
+        for match in self._search_sound(fingerprint.sound) if fingerprint.sound else ():
+            found.setdefault(match.entry_index, match)
+        return sorted(
+            found.values(), key=lambda match: (match.kind == "sound", match.distance or 0, match.entry_index)
+        )
+
+    def _search_sound(self, fingerprint: SoundFingerprint) -> list[Match]:
+        matches: list[tuple[float, Match]] = []
+        for kind in ("sound", "video"):
+            for entry, blob in self._store.blobs(kind):
+                original = _parsed_sound(blob, kind)
+                alignment = align_sound(fingerprint, original) if original else None
+                if alignment:
+                    match = Match(entry, "sound", True, None, VARIANTS[0], offset=alignment.offset)
+                    matches.append((alignment.error, match))
+        return [match for _, match in sorted(matches, key=lambda pair: (pair[0], pair[1].entry_index))]
+
+    def _near_codes(self, fingerprint: PictureFingerprint) -> dict[int, _Near]:
+        """Entry to its nearest code, nearest first."""
         if not fingerprint.pdq_usable:
             return {}
         index, owners = self._code_index()
         hits = index.search(fingerprint.variants, MATCH_DISTANCE)
-        nearest: dict[int, tuple[int, int]] = {}
+        nearest: dict[int, _Near] = {}
         for position in np.lexsort((hits.items, hits.distances)):
-            entry = owners[hits.items[position]]
-            nearest.setdefault(entry, (int(hits.distances[position]), int(hits.queries[position])))
+            entry, time = owners[hits.items[position]]
+            near = _Near(int(hits.distances[position]), int(hits.queries[position]), time)
+            nearest.setdefault(entry, near)
             if len(nearest) == _MAX_PDQ_CANDIDATES:
                 break
         return nearest
 
-    def _code_index(self) -> tuple[Index, list[int]]:
+    def _code_index(self) -> tuple[Index, list[tuple[int, int]]]:
+        """The codes, and ``(entry, time in ms)`` of each."""
         count = self._store.code_count()
         if self._codes is None or self._codes[0] != count:
             rows = list(self._store.codes())
             index = ExactIndex()
             joined = b"".join(code for *_, code in rows)
             index.add(np.frombuffer(joined, dtype=np.uint8).reshape(-1, CODE_BYTES))
-            self._codes = (count, index, [entry for entry, *_ in rows])
+            self._codes = (count, index, [(entry, time) for entry, time, _ in rows])
         return self._codes[1], self._codes[2]
 
     def _voted(self, query: dict[bool, LocalFeatures]) -> list[tuple[int, bool]]:
@@ -177,19 +226,21 @@ class SimilarIndex:
         ballots.sort(key=lambda ballot: (-ballot[0], ballot[1]))
         return [(entry, mirrored) for _, entry, mirrored in ballots[: 2 * _MAX_VOTED]]
 
-    def _confirm(
-        self, entry: int, mirrored: bool, query: LocalFeatures, near: tuple[int, int] | None
-    ) -> Match | None:
-        original = _parsed(self._store.blob(entry))
-        distance = near[0] if near else None
+    def _confirm(self, entry: int, mirrored: bool, query: LocalFeatures, near: _Near | None) -> Match | None:
+        blob = self._store.blob(entry)
+        original = _parsed(blob)
+        distance = near.distance if near else None
         if original is not None:
             placement = place(query, original)
             if placement:
                 quarter = round(-placement.angle / 90) % 4
                 variant = VARIANTS[_TURNED[mirrored][quarter]]
                 return Match(entry, "pdq" if near else "features", True, distance, variant, placement)
+        if near and _parsed_video(blob):
+            # a still of a video: its moment is known, but not kept in such detail that geometry could confirm it
+            return Match(entry, "video", False, distance, VARIANTS[near.variant], offset=near.time_ms / 1000)
         if near and (original is None or max(len(query), len(original)) < _FEW_POINTS):
-            return Match(entry, "pdq", False, distance, VARIANTS[near[1]])
+            return Match(entry, "pdq", False, distance, VARIANTS[near.variant])
         return None
 
 
@@ -209,12 +260,33 @@ def _pixels(fingerprints: Mapping[str, Any]) -> str | None:
     return digest if isinstance(digest, str) and len(digest) == 64 else None
 
 
-def _codes(fingerprints: Mapping[str, Any]) -> list[tuple[int, bytes]]:
+def _codes(fingerprints: Mapping[str, Any], blob: bytes | None) -> list[tuple[int, bytes]]:
+    """``(time in ms, code)``: a video's landmarks, or a picture's hash."""
+    video = _parsed_video(blob) if _kind(fingerprints) == "video" else None
+    if video:
+        return video.landmarks()
     code, quality = fingerprints.get("pdq"), fingerprints.get("pdq_quality")
     if not isinstance(code, str) or len(code) != 2 * CODE_BYTES or not _HEX.issuperset(code):
         return []
     # the hash of a flat picture fits too many others
     return [(0, bytes.fromhex(code))] if isinstance(quality, int) and quality >= MIN_QUALITY else []
+
+
+def _parsed_video(blob: bytes | None) -> VideoFingerprint | None:
+    try:
+        return VideoFingerprint.from_blob(blob) if blob else None
+    except ReceiptError:
+        return None
+
+
+def _parsed_sound(blob: bytes, kind: str) -> SoundFingerprint | None:
+    if kind == "video":
+        video = _parsed_video(blob)
+        return video.sound if video else None
+    try:
+        return SoundFingerprint.from_blob(blob)
+    except ReceiptError:
+        return None
 
 
 def _parsed(blob: bytes | None) -> LocalFeatures | None:
