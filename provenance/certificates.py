@@ -26,7 +26,8 @@ MAX_CHAIN_BYTES = 256 * 1024
 MAX_CHAIN_LENGTH = 10
 #: X.520's upper bound for common name and organization.
 MAX_SUBJECT_CHARACTERS = 64
-LEAF_DAYS = 2 * 365
+#: A claim without time stamp is refused once its certificate has expired, so pictures should outlive it rarely.
+LEAF_DAYS = 10 * 365
 ROOT_DAYS = 20 * 365
 
 DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")

@@ -84,6 +84,13 @@ def sign_manifest(
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
         spec = replace(spec, thumbnail_data=_thumbnail(source))
     definition, inputs = build_definition(spec)
+    expired = [
+        fault for fault in certificates.find_faults(list(identity.chain)) if fault.requirement == "validity"
+    ]
+    if expired:
+        raise IdentityError(
+            f"identity {identity.name!r} cannot sign now: {expired[0]}", hint=expired[0].remedy
+        )
     if tsa_url and not tsa_url.startswith(("http://", "https://")):
         raise UsageError(
             f"{tsa_url[:200]!r} is no address of a time-stamp authority", hint="give an http(s) URL"

@@ -51,7 +51,8 @@ _DROPPED_TAGS = frozenset(
 )
 _GPS = 0x8825
 _EXIF = 0x8769
-_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF", "BMP", "MPO")
+#: Only the decoder of the format that the bytes announce is ever asked. JPEG covers MPO.
+_DECODERS = {"DNG": "TIFF", "HEIC": "HEIF"}
 _CAN_WRITE = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "BMP")
 _ALPHA_FORMATS = ("PNG", "WebP", "TIFF", "AVIF")
 _limit_lock = threading.Lock()
@@ -115,8 +116,8 @@ def open_picture(
     size = source.stat().st_size if isinstance(source, Path) else len(source)
     if size > MAX_PICTURE_BYTES:
         raise MediaTooLargeError(f"{shown} has {size} bytes, over the limit of {MAX_PICTURE_BYTES}")
-    with _decoding(shown), _opened(source, max_pixels) as image:
-        if reduce_to and image.format == "JPEG":
+    with _decoding(shown), _opened(source, form) as image:
+        if reduce_to and form.name == "JPEG":
             scale = max(1, max(image.size) // reduce_to)
             image.draft(None, (image.width // scale, image.height // scale))
         width, height = image.size
@@ -224,7 +225,7 @@ def _decoding(shown: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(source: Path | bytes, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(source: Path | bytes, form: Format) -> Iterator[Image.Image]:
     """Read a picture's header; the caller checks its size before it decodes anything.
 
     Pillow's own limit is a global that would speak first, in other words; it is lifted while the header is
@@ -234,7 +235,7 @@ def _opened(source: Path | bytes, max_pixels: int) -> Iterator[Image.Image]:
     with _limit_lock:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(stream, formats=[*_PILLOW_FORMATS, *_extra_formats()])
+            image = Image.open(stream, formats=[_DECODERS.get(form.name, form.name.upper())])
         finally:
             Image.MAX_IMAGE_PIXELS = before
     with image:
@@ -313,10 +314,6 @@ def _is_harmless(value: Any) -> bool:
     if isinstance(value, bytes):
         return len(value) <= _MAX_BINARY_TAG and b"\xff\xd8\xff" not in value and b"\x89PNG" not in value
     return not isinstance(value, dict) and (not isinstance(value, tuple | list) or len(value) <= 256)
-
-
-def _extra_formats() -> tuple[str, ...]:
-    return ("HEIF",) if "HEIF" in Image.OPEN else ()
 
 
 def _register_heif(shown: str) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from PIL import Image
 
 from provenance import certificates
-from provenance.errors import CheckError, NoCredentialError, UsageError
+from provenance.errors import CheckError, IdentityError, NoCredentialError, UsageError
 from provenance.home import Home
 from provenance.identity import Identity, create_identity
+from provenance.keyfiles import key_signer
 from provenance.manifest import Action, ManifestSpec, Parent, sign_manifest
 from provenance.manifest_extract import extract_parts, extract_resource
 from provenance.manifest_read import read_manifest
@@ -304,3 +308,71 @@ def test_crjson_is_at_hand(photo: Path, tmp_path: Path, signer: Identity) -> Non
     sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), signer)
     parsed = json.loads(_read(tmp_path / "out.jpg").crjson())
     assert parsed["manifests"][0]["claim.v2"]["claim_generator_info"]["specVersion"] == "2.4.0"
+
+
+def _with_manifest_of(signed: bytes, other: bytes) -> bytes:
+    """A PNG with the manifest chunk of another one, as a copyist would make it."""
+
+    def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+        found, at = [], 8
+        while at < len(data):
+            size = int.from_bytes(data[at : at + 4], "big")
+            found.append((data[at + 4 : at + 8], data[at : at + 12 + size]))
+            at += 12 + size
+        return found
+
+    stolen = next(whole for kind, whole in chunks(signed) if kind == b"caBX")
+    parts = chunks(other)
+    return other[:8] + parts[0][1] + stolen + b"".join(whole for _, whole in parts[1:])
+
+
+def test_a_manifest_copied_into_another_picture_does_not_fit(
+    portraits: dict[str, np.ndarray], tmp_path: Path, signer: Identity
+) -> None:
+    files = {}
+    for name, pixels in portraits.items():
+        files[name] = _picture(tmp_path / f"{name}.png", pixels[:64, :64], "PNG")
+    sign_manifest(files["astronaut"], tmp_path / "signed.png", ManifestSpec(), signer)
+    forged = _with_manifest_of((tmp_path / "signed.png").read_bytes(), files["hopper"].read_bytes())
+    (tmp_path / "forged.png").write_bytes(forged)
+    report = _read(tmp_path / "forged.png", _anchor(signer))
+    assert report.state == "invalid"
+    assert [failure.kind for failure in report.failures] == ["content"]
+
+
+def test_a_self_made_agency_is_not_the_agency(photo: Path, tmp_path: Path) -> None:
+    """Same names and same key identifiers in every field that can be copied; only the key differs."""
+    agency = create_identity(Home(tmp_path / "a", tmp_path / "a"), subject="Reuters")
+    key = certificates.generate_key("es256")
+    fake_root = certificates.make_root(key, "Reuters")
+    copied = agency.root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = x509.CertificateBuilder(
+        subject_name=agency.root.subject,
+        issuer_name=agency.root.issuer,
+        public_key=key.public_key(),
+        serial_number=agency.root.serial_number,
+        not_valid_before=fake_root.not_valid_before_utc,
+        not_valid_after=fake_root.not_valid_after_utc,
+    )
+    for extension in fake_root.extensions:
+        value = copied if isinstance(extension.value, x509.SubjectKeyIdentifier) else extension.value
+        builder = builder.add_extension(value, extension.critical)
+    fake_root = builder.sign(key, hashes.SHA256())
+    leaf_key = certificates.generate_key("es256")
+    leaf = certificates.make_leaf(fake_root, key, leaf_key.public_key(), "Reuters")
+    impostor = Identity("x", "imported", "es256", (leaf, fake_root), "", key_signer(leaf_key))
+    sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), impostor)
+    report = _read(tmp_path / "out.jpg", _anchor(agency))
+    assert report.signer_name == "Reuters"
+    assert report.state == "valid", "a claimed name is all it is"
+
+
+def test_an_expired_certificate_signs_nothing_and_verifies_nothing(photo: Path, tmp_path: Path) -> None:
+    key, leaf_key = certificates.generate_key("es256"), certificates.generate_key("es256")
+    root = certificates.make_root(key, "Jane Doe")
+    leaf = certificates.make_leaf(root, key, leaf_key.public_key(), "Jane Doe", days=0)
+    identity = Identity("old", "imported", "es256", (leaf, root), "", key_signer(leaf_key))
+    time.sleep(1.1)
+    with pytest.raises(IdentityError, match="expired") as caught:
+        sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), identity)
+    assert "rotate" in str(caught.value.hint)

@@ -226,3 +226,14 @@ def test_file_hash(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "abc") == expected
+
+
+def test_a_jpeg_that_holds_a_second_picture_shows_the_first_and_loses_the_second(face: Image.Image) -> None:
+    """MPO, as phones and stereo cameras write it: the second picture may be the clean one."""
+    data = _bytes(face, "MPO", save_all=True, append_images=[face.rotate(180)], quality=95)
+    assert data.count(b"\xff\xd8\xff", 3) == 1
+    picture = open_picture(data)
+    assert picture.frames == 2
+    assert np.abs(picture.pixels.astype(int) - np.asarray(face)).mean() < 4
+    assert _embedded_pictures(encode_picture(picture, "JPEG")) == 0
+    assert max(open_picture(data, reduce_to=64).size) < 256
