@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,10 @@ from eth_utils import keccak
 from web3 import EthereumTesterProvider, Web3
 
 import contracts
+
+# py-evm and eth-account raise it to 100,000, at which deeply nested JSON, in any test that shares the process,
+# crashes the interpreter instead of raising RecursionError
+sys.setrecursionlimit(min(sys.getrecursionlimit(), 10_000))
 
 #: A CIDv1 as it occurs (raw, sha2-256, base32), 59 characters.
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"

@@ -12,6 +12,7 @@
 :mod:`.anchor`            anchor a checkpoint; idempotent and resumable
 :mod:`.claim`             where a checkpoint is anchored, as it travels in a receipt
 :mod:`.check`             is a checkpoint anchored, and on whose word
+:mod:`.receipts`          the embedded log and its receipts on the chain
 :mod:`.records`           deploy, commit, relay, withdraw
 ========================  ============================================================================
 
@@ -49,7 +50,10 @@ _HOMES = {
     "Node": "rpc",
     "Policy": "anchor",
     "anchor_checkpoint": "anchor",
+    "anchor_log": "receipts",
+    "anchored_receipt": "receipts",
     "check_anchor": "check",
+    "check_receipt": "receipts",
     "create_account": "accounts",
     "deploy": "records",
     "find_network": "networks",
@@ -58,6 +62,8 @@ _HOMES = {
     "load_account": "accounts",
     "load_networks": "networks",
     "log_id_of": "contract",
+    "receipt_checker": "receipts",
+    "upgrade_file": "receipts",
 }
 __all__ = sorted(_HOMES)
 

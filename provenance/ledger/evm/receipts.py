@@ -1,0 +1,279 @@
+"""The embedded log and its receipts on the chain: anchor the log, upgrade receipts, check them.
+
+The embedded log knows nothing of chains; this module joins the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from provenance import atomic
+from provenance.errors import ChainError, ForkError, MissingPathError, UsageError
+from provenance.home import Home
+from provenance.ledger.evm.anchor import AnchorStatus, Policy, anchor_checkpoint
+from provenance.ledger.evm.check import AnchorCheck, Basis, Found, check_anchor
+from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
+from provenance.ledger.evm.contract import MediaLedger, log_id_of
+from provenance.ledger.evm.rpc import DEFAULT_TIMEOUT, checked_address
+from provenance.ledger.evm.state import AnchorStore
+from provenance.ledger.local import LocalLedger
+from provenance.ledger.note import Checkpoint, Note
+from provenance.ledger.receipt import MAX_ANCHORS, MAX_RECEIPT_BYTES, Receipt
+from provenance.verdict import Standing
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+
+class Contract(Protocol):
+    """An on-chain ledger the verifier trusts; :class:`provenance.trust.TrustedContract` is one."""
+
+    @property
+    def chain_id(self) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def log_owner(self) -> str: ...
+
+
+def anchor_log(
+    home: Home,
+    log: LocalLedger,
+    ledger: MediaLedger,
+    account: LocalAccount,
+    *,
+    policy: Policy | None = None,
+    wait: bool = True,
+    timeout: float = 600.0,
+    progress: Callable[[str], None] | None = None,
+) -> AnchorStatus:
+    """Anchor the log's newest checkpoint, or first finish the one whose transaction is still out.
+
+    The checkpoint is written into the log (and its guard file) as seen by others before anything is sent.
+
+    Raises:
+        ForkError: the chain holds a history that is not this log's (an old copy of it was restored?).
+        UsageError: the log is empty.
+        ChainError: see :func:`~provenance.ledger.evm.anchor.anchor_checkpoint`.
+    """
+    require_same_history(log, ledger, account.address)
+    note = _unfinished(home, log, ledger, account.address) or log.note()
+    checkpoint = Checkpoint.parse(note.text)
+    if checkpoint.size == 0:
+        raise UsageError(
+            "the ledger is empty: there is nothing to anchor", hint="sign or record a file first"
+        )
+    log.keep_checkpoint(note, "anchored", _place(ledger))
+    return anchor_checkpoint(
+        home,
+        ledger,
+        account,
+        origin=checkpoint.origin,
+        size=checkpoint.size,
+        root=checkpoint.root,
+        content=hashlib.sha256(str(note).encode()).digest(),
+        policy=policy,
+        wait=wait,
+        timeout=timeout,
+        progress=progress,
+    )
+
+
+def require_same_history(log: LocalLedger, ledger: MediaLedger, owner: str) -> None:
+    """Compare the log with its last anchor on the chain.
+
+    Raises:
+        ForkError: more entries are anchored than the log has, or others.
+    """
+    checkpoint = log.checkpoint()
+    log_id = log_id_of(checkpoint.origin)
+    head = ledger.head(owner, log_id)
+    if head.size > checkpoint.size:
+        raise ForkError(
+            f"{head.size} entries of {checkpoint.origin} are anchored, but this ledger has {checkpoint.size}",
+            hint="this is an old copy of the ledger; restore the newest one, and append nothing to this one",
+        )
+    if head.size and ledger.anchored_root(owner, log_id, head.size) != log.root_at(head.size):
+        raise ForkError(
+            f"the first {head.size} entries of {checkpoint.origin} are not the ones that were anchored",
+            hint="this ledger was altered or replaced; restore the one that was anchored",
+        )
+
+
+def anchored_receipt(home: Home, log: LocalLedger, index: int) -> Receipt | None:
+    """The receipt of an entry against the earliest confirmed anchor that covers it; None where there is none."""
+    notes = {Checkpoint.parse(kept.note.text).size: kept.note for kept in log.kept_checkpoints("anchored")}
+    origin = log.checkpoint().origin
+    with AnchorStore(home) as store:
+        for row in store.confirmed(log_id_of(origin)):
+            note = notes.get(row.key.size)
+            if row.key.size <= index or note is None or row.claim is None:
+                continue
+            if Checkpoint.parse(note.text).root == row.key.root:
+                return log.receipt(index, note=note).with_anchor(row.claim.to_json())
+    return None
+
+
+def upgrade_file(home: Home, log: LocalLedger, path: Path) -> bool:
+    """Rewrite a receipt of this log in place with its anchor, once that is confirmed.
+
+    Returns:
+        whether the file changed; False where it has its anchor already or there is none yet.
+
+    Raises:
+        ReceiptError: not a receipt.
+        UsageError: a receipt of another log.
+        MissingPathError: no such file.
+    """
+    receipt = _read(path)
+    origin = log.checkpoint().origin
+    if receipt.checkpoint.origin != origin or (
+        receipt.index >= log.size or log.entry(receipt.index).opening != receipt.opening
+    ):
+        raise UsageError(
+            f"{path} is not a receipt of this ledger ({origin})",
+            hint="only the ledger that gave a receipt can upgrade it",
+        )
+    upgraded = anchored_receipt(home, log, receipt.index)
+    if upgraded is None or receipt.anchors == upgraded.anchors:
+        return False
+    atomic.write_bytes(path, upgraded.to_bytes())
+    return True
+
+
+def check_receipt(
+    receipt: Receipt,
+    contracts: Iterable[Contract],
+    *,
+    rpc: Sequence[str] = (),
+    trusted_block_hash: bytes | None = None,
+    confirmations: int = 1,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> AnchorCheck:
+    """Whether a receipt's checkpoint is anchored in a contract that the verifier trusts.
+
+    Args:
+        receipt: already verified against a trusted log key.
+        contracts: from the verifier's own trust store, never from the receipt.
+        rpc, trusted_block_hash, confirmations, timeout: see :func:`~provenance.ledger.evm.check.check_anchor`.
+
+    Raises:
+        ChainError: no trusted contract fits, or the chain cannot be asked.
+        TamperedError: another history is anchored there.
+        ReceiptError: a claim in the receipt is malformed.
+        UsageError: neither ``rpc`` nor a block hash that helps.
+    """
+    checkpoint = receipt.checkpoint
+    claims = [AnchorClaim.from_json(claim) for claim in receipt.anchors[:MAX_ANCHORS]]
+    keys = [
+        AnchorKey(
+            contract.chain_id,
+            checked_address(contract.address),
+            checked_address(contract.log_owner),
+            log_id_of(checkpoint.origin),
+            checkpoint.size,
+            checkpoint.root,
+        )
+        for contract in contracts
+    ]
+    fitting = [(key, claim) for key in keys for claim in claims if claim.key == key]
+    if claims and not fitting:
+        names = ", ".join(sorted({f"{claim.key.contract} on chain {claim.key.chain_id}" for claim in claims}))
+        raise ChainError(
+            f"the receipt names an anchor that your trust store does not know: {names}",
+            hint="if you trust that contract and its log owner, add it with `veilmark trust add`",
+        )
+    best: AnchorCheck | None = None
+    failure: ChainError | UsageError | None = None
+    unclaimed: list[tuple[AnchorKey, AnchorClaim | None]] = [(key, None) for key in keys]
+    for key, claim in fitting or unclaimed:
+        try:
+            check = check_anchor(
+                key,
+                rpc=rpc,
+                claim=claim,
+                trusted_block_hash=trusted_block_hash,
+                confirmations=confirmations,
+                timeout=timeout,
+            )
+        except (ChainError, UsageError) as error:
+            failure = error
+            continue
+        if check.found is Found.ANCHORED:
+            return check
+        if best is None or check.found is Found.PENDING:
+            best = check
+    if best is not None:
+        return best
+    raise failure or ChainError(
+        "no on-chain ledger is trusted",
+        hint="add one with `veilmark trust add` (chain id, address, log owner)",
+    )
+
+
+def receipt_checker(
+    contracts: Iterable[Contract],
+    *,
+    rpc: Sequence[str] = (),
+    trusted_block_hash: bytes | None = None,
+    confirmations: int = 1,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Callable[[Receipt], tuple[Standing, str]]:
+    """What :class:`provenance.verify.VerifyRequest` takes as ``check_anchor``.
+
+    A chain that cannot be asked gives "anchor not checked" with the reason; evidence of another history is
+    raised as TamperedError.
+    """
+    known = list(contracts)
+
+    def check(receipt: Receipt) -> tuple[Standing, str]:
+        try:
+            found = check_receipt(
+                receipt,
+                known,
+                rpc=rpc,
+                trusted_block_hash=trusted_block_hash,
+                confirmations=confirmations,
+                timeout=timeout,
+            )
+        except (ChainError, UsageError) as error:
+            return Standing.ANCHOR_NOT_CHECKED, f"anchor not checked: {error}"
+        if found.found is Found.ANCHORED:
+            by_node = found.basis is Basis.ONE_NODE
+            return (Standing.ANCHORED_BY_RPC if by_node else Standing.ANCHORED), found.detail
+        return (Standing.PENDING if found.found is Found.PENDING else Standing.LOGGED), found.detail
+
+    return check
+
+
+def _unfinished(home: Home, log: LocalLedger, ledger: MediaLedger, owner: str) -> Note | None:
+    """The checkpoint of a transaction that is still out, so that it is followed instead of a new one."""
+    origin = log.checkpoint().origin
+    notes = {Checkpoint.parse(kept.note.text).size: kept.note for kept in log.kept_checkpoints("anchored")}
+    with AnchorStore(home) as store:
+        for row in store.rows(unfinished=True):
+            key = row.key
+            same = (key.chain_id, key.contract, key.owner, key.log_id) == (
+                ledger.node.chain_id,
+                ledger.address,
+                owner,
+                log_id_of(origin),
+            )
+            if same and row.sent is not None and key.size in notes:
+                return notes[key.size]
+    return None
+
+
+def _place(ledger: MediaLedger) -> str:
+    return f"{ledger.node.chain_id}:{ledger.address}"
+
+
+def _read(path: Path) -> Receipt:
+    try:
+        with path.open("rb") as stream:
+            return Receipt.from_bytes(stream.read(MAX_RECEIPT_BYTES + 1))
+    except FileNotFoundError:
+        raise MissingPathError(f"{path} does not exist") from None
