@@ -185,7 +185,7 @@ def test_an_old_copy_of_the_ledger_is_not_anchored(
     log.append(make_openings(2, start=2))
     anchor_log(home, log, ledger, owner)
     with LocalLedger.open(old / home.ledger.name) as restored:
-        with pytest.raises(ForkError, match="4 entries of .* are anchored, but this ledger has 2"):
+        with pytest.raises(ForkError, match=r"4 entries of .* are anchored, but this ledger has 2"):
             require_same_history(restored, ledger, owner.address)
         with pytest.raises(ForkError):
             anchor_log(Home(data=old, config=old), restored, ledger, owner)
