@@ -27,7 +27,7 @@ def averaged_crops(table: Tensor, index: Tensor, corners: Tensor, size: int) -> 
         size: cells per side.
 
     Returns:
-        ``(N, C, size, size)`` float32.
+        ``(N, C, size, size)`` float64.
     """
     _, rows, columns, channels = table.shape
     flat = table.reshape(-1, channels)
@@ -42,7 +42,7 @@ def averaged_crops(table: Tensor, index: Tensor, corners: Tensor, size: int) -> 
     sums = flat.index_select(0, where.reshape(-1)).reshape(*where.shape, channels)
     total = sums[0] - sums[1] - sums[2] + sums[3]
     area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
-    return (total / area[..., None]).float().permute(0, 3, 1, 2)
+    return (total / area[..., None]).permute(0, 3, 1, 2)
 
 
 def _cells(start: Tensor, stop: Tensor, size: int) -> tuple[Tensor, Tensor]:

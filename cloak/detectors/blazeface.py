@@ -132,7 +132,10 @@ def _letterboxed(values: Tensor) -> tuple[Tensor, tuple[float, float]]:
     """A square with the picture in its middle, and the margin as a share of the square, in x and y."""
     height, width = values.shape[-2:]
     longest = max(height, width)
-    share_x, share_y = (1 - width / longest) / 2, (1 - height / longest) / 2
+    aspect = height / width
+    # in the original's order of operations: the margin in pixels is cut off, not rounded
+    share_x = (1 - 1 / aspect) / 2 if aspect > 1 else 0.0
+    share_y = (1 - aspect) / 2 if aspect < 1 else 0.0
     left, top = int(share_x * longest), int(share_y * longest)
     square = pad(values, (left, longest - width - left, top, longest - height - top))
     return square, (share_x, share_y)

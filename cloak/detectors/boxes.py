@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-_CHUNK = 2048
+_CHUNK = 512
 
 
 def overlaps(

