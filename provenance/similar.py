@@ -7,7 +7,7 @@ hash collision is refused. Only where there are no features to compare is a PDQ 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,9 +88,14 @@ class SimilarIndex:
     Args:
         folder: where to keep the (rebuildable) cache; None keeps it in memory.
         source: names the ledger that the entries come from; a cache of another ledger is emptied.
+        make_index: what searches the PDQ hashes. The default needs no time to build; a server that stays up with
+            millions of records does better with :class:`provenance.index_multi.MultiIndex`.
     """
 
-    def __init__(self, folder: Path | None = None, *, source: str = "") -> None:
+    def __init__(
+        self, folder: Path | None = None, *, source: str = "", make_index: Callable[[], Index] = ExactIndex
+    ) -> None:
+        self._make_index = make_index
         self._store = FingerprintStore(folder, source)
         self._codes: tuple[int, Index, list[tuple[int, int]]] | None = None
 
@@ -210,7 +215,7 @@ class SimilarIndex:
         count = self._store.code_count()
         if self._codes is None or self._codes[0] != count:
             rows = list(self._store.codes())
-            index = ExactIndex()
+            index = self._make_index()
             joined = b"".join(code for *_, code in rows)
             index.add(np.frombuffer(joined, dtype=np.uint8).reshape(-1, CODE_BYTES))
             self._codes = (count, index, [(entry, time) for entry, time, _ in rows])
