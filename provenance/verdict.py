@@ -44,6 +44,15 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True)
+class AnchorFinding:
+    """What was found out about a checkpoint's anchor: its standing, one sentence, and the block's time (RFC 3339)."""
+
+    standing: Standing
+    detail: str
+    time: str = ""
+
+
+@dataclass(frozen=True)
 class Check:
     """One thing that was checked; ``passed`` is None when it could not be or did not apply."""
 

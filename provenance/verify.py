@@ -22,9 +22,10 @@ from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
 from provenance.lookup import Lookup, similar_records
 from provenance.manifest_read import ManifestReport, read_manifest
 from provenance.media import Format, sha256_file
+from provenance.revocation import standing
 from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, check_source, with_suffix_added
 from provenance.trust import TrustStore
-from provenance.verdict import Check, Signer, Standing, State, Time, Verdict
+from provenance.verdict import AnchorFinding, Check, Signer, Standing, State, Time, Verdict
 from provenance.vouching import vouching_anchor
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ class VerifyRequest:
         receipt: a receipt to use; None takes ``FILE.receipt`` where it exists, else the own ledger's.
         sidecar: a manifest store to use; None takes ``FILE.c2pa`` where it exists and nothing is embedded.
         online: allow fetching remote manifests and certificate status.
-        check_anchor: asks the chain for a receipt's anchors and returns their standing and a sentence.
+        check_anchor: asks the chain for the anchor of a receipt's checkpoint; None leaves it unchecked.
     """
 
     receipt: Path | None = None
     sidecar: Path | None = None
     online: bool = False
-    check_anchor: Callable[[Receipt], tuple[Standing, str]] | None = None
+    check_anchor: Callable[[Receipt], AnchorFinding] | None = None
 
 
 def verify_file(
@@ -90,7 +91,10 @@ def verify_file(
         if report is None:
             _judge_signer_of_record(verdict, receipt.opening.signed, trust)
 
-    # 6. Always: every record of the same or a similar file, in log order.
+    # 6. Revocations that the verifier knows: what nothing independent dates before one no longer counts.
+    _judge_revocation(verdict, trust, report, receipt)
+
+    # 7. Always: every record of the same or a similar file, in log order.
     if lookup:
         try:
             verdict.similar = similar_records(path, media, digest, lookup, trust, report)
@@ -105,7 +109,7 @@ def verify_file(
     if unreadable and report is None and verdict.standing is Standing.NONE and not verdict.failed:
         raise unreadable
 
-    # 7. The verdict.
+    # 8. The verdict.
     _conclude(verdict, report)
     return verdict
 
@@ -254,13 +258,19 @@ def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: V
 
         moment = datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         verdict.times.append(Time(moment, f"witnessed by {name}"))
-    if receipt.anchors:
-        if request.check_anchor is None:
-            verdict.standing = Standing.ANCHOR_NOT_CHECKED
-        else:
-            verdict.standing, detail = request.check_anchor(receipt)
-            anchored = verdict.standing in (Standing.ANCHORED, Standing.ANCHORED_BY_RPC)
-            verdict.checks.append(Check("anchor", True if anchored else None, detail))
+    if request.check_anchor is not None:
+        try:
+            finding = request.check_anchor(receipt)
+        except TamperedError as error:
+            verdict.checks.append(Check("anchor", False, str(error)))
+            return
+        verdict.standing = finding.standing
+        anchored = finding.standing in (Standing.ANCHORED, Standing.ANCHORED_BY_RPC)
+        verdict.checks.append(Check("anchor", True if anchored else None, finding.detail))
+        if anchored and finding.time:
+            verdict.times.append(Time(finding.time, "anchored"))
+    elif receipt.anchors:
+        verdict.standing = Standing.ANCHOR_NOT_CHECKED
 
 
 def _judge_signer_of_record(verdict: Verdict, signed: SignedRecord, trust: TrustStore) -> None:
@@ -275,6 +285,18 @@ def _judge_signer_of_record(verdict: Verdict, signed: SignedRecord, trust: Trust
     )
     detail = f"vouched for by {anchor}" if anchor else "no anchor you trust vouches for this certificate"
     verdict.checks.append(Check("signer", True if anchor else None, detail))
+
+
+def _judge_revocation(
+    verdict: Verdict, trust: TrustStore, report: ManifestReport | None, receipt: Receipt | None
+) -> None:
+    if not trust.revocations or verdict.signer is None:
+        return
+    chain = report.chain_der if report else receipt.opening.signed.chain_der if receipt else []
+    times = [(time.kind.split(" by ")[0], time.value) for time in verdict.times]
+    found = standing(trust.revocations, verdict.signer.key_id, times, chain_der=chain)
+    if found.revocation is not None:
+        verdict.checks.append(Check("revocation", found.valid, found.explanation))
 
 
 def _warn_of_earlier_claims(verdict: Verdict) -> None:

@@ -32,19 +32,29 @@ def add(
     contract: Annotated[
         str | None, typer.Option("--contract", help="An on-chain ledger: CHAIN_ID:ADDRESS:LOG_OWNER.")
     ] = None,
+    revocation: Annotated[
+        Path | None,
+        typer.Option("--revocation", help="A revocation statement: a key no longer to be trusted."),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="How the entry is called here.")] = "",
 ) -> None:
     """Trust something from now on."""
     from provenance.trust import TrustStore
 
-    given = [value for value in (anchor, log, witness, contract) if value]
+    given = [value for value in (anchor, log, witness, contract, revocation) if value]
     if len(given) != 1:
-        raise UsageError("give exactly one of --anchor, --log, --witness, --contract")
+        raise UsageError("give exactly one of --anchor, --log, --witness, --contract, --revocation")
     store = TrustStore.load(Home.locate())
     if anchor:
         entry = store.add_anchor(read_text(anchor), name)
     elif log:
         entry = store.add_log_key(log, name)
+    elif revocation:
+        from provenance.revocation import parse_revocation
+
+        statement = read_text(revocation)
+        parse_revocation(statement)
+        entry = store.add_revocation(statement, name)
     elif witness:
         entry = store.add_witness(witness, name)
     else:

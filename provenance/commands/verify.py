@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.batch import Outcome, run_batch
+from provenance.commands.chain import Rpc, anchor_checker
 from provenance.commands.console import print_json
 from provenance.commands.paths import Input, gathered
 from provenance.commands.sign import Paths
+from provenance.errors import UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -28,6 +30,16 @@ def verify(
     online: Annotated[
         bool, typer.Option("--online", help="Allow the network: remote manifests, certificate status.")
     ] = False,
+    rpc: Rpc = None,
+    contract: Annotated[
+        str | None, typer.Option("--contract", help="Which trusted contract to ask (address).")
+    ] = None,
+    chain_id: Annotated[int | None, typer.Option("--chain-id", help="On which chain.")] = None,
+    block_hash: Annotated[
+        str | None,
+        typer.Option("--block-hash", help="A block you trust; checks an anchor without asking a node."),
+    ] = None,
+    confirmations: Annotated[int, typer.Option(min=1, help="Blocks that settle an anchor.")] = 1,
     brief: Annotated[bool, typer.Option("--brief", help="One line per file.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Everything that was checked.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines (docs/verdict.md).")] = False,
@@ -42,7 +54,12 @@ def verify(
 
     home = Home.locate()
     trust = TrustStore.load(home)
-    request = VerifyRequest(receipt=receipt, sidecar=sidecar, online=online)
+    check_anchor = None
+    if rpc or block_hash:
+        check_anchor = anchor_checker(trust, rpc or [], contract, chain_id, block_hash, confirmations)
+    elif contract or chain_id is not None:
+        raise UsageError("an anchor is checked by asking a node", hint="add --rpc URL or --block-hash HASH")
+    request = VerifyRequest(receipt=receipt, sidecar=sidecar, online=online, check_anchor=check_anchor)
     with gathered(paths) as inputs, open_lookup(home) as lookup:
 
         def work(index: int, item: Input) -> Outcome:

@@ -1,0 +1,121 @@
+"""``veilmark capture`` and ``veilmark watch``: signing where pictures come into being."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provenance.commands.console import clean, note, print_json, progress
+from provenance.commands.secrets import passphrase_for
+from provenance.errors import ExitCode, UsageError
+from provenance.home import Home
+
+if TYPE_CHECKING:
+    from provenance.capture import Capture
+    from provenance.sign import SignResult
+    from provenance.watch import WatchEvent
+
+
+def capture(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The signed file: .jpg, .png, .webp ... or .mp4.")
+    ],
+    device: Annotated[
+        str, typer.Option("--device", help="A camera's number or path, a film, or a stream's URL.")
+    ] = "0",
+    video: Annotated[
+        float | None, typer.Option("--video", help="Record so many seconds instead of one photo.")
+    ] = None,
+    photo: Annotated[bool, typer.Option("--photo", help="Take one photo (the default).")] = False,
+    device_name: Annotated[
+        str | None, typer.Option("--device-name", help="Maker and model, published in the manifest.")
+    ] = None,
+    identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the output if it exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Take a photo or a video; it is signed before it is visible under its final name."""
+    from provenance.atomic import refuse_existing
+    from provenance.capture import capture_photo, capture_video
+    from provenance.desk import open_desk
+    from provenance.manifest import ManifestSpec
+    from provenance.sign import SignRequest, sign_file
+
+    if photo and video:
+        raise UsageError("--photo and --video exclude each other")
+    home = Home.locate()
+    home.require_initialized()
+    refuse_existing(output, force)
+    source: str | int = int(device) if device.isdecimal() else device
+    with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
+
+        def sign(taken: Capture, target: Path) -> SignResult:
+            spec = ManifestSpec(captured_at=taken.captured_at, device=device_name or "")
+            return sign_file(taken.path, target, SignRequest(spec), desk, force=force)
+
+        if video:
+            with progress("Recording", None):
+                result = capture_video(source, output, sign, seconds=video)
+        else:
+            result = capture_photo(source, output, sign)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        typer.echo(f"captured {result.output}  (ledger entry {result.index})")
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(help="The hot folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where signed files go.")],
+    recursive: Annotated[bool, typer.Option("--recursive", help="Folders inside too.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left to do.")] = False,
+    settle: Annotated[
+        float,
+        typer.Option(min=0.0, help="Seconds that a file must stand still before it counts as complete."),
+    ] = 1.0,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Files signed at the same time.")] = 1,
+    identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Sign whatever appears in a folder, each file once, also across restarts."""
+    import hashlib
+
+    from provenance.desk import open_desk
+    from provenance.manifest import ManifestSpec
+    from provenance.sign import SignRequest, sign_file
+    from provenance.watch import WatchOptions, watch_folder
+
+    home = Home.locate()
+    home.require_initialized()
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    journal = home.data / "watch" / f"{name}.sqlite3"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
+
+        def sign(source: Path, target: Path) -> Any:
+            return sign_file(source, target, SignRequest(ManifestSpec()), desk)
+
+        def show(event: WatchEvent) -> None:
+            if as_json:
+                print_json(
+                    {
+                        "schema": "veilmark.watch/1",
+                        "event": event.kind,
+                        "path": str(event.path),
+                        "output": str(event.output) if event.output else None,
+                        "message": event.message,
+                    }
+                )
+            else:
+                where = f" -> {event.output}" if event.output else ""
+                note(f"{event.kind} {event.path}{where} {clean(event.message)}".rstrip())
+
+        options = WatchOptions(recursive=recursive, settle_s=settle, jobs=jobs, once=once)
+        counts = watch_folder(folder, output, journal, sign, options=options, on_event=show)
+    typer.echo(
+        f"signed {counts.get('signed', 0)}, failed {counts.get('failed', 0)}, skipped {counts.get('skipped', 0)}"
+    )
+    if counts.get("failed"):
+        raise typer.Exit(int(ExitCode.PARTIAL))
