@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 import cloak.commands
 import provenance.commands.capture
 import provenance.commands.find
+import provenance.commands.identity
 import provenance.commands.identity_admin
 import provenance.commands.init
 import provenance.commands.ledger
@@ -102,7 +103,7 @@ app.command("watch")(provenance.commands.capture.watch)
 app.command("cloak")(cloak.commands.cloak)
 app.add_typer(cloak.commands.models_app, name="models")
 app.add_typer(provenance.commands.ledger.app, name="ledger")
-app.add_typer(provenance.commands.identity_admin.app, name="identity")
+app.add_typer(provenance.commands.identity.app, name="identity")
 app.add_typer(provenance.commands.trust.app, name="trust")
 app.add_typer(provenance.commands.store.app, name="store")
 

@@ -114,8 +114,6 @@ def watch(
 
         options = WatchOptions(recursive=recursive, settle_s=settle, jobs=jobs, once=once)
         counts = watch_folder(folder, output, journal, sign, options=options, on_event=show)
-    typer.echo(
-        f"signed {counts.get('signed', 0)}, failed {counts.get('failed', 0)}, skipped {counts.get('skipped', 0)}"
-    )
+    typer.echo(", ".join(f"{kind} {counts.get(kind, 0)}" for kind in ("signed", "failed", "skipped")))
     if counts.get("failed"):
         raise typer.Exit(int(ExitCode.PARTIAL))

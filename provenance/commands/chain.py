@@ -107,7 +107,8 @@ def deploy(network: NetworkName = "local", rpc: Rpc = None, account: Account = "
     ledger, _ = put_on_chain(node, payer, confirmations=chain.confirmations, progress=note)
     typer.echo(ledger.address)
     note(
-        f"To trust your own anchors there: veilmark trust add --contract {chain.chain_id}:{ledger.address}:{payer.address}"
+        "To trust your own anchors there: veilmark trust add --contract "
+        f"{chain.chain_id}:{ledger.address}:{payer.address}"
     )
 
 

@@ -50,7 +50,9 @@ def test_generated_file_is_signed_as_synthetic(
     source_type: str,
     action: str,
 ) -> None:
-    about = Generated("veilmark test", [portrait_files["hopper"]], composite, "public-domain portrait", seed=7)
+    about = Generated(
+        "veilmark test", [portrait_files["hopper"]], composite, "public-domain portrait", seed=7
+    )
     output = tmp_path / "labelled.png"
     result = label_generated(unlabelled, output, about, desk)
     assert not unlabelled.exists(), "the unlabelled file must be gone"
