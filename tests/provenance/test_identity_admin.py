@@ -353,3 +353,25 @@ def test_a_key_in_a_pkcs11_token_signs_through_the_example(
 def test_weak_passphrases_protect_nothing() -> None:
     with pytest.raises(IdentityError):
         keyfiles.check_passphrase("")
+
+
+def test_the_documented_openssl_lines_make_a_certificate_that_signs(home: Home, tmp_path: Path) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("needs the openssl program")
+    text = (Path(__file__).parents[2] / "docs/identities.md").read_text()
+    script, config = (
+        "\n".join(line.removeprefix("    ") for line in block.splitlines())
+        for block in (
+            text.split("by hand:\n\n")[1].split("\n\nwith")[0],
+            text.split("with `leaf.cnf`:\n\n")[1].split("\n\nA test")[0],
+        )
+    )
+    (tmp_path / "leaf.cnf").write_text(config + "\n")
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    identity = import_identity(
+        home,
+        "made-by-hand",
+        chain_pem=(tmp_path / "chain.pem").read_bytes(),
+        key_pem=(tmp_path / "leaf.key").read_bytes(),
+    )
+    verify_signature(identity.chain_der[0], "es256", identity.sign(b"x"), b"x")
