@@ -18,12 +18,8 @@ def test_the_checked_in_json_is_what_the_compiler_makes() -> None:
 
 
 def test_check_notices_a_changed_source(monkeypatch: Any, tmp_path: Any) -> None:
-    assert main(["--check"]) == 0
     changed = tmp_path / SOURCE.name
-    shorter = SOURCE.read_text("utf-8").replace(
-        "MAX_PROOF: constant(uint256) = 64", "MAX_PROOF: constant(uint256) = 63"
-    )
-    changed.write_text(shorter, "utf-8")
+    changed.write_text("# pragma version 0.4.3\n# pragma evm-version cancun\nx: uint256\n", "utf-8")
     monkeypatch.setattr("contracts.compile.SOURCE", changed)
     assert main(["--check"]) == 1
 

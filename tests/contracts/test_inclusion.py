@@ -90,7 +90,7 @@ def test_all_public_vectors(ledger: Any, test_data: Path) -> None:
     assert accepted >= 6 and refused >= 60 and accepted + refused + not_encodable >= 90
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(1, 140), data=st.data())
 def test_every_true_proof_holds_and_altered_ones_fail(ledger: Any, size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
@@ -118,7 +118,7 @@ def test_every_true_proof_holds_and_altered_ones_fail(ledger: Any, size: int, da
     assert not verify(ledger, leaf, index, size, other, root)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     index=st.integers(0, 2**64 - 1),
     size=st.integers(0, 2**64 - 1),

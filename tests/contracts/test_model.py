@@ -230,7 +230,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def test_contract_and_model_agree() -> None:
     run_state_machine_as_test(
-        LedgerMachine, settings=settings(max_examples=8, stateful_step_count=12, deadline=None)
+        LedgerMachine, settings=settings(max_examples=6, stateful_step_count=12, deadline=None)
     )
 
 

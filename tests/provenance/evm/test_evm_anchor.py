@@ -87,7 +87,8 @@ def test_confirmations_are_waited_for(
     home: Home, anvil: Any, ledger: MediaLedger, owner: LocalAccount
 ) -> None:
     policy = Policy(confirmations=5)
-    status = anchor(home, ledger, owner, 7, policy=policy, timeout=0.5)
+    assert anchor(home, ledger, owner, 7, policy=policy, wait=False).state is AnchorState.PENDING
+    status = anchor(home, ledger, owner, 7, policy=policy, timeout=0.0)
     assert (status.state, status.confirmations, status.needed) == (AnchorState.MINED, 1, 5)
     assert status.claim is None
     anvil.mine(3)
@@ -339,7 +340,8 @@ def test_a_reorganisation_that_drops_the_anchor_sends_it_again(
     """Both while it waits for confirmations, and after it was confirmed with too few."""
     anvil.mine(3)
     policy = Policy(confirmations=confirmations)
-    first = anchor(home, ledger, owner, 7, policy=policy, timeout=0.3)
+    anchor(home, ledger, owner, 7, policy=policy, wait=False)
+    first = anchor(home, ledger, owner, 7, policy=policy, wait=False)
     assert first.state is (AnchorState.CONFIRMED if confirmations == 1 else AnchorState.MINED)
     anvil.mine(1)
     anvil.rpc("anvil_reorg", 3, [])
@@ -350,10 +352,9 @@ def test_a_reorganisation_that_drops_the_anchor_sends_it_again(
     assert "the block that held it left the chain" in said
     with AnchorStore(home) as store:
         assert store.confirmed(LOG) == []
-    anvil.mine(confirmations)
-    done = anchor(home, ledger, owner, 7, policy=policy, timeout=3)
-    anvil.mine(confirmations)
-    done = anchor(home, ledger, owner, 7, policy=policy, timeout=3)
+    for _ in range(2):
+        anvil.mine(confirmations)
+        done = anchor(home, ledger, owner, 7, policy=policy, wait=False)
     assert done.state is AnchorState.CONFIRMED and done.claim is not None
     header = node.header(done.claim.block_number)
     assert header is not None and header.hash == done.claim.block_hash

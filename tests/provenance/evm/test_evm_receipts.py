@@ -231,7 +231,8 @@ def test_confirmations_are_a_setting(
 ) -> None:
     log.append(make_openings(1))
     policy = Policy(confirmations=3)
-    assert anchor_log(home, log, ledger, owner, policy=policy, timeout=0.2).state is AnchorState.MINED
+    anchor_log(home, log, ledger, owner, policy=policy, wait=False)
+    assert anchor_log(home, log, ledger, owner, policy=policy, wait=False).state is AnchorState.MINED
     assert anchored_receipt(home, log, 0) is None
     anvil.mine(2)
     assert anchor_log(home, log, ledger, owner, policy=policy).state is AnchorState.CONFIRMED
