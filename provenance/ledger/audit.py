@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,13 +9,13 @@ from pathlib import Path
 
 from provenance.errors import ReceiptError, UntrustedSignerError, VeilmarkError
 from provenance.ledger import lookup, merkle
+from provenance.ledger.entries import EntryStore, Stored
 from provenance.ledger.local import LocalLedger
 from provenance.ledger.nodes import STRIDE, WIDTH, NodeStore
 from provenance.ledger.note import Checkpoint, Note
 from provenance.ledger.policy import Policy
-from provenance.ledger.rows import SALT_BYTES, commitment_in_row
+from provenance.ledger.rows import commitment_in, record_in
 from provenance.ledger.tiles import TILE_WIDTH, PublishedLog, source_of
-from provenance.record import SignedRecord
 
 MAX_PROBLEMS = 100
 _PAGE = WIDTH**3
@@ -101,7 +100,7 @@ def audit(
             report.add(
                 None, f"the leaves do not lead to the root of the signed checkpoint ({checkpoint.size})"
             )
-        last = connection.execute("SELECT max(id) FROM entries").fetchone()[0]
+        last = EntryStore(connection).last()
         if last is not None and last >= checkpoint.size:
             report.add(last, "the entry lies beyond the signed checkpoint")
     return report
@@ -121,12 +120,12 @@ class _Walk:
 
     def page(self, start: int, stop: int, kept: dict[int, bytes]) -> None:
         """Check entries ``[start, stop)`` and everything stored above them."""
-        rows = self._rows(start, stop)
+        rows = EntryStore(self._connection).read(start, stop)
         stored = self._stored_leaves(start, stop)
         wanted: dict[int, int] = {}
         inner: dict[tuple[int, int], bytes] = {}
         for index in range(start, stop):
-            leaf = self._leaf(index, rows.get(index), stored[index - start], wanted)
+            leaf = self._leaf(index, rows[index - start], stored[index - start], wanted)
             self.frontier.add(leaf)
             self._push(0, leaf, inner)
             size = self.frontier.size
@@ -137,13 +136,6 @@ class _Walk:
         for key in lookup.missing(self._connection, list(wanted)):
             self._report.add(wanted[key], "the entry cannot be looked up by one of its hashes")
         self._check_inner(inner)
-
-    def _rows(self, start: int, stop: int) -> dict[int, tuple[bytes, bytes | None]]:
-        query = """SELECT entries.id, entries.opening, signers.head FROM entries
-            LEFT JOIN signers ON signers.id = entries.signer WHERE entries.id >= ? AND entries.id < ?"""
-        return {
-            index: (opening, head) for index, opening, head in self._connection.execute(query, (start, stop))
-        }
 
     def _stored_leaves(self, start: int, stop: int) -> list[bytes | None]:
         try:
@@ -158,17 +150,13 @@ class _Walk:
         except VeilmarkError:
             return None
 
-    def _leaf(
-        self, index: int, row: tuple[bytes, bytes | None] | None, stored: bytes | None, wanted: dict[int, int]
-    ) -> bytes:
+    def _leaf(self, index: int, item: Stored | None, stored: bytes | None, wanted: dict[int, int]) -> bytes:
         """The entry's leaf hash; where the entry is bad, the stored one, to go on with."""
-        if row is None or row[1] is None:
-            self._report.add(
-                index, "the entry is missing" if row is None else "the entry's signer is missing"
-            )
+        if item is None or item.head is None:
+            missing = "entry" if item is None else "entry's signer"
+            self._report.add(index, f"the {missing} is missing")
             return stored or bytes(32)
-        opening, head = row[0], row[1]
-        leaf = merkle.leaf_hash(commitment_in_row(opening, head))
+        leaf = merkle.leaf_hash(commitment_in(item))
         if stored is None:
             self._report.add(index, "the entry's leaf is missing from the tree")
             return leaf
@@ -176,7 +164,7 @@ class _Walk:
             self._report.add(index, "the entry is not what its leaf commits to")
             return stored
         try:
-            signed = SignedRecord.from_json(json.loads(head + opening[SALT_BYTES:]))
+            signed = record_in(item)
             if self._signatures:
                 signed.verify()
         except (ValueError, VeilmarkError) as error:

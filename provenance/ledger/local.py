@@ -297,14 +297,15 @@ class LocalLedger:
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
         """Entries ``[start, stop)`` in log order; with no ``stop``, also those logged meanwhile."""
-        end = stop if stop is not None else merkle.MAX_SIZE
-        while start < end:
+        while True:
             with self.reading() as connection:
-                page = list(select_entries(connection, start, min(end, start + _ENTRIES_PER_READ)))
+                size = current(connection)[1].size
+                end = min(size if stop is None else stop, size, start + _ENTRIES_PER_READ)
+                page = list(select_entries(connection, start, end))
             yield from page
             if not page:
                 return
-            start += _ENTRIES_PER_READ
+            start = end
 
     def find_sha256(self, sha256_hex: str, *, limit: int = 1000) -> list[Entry]:
         """Entries whose record names this hash as its file, its source or its manifest, in log order.

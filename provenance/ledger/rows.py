@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from provenance.errors import LedgerError, ReceiptError, UsageError
 from provenance.ledger import lookup, merkle
+from provenance.ledger.entries import EntryStore, Stored
 from provenance.ledger.nodes import NodeStore
 from provenance.record import MAX_OPENING_BYTES, Opening, Record, SignedRecord, commitment_to
 
@@ -88,54 +89,53 @@ def find_same(connection: sqlite3.Connection, items: Sequence[Prepared], size: i
     return {leaf: index for leaf, index in known if leaf in leaves}
 
 
-_SELECT = """SELECT entries.id, entries.logged_at, entries.opening, signers.head, features.data
-    FROM entries LEFT JOIN signers ON signers.id = entries.signer
-    LEFT JOIN features ON features.entry = entries.id"""
-
-
 def select_entries(connection: sqlite3.Connection, start: int, stop: int) -> Iterator[Entry]:
     """Entries ``[start, stop)`` in log order, each checked against its leaf in the tree.
 
     Raises:
-        LedgerError: an entry is not what its leaf commits to.
+        LedgerError: an entry is missing, or not what its leaf commits to.
     """
-    rows = connection.execute(f"{_SELECT} WHERE entries.id >= ? AND entries.id < ? ORDER BY 1", (start, stop))
-    for index, *row in rows.fetchall():
-        yield _entry_of(NodeStore(connection).node(0, index), index, *row)
+    if stop <= start:
+        return
+    leaves = NodeStore(connection).leaves(start, stop)
+    query = "SELECT entry, data FROM features WHERE entry >= ? AND entry < ?"
+    features = dict(connection.execute(query, (start, stop)))
+    stored = EntryStore(connection).read(start, stop)
+    for index, (leaf, item) in enumerate(zip(leaves, stored, strict=True), start=start):
+        yield _entry_of(index, leaf, item, features.get(index))
 
 
 def select_commitments(connection: sqlite3.Connection, start: int, stop: int) -> list[bytes]:
     """Commitments of entries ``[start, stop)``; LedgerError when one is missing."""
-    rows = connection.execute(
-        """SELECT entries.opening, signers.head FROM entries JOIN signers ON signers.id = entries.signer
-        WHERE entries.id >= ? AND entries.id < ? ORDER BY entries.id""",
-        (start, stop),
-    ).fetchall()
-    if len(rows) != stop - start:
+    stored = EntryStore(connection).read(start, stop) if stop > start else []
+    if any(item is None or item.head is None for item in stored):
         raise LedgerError(
             f"entries are missing between {start} and {stop}", hint="run `veilmark ledger audit`"
         )
-    return [commitment_in_row(opening, head) for opening, head in rows]
+    return [commitment_in(item) for item in stored if item is not None]
 
 
-def commitment_in_row(opening: bytes, head: bytes) -> bytes:
+def commitment_in(item: Stored) -> bytes:
     """The commitment to an opening as it is stored."""
-    return commitment_to(opening[:SALT_BYTES], head + opening[SALT_BYTES:])
+    return commitment_to(item.opening[:SALT_BYTES], (item.head or b"") + item.opening[SALT_BYTES:])
 
 
-def _entry_of(
-    leaf: bytes, index: int, logged_at: int, opening: bytes, head: bytes | None, features: bytes | None
-) -> Entry:
-    if head is None or merkle.leaf_hash(commitment_in_row(opening, head)) != leaf:
+def record_in(item: Stored) -> SignedRecord:
+    """The signed record as it is stored; ReceiptError or ValueError when it cannot be parsed."""
+    return SignedRecord.from_json(json.loads((item.head or b"") + item.opening[SALT_BYTES:]))
+
+
+def _entry_of(index: int, leaf: bytes, item: Stored | None, features: bytes | None) -> Entry:
+    if item is None or item.head is None or merkle.leaf_hash(commitment_in(item)) != leaf:
         raise LedgerError(
             f"entry {index} is not what the tree commits to",
             hint="the database was damaged or altered: run `veilmark ledger audit`, then restore a backup",
         )
     try:
-        signed = SignedRecord.from_json(json.loads(head + opening[SALT_BYTES:]))
+        signed = record_in(item)
     except (ValueError, ReceiptError) as error:
         raise LedgerError(
             f"entry {index} cannot be parsed: {error}", hint="run `veilmark ledger audit`"
         ) from error
-    when = datetime.fromtimestamp(logged_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Entry(index, Opening(opening[:SALT_BYTES], signed), when, features)
+    when = datetime.fromtimestamp(item.logged_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Entry(index, Opening(item.opening[:SALT_BYTES], signed), when, features)

@@ -25,10 +25,9 @@ _V1 = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     # what all records of one signer have in common: algorithm and certificates
     "CREATE TABLE signers (id INTEGER PRIMARY KEY, head BLOB NOT NULL UNIQUE)",
-    # an opening: salt (32 bytes), then the signed record's canonical bytes without signers.head
-    """CREATE TABLE entries (
-        id INTEGER PRIMARY KEY, logged_at INTEGER NOT NULL, signer INTEGER NOT NULL,
-        opening BLOB NOT NULL)""",
+    # openings: salt (32 bytes), then the signed record's canonical bytes without signers.head, see entries.py
+    "CREATE TABLE entries (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+    "CREATE TABLE chunks (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     # private descriptors for similarity search; never published
     "CREATE TABLE features (entry INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     # Merkle tree, see nodes.py

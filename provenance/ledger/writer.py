@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from provenance.errors import ForkError, LedgerError, VeilmarkError
 from provenance.ledger import lookup, merkle, schema
+from provenance.ledger.entries import EntryStore
 from provenance.ledger.guard import Guard
 from provenance.ledger.inbox import ProcessLock
 from provenance.ledger.nodes import MAX_ENTRIES, NodeStore
@@ -191,14 +191,14 @@ def _insert(
     connection: sqlite3.Connection, items: Sequence[tuple[int, Prepared]], signers: dict[bytes, int]
 ) -> None:
     now = int(time.time())
-    rows: list[tuple[Any, ...]] = []
-    for index, item in items:
+    for _, item in items:
         if item.head not in signers:
             connection.execute("INSERT OR IGNORE INTO signers(head) VALUES (?)", (item.head,))
             query = "SELECT id FROM signers WHERE head = ?"
             signers[item.head] = connection.execute(query, (item.head,)).fetchone()[0]
-        rows.append((index, now, signers[item.head], item.stored))
-    connection.executemany("INSERT INTO entries(id, logged_at, signer, opening) VALUES (?, ?, ?, ?)", rows)
+    openings = [item.stored for _, item in items]
+    authors = [signers[item.head] for _, item in items]
+    EntryStore(connection).append(items[0][0], openings, authors, now)
     lookup.insert(connection, (key + index for index, item in items for key in item.keys))
     blobs = [(index, item.features) for index, item in items if item.features is not None]
     if blobs:

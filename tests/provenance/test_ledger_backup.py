@@ -133,7 +133,7 @@ def test_the_first_schema_migrates_with_its_entries(tmp_path: Path, monkeypatch:
     shutil.copy(tmp_path / "donor.key", tmp_path / "ledger.sqlite3.key")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("ATTACH ? AS donor", (str(tmp_path / "donor"),))
-        for table in ("meta", "signers", "entries", "features", "nodes", "lookup"):
+        for table in ("meta", "signers", "entries", "chunks", "features", "nodes", "lookup"):
             connection.execute(f"INSERT INTO {table} SELECT * FROM donor.{table}")  # noqa: S608
         connection.execute("UPDATE meta SET value = 'ledger.sqlite3.guard' WHERE key = 'guard'")
     with LocalLedger.open(path) as log:

@@ -18,6 +18,7 @@ from provenance.errors import (
     UsageError,
 )
 from provenance.ledger import merkle
+from provenance.ledger.entries import CHUNK_BYTES, EntryStore
 from provenance.ledger.local import LocalLedger
 from provenance.ledger.nodes import NodeStore
 from provenance.record import canonical_json, sign_record
@@ -170,10 +171,12 @@ def test_an_altered_entry_is_named(ledger: LocalLedger) -> None:
     ledger.append(make_openings(4))
     ledger.close()
     connection = sqlite3.connect(ledger.path)
-    body = connection.execute("SELECT opening FROM entries WHERE id = 2").fetchone()[0]
-    connection.execute(
-        "UPDATE entries SET opening = ? WHERE id = 2", (body.replace(b"captured", b"recorded"),)
-    )
+    begin = EntryStore(connection).end(2) % CHUNK_BYTES
+    chunk = EntryStore(connection).end(2) // CHUNK_BYTES
+    body = connection.execute("SELECT data FROM chunks WHERE id = ?", (chunk,)).fetchone()[0]
+    altered = body[:begin] + body[begin:].replace(b"captured", b"recorded", 1)
+    assert altered != body
+    connection.execute("UPDATE chunks SET data = ? WHERE id = ?", (altered, chunk))
     connection.commit()
     connection.close()
     with LocalLedger.open(ledger.path) as again:

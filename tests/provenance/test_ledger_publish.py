@@ -14,6 +14,7 @@ import pytest
 from provenance.errors import ForkError, LedgerError, MissingPathError
 from provenance.ledger import merkle
 from provenance.ledger.audit import audit, audit_published
+from provenance.ledger.entries import CHUNK_BYTES, EntryStore
 from provenance.ledger.local import LocalLedger
 from provenance.ledger.note import Note
 from provenance.ledger.policy import Policy
@@ -157,19 +158,24 @@ def test_own_audit_passes_and_progresses(ledger_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "first_bad", "word"),
     [
-        ("UPDATE entries SET opening = zeroblob(900) WHERE id IN (400, 123)", 123, "commits to"),
-        ("DELETE FROM entries WHERE id = 250", 250, "missing"),
+        ("UPDATE chunks SET data = zeroblob(4056) WHERE id IN (90, 30)", None, "commits to"),
+        ("DELETE FROM chunks WHERE id = 30", None, "missing"),
+        ("DELETE FROM entries WHERE id = 15", 240, "missing"),
+        ("UPDATE entries SET data = zeroblob(200) WHERE id = 15", 240, "missing"),
         ("DELETE FROM lookup WHERE (key & 4294967295) = 99", 99, "looked up"),
         ("UPDATE nodes SET hashes = zeroblob(512) WHERE id = 32 * 16 + 0", 32, "commits to"),
         ("UPDATE nodes SET hashes = zeroblob(512) WHERE id % 16 = 1 AND id < 16 * 200", 0, "tree hash"),
         ("DELETE FROM signers", 0, "signer"),
-        ("UPDATE entries SET id = 5000 WHERE id = 699", 699, "missing"),
+        ("UPDATE entries SET id = 5000 WHERE id = 43", 688, "missing"),
     ],
 )
 def test_own_audit_names_the_first_bad_entry(
-    ledger_copy: Path, statement: str, first_bad: int, word: str
+    ledger_copy: Path, statement: str, first_bad: int | None, word: str
 ) -> None:
     connection = sqlite3.connect(ledger_copy)
+    if first_bad is None:  # the first entry with a byte in chunk 30
+        ends = (EntryStore(connection).end(size) for size in range(1, 700))
+        first_bad = next(index for index, end in enumerate(ends) if end > 30 * CHUNK_BYTES)
     assert connection.execute(statement).rowcount > 0
     connection.commit()
     connection.close()
