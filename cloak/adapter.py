@@ -56,25 +56,27 @@ _PLAIN = (
     "TIFGSM",
     "Jitter",
     "NIFGSM",
-    "PGDRS",
     "SINIFGSM",
     "VMIFGSM",
     "VNIFGSM",
 )
+# few rounds of its own search for a constant: the budget is not met by it anyway
+_ELASTIC = (("binary_search_steps", 2), ("initial_const", 100.0), ("beta", 0.0001), ("lr", 0.02))
 _TARGETED = (("n_classes", 4),)
 #: The attacks that follow gradients. Those that only ask for scores (Square, SPSA, OnePixel, Pixle) need
 #: thousands of looks, and L0 attacks leave the budget; neither is offered.
 ATTACKS: dict[str, _Kind] = {
     **dict.fromkeys(_PLAIN, _Kind()),
     "APGDT": _Kind(classes=4, extra=_TARGETED),
+    "PGDRS": _Kind(extra=(("noise_sd", 0.03),)),
     "PIFGSM": _Kind(epsilon="max_epsilon"),
     "PIFGSMPP": _Kind(epsilon="max_epsilon"),
-    "CW": _Kind(epsilon=None),
+    "CW": _Kind(epsilon=None, extra=(("c", 20), ("lr", 0.02))),
     "PGDL2": _Kind(epsilon=None, extra=(("eps", 6.0), ("alpha", 1.0))),
-    "PGDRSL2": _Kind(epsilon=None, extra=(("eps", 6.0), ("alpha", 1.0))),
+    "PGDRSL2": _Kind(epsilon=None, extra=(("eps", 6.0), ("alpha", 1.0), ("noise_sd", 0.03))),
     "DeepFool": _Kind(epsilon=None),
-    "EADEN": _Kind(epsilon=None),
-    "EADL1": _Kind(epsilon=None),
+    "EADEN": _Kind(epsilon=None, extra=_ELASTIC),
+    "EADL1": _Kind(epsilon=None, extra=_ELASTIC),
     "FAB": _Kind(extra=(("n_classes", 2),)),
 }
 
@@ -155,8 +157,9 @@ def run_torchattack(
     arguments: dict[str, Any] = dict(kind.extra)
     if kind.epsilon:
         arguments[kind.epsilon] = budget
-    if "steps" in accepted:
-        arguments["steps"] = steps
+    for parameter in ("steps", "max_iterations"):
+        if parameter in accepted:
+            arguments[parameter] = steps
     if "alpha" in accepted and "alpha" not in arguments and kind.epsilon:
         arguments["alpha"] = budget if name == "FFGSM" else budget / 6
     model = FaceClassifier(detectors, task.faces, kind.classes)

@@ -49,7 +49,7 @@ def conditions(quality: int | None, *, subsample: bool = True, slide: int = 24) 
             it does when it is looked at inside its picture.
     """
     published = transforms.identity() if quality is None else transforms.jpeg(quality, subsample=subsample)
-    half = transforms.resize(0.5)
+    half, box = transforms.resize(0.5), transforms.resize(0.5, mode="area")
 
     def moved(rng: random.Random) -> Transform:
         return transforms.shift(rng.randrange(0, slide), rng.randrange(0, slide))
@@ -61,14 +61,15 @@ def conditions(quality: int | None, *, subsample: bool = True, slide: int = 24) 
         return transforms.jpeg(rng.randrange(60, 86)).then(moved(rng))
 
     def halved(rng: random.Random) -> Transform:
-        smaller = moved(rng).then(transforms.resize(rng.choice((0.42, 0.5, 0.5, 0.5, 0.58, 0.7))))
+        factor = rng.choice((0.42, 0.5, 0.5, 0.5, 0.58, 0.7))
+        smaller = moved(rng).then(transforms.resize(factor, mode=rng.choice(("bilinear", "area"))))
         return published.then(smaller) if rng.random() < 0.5 else smaller
 
     slides = [transforms.shift(*(round(slide * part) for part in parts)) for parts in _SLIDES]
     return [
         Condition("published", seen, (published, *(published.then(move) for move in slides))),
         Condition("jpeg75", recompressed, (transforms.jpeg(75), transforms.jpeg(75).then(slides[0]))),
-        Condition("half", halved, (published.then(half), published.then(slides[1]).then(half))),
+        Condition("half", halved, (published.then(box), published.then(slides[1]).then(half))),
     ]
 
 
@@ -220,7 +221,7 @@ def examine(
 
 def _scene(task: Task, detector: FaceDetector, noise: Tensor) -> tuple[Tensor, Tensor]:
     """What the detector gets to see, and where the faces are in it."""
-    if task.wide is not None and getattr(detector, "whole_picture", False):
+    if task.wide is not None and _HABITS.get(detector.family, _Habit()).whole:
         compose, faces = task.wide
         return compose(noise), faces
     return task.clean + noise, task.faces
@@ -234,10 +235,12 @@ class _Habit:
         face_side: faces need be no larger than this for it, in pixels; 0: as they are. A cascade shrinks what
             it judges to 12, 24 and 48 pixels anyway, and the pyramid levels for smaller faces cost most.
         draws: how many transforms are averaged in a step.
+        whole: it shrinks the whole picture to one small size, so it must be shown the whole picture.
     """
 
     face_side: int = 0
     draws: int = 1
+    whole: bool = False
 
     def shrunk(self, transform: Transform, faces: Tensor, rng: random.Random) -> Transform:
         """The transform, followed by a resize to about the wanted face size."""
@@ -248,7 +251,7 @@ class _Habit:
         return transform if factor >= 0.9 else transform.then(transforms.resize(factor))
 
 
-_HABITS = {"cascade": _Habit(face_side=88, draws=2)}
+_HABITS = {"cascade": _Habit(face_side=88, draws=2), "blazeface": _Habit(whole=True)}
 
 
 def _windows(faces: Tensor, size: tuple[int, ...]) -> list[tuple[slice, slice]]:

@@ -28,7 +28,7 @@ from cloak.regions import Patch, plan_patches
 from cloak.report import CloakReport
 from provenance.atomic import refuse_existing, write_bytes
 from provenance.errors import NoFaceError, UsageError
-from provenance.media import Picture, encode_picture, open_picture
+from provenance.media import Picture, detect_format, encode_picture, open_picture
 
 #: How far noise reaches beyond a face, in face sizes.
 CONTEXT = 0.25
@@ -99,13 +99,39 @@ def cloak_picture(
 
     Raises:
         NoFaceError: no detector finds a face; nothing is written.
+        UsageError: it is cloaked already, and ``options.again`` is false.
         MissingPathError, MediaError: the source cannot be read.
         OutputExistsError, NotWritableError: the output cannot be written.
     """
     refuse_existing(output, force)
+    refuse_cloaked(source, options)
     result = cloak_bytes(open_picture(source), options, progress=progress)
     write_bytes(output, result.encoded, force=force)
     return result.report
+
+
+def already_cloaked(source: Path) -> bool:
+    """Does the file's manifest say that it was cloaked? Nothing is verified, and a stripped file says nothing."""
+    from provenance.manifest import carries_manifest
+    from provenance.manifest_read import read_manifest
+
+    media_type = detect_format(source).mime
+    if not carries_manifest(source, media_type):
+        return False
+    report = read_manifest(source, media_type, anchors_pem=())
+    return report is not None and any(
+        action["action"] == "c2pa.filtered" and "against face detectors" in action["description"]
+        for action in report.actions
+    )
+
+
+def refuse_cloaked(source: Path, options: CloakOptions) -> None:
+    """Raise :class:`UsageError` for a file that is cloaked already, unless ``options.again``."""
+    if not options.again and already_cloaked(source):
+        raise UsageError(
+            f"{source} is cloaked already; a second cloak adds visible noise on top",
+            hint="cloak the original, or add --again",
+        )
 
 
 def cloak_bytes(picture: Picture, options: CloakOptions, *, progress: Progress | None = None) -> CloakResult:
@@ -330,13 +356,16 @@ def _gather(options: CloakOptions) -> _Crew:
         # say which weights are missing, through the loader's own message
         names = ("mtcnn",)
     judges = options.judges if options.judges is not None else tuple(present)
-    attacked = [detector_list.load(name, options.device, options.weights) for name in dict.fromkeys(names)]
-    judging = [
-        detector_list.load(name, options.device, options.weights)
-        for name in dict.fromkeys(judges)
-        if name not in names
-    ]
+    attacked = [_loaded(name, options) for name in dict.fromkeys(names)]
+    judging = [_loaded(name, options) for name in dict.fromkeys(judges) if name not in names]
     return _Crew(attacked, judging)
+
+
+def _loaded(name: str, options: CloakOptions) -> FaceDetector:
+    detector = detector_list.load(name, options.device, options.weights)
+    # variants of one class are told apart by the name they were asked for
+    detector.name = name  # type: ignore[misc]
+    return detector
 
 
 def _encoder_for(picture: Picture, options: CloakOptions) -> _Encoder:

@@ -17,7 +17,7 @@ from cloak.objective import found, of_faces
 from cloak.regions import merge_faces
 
 #: Longer sides of pictures that detectors are shown: what scrapers scale down to, and what two cores can do.
-LONGEST_SHOWN = 1600
+LONGEST_SHOWN = 1280
 
 
 @dataclass(frozen=True)

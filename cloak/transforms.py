@@ -88,13 +88,17 @@ def jpeg(quality: int, *, subsample: bool = True) -> Transform:
 
 
 def resize(factor: float, *, mode: str = "bilinear") -> Transform:
-    """Antialiased resize of both sides by ``factor``; ``mode`` is ``bilinear`` or ``bicubic``."""
+    """Antialiased resize of both sides by ``factor``; ``mode`` is ``bilinear``, ``bicubic`` or ``area``."""
     if not 0 < factor <= 8:
         raise UsageError(f"a resize factor lies in (0, 8], not {factor}")
+    if mode not in ("bilinear", "bicubic", "area"):
+        raise UsageError(f"unknown way to resize {mode!r}")
 
     def apply(pictures: Tensor) -> Tensor:
         height, width = pictures.shape[-2:]
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
+        if mode == "area":
+            return functional.interpolate(pictures, size=size, mode="area")
         out = functional.interpolate(pictures, size=size, mode=mode, antialias=True, align_corners=False)
         return out if mode == "bilinear" else out.clamp(0, 1)
 
