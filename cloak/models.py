@@ -37,6 +37,7 @@ class ModelFile:
         carrier: distribution and version that holds it, ``name==version``, or "".
         path: inside the carrier, or the file name below the weights folder.
         address: pinned download address for files without a carrier, or "".
+        optional: its carrier is large or needed by few, and not part of weights.txt.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ModelFile:
     path: str
     carrier: str = ""
     address: str = ""
+    optional: bool = False
 
     @property
     def command(self) -> str:
@@ -160,6 +162,17 @@ MODELS: tuple[ModelFile, ...] = (
         "iris landmarks",
         2640568,
         "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
+    ),
+    ModelFile(
+        name="dlib-mmod",
+        detector="dlib-cnn",
+        licence="CC0-1.0",
+        source="github.com/davisking/dlib-models, as distributed by face_recognition_models",
+        size=729940,
+        sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
+        carrier="face-recognition-models==0.3.0",
+        path="face_recognition_models/models/mmod_human_face_detector.dat",
+        optional=True,
     ),
     _retina(
         "retinaface-mobilenet",

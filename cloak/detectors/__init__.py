@@ -6,6 +6,7 @@ Importing this package imports no torch: a detector's module is loaded when :fun
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ class DetectorInfo:
         differentiable: it has ``candidates`` with gradients, so cloaks can be made against it; else it is
             only a judge.
         variant: passed to ``load`` where one class serves several detectors.
+        package: a module that must be importable besides, found without importing it, or "".
     """
 
     name: str
@@ -53,6 +55,7 @@ class DetectorInfo:
     models: tuple[str, ...] = ()
     differentiable: bool = True
     variant: str | None = None
+    package: str = ""
 
 
 DETECTORS: tuple[DetectorInfo, ...] = (
@@ -81,6 +84,30 @@ DETECTORS: tuple[DetectorInfo, ...] = (
             variant=variant,
         )
         for variant in ("mobilenet", "rfb", "slim")
+    ),
+    *(
+        DetectorInfo(
+            f"haar-{variant}",
+            "haar",
+            "cloak.detectors.judges",
+            "HaarCascade",
+            differentiable=False,
+            variant=variant,
+            package="cv2",
+        )
+        for variant in ("default", "alt2")
+    ),
+    DetectorInfo(
+        "dlib-hog", "hog", "cloak.detectors.judges", "DlibHog", differentiable=False, package="dlib"
+    ),
+    DetectorInfo(
+        "dlib-cnn",
+        "mmod",
+        "cloak.detectors.judges",
+        "DlibCnn",
+        ("dlib-mmod",),
+        differentiable=False,
+        package="dlib",
     ),
 )
 
@@ -111,6 +138,7 @@ def available(weights_dir: Path | None = None, *, differentiable: bool | None = 
         known.name
         for known in DETECTORS
         if differentiable in (None, known.differentiable)
+        and (not known.package or importlib.util.find_spec(known.package) is not None)
         and all(models.locate(models.model(name), weights_dir) is not None for name in known.models)
     ]
 

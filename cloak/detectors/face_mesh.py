@@ -56,7 +56,8 @@ class _Landmarks(nn.Module):
         limit = rois.new_tensor([pictures.shape[-1], pictures.shape[-2]])
         grid = (places / limit * 2 - 1).reshape(len(rois), self.side, self.side, 2)
         crops = grid_sample(chosen, grid, mode="bilinear", align_corners=False)
-        return self.network(crops.flip(-1) if flip else crops)
+        outputs: tuple[Tensor, ...] = self.network(crops.flip(-1) if flip else crops)
+        return outputs
 
     def _points(self, raw: Tensor, rois: Tensor, flip: bool) -> Tensor:
         """Network coordinates ``(N, 3 * K)`` to x, y in pixels and z in the same scale, ``(N, K, 3)``."""
