@@ -154,7 +154,7 @@ def _by_nodes(
     header = _agreed_header(nodes, height)
     if claim is not None and height == claim.block_number and header.hash != claim.block_hash:
         height, header = settled, _agreed_header(nodes, settled)  # that block left the chain
-    proof = _first_proof(nodes, key, header)
+    proof = _carried_proof(key, header, claim) or _first_proof(nodes, key, header)
     if proof is None and height != settled:
         height, header = settled, _agreed_header(nodes, settled)
         proof = _first_proof(nodes, key, header)
@@ -257,6 +257,16 @@ def _header(node: Node, height: int) -> Header:
 
 def _proof(node: Node, key: AnchorKey, header: Header) -> StorageProof:
     return node.proof(key.contract, root_slot(key.owner, key.log_id, key.size), header.number)
+
+
+def _carried_proof(key: AnchorKey, header: Header, claim: AnchorClaim | None) -> StorageProof | None:
+    """The receipt's own proof, where it is a right one for this block: the node need not keep old states."""
+    if claim is None or claim.block_hash != header.hash:
+        return None
+    try:
+        return claim.proof if verify_storage(header, key, claim.proof) is not None else None
+    except ChainError:
+        return None
 
 
 def _first_proof(nodes: list[Node], key: AnchorKey, header: Header) -> StorageProof | None:

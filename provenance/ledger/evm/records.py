@@ -17,7 +17,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 import contracts
-from provenance.errors import ChainError, TamperedError, UsageError
+from provenance.errors import ChainError, ReceiptError, TamperedError, UsageError
 from provenance.ledger.evm import restore_recursion_limit
 from provenance.ledger.evm.contract import MediaLedger, encode_call
 from provenance.ledger.evm.rpc import Node, checked_address
@@ -25,6 +25,7 @@ from provenance.ledger.evm.transact import Call, Mined, transact
 
 restore_recursion_limit()
 
+SIGNED_TYPE = "veilmark.relay/1"
 MAX_ID_BYTES = 128
 MAX_DATA_BYTES = 2048
 MAX_REASON_BYTES = 256
@@ -73,6 +74,33 @@ class Signed:
             raise TamperedError("the signature is malformed") from error
         if found != self.recorder:
             raise TamperedError(f"signed by {found}, not by {self.recorder}")
+
+    def to_json(self) -> dict[str, Any]:
+        """For handing it to whoever sends it; large numbers as decimal text."""
+        numbers = {"nonce": str(self.nonce), "deadline": str(self.deadline)}
+        return {"type": SIGNED_TYPE, **self.__dict__, **numbers, "signature": self.signature.hex()}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Signed:
+        """Read what :meth:`to_json` wrote; :meth:`verify` it next.
+
+        Raises:
+            ReceiptError: malformed.
+        """
+        try:
+            kind, chain_id, signature = data["kind"], data["chain_id"], bytes.fromhex(data["signature"])
+            texts = [data[name] for name in ("cid", "text", "nonce", "deadline")]
+            if data["type"] != SIGNED_TYPE or kind not in _LABELS or len(signature) != 65:
+                raise ValueError(f"expected a {SIGNED_TYPE}")
+            if not all(isinstance(text, str) and len(text) <= MAX_DATA_BYTES for text in texts):
+                raise ValueError("a text is missing or too long")
+            nonce, deadline = (int(text) for text in texts[2:] if text.isdecimal() and len(text) < 79)
+            if not isinstance(chain_id, int) or max(nonce, deadline) >= 2**256:
+                raise ValueError("a number is out of range")
+            contract, recorder = checked_address(data["contract"]), checked_address(data["recorder"])
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise ReceiptError(f"not a signed statement for relaying: {error}") from error
+        return cls(kind, chain_id, contract, recorder, texts[0], texts[1], nonce, deadline, signature)
 
 
 def deploy(

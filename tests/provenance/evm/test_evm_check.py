@@ -334,5 +334,24 @@ def test_a_node_that_pruned_the_state_is_no_obstacle(
         return answer
 
     url = liar(anvil.url, prune)
-    check = check_anchor(key, rpc=[url], claim=claim)
-    assert check.found is Found.ANCHORED and (check.block_number or 0) > claim.block_number
+    carried = check_anchor(key, rpc=[url], claim=claim)
+    assert (carried.found, carried.block_number) == (Found.ANCHORED, claim.block_number)
+    damaged = replace(claim, proof=replace(claim.proof, storage=()))
+    for other in (None, damaged):
+        later = check_anchor(key, rpc=[url], claim=other)
+        assert later.found is Found.ANCHORED and (later.block_number or 0) > claim.block_number
+
+
+def test_a_node_without_proofs_is_named(
+    anvil: Any, liar: Callable[..., str], key: AnchorKey, claim: AnchorClaim
+) -> None:
+    def refuse(method: str, params: list[Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if method == "eth_getProof":
+            return {"jsonrpc": "2.0", "id": 1, "error": {"code": -32601, "message": "method not found"}}
+        return answer
+
+    url = liar(anvil.url, refuse)
+    assert check_anchor(key, rpc=[url], claim=claim).found is Found.ANCHORED
+    with pytest.raises(ChainError, match="cannot prove the state of block") as caught:
+        check_anchor(key, rpc=[url])
+    assert "archive" in caught.value.hint

@@ -13,7 +13,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
 import contracts
-from provenance.errors import ChainError, TamperedError, UsageError
+from provenance.errors import ChainError, ReceiptError, TamperedError, UsageError
 from provenance.ledger.evm.contract import MediaLedger, event_topic
 from provenance.ledger.evm.records import (
     Signed,
@@ -144,3 +144,38 @@ def test_texts_over_the_limits_are_refused_before_sending(
         withdraw(ledger, owner, CID, "r" * 257)
     with pytest.raises(UsageError, match="cannot be relayed"):
         signed(ledger, camera, "Anchor")
+
+
+def test_a_signed_statement_travels_as_json(
+    ledger: MediaLedger, owner: LocalAccount, camera: LocalAccount
+) -> None:
+    statement = signed(ledger, camera, nonce=2**256 - 1)
+    received = Signed.from_json(json.loads(json.dumps(statement.to_json())))
+    assert received == statement
+    relay(ledger, owner, received)
+    assert [event.data for event in ledger.commits(CID, camera.address)] == ["seen"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "x"},
+        {"kind": "Anchor"},
+        {"nonce": "-1"},
+        {"nonce": 5},
+        {"nonce": str(2**256)},
+        {"deadline": "tomorrow"},
+        {"signature": "00"},
+        {"recorder": "0x1"},
+        {"text": None},
+        {"cid": "x" * 5000},
+        {"chain_id": "1"},
+    ],
+)
+def test_malformed_statements_are_refused(camera: LocalAccount, change: dict[str, Any]) -> None:
+    values: dict[str, Any] = {"chain_id": 1, "contract": "0x" + "11" * 20, "cid": CID, "text": "seen"}
+    data = sign_for_relay(camera, "Commit", **values).to_json()
+    with pytest.raises(ReceiptError, match="not a signed statement"):
+        Signed.from_json({**data, **change})
+    with pytest.raises(ReceiptError):
+        Signed.from_json([])
