@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all lint anvil ipfs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,11 +27,22 @@ lint: $(READY)  ## ruff, mypy, and the one-way import rule
 	$(BIN)/mypy provenance contracts cloak synth cli.py
 	$(BIN)/lint-imports
 
-test: lint  ## lint, then the quick suite (under 15 minutes on two cores)
+anvil: $(READY)  ## the EVM node of the chain tests, where Node.js is at hand; else they skip
+	@if command -v npm >/dev/null; then $(BIN)/python tests/support/anvil/install.py; \
+	else echo "npm is not installed: the tests on a real EVM node will be skipped"; fi
+
+ipfs: $(READY)  ## the IPFS daemon of the tests marked ipfs (Node.js; takes some minutes the first time)
+	sh tests/support/ipfs/install.sh
+
+test: lint anvil  ## lint, then the quick suite (under 15 minutes on two cores)
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
-test-all: lint  ## lint, then everything, slow tests too
+test-all: lint anvil  ## lint, then everything, slow tests too
 	$(BIN)/pytest -n 2 --dist loadfile
+
+bench: $(READY)  ## the benchmarks, one after the other; takes long
+	@for script in $$(ls benchmarks/*.py | grep -v demo); do \
+	echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,67 @@
+"""From deploying to a stranger's anchored verdict, through the command and a real Anvil node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.conftest import absent
+from tests.provenance.evm.conftest import Anvil
+from tests.support.anvil.install import find_anvil
+
+Command = Callable[..., Run]
+pytestmark = pytest.mark.evm
+
+
+@pytest.fixture
+def node() -> Iterator[Anvil]:
+    program = find_anvil()
+    if program is None:
+        absent("evm", "anvil is not installed: python tests/support/anvil/install.py")
+    anvil = Anvil(Path(str(program)))
+    yield anvil
+    anvil.stop()
+
+
+def test_anchor_and_a_stranger_s_verdict(
+    ready: Command, signed: dict[str, Path], node: Anvil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEILMARK_ACCOUNT_PASSPHRASE", "an account passphrase")
+    address = ready("ledger", "account", "new").out.strip()
+    chain = ("--network", "local", "--rpc", node.url)
+    poor = ready("ledger", "deploy", *chain)
+    assert poor.code == 3 and "hint: " in poor.err, "an account without funds is told so"
+    node.fund(address)
+    contract = ready("ledger", "deploy", *chain).out.strip()
+    assert contract.startswith("0x")
+    anchored = ready("ledger", "anchor", *chain, "--contract", contract, "--json")
+    assert anchored.code == 0, anchored.err
+    assert anchored.json[0]["state"] == "confirmed"
+    again = ready("ledger", "anchor", *chain, "--contract", contract, "--json")
+    assert again.json[0]["transaction"] == anchored.json[0]["transaction"], "a second call must not pay again"
+    receipt = f"{signed['hopper']}.receipt"
+    assert ready("ledger", "upgrade", receipt).code == 0
+    assert ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"] == "logged-anchor-not-checked"
+
+    root = tmp_path / "root.pem"
+    root.write_text(ready("identity", "show", "--root").out)
+    key = ready("ledger", "status", "--json").json[0]["log_key"]
+    monkeypatch.setenv("VEILMARK_HOME", str(tmp_path / "stranger"))
+    assert ready("verify", signed["hopper"], "--rpc", node.url).code == 2, "no trusted contract yet"
+    assert ready("trust", "add", "--anchor", root).code == 0
+    assert ready("trust", "add", "--log", key).code == 0
+    assert ready("trust", "add", "--contract", f"31337:{contract}:{address}").code == 0
+    verdict = ready("verify", signed["hopper"], "--rpc", node.url, "--json")
+    assert verdict.code == 0, verdict.err
+    assert verdict.json[0]["ledger"]["standing"] == "logged-anchored-according-to-rpc"
+    assert "anchored" in [time["kind"] for time in verdict.json[0]["times"]]
+    block = node.rpc("eth_getBlockByNumber", hex(anchored.json[0]["block"]), False)["hash"]
+    offline = ready("verify", signed["hopper"], "--block-hash", block, "--json")
+    assert offline.json[0]["ledger"]["standing"] == "logged-and-anchored", offline.err
+    node.stop()
+    down = ready("verify", signed["hopper"], "--rpc", node.url)
+    assert down.code == 3 and "hint: " in down.err
+    assert ready("verify", signed["hopper"]).code == 0, "offline verification needs no node"
