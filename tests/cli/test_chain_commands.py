@@ -44,7 +44,10 @@ def test_anchor_and_a_stranger_s_verdict(
     assert again.json[0]["transaction"] == anchored.json[0]["transaction"], "a second call must not pay again"
     receipt = f"{signed['hopper']}.receipt"
     assert ready("ledger", "upgrade", receipt).code == 0
-    assert ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"] == "logged-anchor-not-checked"
+    assert (
+        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"]
+        == "logged-anchor-not-checked"
+    )
 
     root = tmp_path / "root.pem"
     root.write_text(ready("identity", "show", "--root").out)

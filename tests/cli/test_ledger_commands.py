@@ -34,7 +34,9 @@ def test_proof_replaces_a_lost_receipt(ready: Command, signed: dict[str, Path], 
     assert ready("ledger", "proof", stranger).code == 4
 
 
-def test_audit_publish_and_audit_of_the_published(ready: Command, signed: dict[str, Path], tmp_path: Path) -> None:
+def test_audit_publish_and_audit_of_the_published(
+    ready: Command, signed: dict[str, Path], tmp_path: Path
+) -> None:
     assert ready("ledger", "audit", "--signatures").code == 0
     assert ready("ledger", "publish", tmp_path / "site").code == 0
     assert ready("ledger", "audit", tmp_path / "site").code == 0
@@ -54,7 +56,9 @@ def test_backup_restore_and_the_refusal_to_fork(
     backup = tmp_path / "ledger.backup"
     assert ready("ledger", "backup", backup).code == 0
     assert ready("sign", portrait_files["hopper"], "-o", tmp_path / "third.jpg").code == 0
-    assert ready("ledger", "restore", backup).code == 3, "a shorter log must not silently replace a longer one"
+    assert ready("ledger", "restore", backup).code == 3, (
+        "a shorter log must not silently replace a longer one"
+    )
     done = ready("ledger", "restore", backup, "--force")
     assert done.code == 0 and "will not sign" in done.err
     refused = ready("sign", portrait_files["astronaut"], "-o", tmp_path / "fourth.jpg")
@@ -72,7 +76,10 @@ def test_a_stranger_comes_to_trust(
     monkeypatch.setenv("VEILMARK_HOME", str(tmp_path / "stranger"))
     assert ready("verify", signed["hopper"]).code == 5
     assert ready("trust", "add", "--anchor", root).code == 0
-    assert ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"] == "logged-in-an-unknown-log"
+    assert (
+        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"]
+        == "logged-in-an-unknown-log"
+    )
     assert ready("trust", "add", "--log", key).code == 0
     verdict = ready("verify", signed["hopper"], "--json")
     assert verdict.code == 0 and verdict.json[0]["ledger"]["standing"] == "logged"
