@@ -58,18 +58,24 @@ class NodeStore:
         """Leaf hashes ``[start, stop)``."""
         return self.nodes([(0, index) for index in range(start, stop)])
 
-    def append(self, start: int, leaf_hashes: Sequence[bytes]) -> bytes:
-        """Add leaves (at least one) from index ``start``, the present size, on; returns the new root.
+    def append(self, start: int, leaf_hashes: Sequence[bytes]) -> tuple[bytes, bytes]:
+        """Add leaves (at least one) from index ``start``, the present size, on.
 
-        Amortised one hash and 1/15 row a leaf, plus O(log n) for the root.
+        Amortised one hash and 1/15 row a leaf, plus O(log n) for the roots.
+
+        Returns:
+            the root before, from the very hashes that are now built upon, and the root after.
         """
         rows: list[tuple[int, bytes]] = []
         root: bytes | None = None
+        old_root: bytes | None = None
         tier, first, fresh = 0, start, list(leaf_hashes)
         while first or fresh:
             used = first % WIDTH
             block = first // WIDTH
-            row = self._stored(tier, block, used) + fresh
+            left = self._stored(tier, block, used)
+            old_root = _with_peaks(left, old_root)
+            row = left + fresh
             for offset in range(0, len(row), WIDTH):
                 part = row[offset : offset + WIDTH]
                 if fresh:
@@ -82,7 +88,7 @@ class NodeStore:
         self._connection.executemany("INSERT OR REPLACE INTO nodes(id, hashes) VALUES (?, ?)", rows)
         if root is None:
             raise LedgerError("nothing was appended")
-        return root
+        return old_root or merkle.EMPTY_ROOT, root
 
     def root(self, size: int) -> bytes:
         """Root of the tree over the first ``size`` leaves."""

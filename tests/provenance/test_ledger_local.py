@@ -75,7 +75,8 @@ def test_the_tree_is_right_across_the_stored_tiers() -> None:
     nodes = NodeStore(connection)
     size = 0
     for batch in (255, 1, 1, 3839, 1, 903):
-        root = nodes.append(size, leaves[size : size + batch])
+        old_root, root = nodes.append(size, leaves[size : size + batch])
+        assert old_root == merkle.root_of(leaves[:size])
         size += batch
         assert root == nodes.root(size) == merkle.root_of(leaves[:size])
     for index in (0, 15, 16, 255, 256, 4095, 4096, 4999):
@@ -252,3 +253,14 @@ def test_creating_over_an_existing_file_is_refused(ledger: LocalLedger) -> None:
 def test_canonical_bytes_are_the_canonical_json() -> None:
     signed = make_openings(1)[0].signed
     assert signed.canonical == canonical_json(signed.to_json())
+
+
+def test_a_log_does_not_sign_upon_a_tree_that_was_changed_under_it(ledger: LocalLedger) -> None:
+    ledger.append(make_openings(5))
+    connection = sqlite3.connect(ledger.path)
+    connection.execute("UPDATE nodes SET hashes = zeroblob(160)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(ForkError, match="not the one of the checkpoint of size 5"):
+        ledger.append(make_openings(1, seed="more"))
+    assert ledger.size == 5
