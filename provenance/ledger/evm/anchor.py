@@ -148,7 +148,8 @@ class _Worker:
         self.call = Call(ledger.address, encode_call("anchor", key.log_id, key.size, key.root, content))
 
     def step(self) -> AnchorStatus:
-        with AnchorStore(self.home) as self.store, self.store.turn():
+        with AnchorStore(self.home) as store, store.turn():
+            self.store = store
             row = self.store.get(self.key) or AnchorRow(self.key, self.origin, self.content)
             if row.key.root != self.key.root:
                 raise ForkError(

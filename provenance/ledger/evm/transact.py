@@ -1,7 +1,7 @@
 """Transactions: EIP-1559 fees, signing, sending, waiting, replacing; what can go wrong is told apart.
 
 A transaction is a small value (:class:`Sent`) that the caller keeps, so that a program that dies between any
-two steps can go on: :func:`look` says where it stands, :func:`send` and :func:`replace` make the next one.
+two steps can go on: :func:`look` says where it stands, :func:`send` and :func:`replacement` make the next one.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from provenance.ledger.evm.fees import GWEI, Fees
 from provenance.ledger.evm.records import commit
 from provenance.ledger.evm.rpc import Node
 from provenance.ledger.evm.state import AnchorState, AnchorStore
-from provenance.ledger.evm.transact import Call, Outcome, Sent, broadcast, sign, transact
+from provenance.ledger.evm.transact import Call, Outcome, Sent, broadcast, send, sign, transact
 
 pytestmark = pytest.mark.evm
 
@@ -243,6 +244,46 @@ def test_a_nonce_taken_by_another_transaction_is_noticed(
     done = anchor(home, ledger, owner, 7)
     assert done.state is AnchorState.CONFIRMED
     assert done.transaction_hash not in (None, status.transaction_hash)
+
+
+def through(url: str, ledger: MediaLedger) -> MediaLedger:
+    return MediaLedger(Node.connect(url), ledger.address)
+
+
+def test_another_programs_waiting_transaction_is_not_pushed_aside(
+    home: Home, anvil: Any, node: Node, liar: Callable[..., str], ledger: MediaLedger, owner: LocalAccount
+) -> None:
+    """A node that has not counted the other program's transaction yet: the same nonce is signed twice."""
+
+    def late(method: str, params: list[Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if method == "eth_getTransactionCount" and params[1] == "pending":
+            return {**answer, "result": hex(node.transaction_count(owner.address))}
+        return answer
+
+    anvil.rpc("evm_setAutomine", False)
+    rival = send(node, owner, Call(ledger.address, encode_call("commit", "cid", "another program's")))
+    status = anchor(home, through(liar(anvil.url, late), ledger), owner, 7, wait=False)
+    assert sent_of(home).nonce == rival.nonce + 1 and status.state is AnchorState.PENDING
+    anvil.mine()
+    assert node.receipt(rival.hashes[-1]) is not None
+    assert anchor(home, ledger, owner, 7).state is AnchorState.CONFIRMED
+
+
+def test_a_nonce_that_was_just_used_is_replaced_by_the_next(
+    home: Home, anvil: Any, node: Node, liar: Callable[..., str], ledger: MediaLedger, owner: LocalAccount
+) -> None:
+    stale = [node.transaction_count(owner.address) - 1]
+
+    def once_late(method: str, params: list[Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if method == "eth_getTransactionCount" and params[1] == "pending" and stale:
+            return {**answer, "result": hex(stale.pop())}
+        return answer
+
+    done = anchor(home, through(liar(anvil.url, once_late), ledger), owner, 7)
+    assert done.state is AnchorState.CONFIRMED and stale == []
+    with AnchorStore(home) as store:
+        (row,) = store.rows()
+    assert row.attempts == 2
 
 
 # ------------------------------------------------------------------------------------------------------------- fees
