@@ -178,6 +178,7 @@ def compare(named: list[tuple[str, np.ndarray]], index: SimilarIndex) -> None:
             for match in wrong:
                 other = named[match.entry_index][0] if match.entry_index < len(named) else "a distractor"
                 false_matches.append(f"{name} after {edit} taken for {other}: {match}")
+        print(f"{edit}: {np.mean(ours[edit]):.2f}, {np.median(seconds):.2f} s", file=sys.stderr, flush=True)
     print(f"\n{'edit':24s}" + "".join(f"{name:>9s}" for name in baselines) + f"{'veilmark':>10s}  missed")
     for edit in EDITS:
         cells = "".join(f"{baseline.recall(edit):9.2f}" for baseline in baselines.values())

@@ -28,6 +28,8 @@ MAX_FRAME_PIXELS = 8192 * 8192
 #: Seconds to wait for opening and for one read; and damaged packets in a row before decoding is given up.
 _PATIENCE, _MAX_BROKEN = 10.0, 50
 _SMALL_SIDE = 192
+#: Seconds from which on frames that no other refers to are skipped: half the time, and about 12 frames a second.
+_LONG = 120
 #: A sample this near to the one before it adds nothing to find the video by.
 _SAME_SCENE = 12
 _MAX_LANDMARKS = 256
@@ -142,6 +144,12 @@ def fingerprint_video(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoFinge
             if stream.codec_context.width * stream.codec_context.height > MAX_FRAME_PIXELS:
                 raise MediaTooLargeError(f"{path.name} has frames of more than {MAX_FRAME_PIXELS} pixels")
             stream.thread_type = "AUTO"
+            # a hash of coarse brightness needs no deblocking, and that of a long film not every frame
+            stream.codec_context.options = {"skip_loop_filter": "all"}
+            if (container.duration or 0) > _LONG * av.time_base and (
+                stream.average_rate or 0
+            ) >= 2 * SAMPLE_RATE:
+                stream.codec_context.skip_frame = "NONREF"
             _decode(container, stream, samples, max_frames)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         if not samples.times:

@@ -273,10 +273,11 @@ def reencoded(source: Path, target: Path, start: float, seconds: float) -> Path:
         )
         stream.width, stream.height = track.width // 4 * 2, track.height // 4 * 2
         stream.pix_fmt = "yuv420p"
+        written = 0
         for frame in original.decode(track):
             if start <= frame.time < start + seconds:
                 small = frame.reformat(stream.width, stream.height, "yuv420p")
-                small.pts = None
+                small.pts, small.time_base, written = written, 1 / track.average_rate, written + 1
                 copy.mux(stream.encode(small))
         copy.mux(stream.encode(None))
     return target
