@@ -30,7 +30,7 @@ from provenance.identity import Identity
 from provenance.manifest_actions import Action
 from provenance.manifest_build import build_definition
 from provenance.manifest_definition import definition_files
-from provenance.manifest_read import side_car_results
+from provenance.manifest_read import MEMORY_MB, side_car_results
 from provenance.manifest_spec import ManifestSpec, Parent, check_spec
 from provenance.media import open_picture, sha256_file
 
@@ -84,29 +84,8 @@ def sign_manifest(
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
         spec = replace(spec, thumbnail_data=_thumbnail(source))
     definition, inputs = build_definition(spec)
-    expired = [
-        fault for fault in certificates.find_faults(list(identity.chain)) if fault.requirement == "validity"
-    ]
-    if expired:
-        raise IdentityError(
-            f"identity {identity.name!r} cannot sign now: {expired[0]}", hint=expired[0].remedy
-        )
-    if tsa_url and not tsa_url.startswith(("http://", "https://")):
-        raise UsageError(
-            f"{tsa_url[:200]!r} is no address of a time-stamp authority", hint="give an http(s) URL"
-        )
-    failure: list[BaseException] = []
-    signed: list[bytes] = []
-
-    def sign(data: bytes) -> bytes:
-        # c2pa swallows what a callback raises, so the reason is kept here
-        try:
-            signed.append(identity.sign(data))
-            return signed[-1]
-        except BaseException as error:
-            failure.append(error)
-            raise
-
+    _check_means(identity, tsa_url)
+    job = _Job(identity)
     try:
         with c2pa.Context.from_dict(_settings(identity)) as context:
             builder = c2pa.Builder(definition, context=context)
@@ -115,17 +94,15 @@ def sign_manifest(
             if spec.thumbnail_data:
                 builder.add_resource("thumbnail", io.BytesIO(spec.thumbnail_data))
             algorithm = getattr(c2pa.C2paSigningAlg, identity.algorithm.upper())
-            signer = c2pa.Signer.from_callback(sign, algorithm, identity.chain_pem, tsa_url)
+            signer = c2pa.Signer.from_callback(job.sign, algorithm, identity.chain_pem, tsa_url)
             if not embeds:
                 builder.set_no_embed()
-            with source.open("rb") as reading, output.open("w+b") as writing:
+            with source.open("rb") as reading, _Output(output, job) as writing:
                 manifest = builder.sign(signer, media_type, reading, writing)
-    except VeilmarkError:
-        raise
     except OSError as error:
         raise NotWritableError(f"cannot write {output}: {error.strerror or error}") from error
     except c2pa.C2paError as error:
-        raise _explained(error, failure, source, identity, tsa_url if signed else None) from error
+        raise _explained(error, job, source, output, tsa_url) from error
     if not manifest:
         raise CorruptMediaError(f"signing {source} produced no manifest")
     return bytes(manifest)
@@ -208,10 +185,59 @@ def _thumbnail(source: Path) -> bytes:
     return buffer.getvalue()
 
 
+class _Job:
+    """What happens inside c2pa's callbacks, which swallow every exception: the reason is kept here."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.signed = False
+        self.failure: BaseException | None = None
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature, or nothing where it failed; c2pa then gives up."""
+        try:
+            signature = self.identity.sign(data)
+        except BaseException as error:
+            self.failure = error
+            return b""
+        self.signed = True
+        return signature
+
+
+class _Output(io.FileIO):
+    """The file that c2pa writes; a full disk is noted, and nothing is written by halves."""
+
+    def __init__(self, path: Path, job: _Job) -> None:
+        super().__init__(path, "w+b")
+        self.job = job
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[super().write(view) or 0 :]
+        except OSError as error:
+            self.job.failure = error
+            raise
+        return len(data)
+
+
+def _check_means(identity: Identity, tsa_url: str | None) -> None:
+    """IdentityError for a certificate that is not valid now, UsageError for a strange authority."""
+    for fault in certificates.find_faults(list(identity.chain)):
+        if fault.requirement == "validity":
+            raise IdentityError(f"identity {identity.name!r} cannot sign now: {fault}", hint=fault.remedy)
+    if tsa_url and not tsa_url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{tsa_url[:200]!r} is no address of a time-stamp authority", hint="give an http(s) URL"
+        )
+
+
 def _settings(identity: Identity) -> dict[str, Any]:
     """c2pa settings for signing: no thumbnails but ours, no network, our own root for own ingredients."""
     return {
         "version": 1,
+        "core": {"backing_store_memory_threshold_in_mb": MEMORY_MB},
         # c2pa would also make thumbnails of what the file was made from, clean faces included
         "builder": {"thumbnail": {"enabled": False}},
         "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
@@ -219,21 +245,21 @@ def _settings(identity: Identity) -> dict[str, Any]:
     }
 
 
-def _explained(
-    error: Exception, failure: list[BaseException], source: Path, identity: Identity, tsa_url: str | None
-) -> VeilmarkError:
+def _explained(error: Exception, job: _Job, source: Path, output: Path, tsa_url: str | None) -> BaseException:
     """Say what c2pa's error means."""
-    if failure:
-        reason = failure[0]
-        if isinstance(reason, VeilmarkError):
-            return reason
-        return IdentityError(f"signing with identity {identity.name!r} failed: {reason}")
+    identity = job.identity
+    if isinstance(job.failure, VeilmarkError | KeyboardInterrupt):
+        return job.failure
+    if isinstance(job.failure, OSError):
+        return NotWritableError(f"cannot write {output}: {job.failure.strerror or job.failure}")
+    if job.failure is not None:
+        return IdentityError(f"signing with identity {identity.name!r} failed: {job.failure}")
     text = certificates.printable(str(error), 300)
     if any(word in text for word in ("CoseInvalidCert", "certificate", "Certificate", "SigningCredential")):
         faults = certificates.find_faults(list(identity.chain))
         if faults:
             return IdentityError(f"the certificate cannot sign: {faults[0]}", hint=faults[0].remedy)
-    if tsa_url and ("Signature" in text or "ime" in text):
+    if tsa_url and job.signed and ("Signature" in text or "ime" in text):
         return CheckError(
             f"no time stamp from {certificates.printable(tsa_url)}: {text}",
             hint="check the URL and the network",

@@ -24,6 +24,8 @@ from provenance.record import key_id_of
 __all__ = ["Failure", "ManifestReport", "read_manifest"]
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+#: What c2pa keeps of a file in memory before it uses a temporary file.
+MEMORY_MB = 64
 _SIDECAR_FORMAT = "application/c2pa"
 
 
@@ -83,6 +85,7 @@ def reader_settings(anchors_pem: Sequence[str], *, online: bool) -> dict[str, An
     """c2pa settings for reading: verify everything, trust ``anchors_pem`` alone, no network unless asked."""
     settings: dict[str, Any] = {
         "version": 1,
+        "core": {"backing_store_memory_threshold_in_mb": MEMORY_MB},
         "verify": {
             "verify_after_reading": True,
             "verify_trust": True,

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from PIL import Image
 
 from provenance import certificates
-from provenance.errors import CheckError, IdentityError, NoCredentialError, UsageError
+from provenance.errors import CheckError, IdentityError, NoCredentialError, NotWritableError, UsageError
 from provenance.home import Home
 from provenance.identity import Identity, create_identity
 from provenance.keyfiles import key_signer
@@ -376,3 +376,33 @@ def test_an_expired_certificate_signs_nothing_and_verifies_nothing(photo: Path, 
     with pytest.raises(IdentityError, match="expired") as caught:
         sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), identity)
     assert "rotate" in str(caught.value.hint)
+
+
+def test_a_full_disk_is_one_clear_error(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    """A limit on file size stands in for the full disk: the write fails half-way, with an OSError."""
+    resource = pytest.importorskip("resource", reason="needs POSIX limits")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(NotWritableError, match=r"out\.jpg: File too large"):
+            sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), signer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_signer_that_fails_says_why_and_nothing_is_printed(
+    photo: Path, tmp_path: Path, signer: Identity, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(data: bytes) -> bytes:
+        raise KeyboardInterrupt
+
+    def broken(data: bytes) -> bytes:
+        raise RuntimeError("token removed")
+
+    for sign, kind in ((interrupted, KeyboardInterrupt), (broken, IdentityError)):
+        failing = Identity("x", "imported", "es256", signer.chain, "", sign)
+        with pytest.raises(kind):
+            sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(), failing)
+    with pytest.raises(NotWritableError):
+        sign_manifest(photo, tmp_path / "absent/out.jpg", ManifestSpec(), signer)
+    assert capfd.readouterr() == ("", "")
