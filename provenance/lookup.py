@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provenance.fingerprint import fingerprint_file
 from provenance.home import Home
@@ -31,12 +31,16 @@ class Lookup:
 
     @cached_property
     def index(self) -> SimilarIndex:
-        index = SimilarIndex()
+        index = SimilarIndex(self.home.data / "similar", source=self.ledger.log_key)
         index.sync(
             (entry.index, entry.opening.signed.record.fingerprints, entry.features)
             for entry in self.ledger.entries(index.next_entry)
         )
         return index
+
+    def close(self) -> None:
+        if "index" in self.__dict__:
+            self.index.close()
 
 
 @contextmanager
@@ -46,7 +50,11 @@ def open_lookup(home: Home) -> Iterator[Lookup | None]:
         yield None
         return
     with LocalLedger.open(home.ledger) as ledger:
-        yield Lookup(home, ledger)
+        lookup = Lookup(home, ledger)
+        try:
+            yield lookup
+        finally:
+            lookup.close()
 
 
 def similar_records(
@@ -74,8 +82,10 @@ def similar_records(
         for entry in lookup.ledger.find_sha256(value):
             exact.setdefault(entry.index, (entry, _kind_of(entry, value)))
     found = [_similar(entry, kind, trust, None) for entry, kind in exact.values()]
+    size = lookup.ledger.size
     for match in lookup.index.search(fingerprint_file(path, media)):
-        if match.entry_index not in exact:
+        # the index may know entries that a restored ledger has lost
+        if match.entry_index not in exact and match.entry_index < size:
             found.append(_similar(lookup.ledger.entry(match.entry_index), match.kind, trust, match))
     return sorted(found, key=lambda record: record.index)
 
@@ -89,7 +99,6 @@ def _kind_of(entry: Entry, value: str) -> str:
 
 def _similar(entry: Entry, kind: str, trust: TrustStore, match: Match | None) -> SimilarRecord:
     signed = entry.opening.signed
-    outline: Any = getattr(match, "outline", None)
     return SimilarRecord(
         index=entry.index,
         match=kind,
@@ -102,5 +111,7 @@ def _similar(entry: Entry, kind: str, trust: TrustStore, match: Match | None) ->
         file_sha256=signed.record.file_sha256,
         distance=match.distance if match else None,
         transform=match.variant if match else "",
-        outline=[[float(x), float(y)] for x, y in outline] if outline is not None else None,
+        confirmed=match is None or match.confirmed,
+        offset_seconds=match.offset if match else None,
+        outline=[[x, y] for x, y in match.outline] if match and match.outline else None,
     )

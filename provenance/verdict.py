@@ -85,7 +85,11 @@ class SimilarRecord:
     """A record of the same or a similar file, in log order.
 
     Attributes:
-        match: ``file``, ``source`` or ``manifest`` (SHA-256 equal), ``pixels``, ``pdq`` or ``features``.
+        match: ``file``, ``source`` or ``manifest`` (SHA-256 equal), ``pixels``, ``pdq``, ``features``, ``video`` or
+            ``sound``.
+        transform: what must be done to this picture to make it look like the recorded one.
+        confirmed: geometry, or a run of agreeing moments, bears the likeness out.
+        offset_seconds: where in the recorded video or sound this one begins.
         distance: Hamming distance of the PDQ hashes in bits (0..256), or None where it was not the measure.
         outline: corners of this picture's content inside the recorded picture, in relative coordinates.
     """
@@ -101,6 +105,8 @@ class SimilarRecord:
     file_sha256: str
     distance: int | None = None
     transform: str = ""
+    confirmed: bool = True
+    offset_seconds: float | None = None
     outline: list[list[float]] | None = None
 
     @property

@@ -63,6 +63,10 @@ def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
         how = (
             record.match if record.distance is None else f"{record.match} ({record.distance}/256 bits differ)"
         )
+        if record.offset_seconds is not None:
+            how += f", from {record.offset_seconds:.1f} s"
+        if not record.confirmed:
+            how += ", not confirmed by geometry"
         if record.transform not in ("", "upright"):
             how += f", {record.transform}"
         name = record.signer_name if record.signer_trusted else f"{record.signer_name} (claimed)"
