@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -119,6 +119,7 @@ class Schedule:
 
     Attributes:
         steps: at most so many steps for each start.
+        least: steps before the search may stop.
         restarts: further starts, from other noise, while something is not beaten.
         check_every: steps between looks at what is beaten; the search stops once everything is.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
@@ -128,6 +129,7 @@ class Schedule:
     """
 
     steps: int = 60
+    least: int = 0
     restarts: int = 0
     check_every: int = 10
     first_step: float = 0.25
@@ -165,6 +167,7 @@ def optimise(
     goals: Goals | None = None,
     schedule: Schedule | None = None,
     start: Tensor | None = None,
+    stubborn: Collection[tuple[str, str]] = (),
     progress: Progress | None = None,
 ) -> Outcome:
     """Search noise within the limit that reaches the goals against every detector in every condition.
@@ -175,6 +178,7 @@ def optimise(
         met: the conditions under which to fool them.
         goals, schedule: see there.
         start: noise to go on from; None starts from a little random noise.
+        stubborn: pairs of detector and condition that are known to need attention, whatever the exams say.
         progress: is told the share of the work done, in [0, 1].
     """
     goals, schedule = goals or Goals(), schedule or Schedule()
@@ -182,7 +186,9 @@ def optimise(
     made = 0
     for attempt in range(schedule.restarts + 1):
         rng = random.Random(schedule.seed * 1000 + attempt)
-        search = _Search(task, detectors, met, goals, schedule, rng, start if attempt == 0 else None)
+        search = _Search(
+            task, detectors, met, goals, schedule, rng, start if attempt == 0 else None, stubborn
+        )
         for step in range(schedule.steps):
             search.step(schedule, step)
             made += 1
@@ -193,7 +199,7 @@ def optimise(
                 outcome = Outcome(search.noise, beaten, made)
                 if best is None or outcome.open <= best.open:
                     best = outcome
-                if outcome.open == 0 and search.goals_reached():
+                if outcome.open == 0 and step + 1 >= schedule.least and search.goals_reached():
                     return Outcome(search.noise, beaten, made)
         if best is not None and best.open == 0:
             break
@@ -276,6 +282,7 @@ class _Search:
         schedule: Schedule,
         rng: random.Random,
         start: Tensor | None,
+        stubborn: Collection[tuple[str, str]] = (),
     ) -> None:
         self.task, self.detectors, self.met, self.goals, self.rng = task, detectors, met, goals, rng
         if start is None:
@@ -285,18 +292,24 @@ class _Search:
         self.noise = self._legal(start)
         self.velocity = torch.zeros_like(task.clean)
         self.trouble = {(d.name, c.name): 1.0 for d in detectors for c in met}
+        self.stubborn = stubborn
         self.decoy_loss = 0.0
 
     def step(self, schedule: Schedule, number: int) -> None:
         """One step of momentum against every detector that still needs it."""
         total = torch.zeros_like(self.task.clean)
         for detector in self.detectors:
-            weights = [max(self.trouble[detector.name, c.name], 0.05) for c in self.met]
+            weights = [
+                1.0
+                if (detector.name, c.name) in self.stubborn
+                else max(self.trouble[detector.name, c.name], 0.05)
+                for c in self.met
+            ]
             condition = self.rng.choices(self.met, weights)[0]
             gradient, loss = self._gradient(detector, condition)
             pair = (detector.name, condition.name)
             self.trouble[pair] = 0.5 * self.trouble[pair] + 0.5 * min(1.0, loss)
-            total += gradient * min(1.0, loss)
+            total += gradient * max(min(1.0, loss), 0.3 if pair in self.stubborn else 0.0)
         if self.task.grey:
             total = to_grey(total)
         self.velocity = schedule.momentum * self.velocity + total

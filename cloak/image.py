@@ -225,6 +225,7 @@ class _Worker:
         self.patches = plan_patches(size, torch.cat([chosen, self.zones]))
         self.noises: list[Tensor | None] = [None] * len(self.patches)
         self.pending = list(range(len(self.patches)))
+        self.stubborn: set[tuple[str, str]] = set()
         self.steps = self.largest = 0
 
     def turn(self, number: int, progress: Progress | None) -> np.ndarray:
@@ -258,6 +259,7 @@ class _Worker:
             if hit
         }
         self.pending = [i for i, patch in enumerate(self.patches) if left & set(patch.faces)]
+        self.stubborn = {pair for pair, hits in judged.hits.items() if pair[0] in names and any(hits)}
 
     def _work(self, index: int, number: int, progress: Progress) -> None:
         options, patch = self.options, self.patches[index]
@@ -275,7 +277,8 @@ class _Worker:
                 seed=options.seed,
             )
         else:
-            schedule = Schedule(steps=options.steps, seed=options.seed + number)
+            least = min(20 * number, options.steps)
+            schedule = Schedule(steps=options.steps, least=least, seed=options.seed + number)
             goals = Goals(
                 decoy=0.3 if len(task.zones) else 0.0, landmark=0.3 if options.displace_landmarks else 0.0
             )
@@ -286,6 +289,7 @@ class _Worker:
                 goals=goals,
                 schedule=schedule,
                 start=self.noises[index],
+                stubborn=self.stubborn,
                 progress=progress,
             )
         self.noises[index] = outcome.noise

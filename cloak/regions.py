@@ -16,8 +16,9 @@ from torch.nn import functional
 from cloak.detectors.base import Detections
 from cloak.objective import of_faces
 
-#: Patches start and end on the grid of JPEG's subsampled blocks.
-GRID = 16
+#: Patches start and end on this grid, so that JPEG blocks, and the strides of detectors at full and half size,
+#: fall in a patch as they do in its picture.
+GRID = 64
 
 
 @dataclass(frozen=True)
