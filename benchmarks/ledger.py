@@ -26,6 +26,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from provenance.ledger import lookup, merkle
+from provenance.ledger.entries import EntryStore
 from provenance.ledger.local import LocalLedger
 from provenance.ledger.nodes import NodeStore
 from provenance.ledger.rows import Prepared
@@ -44,8 +45,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--large", type=int, default=0, help="also fill a log with so many entries")
+    parser.add_argument("--measure", type=Path, default=None, help="only measure this filled log")
     parser.add_argument("--folder", type=Path, default=None, help="a folder on the disk to measure")
     options = parser.parse_args()
+    if options.measure:
+        measure(options.measure)
+        return
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         appends(Path(name), options.rounds)
         concurrent(Path(name))
@@ -149,7 +154,6 @@ def large(folder: Path, count: int) -> None:
     path = folder / "large.sqlite3"
     synthetic = _Synthetic(make_openings(1)[0], seed=7)
     LocalLedger.create(path, origin="example.org/large").close()
-    draw = random.Random(7)
     began = time.perf_counter()
     with LocalLedger.open(path) as log:
         for start in range(0, count, 1 << 16):
@@ -161,11 +165,22 @@ def large(folder: Path, count: int) -> None:
             if sys.stderr.isatty():
                 print(f"\r{start + len(items):,}", end="", file=sys.stderr)
     filled = time.perf_counter() - began
-    stored = count * len(synthetic.make().stored)
+    print(f"\na log of {count:,} entries: filled in {filled:.0f} s")
+    measure(path)
+
+
+def measure(path: Path) -> None:
+    """Bytes, opening, proofs and look-ups of a log that :func:`large` filled."""
+    draw = random.Random(11)
+    with LocalLedger.open(path) as log:
+        count = log.size
+        with log.reading() as connection:
+            stored = EntryStore(connection).end(count)
+            (head,) = connection.execute("SELECT head FROM signers").fetchone()
     size = path.stat().st_size
-    print(f"\na log of {count:,} entries: filled in {filled:.0f} s, {size / 1e9:.2f} GB")
+    print(f"{count:,} entries, {size / 1e9:.2f} GB")
     print(f"bytes a record beyond the record as stored ({stored // count}): {(size - stored) / count:.0f}")
-    whole = len(synthetic.head) + stored // count
+    whole = len(head) + stored // count
     print(f"bytes a record beyond the opening itself ({whole}): {(size - whole * count) / count:.0f}")
     _ratio("bytes a record beyond the record as stored", 150 / ((size - stored) / count), 1)
     opening_times = {"cold": [], "warm": []}
