@@ -192,9 +192,19 @@ def test_replay_is_refused(
 def test_nonces_need_no_order(
     web3: Web3, ledger: Any, bob: str, camera: Any, send: Send, signed: Signed
 ) -> None:
-    for nonce in (1000, 3, 2**200, 0, 255, 256):
+    nonces = (1000, 3, 2**200, 0, 255, 256)
+    for nonce in nonces:
         send(ledger.functions.commit_for(**signed(camera, "Commit", "s", nonce, soon(web3))), bob)
-        assert ledger.functions.is_nonce_used(camera.address, nonce).call()
+    for nonce in nonces:
+        assert ledger.functions.is_nonce_used(camera.address, nonce).call(), nonce
+    for nonce in (1, 2, 4, 254, 257, 999, 1001, 2**200 + 1):
+        assert not ledger.functions.is_nonce_used(camera.address, nonce).call(), nonce
+
+
+def test_taking_back_twice_takes_back_both(ledger: Any, alice: str, send: Send) -> None:
+    for mask in (0b01, 0b10):
+        send(ledger.functions.invalidate_nonces(0, mask), alice)
+    assert [ledger.functions.is_nonce_used(alice, nonce).call() for nonce in range(3)] == [True, True, False]
 
 
 def test_the_malleable_twin_is_refused(
