@@ -30,7 +30,7 @@ from provenance.identity import Identity
 from provenance.manifest_actions import Action
 from provenance.manifest_build import build_definition
 from provenance.manifest_definition import definition_files
-from provenance.manifest_read import MEMORY_MB, side_car_results
+from provenance.manifest_read import MEMORY_MB, has_store, side_car_results
 from provenance.manifest_spec import ManifestSpec, Parent, check_spec
 from provenance.media import open_picture, sha256_file
 
@@ -151,6 +151,8 @@ def carries_manifest(path: Path, media_type: str) -> bool:
     settings = {"version": 1, "verify": {"verify_after_reading": False, "remote_manifest_fetch": False}}
     try:
         with c2pa.Context.from_dict(settings) as context, path.open("rb") as stream:
+            if not has_store(stream):
+                return False
             reader = c2pa.Reader.try_create(media_type, stream, context=context)
             if reader is None:
                 return False

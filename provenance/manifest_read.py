@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-import mmap
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +26,9 @@ __all__ = ["Failure", "ManifestReport", "read_manifest"]
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 #: What c2pa keeps of a file in memory before it uses a temporary file.
 MEMORY_MB = 64
+_BLOCK_BYTES = 1024 * 1024
+_OVERLAP_BYTES = 32
+_MARK_START = os.path.commonprefix(jumbf.STORE_MARKS)
 _SIDECAR_FORMAT = "application/c2pa"
 
 
@@ -155,14 +158,14 @@ def _unreadable(
     path: Path, stream: BinaryIO, error: Exception, manifest_data: bytes | None
 ) -> ManifestReport:
     """c2pa gave up: a damaged manifest is a finding, a damaged container an error."""
-    if manifest_data is None and not _has_store(stream):
+    if manifest_data is None and not has_store(stream):
         raise CorruptMediaError(f"{path} cannot be read: {_text(error)}") from error
     return _damaged(f"the manifest cannot be read: {_text(error)}")
 
 
 def _leftover(stream: BinaryIO) -> ManifestReport | None:
     """No manifest where one should lie; but are there the remains of one?"""
-    if not _has_store(stream):
+    if not has_store(stream):
         return None
     return _damaged("the file holds the remains of a manifest that is not where it should be")
 
@@ -173,12 +176,17 @@ def _damaged(explanation: str) -> ManifestReport:
     return report
 
 
-def _has_store(stream: BinaryIO) -> bool:
-    try:
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as view:
-            return any(view.find(mark) >= 0 for mark in jumbf.STORE_MARKS)
-    except (ValueError, OSError):
-        return False
+def has_store(stream: BinaryIO) -> bool:
+    """Whether the bytes of a manifest store, or parts of one, are somewhere in a file. Fast, proves nothing."""
+    stream.seek(0)
+    tail = b""
+    while block := stream.read(_BLOCK_BYTES):
+        window = tail + block
+        # one fast pass for what all marks share
+        if _MARK_START in window and any(mark in window for mark in jumbf.STORE_MARKS):
+            return True
+        tail = window[-_OVERLAP_BYTES:]
+    return False
 
 
 def _text(error: BaseException) -> str:
