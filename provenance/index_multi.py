@@ -9,6 +9,7 @@ rest is comparing those few.
 from __future__ import annotations
 
 import itertools
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,9 @@ class MultiIndex:
 
     def __init__(self) -> None:
         self._words = np.zeros((0, CODE_BYTES // 8), dtype=np.uint64)
-        self._offsets = np.zeros((_PIECES, _KEYS + 1), dtype=np.int64)
-        self._order = np.zeros((_PIECES, 0), dtype=np.uint32)
+        # of all tables, one after the other: where each key's items begin, and the items by key
+        self._offsets = np.zeros(_PIECES * (_KEYS + 1), dtype=np.int64)
+        self._order = np.zeros(0, dtype=np.uint32)
         self._tail = ExactIndex()
         self._pending: list[NDArray[np.uint64]] = []
 
@@ -51,7 +53,8 @@ class MultiIndex:
         for number, query in enumerate(words):
             if flips <= _MAX_FLIPS:
                 places = self._candidates(query, flips)
-                distances = np.bitwise_count(self._words[places] ^ query).sum(axis=1, dtype=np.int64)
+                bits = np.bitwise_count(np.take(self._words, places, axis=0) ^ query).astype(np.uint16)
+                distances = (bits[:, 0] + bits[:, 1] + bits[:, 2] + bits[:, 3]).astype(np.int64)
                 near = distances <= radius
                 items, first = np.unique(places[near].astype(np.int64), return_index=True)
                 found.append((number, items, distances[near][first]))
@@ -68,25 +71,27 @@ class MultiIndex:
         self._pending.clear()
         self._tail = ExactIndex()
         pieces = self._words.view(np.uint16)
-        self._order = np.empty((_PIECES, len(self._words)), dtype=np.uint32)
+        count = len(self._words)
+        self._order = np.empty(_PIECES * count, dtype=np.uint32)
+        offsets = self._offsets.reshape(_PIECES, _KEYS + 1)
         for piece in range(_PIECES):
             keys = np.ascontiguousarray(pieces[:, piece])
-            self._order[piece] = np.argsort(keys, kind="stable")
-            self._offsets[piece, 1:] = np.cumsum(np.bincount(keys, minlength=_KEYS))
+            self._order[piece * count : (piece + 1) * count] = np.argsort(keys, kind="stable")
+            offsets[piece, 0] = piece * count
+            offsets[piece, 1:] = piece * count + np.cumsum(np.bincount(keys, minlength=_KEYS))
 
     def _candidates(self, query: NDArray[np.uint64], flips: int) -> NDArray[np.uint32]:
-        keys = query.view(np.uint16)[:, None] ^ _masks(flips)[None, :]
-        rows = np.arange(_PIECES)[:, None]
-        first, last = self._offsets[rows, keys], self._offsets[rows, keys.astype(np.int64) + 1]
-        lists = [
-            self._order[piece, start:stop]
-            for piece in range(_PIECES)
-            for start, stop in zip(first[piece].tolist(), last[piece].tolist(), strict=True)
-            if stop > start
-        ]
-        return np.concatenate(lists) if lists else np.zeros(0, dtype=np.uint32)
+        """Every item that agrees with the query in some piece up to ``flips`` bits; some more than once."""
+        keys = (query.view(np.uint16)[:, None] ^ _masks(flips)[None, :]).astype(np.int64)
+        cells = keys + (np.arange(_PIECES) * (_KEYS + 1))[:, None]
+        first = np.take(self._offsets, cells).reshape(-1)
+        lengths = np.take(self._offsets, cells + 1).reshape(-1) - first
+        ends = np.cumsum(lengths)
+        places = np.repeat(first - (ends - lengths), lengths) + np.arange(ends[-1])
+        return np.take(self._order, places)
 
 
+@lru_cache(maxsize=4)
 def _masks(flips: int) -> NDArray[np.uint16]:
     """Every 16-bit mask of at most ``flips`` bits."""
     masks = [

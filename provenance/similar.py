@@ -229,7 +229,7 @@ class SimilarIndex:
                 votes = segment.vote(features, _MAX_VOTED)
                 ballots += [(count, entry, mirrored) for entry, count in votes if count >= _MIN_VOTES]
         ballots.sort(key=lambda ballot: (-ballot[0], ballot[1]))
-        return [(entry, mirrored) for _, entry, mirrored in ballots[: 2 * _MAX_VOTED]]
+        return [(entry, mirrored) for _, entry, mirrored in ballots[:_MAX_VOTED]]
 
     def _confirm(self, entry: int, mirrored: bool, query: LocalFeatures, near: _Near | None) -> Match | None:
         blob = self._store.blob(entry)
