@@ -12,7 +12,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -30,7 +30,7 @@ from provenance.identity import Identity
 from provenance.manifest_actions import Action
 from provenance.manifest_build import build_definition
 from provenance.manifest_definition import definition_files
-from provenance.manifest_read import MEMORY_MB, has_store, side_car_results
+from provenance.manifest_read import MEMORY_MB, side_car_results
 from provenance.manifest_spec import ManifestSpec, Parent, check_spec
 from provenance.media import open_picture, sha256_file
 
@@ -151,8 +151,9 @@ def carries_manifest(path: Path, media_type: str) -> bool:
     settings = {"version": 1, "verify": {"verify_after_reading": False, "remote_manifest_fetch": False}}
     try:
         with c2pa.Context.from_dict(settings) as context, path.open("rb") as stream:
-            if not has_store(stream):
+            if media_type == "image/jpeg" and not _jpeg_has_segment(stream, 0xEB):
                 return False
+            stream.seek(0)
             reader = c2pa.Reader.try_create(media_type, stream, context=context)
             if reader is None:
                 return False
@@ -222,6 +223,18 @@ class _Output(io.FileIO):
             self.job.failure = error
             raise
         return len(data)
+
+
+def _jpeg_has_segment(stream: BinaryIO, marker: int) -> bool:
+    """Whether a JPEG has a segment ``FF marker`` before its picture data (ITU-T T.81, B.1.1); most have none,
+    and to know that its first few hundred bytes are enough."""
+    stream.seek(2)
+    while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
+        if head[1] == marker:
+            return True
+        stream.seek(int.from_bytes(head[2:], "big") - 2, 1)
+    # anything odd is for the real parser to judge
+    return len(head) < 4 or head[0] != 0xFF
 
 
 def _check_means(identity: Identity, tsa_url: str | None) -> None:

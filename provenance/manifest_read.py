@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,7 +27,7 @@ MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 MEMORY_MB = 64
 _BLOCK_BYTES = 1024 * 1024
 _OVERLAP_BYTES = 32
-_MARK_START = os.path.commonprefix(jumbf.STORE_MARKS)
+_MARK_START = b"jumdc2"
 _SIDECAR_FORMAT = "application/c2pa"
 
 
@@ -158,14 +157,14 @@ def _unreadable(
     path: Path, stream: BinaryIO, error: Exception, manifest_data: bytes | None
 ) -> ManifestReport:
     """c2pa gave up: a damaged manifest is a finding, a damaged container an error."""
-    if manifest_data is None and not has_store(stream):
+    if manifest_data is None and not _has_store(stream):
         raise CorruptMediaError(f"{path} cannot be read: {_text(error)}") from error
     return _damaged(f"the manifest cannot be read: {_text(error)}")
 
 
 def _leftover(stream: BinaryIO) -> ManifestReport | None:
     """No manifest where one should lie; but are there the remains of one?"""
-    if not has_store(stream):
+    if not _has_store(stream):
         return None
     return _damaged("the file holds the remains of a manifest that is not where it should be")
 
@@ -176,7 +175,7 @@ def _damaged(explanation: str) -> ManifestReport:
     return report
 
 
-def has_store(stream: BinaryIO) -> bool:
+def _has_store(stream: BinaryIO) -> bool:
     """Whether the bytes of a manifest store, or parts of one, are somewhere in a file. Fast, proves nothing."""
     stream.seek(0)
     tail = b""
