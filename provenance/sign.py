@@ -16,7 +16,7 @@ from provenance.errors import (
     TamperedError,
     UsageError,
 )
-from provenance.fingerprint import Fingerprint, fingerprint_file
+from provenance.fingerprint import Fingerprint, NoFingerprint, fingerprint_file
 from provenance.manifest import ManifestSpec, Parent, carries_manifest, sign_manifest
 from provenance.manifest_read import read_manifest
 from provenance.media import Format, detect_format, sha256_file
@@ -189,26 +189,8 @@ def record_file(
     media = check_source(source, any_file=any_file)
     if receipt_path:
         refuse_existing(receipt_path, force)
-    digest = sha256_file(source)
     fingerprint = fingerprint_file(source, media)
-    opening = sign_record(
-        Record(
-            relation="recorded",
-            source_sha256=digest,
-            file_sha256=digest,
-            manifest_sha256=None,
-            manifest_cid=None,
-            media_type=media.mime,
-            fingerprints=fingerprint.to_record(),
-            parents=[],
-            signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
-            time=now_utc(),
-        ),
-        desk.identity,
-    )
-    receipt = desk.ledger.append([opening], [fingerprint.to_blob()])[0]
-    receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
-    return _result(source, source, None, receipt_path, opening, receipt, receipt_cid)
+    return _log_untouched(source, sha256_file(source), media.mime, fingerprint, desk, receipt_path, force)
 
 
 def record_hash(
@@ -222,6 +204,21 @@ def record_hash(
     digest = sha256.lower()
     if len(digest) != 64 or any(c not in "0123456789abcdef" for c in digest):
         raise UsageError(f"{sha256[:80]!r} is not a SHA-256 in hex", hint="give 64 hexadecimal digits")
+    if receipt_path:
+        refuse_existing(receipt_path, force)
+    shown = Path(f"sha256:{digest}")
+    return _log_untouched(shown, digest, media_type, NoFingerprint(), desk, receipt_path, force)
+
+
+def _log_untouched(
+    shown: Path,
+    digest: str,
+    media_type: str,
+    fingerprint: Fingerprint,
+    desk: Desk,
+    receipt_path: Path | None,
+    force: bool,
+) -> SignResult:
     opening = sign_record(
         Record(
             relation="recorded",
@@ -230,17 +227,16 @@ def record_hash(
             manifest_sha256=None,
             manifest_cid=None,
             media_type=media_type,
-            fingerprints={},
+            fingerprints=fingerprint.to_record(),
             parents=[],
             signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
             time=now_utc(),
         ),
         desk.identity,
     )
-    receipt = desk.ledger.append([opening], [None])[0]
+    receipt = desk.ledger.append([opening], [fingerprint.to_blob()])[0]
     receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
-    here = Path(f"sha256:{digest}")
-    return _result(here, here, None, receipt_path, opening, receipt, receipt_cid)
+    return _result(shown, shown, None, receipt_path, opening, receipt, receipt_cid)
 
 
 def check_source(source: Path, *, any_file: bool = False) -> Format:
