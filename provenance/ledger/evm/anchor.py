@@ -90,6 +90,7 @@ def anchor_checkpoint(
     size: int,
     root: bytes,
     content: bytes = ZERO_HASH,
+    note: str = "",
     policy: Policy | None = None,
     wait: bool = True,
     timeout: float = 600.0,
@@ -103,6 +104,7 @@ def anchor_checkpoint(
         account: the log's owner on the chain; pays.
         origin, size, root: the checkpoint; ``root`` has 32 bytes, ``size`` is at least 1.
         content: SHA-256 of the signed checkpoint note where it is published by content id, else zeros.
+        note: the signed checkpoint, remembered beside the anchor for receipts.
         policy: confirmations and fees.
         wait: until confirmed (or superseded); otherwise one step is made and the state returned.
         timeout: seconds to wait; when they are over, the state so far is returned, and a later call goes on.
@@ -118,7 +120,8 @@ def anchor_checkpoint(
             f"a checkpoint of size {size} cannot be anchored", hint="record something first, then anchor"
         )
     key = AnchorKey(ledger.node.chain_id, ledger.address, account.address, log_id_of(origin), size, root)
-    worker = _Worker(home, ledger, account, key, origin, content, policy or Policy(), progress)
+    blank = AnchorRow(key, origin, content, note=note)
+    worker = _Worker(home, ledger, account, blank, policy or Policy(), progress)
     end = time.monotonic() + timeout
     while True:
         status = worker.step()
@@ -136,21 +139,20 @@ class _Worker:
         home: Home,
         ledger: MediaLedger,
         account: LocalAccount,
-        key: AnchorKey,
-        origin: str,
-        content: bytes,
+        blank: AnchorRow,
         policy: Policy,
         progress: Say | None,
     ) -> None:
         self.home, self.ledger, self.node, self.account = home, ledger, ledger.node, account
-        self.key, self.origin, self.content, self.policy = key, origin, content, policy
+        self.blank, self.key, self.origin, self.policy = blank, blank.key, blank.origin, policy
         self.say: Say = progress or (lambda _: None)
-        self.call = Call(ledger.address, encode_call("anchor", key.log_id, key.size, key.root, content))
+        key = blank.key
+        self.call = Call(ledger.address, encode_call("anchor", key.log_id, key.size, key.root, blank.content))
 
     def step(self) -> AnchorStatus:
         with AnchorStore(self.home) as store, store.turn():
             self.store = store
-            row = self.store.get(self.key) or AnchorRow(self.key, self.origin, self.content)
+            row = self.store.get(self.key) or self.blank
             if row.key.root != self.key.root:
                 raise ForkError(
                     f"this machine anchored another root for size {self.key.size} of {self.origin}",

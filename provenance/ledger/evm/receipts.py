@@ -5,24 +5,26 @@ The embedded log knows nothing of chains; this module joins the two.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from provenance import atomic
-from provenance.errors import ChainError, ForkError, MissingPathError, UsageError
+from provenance.errors import ChainError, ForkError, MissingPathError, ReceiptError, UsageError
 from provenance.home import Home
 from provenance.ledger.evm.anchor import AnchorStatus, Policy, anchor_checkpoint
 from provenance.ledger.evm.check import AnchorCheck, Basis, Found, check_anchor
 from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
 from provenance.ledger.evm.contract import MediaLedger, log_id_of
-from provenance.ledger.evm.rpc import DEFAULT_TIMEOUT, checked_address
-from provenance.ledger.evm.state import AnchorStore
+from provenance.ledger.evm.rpc import DEFAULT_TIMEOUT
+from provenance.ledger.evm.state import AnchorState, AnchorStore
 from provenance.ledger.local import LocalLedger
 from provenance.ledger.note import Checkpoint, Note
 from provenance.ledger.receipt import MAX_ANCHORS, MAX_RECEIPT_BYTES, Receipt
-from provenance.verdict import Standing
+from provenance.verdict import AnchorFinding, Standing
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -52,7 +54,7 @@ def anchor_log(
 ) -> AnchorStatus:
     """Anchor the log's newest checkpoint, or first finish the one whose transaction is still out.
 
-    The checkpoint is written into the log (and its guard file) as seen by others before anything is sent.
+    Once it is confirmed, the log keeps the checkpoint (and its guard file) as one that others have seen.
 
     Raises:
         ForkError: the chain holds a history that is not this log's (an old copy of it was restored?).
@@ -66,8 +68,7 @@ def anchor_log(
         raise UsageError(
             "the ledger is empty: there is nothing to anchor", hint="sign or record a file first"
         )
-    log.keep_checkpoint(note, "anchored", _place(ledger))
-    return anchor_checkpoint(
+    status = anchor_checkpoint(
         home,
         ledger,
         account,
@@ -75,11 +76,15 @@ def anchor_log(
         size=checkpoint.size,
         root=checkpoint.root,
         content=hashlib.sha256(str(note).encode()).digest(),
+        note=str(note),
         policy=policy,
         wait=wait,
         timeout=timeout,
         progress=progress,
     )
+    if status.state is AnchorState.CONFIRMED:
+        log.keep_checkpoint(note, "anchored", f"{ledger.node.chain_id}:{ledger.address}")
+    return status
 
 
 def require_same_history(log: LocalLedger, ledger: MediaLedger, owner: str) -> None:
@@ -105,15 +110,11 @@ def require_same_history(log: LocalLedger, ledger: MediaLedger, owner: str) -> N
 
 def anchored_receipt(home: Home, log: LocalLedger, index: int) -> Receipt | None:
     """The receipt of an entry against the earliest confirmed anchor that covers it; None where there is none."""
-    notes = {Checkpoint.parse(kept.note.text).size: kept.note for kept in log.kept_checkpoints("anchored")}
-    origin = log.checkpoint().origin
     with AnchorStore(home) as store:
-        for row in store.confirmed(log_id_of(origin)):
-            note = notes.get(row.key.size)
-            if row.key.size <= index or note is None or row.claim is None:
+        for row in store.confirmed(log_id_of(log.checkpoint().origin)):
+            if row.key.size <= index or row.claim is None or not row.note:
                 continue
-            if Checkpoint.parse(note.text).root == row.key.root:
-                return log.receipt(index, note=note).with_anchor(row.claim.to_json())
+            return log.receipt(index, note=Note.parse(row.note)).with_anchor(row.claim.to_json())
     return None
 
 
@@ -163,16 +164,15 @@ def check_receipt(
     Raises:
         ChainError: no trusted contract fits, or the chain cannot be asked.
         TamperedError: another history is anchored there.
-        ReceiptError: a claim in the receipt is malformed.
         UsageError: neither ``rpc`` nor a block hash that helps.
     """
     checkpoint = receipt.checkpoint
-    claims = [AnchorClaim.from_json(claim) for claim in receipt.anchors[:MAX_ANCHORS]]
+    claims = _readable_claims(receipt)
     keys = [
         AnchorKey(
             contract.chain_id,
-            checked_address(contract.address),
-            checked_address(contract.log_owner),
+            contract.address,
+            contract.log_owner,
             log_id_of(checkpoint.origin),
             checkpoint.size,
             checkpoint.root,
@@ -221,7 +221,7 @@ def receipt_checker(
     trusted_block_hash: bytes | None = None,
     confirmations: int = 1,
     timeout: float = DEFAULT_TIMEOUT,
-) -> Callable[[Receipt], tuple[Standing, str]]:
+) -> Callable[[Receipt], AnchorFinding]:
     """What :class:`provenance.verify.VerifyRequest` takes as ``check_anchor``.
 
     A chain that cannot be asked gives "anchor not checked" with the reason; evidence of another history is
@@ -229,7 +229,7 @@ def receipt_checker(
     """
     known = list(contracts)
 
-    def check(receipt: Receipt) -> tuple[Standing, str]:
+    def check(receipt: Receipt) -> AnchorFinding:
         try:
             found = check_receipt(
                 receipt,
@@ -240,35 +240,35 @@ def receipt_checker(
                 timeout=timeout,
             )
         except (ChainError, UsageError) as error:
-            return Standing.ANCHOR_NOT_CHECKED, f"anchor not checked: {error}"
-        if found.found is Found.ANCHORED:
-            by_node = found.basis is Basis.ONE_NODE
-            return (Standing.ANCHORED_BY_RPC if by_node else Standing.ANCHORED), found.detail
-        return (Standing.PENDING if found.found is Found.PENDING else Standing.LOGGED), found.detail
+            return AnchorFinding(Standing.ANCHOR_NOT_CHECKED, f"anchor not checked: {error}")
+        if found.found is not Found.ANCHORED or found.block_time is None:
+            pending = found.found is Found.PENDING
+            return AnchorFinding(Standing.PENDING if pending else Standing.LOGGED, found.detail)
+        standing = Standing.ANCHORED_BY_RPC if found.basis is Basis.ONE_NODE else Standing.ANCHORED
+        moment = datetime.fromtimestamp(found.block_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return AnchorFinding(standing, found.detail, moment)
 
     return check
 
 
+def _readable_claims(receipt: Receipt) -> list[AnchorClaim]:
+    """The receipt's claims, without those that cannot be read: they prove nothing, for or against."""
+    claims = []
+    for data in receipt.anchors[:MAX_ANCHORS]:
+        with contextlib.suppress(ReceiptError):
+            claims.append(AnchorClaim.from_json(data))
+    return claims
+
+
 def _unfinished(home: Home, log: LocalLedger, ledger: MediaLedger, owner: str) -> Note | None:
     """The checkpoint of a transaction that is still out, so that it is followed instead of a new one."""
-    origin = log.checkpoint().origin
-    notes = {Checkpoint.parse(kept.note.text).size: kept.note for kept in log.kept_checkpoints("anchored")}
+    wanted = (ledger.node.chain_id, ledger.address, owner, log_id_of(log.checkpoint().origin))
     with AnchorStore(home) as store:
         for row in store.rows(unfinished=True):
             key = row.key
-            same = (key.chain_id, key.contract, key.owner, key.log_id) == (
-                ledger.node.chain_id,
-                ledger.address,
-                owner,
-                log_id_of(origin),
-            )
-            if same and row.sent is not None and key.size in notes:
-                return notes[key.size]
+            if (key.chain_id, key.contract, key.owner, key.log_id) == wanted and row.sent and row.note:
+                return Note.parse(row.note)
     return None
-
-
-def _place(ledger: MediaLedger) -> str:
-    return f"{ledger.node.chain_id}:{ledger.address}"
 
 
 def _read(path: Path) -> Receipt:

@@ -38,6 +38,7 @@ CREATE TABLE anchors (
     block_number INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
     claim TEXT,
+    note TEXT NOT NULL,
     remark TEXT NOT NULL DEFAULT '',
     updated REAL NOT NULL,
     PRIMARY KEY (chain_id, contract, owner, log_id, size)
@@ -45,7 +46,7 @@ CREATE TABLE anchors (
 """
 _COLUMNS = (
     "chain_id, contract, owner, log_id, size, root, origin, content, state, sent, block_number, attempts,"
-    " claim, remark, updated"
+    " claim, note, remark, updated"
 )
 _BUSY_SECONDS = 60.0
 
@@ -73,6 +74,7 @@ class AnchorRow:
         block_number: where it is mined, or None.
         attempts: how many transactions were made for it.
         claim: the proof, once confirmed.
+        note: the signed checkpoint as text, or empty where it was not given.
         remark: what happened last, for people.
         updated: Unix seconds.
     """
@@ -85,6 +87,7 @@ class AnchorRow:
     block_number: int | None = None
     attempts: int = 0
     claim: AnchorClaim | None = None
+    note: str = ""
     remark: str = ""
     updated: float = 0.0
 
@@ -139,6 +142,7 @@ class AnchorStore:
             row.block_number,
             row.attempts,
             json.dumps(row.claim.to_json()) if row.claim else None,
+            row.note,
             row.remark,
             updated,
         )
@@ -216,6 +220,7 @@ def _row(
     block_number: int | None,
     attempts: int,
     claim: str | None,
+    note: str,
     remark: str,
     updated: float,
 ) -> AnchorRow:
@@ -228,6 +233,7 @@ def _row(
         block_number=block_number,
         attempts=attempts,
         claim=AnchorClaim.from_json(json.loads(claim)) if claim else None,
+        note=note,
         remark=remark,
         updated=updated,
     )

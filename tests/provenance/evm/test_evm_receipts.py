@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def stranger(tmp_path: Path, log: LocalLedger, ledger: MediaLedger, owner: Local
     machine = Home(data=tmp_path / "stranger" / "data", config=tmp_path / "stranger" / "config")
     trust = TrustStore.load(machine)
     trust.add_log_key(log.log_key)
-    trust.add_contract(31337, ledger.address, owner.address)
+    trust.add_contract(31337, ledger.address.lower(), owner.address.lower())
     return TrustStore.load(machine)
 
 
@@ -98,8 +99,8 @@ def test_standings_for_the_verdict(
 ) -> None:
     (receipt,) = log.append(make_openings(1))
     known = stranger.contracts
-    standing, detail = receipt_checker(known, rpc=[anvil.url])(receipt)
-    assert standing is Standing.LOGGED and "not anchored on chain 31337" in detail
+    finding = receipt_checker(known, rpc=[anvil.url])(receipt)
+    assert finding.standing is Standing.LOGGED and "not anchored on chain 31337" in finding.detail
 
     anvil.mine(5)
     anchor_log(home, log, ledger, owner)
@@ -114,11 +115,15 @@ def test_standings_for_the_verdict(
         ({}, Standing.ANCHOR_NOT_CHECKED),
     ]
     for options, expected in cases:
-        assert receipt_checker(known, **options)(anchored)[0] is expected, options
-    standing, detail = receipt_checker([], rpc=[anvil.url])(anchored)
-    assert standing is Standing.ANCHOR_NOT_CHECKED and "does not know" in detail
+        finding = receipt_checker(known, **options)(anchored)
+        assert finding.standing is expected, options
+        assert bool(finding.time) is (expected in (Standing.ANCHORED, Standing.ANCHORED_BY_RPC))
+    finding = receipt_checker([], rpc=[anvil.url])(anchored)
+    assert finding.standing is Standing.ANCHOR_NOT_CHECKED and "does not know" in finding.detail
+    unreadable = replace(anchored, anchors=({"type": "veilmark.anchor/1", "size": "x"},))
+    assert receipt_checker(known, rpc=[anvil.url])(unreadable).standing is Standing.ANCHORED_BY_RPC
     # without an upgraded receipt, a trusted contract and a node are enough
-    assert receipt_checker(known, rpc=[anvil.url])(receipt)[0] is Standing.ANCHORED_BY_RPC
+    assert receipt_checker(known, rpc=[anvil.url])(receipt).standing is Standing.ANCHORED_BY_RPC
 
 
 def test_trust_comes_from_the_store_and_not_from_the_receipt(
