@@ -24,6 +24,7 @@ _HEADER = struct.Struct(">5sIIH")
 _POINT = np.dtype(
     [("x", ">u2"), ("y", ">u2"), ("size", "u1"), ("angle", "u1"), ("bits", "u1", DESCRIPTOR_BYTES)]
 )
+_MAX_SIDE, _NARROWEST = 4096, 32
 _MAX_BLOB = _HEADER.size + 4096 * _POINT.itemsize
 
 
@@ -70,14 +71,15 @@ class LocalFeatures:
         if len(data) < _HEADER.size or len(data) > _MAX_BLOB or not data.startswith(_MAGIC):
             raise ReceiptError("not a veilmark picture feature blob of a known version")
         _, width, height, count = _HEADER.unpack_from(data)
-        if not width or not height or len(data) != _HEADER.size + count * _POINT.itemsize:
+        sane = 0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE
+        if not sane or len(data) != _HEADER.size + count * _POINT.itemsize:
             raise ReceiptError("picture feature blob has a wrong length or size")
         packed = np.frombuffer(data, dtype=_POINT, offset=_HEADER.size)
         return cls(
             width=width,
             height=height,
             points=np.stack([packed["x"], packed["y"]], axis=1).astype(np.float32) / np.float32(65535),
-            sizes=packed["size"].astype(np.float32) / np.float32(255),
+            sizes=np.maximum(packed["size"], 1).astype(np.float32) / np.float32(255),
             angles=packed["angle"].astype(np.float32) * (360 / 256),
             descriptors=np.ascontiguousarray(packed["bits"]),
         )
@@ -91,7 +93,8 @@ def extract_features(grey: NDArray[np.uint8], *, max_points: int = MAX_POINTS) -
     detector = cv2.ORB.create(
         nfeatures=_FOUND_PER_KEPT * max_points, scaleFactor=1.2, nlevels=12, edgeThreshold=10, fastThreshold=7
     )
-    found = detector.detect(grey, None)
+    # in a strip that is narrower than a point's surroundings there is nothing to describe
+    found = detector.detect(grey, None) if min(grey.shape) >= _NARROWEST else ()
     extent = np.array([grey.shape[1], grey.shape[0]], dtype=np.float32)
     places = np.array([point.pt for point in found], dtype=np.float32).reshape(-1, 2) / extent
     levels = np.array([point.octave for point in found], dtype=np.int64)

@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.find_edits import EDITS, cropped, jpeg, mirrored, pictures, screenshot, turned
@@ -219,6 +221,39 @@ def test_feature_blob_is_small_and_checked(portraits: dict[str, np.ndarray]) -> 
     for broken in (b"", blob[:-1], blob + b"\0", b"XXXX" + blob[4:], blob[:5] + b"\0" * 8 + blob[13:]):
         with pytest.raises(Exception, match="feature blob"):
             LocalFeatures.from_bytes(broken)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 60]))
+def test_any_shape_of_picture_is_fingerprinted_and_found(
+    height: int, width: int, seed: int, grain: int
+) -> None:
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (-(-height // grain), -(-width // grain), 3), dtype=np.uint8)
+    pixels = np.ascontiguousarray(np.repeat(np.repeat(pixels, grain, axis=0), grain, axis=1)[:height, :width])
+    fingerprint = fingerprint_picture(pixels)
+    index = SimilarIndex()
+    index.add(0, fingerprint.to_record(), fingerprint.to_blob())
+    (match,) = index.search(fingerprint)
+    assert match.kind == "pixels"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 400), st.integers(1, 4096), st.integers(1, 4096))
+def test_features_from_a_stranger_cannot_break_the_geometry(
+    seed: int, count: int, width: int, height: int
+) -> None:
+    """Any bytes that parse can be compared, with themselves and with half of themselves moved about."""
+    random = np.random.default_rng(seed)
+    head = b"VMLF\x01" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + count.to_bytes(2, "big")
+    body = np.frombuffer(random.bytes(38 * count), dtype=np.uint8).reshape(count, 38).copy()
+    first = LocalFeatures.from_bytes(head + body.tobytes())
+    body[: count // 2, :6] = 0
+    second = LocalFeatures.from_bytes(head + body.tobytes())
+    with np.errstate(all="raise"):
+        for query, original in ((first, first), (first, second), (second, first)):
+            placement = place(query, original)
+            assert placement is None or 0 <= placement.coverage <= 1
 
 
 @pytest.mark.vectors
