@@ -24,6 +24,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import NameOID
 
 from provenance import atomic, certificates
 from provenance.certificates import PrivateKey
@@ -124,15 +125,10 @@ def create_identity(
     if folder.is_dir():
         return _same_identity(load_identity(home, name, passphrase), subject, algorithm)
     check_passphrase(passphrase)
-    root_key, leaf_key = certificates.generate_key(algorithm), certificates.generate_key(algorithm)
-    root = certificates.make_root(root_key, subject)
+    # the root first: an identity without its root cannot be renewed, a root without identity waits to be used
+    root, root_key = _root_for(home, name, subject, algorithm, passphrase)
+    leaf_key = certificates.generate_key(algorithm)
     leaf = certificates.make_leaf(root, root_key, leaf_key.public_key(), subject)
-    # the root first: an identity without its root cannot be renewed, a root without identity harms nobody
-    root_files = {
-        "root.key": encode_key(root_key, passphrase),
-        "root.pem": certificates.to_pem([root]).encode(),
-    }
-    store_folder(root_folder(home, name), root_files)
     store_identity(
         home,
         name,
@@ -248,6 +244,27 @@ def store_identity(
     store_folder(identity_folder(home, name), contents)
     if not (home.identities / "DEFAULT").is_file():
         set_default(home, name)
+
+
+def _root_for(
+    home: Home, name: str, subject: str, algorithm: str, passphrase: str | None
+) -> tuple[x509.Certificate, PrivateKey]:
+    """A fresh root, or the one that a creation which was cut off has left behind."""
+    folder = root_folder(home, name)
+    if not folder.is_dir():
+        key = certificates.generate_key(algorithm)
+        root = certificates.make_root(key, subject)
+        files = {"root.key": encode_key(key, passphrase), "root.pem": certificates.to_pem([root]).encode()}
+        store_folder(folder, files)
+        return root, key
+    root, key = load_root(home, name, passphrase)
+    organizations = root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    if certificates.algorithm_of(key) != algorithm or [one.value for one in organizations] != [subject]:
+        raise IdentityError(
+            f"{folder} holds the root of another identity",
+            hint="move that folder away, or choose another name for the new identity",
+        )
+    return root, key
 
 
 def _same_identity(found: Identity, subject: str, algorithm: str) -> Identity:

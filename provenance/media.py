@@ -45,9 +45,10 @@ _ORIENTATION = 0x0112
 #: Directories and tags that may show the picture as it was, say where it was taken, or break when moved:
 #: thumbnail and preview pointers, sub-images, XMP, IPTC, Photoshop resources, maker notes, print matching.
 _DROPPED_TAGS = frozenset(
-    {0x0201, 0x0202, 0x014A, 0x02BC, 0x83BB, 0x8649, 0x927C, 0xC4A5, 0xC634, 0xC68B, 0xEA1C, 0xA005}
-    | set(range(0x0100, 0x0104))
-    | {0x0111, 0x0117, 0x0115, 0x0116, 0x0142, 0x0143, 0x0144, 0x0145, 0x015B, 0x8773}
+    {0x014A, 0x02BC, 0x83BB, 0x8649, 0x927C, 0xC4A5, 0xC634, 0xC68B, 0xEA1C, 0xA005}
+    # how a TIFF stores its pixels, which is not how the new file does
+    | {0x00FE, 0x00FF, 0x0106, 0x010A, 0x0111, 0x011C, 0x013D, 0x0152, 0x0153, 0x015B, 0x8773}
+    | {*range(0x0100, 0x0104), *range(0x0115, 0x0118), *range(0x0140, 0x0146), *range(0x0200, 0x0215)}
 )
 _GPS = 0x8825
 _EXIF = 0x8769
@@ -243,7 +244,7 @@ def _opened(source: Path | bytes, form: Format) -> Iterator[Image.Image]:
 
 
 def _decode(image: Image.Image, form: Format) -> Picture:
-    exif = image.info.get("exif")
+    exif = image.info.get("exif") or _tiff_tags(image, form)
     frames = min(int(getattr(image, "n_frames", 1)), 1_000_000)
     icc = image.info.get("icc_profile")
     icc = icc if isinstance(icc, bytes) and 128 <= len(icc) <= _MAX_ICC_BYTES else None
@@ -262,6 +263,16 @@ def _decode(image: Image.Image, form: Format) -> Picture:
         is_grey=is_grey,
         frames=frames,
     )
+
+
+def _tiff_tags(image: Image.Image, form: Format) -> bytes | None:
+    """A TIFF's own directory is its EXIF."""
+    if form.name not in ("TIFF", "DNG"):
+        return None
+    try:
+        return clean_exif(image.getexif().tobytes(), keep_gps=True)
+    except Exception:
+        return None
 
 
 def _to_eight_bit_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None]:

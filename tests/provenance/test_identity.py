@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -146,3 +147,14 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
     with pytest.raises(NotWritableError):
         create_identity(Home(tmp_path / "data", tmp_path / "config"), subject="Jane")
+
+
+def test_a_creation_that_was_cut_off_is_finished_with_the_same_root(home: Home) -> None:
+    first = create_identity(home, subject="Jane Doe")
+    shutil.rmtree(identity_folder(home, "default"))
+    again = create_identity(home, subject="Jane Doe")
+    assert again.root == first.root
+    assert again.key_id != first.key_id
+    shutil.rmtree(identity_folder(home, "default"))
+    with pytest.raises(IdentityError, match="root of another identity"):
+        create_identity(home, subject="John Doe")

@@ -237,3 +237,13 @@ def test_a_jpeg_that_holds_a_second_picture_shows_the_first_and_loses_the_second
     assert np.abs(picture.pixels.astype(int) - np.asarray(face)).mean() < 4
     assert _embedded_pictures(encode_picture(picture, "JPEG")) == 0
     assert max(open_picture(data, reduce_to=64).size) < 256
+
+
+def test_what_a_tiff_says_about_itself_is_carried_over(face: Image.Image) -> None:
+    tags = Image.Exif()
+    tags[0x013B], tags[0x8298] = "Jane Doe", "(c) Jane Doe"
+    picture = open_picture(_bytes(face, "TIFF", exif=tags))
+    for form in ("TIFF", "JPEG", "PNG"):
+        kept = Image.open(io.BytesIO(encode_picture(picture, form))).getexif()
+        assert (kept[0x013B], kept[0x8298]) == ("Jane Doe", "(c) Jane Doe")
+    assert np.array_equal(open_picture(encode_picture(picture, "TIFF")).pixels, picture.pixels)
