@@ -40,22 +40,18 @@ class LocalLedger:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
-        with self.reading() as connection:
-            meta = dict(
-                connection.execute("SELECT key, value FROM meta WHERE key IN ('origin', 'vkey', 'guard')")
-            )
-        if set(meta) != {"origin", "vkey", "guard"}:
-            self.close()
-            raise LedgerError(
-                f"{path} was never finished being made", hint="remove the file and create it again"
-            )
-        self.origin = str(meta["origin"])
-        self.log_key = str(meta["vkey"])
-        self._guard = Guard(path.parent / str(meta["guard"]))
         self._key: SigningKey | None = None
-        self._writer = Writer(path, self._guard, self._signing_key)
-        remembered = self._guard.read()  # before the database, which may only be ahead of it
-        self.fork: ForkError | None = find_fork(self, remembered)
+        self.fork: ForkError | None = None
+        try:
+            meta = self._meta()
+            self.origin, self.log_key = meta["origin"], meta["vkey"]
+            self._guard = Guard(path.parent / meta["guard"])
+            self._writer = Writer(path, self._guard, self._signing_key)
+            remembered = self._guard.read()  # before the database, which may only be ahead of it
+            self.fork = find_fork(self, remembered)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def create(
@@ -312,7 +308,7 @@ class LocalLedger:
 
         Args:
             sha256_hex: 64 hex digits.
-            limit: look at no more than so many candidates.
+            limit: look at no more than so many candidates, the earliest.
         """
         wanted = sha256_hex.lower()
         if len(wanted) != 64 or any(digit not in "0123456789abcdef" for digit in wanted):
@@ -382,6 +378,16 @@ class LocalLedger:
                 return
             with schema.transaction(connection, "DEFERRED"):
                 yield connection
+
+    def _meta(self) -> dict[str, str]:
+        with self.reading() as connection:
+            query = "SELECT key, value FROM meta WHERE key IN ('origin', 'vkey', 'guard')"
+            meta = {str(key): str(value) for key, value in connection.execute(query)}
+        if len(meta) != 3:
+            raise LedgerError(
+                f"{self.path} was never finished being made", hint="remove the file and create it again"
+            )
+        return meta
 
     def _signing_key(self) -> SigningKey:
         if self._key is None:

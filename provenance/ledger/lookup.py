@@ -12,8 +12,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from provenance.errors import LedgerError
-
 INDEX_BITS = 32
 _PREFIX_BITS = 28
 _GENERATION = 1 << (INDEX_BITS + _PREFIX_BITS)
@@ -59,16 +57,11 @@ def candidates(connection: sqlite3.Connection, base_keys: Sequence[int], size: i
         connection: the database.
         base_keys: see :func:`base_key`.
         size: entries in the log, which tells the generations in use.
-        limit: the most that are wanted.
-
-    Raises:
-        LedgerError: more than ``limit``.
+        limit: the most that are wanted; the earliest are returned.
     """
     query = """SELECT DISTINCT lookup.key & ? FROM json_each(?) AS low
         JOIN lookup ON lookup.key BETWEEN low.value AND low.value + ? ORDER BY 1 LIMIT ?"""
     used = 1 + sum(size >= span for span in _SPANS)
     lows = [base + generation * _GENERATION for base in base_keys for generation in range(used)]
-    rows = connection.execute(query, (_INDEX_MASK, json.dumps(lows), _INDEX_MASK, limit + 1)).fetchall()
-    if len(rows) > limit:
-        raise LedgerError(f"more than {limit} entries share a hash", hint="ask for a more specific hash")
+    rows = connection.execute(query, (_INDEX_MASK, json.dumps(lows), _INDEX_MASK, limit))
     return [int(index) for (index,) in rows]

@@ -83,7 +83,7 @@ def prepare(opening: Opening, features: bytes | None) -> Prepared:
 def find_same(connection: sqlite3.Connection, items: Sequence[Prepared], size: int) -> dict[bytes, int]:
     """Leaf hash to index of those openings that the log already holds."""
     firsts = list({item.keys[0] for item in items})
-    found = lookup.candidates(connection, firsts, size, merkle.MAX_SIZE - 1)
+    found = lookup.candidates(connection, firsts, size, merkle.MAX_SIZE)
     leaves = {item.leaf for item in items}
     known = zip(NodeStore(connection).nodes([(0, index) for index in found]), found, strict=True)
     return {leaf: index for leaf, index in known if leaf in leaves}

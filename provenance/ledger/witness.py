@@ -10,11 +10,13 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from provenance.atomic import write_bytes
-from provenance.errors import ForkError, LedgerError, ReceiptError, UntrustedSignerError
+from provenance.errors import ForkError, LedgerError, ReceiptError, UntrustedSignerError, UsageError
 from provenance.ledger import merkle
 from provenance.ledger.note import (
     MAX_NOTE_BYTES,
@@ -61,6 +63,67 @@ def parse_signatures(text: str) -> list[Signature]:
     if len(lines) > 64 or len(text) > MAX_NOTE_BYTES:
         raise ReceiptError("too many signature lines")
     return [Signature.parse(line) for line in lines]
+
+
+def ask(
+    url: str,
+    note: Note,
+    proof_from: Callable[[int], Sequence[bytes]],
+    *,
+    old_size: int = 0,
+    timeout: float = 20.0,
+) -> list[Signature]:
+    """Ask a witness over HTTP to cosign a checkpoint.
+
+    Args:
+        url: its submission prefix; ``/add-checkpoint`` is added.
+        note: the log's checkpoint.
+        proof_from: the consistency proof from a size to the checkpoint's, such as
+            :meth:`LocalLedger.consistency_proof`.
+        old_size: the size it cosigned last, if known; it tells when this is wrong.
+        timeout: seconds.
+
+    Returns:
+        the signature lines it answered with, unchecked; :meth:`LocalLedger.add_cosignatures` checks them.
+
+    Raises:
+        LedgerError: it cannot be reached or refuses.
+        ReceiptError: its answer is malformed.
+    """
+    address = f"{url.rstrip('/')}/add-checkpoint"
+    if not address.startswith(("http://", "https://")):
+        raise UsageError(f"{url[:80]!r} is not an http or https address")
+    for _ in range(2):
+        body = request_for(note, old_size, proof_from(old_size) if old_size else [])
+        request = urllib.request.Request(address, data=body, method="POST")  # noqa: S310 scheme checked
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 scheme checked
+                return parse_signatures(_text(answer.read(MAX_NOTE_BYTES + 1)))
+        except urllib.error.HTTPError as error:
+            said = _text(error.read(MAX_NOTE_BYTES + 1)).strip()
+            if error.code != 409 or not said.isdecimal() or int(said) == old_size:
+                raise LedgerError(
+                    f"the witness at {url} refused ({error.code}): {said[:120]}",
+                    hint="does it watch this log? a 409 or 422 can mean that it saw another history",
+                ) from error
+            old_size = parse_decimal(said, "the witness's size")
+        except (OSError, ValueError) as error:
+            raise LedgerError(
+                f"the witness at {url} cannot be asked: {error}", hint="try again later"
+            ) from error
+        if old_size > Checkpoint.parse(note.text).size:
+            break
+    raise LedgerError(
+        f"the witness at {url} has seen {old_size} entries of this log, more than there are",
+        hint="this database may be an older copy: see `veilmark ledger status`",
+    )
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ReceiptError("the witness's answer is not UTF-8") from error
 
 
 class Witness:

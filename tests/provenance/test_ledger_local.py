@@ -17,7 +17,7 @@ from provenance.errors import (
     UntrustedSignerError,
     UsageError,
 )
-from provenance.ledger import merkle
+from provenance.ledger import lookup, merkle, schema
 from provenance.ledger.entries import CHUNK_BYTES, EntryStore
 from provenance.ledger.local import LocalLedger
 from provenance.ledger.nodes import NodeStore
@@ -264,3 +264,60 @@ def test_a_log_does_not_sign_upon_a_tree_that_was_changed_under_it(ledger: Local
     with pytest.raises(ForkError, match="not the one of the checkpoint of size 5"):
         ledger.append(make_openings(1, seed="more"))
     assert ledger.size == 5
+
+
+def test_a_locked_ledger_says_so(ledger: LocalLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.2)
+    other = sqlite3.connect(ledger.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LedgerError, match="locked") as caught:
+        ledger.append(make_openings(1))
+    assert "another program" in str(caught.value.hint)
+    other.execute("ROLLBACK")
+    assert ledger.append(make_openings(1))[0].index == 0
+
+
+def test_a_full_disk_loses_nothing_and_heals(ledger: LocalLedger) -> None:
+    ledger.append(make_openings(20))
+    connection = ledger._writer._open()
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(LedgerError, match="full") as caught:
+        ledger.append(make_openings(300, seed="too many"))
+    assert "free some disk space" in str(caught.value.hint)
+    assert ledger.size == 20
+    connection.execute("PRAGMA max_page_count = 1073741823")
+    receipts = ledger.append(make_openings(300, seed="too many"))
+    assert receipts[-1].index == 319
+    receipts[-1].verify([ledger.log_key])
+
+
+def test_a_hash_recorded_very_often_is_found_earliest_first(ledger: LocalLedger) -> None:
+    records = [replace(make_record(number), source_sha256="ab" * 32) for number in range(30)]
+    ledger.append([sign_record(record, signer()) for record in records])
+    assert [entry.index for entry in ledger.find_sha256("ab" * 32)] == list(range(30))
+    assert [entry.index for entry in ledger.find_sha256("ab" * 32, limit=4)] == [0, 1, 2, 3]
+
+
+def test_a_ledger_whose_making_was_interrupted_is_refused(tmp_path: Path) -> None:
+    schema.connect(tmp_path / "half", create=True).close()
+    with pytest.raises(LedgerError, match="never finished"):
+        LocalLedger.open(tmp_path / "half")
+
+
+def test_look_ups_survive_the_passing_of_generations() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE lookup (key INTEGER PRIMARY KEY)")
+    hashes = [merkle.leaf_hash(index.to_bytes(4, "big")).hex() for index in range(70_000)]
+    size = 0
+    for batch in (1, 4094, 1, 1, 3000, 58_000, 500, 4403):
+        lookup.insert(connection, (lookup.base_key(hashes[size + i]) + size + i for i in range(batch)))
+        lookup.settle(connection, size, size + batch)
+        size += batch
+    rows = connection.execute("SELECT key >> 60, count(*) FROM lookup GROUP BY 1").fetchall()
+    assert sum(count for _, count in rows) == 70_000 and len(rows) > 1
+    for index in (0, 4095, 4096, 65_535, 65_536, 69_999):
+        assert index in lookup.candidates(connection, [lookup.base_key(hashes[index])], size, 100)
+    keys = [lookup.base_key(value) + index for index, value in enumerate(hashes)]
+    assert lookup.missing(connection, keys) == []
+    assert lookup.missing(connection, [lookup.base_key("f" * 64) + 3]) == [lookup.base_key("f" * 64) + 3]

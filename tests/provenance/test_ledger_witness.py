@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +22,7 @@ from provenance.ledger.local import LocalLedger
 from provenance.ledger.note import TYPE_COSIGNATURE, Checkpoint, SigningKey
 from provenance.ledger.policy import Policy
 from provenance.ledger.receipt import Receipt
-from provenance.ledger.witness import Witness, parse_request, parse_signatures, request_for
+from provenance.ledger.witness import Witness, ask, parse_request, parse_signatures, request_for
 from tests.support.records import make_openings
 
 ORIGIN = "example.org/log"
@@ -168,3 +172,63 @@ def test_a_witness_key_cannot_pass_for_the_log() -> None:
 def test_malformed_witness_requests_are_refused(data: bytes) -> None:
     with pytest.raises(ReceiptError):
         parse_request(data)
+
+
+@contextmanager
+def _serving(witness: Witness) -> Iterator[str]:
+    """The witness behind HTTP on loopback, with the status codes of c2sp.org/tlog-witness."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            size, proof, note = parse_request(data)
+            last = witness.last(Checkpoint.parse(note.text).origin)[0]
+            status, body = 200, ""
+            try:
+                if self.path != "/w/add-checkpoint":
+                    status = 404
+                elif size != last:
+                    status, body = 409, f"{last}\n"
+                else:
+                    body = str(witness.cosign(size, proof, note))
+            except UntrustedSignerError:
+                status = 403
+            except ForkError:
+                status = 422
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/w"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_witness_is_asked_over_http(ledger: LocalLedger, tmp_path: Path) -> None:
+    key = _witness_key("north")
+    policy = Policy.of_witnesses([ledger.log_key], [str(key.verifier)], 1)
+    with _serving(Witness(key, [ledger.verifier], tmp_path / "memory")) as url:
+        for number in range(2):  # the second time, the witness must first say what it saw last
+            ledger.append(make_openings(3, start=3 * number))
+            lines = ask(url, ledger.note(), ledger.consistency_proof)
+            ledger.add_cosignatures(lines, [key.verifier])
+            assert list(policy.verify(ledger.receipt(0)).witnesses) == ["w0"]
+        with LocalLedger.create(tmp_path / "other", origin=ORIGIN) as stranger:
+            stranger.append(make_openings(9))
+            with pytest.raises(LedgerError, match="refused"):
+                ask(url, stranger.note(), stranger.consistency_proof)
+        with LocalLedger.create(tmp_path / "behind", origin=ORIGIN) as behind:
+            behind.append(make_openings(1))
+            with pytest.raises(LedgerError, match="6 entries of this log, more than there are"):
+                ask(url, behind.note(), behind.consistency_proof)
+    with pytest.raises(LedgerError, match="cannot be asked"):
+        ask(url, ledger.note(), ledger.consistency_proof, timeout=2)
+    with pytest.raises(UsageError):
+        ask("ftp://example.org", ledger.note(), ledger.consistency_proof)
