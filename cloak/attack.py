@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from cloak import transforms
-from cloak.budget import project, to_grey
+from cloak.budget import less_colour, project, to_grey
 from cloak.detectors.base import FaceDetector
-from cloak.objective import decoy, displace, found, hide
+from cloak.objective import decoy, displace, found, hide, widen
 from cloak.transforms import Transform
 
 Progress = Callable[[float], None]
@@ -88,6 +88,8 @@ class Task:
         grey: all channels must change alike.
         zones: ``(N, 4)`` where decoys shall be seen.
         landmarks: by detector name, for each face ``(K, 2)`` landmarks in the clean picture.
+        chroma: share of the search's changes of colour that is kept; changes of brightness are kept whole.
+            Large blotches of colour on skin are what the eye minds most.
         energy: the largest root mean square of the noise over the faces, in [0, 1]; None for no such bound.
         wide: for detectors that judge the picture as a whole: a function from noise to the whole picture,
             and the faces in it; None where ``clean`` is the whole picture.
@@ -97,6 +99,7 @@ class Task:
     faces: Tensor
     limit: Tensor
     grey: bool = False
+    chroma: float = 1.0
     energy: float | None = None
     zones: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
     landmarks: Mapping[str, list[Tensor]] = field(default_factory=dict)
@@ -240,24 +243,31 @@ class _Habit:
     Attributes:
         face_side: faces need be no larger than this for it, in pixels; 0: as they are. A cascade shrinks what
             it judges to 12, 24 and 48 pixels anyway, and the pyramid levels for smaller faces cost most.
+        context: it needs to see no more than this around the faces, in face sizes; 0: the whole patch.
         draws: how many transforms are averaged in a step.
         whole: it shrinks the whole picture to one small size, so it must be shown the whole picture.
     """
 
     face_side: int = 0
+    context: float = 0.0
     draws: int = 1
     whole: bool = False
 
-    def shrunk(self, transform: Transform, faces: Tensor, rng: random.Random) -> Transform:
-        """The transform, followed by a resize to about the wanted face size."""
-        if not self.face_side or not len(faces):
+    def shrunk(self, transform: Transform, places: Tensor, rng: random.Random) -> Transform:
+        """The transform, followed by a crop to the faces' context and a resize to about the wanted size."""
+        if not self.face_side or not len(places):
             return transform
-        side = float((faces[:, 2:] - faces[:, :2]).amax()) * transform.scale
+        if self.context:
+            boxes = widen(transform.boxes(places), self.context)
+            left, top = boxes[:, :2].amin(0).int().tolist()
+            right, bottom = boxes[:, 2:].amax(0).ceil().int().tolist()
+            transform = transform.then(transforms.window(left, top, right, bottom))
+        side = float((places[:, 2:] - places[:, :2]).amax()) * transform.scale
         factor = self.face_side * rng.uniform(0.8, 1.25) / max(side, 1.0)
         return transform if factor >= 0.9 else transform.then(transforms.resize(factor))
 
 
-_HABITS = {"cascade": _Habit(face_side=88, draws=2), "blazeface": _Habit(whole=True)}
+_HABITS = {"cascade": _Habit(face_side=88, context=0.5, draws=2), "blazeface": _Habit(whole=True)}
 
 
 def _windows(faces: Tensor, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
@@ -362,7 +372,8 @@ class _Search:
         habit = _HABITS.get(detector.family, _Habit())
         losses, distances = [], []
         for _ in range(habit.draws):
-            transform = habit.shrunk(condition.draw(self.rng), faces, self.rng)
+            places = torch.cat([faces, self.task.zones.to(faces)]) if self.goals.decoy else faces
+            transform = habit.shrunk(condition.draw(self.rng), places, self.rng)
             loss, distance = self._loss(detector, picture, faces, transform)
             losses.append(loss)
             distances.append(distance)
@@ -383,6 +394,8 @@ class _Search:
         noise = noise.detach()
         if self.task.grey:
             noise = to_grey(noise)
+        elif self.task.chroma < 1:
+            noise = less_colour(noise, self.task.chroma)
         noise = project(noise, self.task.clean, self.task.limit)
         if self.task.energy is not None:
             spent = (

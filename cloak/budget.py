@@ -74,3 +74,14 @@ def context_mask(size: tuple[int, int], boxes: Tensor, margin: float, *, feather
 def to_grey(noise: Tensor) -> Tensor:
     """The same change in all three channels, so that grey pictures stay grey."""
     return noise.mean(1, keepdim=True).expand_as(noise)
+
+
+def less_colour(noise: Tensor, share: float) -> Tensor:
+    """The noise with its change of brightness (BT.601) whole and only a share of its change of colour.
+
+    Args:
+        noise: ``(1, 3, H, W)``.
+        share: in [0, 1]; 0 changes brightness alone.
+    """
+    luma = (noise * noise.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return luma + share * (noise - luma)

@@ -23,7 +23,7 @@ from cloak.decoys import place_decoys
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.judge import View, find_faces, to_tensor, view_of
 from cloak.options import CloakOptions
-from cloak.outcome import Judged, describe, judge
+from cloak.outcome import WEIGHTS, Judged, describe, judge
 from cloak.regions import Patch, plan_patches
 from cloak.report import CloakReport
 from provenance.atomic import refuse_existing, write_bytes
@@ -177,7 +177,9 @@ def cloak_bytes(picture: Picture, options: CloakOptions, *, progress: Progress |
         if best is None or judged.trouble(crew.attacked) <= best[0].trouble(crew.attacked):
             best = (judged, encoded)
         worker.learn(judged)
-        if best[0].trouble(crew.attacked) == 0 or options.library_attack:
+        left = best[0].trouble(crew.attacked)
+        # one more round for JPEG 75 and half size; further ones only while a face shows as published
+        if left == 0 or options.library_attack or (turn >= 1 and left < WEIGHTS["published"]):
             break
     if best is None:
         raise UsageError("no round was made")

@@ -15,7 +15,7 @@ from cloak.quality import compare, crop
 from cloak.report import CloakReport, DetectorReport, FaceReport
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
-_WEIGHTS = {"published": 100.0, "jpeg75": 10.0, "half": 1.0}
+WEIGHTS = {"published": 100.0, "jpeg75": 10.0, "half": 1.0}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Judged:
         """0 once every attacked detector misses every face in every condition; more is worse."""
         names = {detector.name for detector in attacked}
         return sum(
-            _WEIGHTS[condition] * sum(hits) for (name, condition), hits in self.hits.items() if name in names
+            WEIGHTS[condition] * sum(hits) for (name, condition), hits in self.hits.items() if name in names
         )
 
 

@@ -141,7 +141,8 @@ def _window(plane: np.ndarray) -> np.ndarray:
 
 
 def _luma(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
+    # single precision is exact enough (errors of 1e-2 against a stabiliser of 58) at half the memory
+    return np.asarray(picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
 def _check(first: np.ndarray, second: np.ndarray) -> None:

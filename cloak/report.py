@@ -143,7 +143,9 @@ class CloakReport:
     def lines(self) -> list[str]:
         """The result for a person, one fact a line, limits included."""
         face, hidden = self.face_quality, sum(one.hidden for one in self.faces)
-        lines = [f"{hidden} of {len(self.faces)} face{'s' * (len(self.faces) != 1)} to hide"]
+        spared = len(self.faces) - hidden
+        more = f" ({spared} more reported and left alone)" if spared else ""
+        lines = [f"{hidden} face{'s' * (hidden != 1)} to hide{more}"]
         for one in self.detectors:
             role = "attacked" if one.attacked else "not attacked, only judging"
             after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in one.after.items())

@@ -117,6 +117,17 @@ def shift(dx: int, dy: int) -> Transform:
     return Transform(f"shift{dx},{dy}", lambda pictures: pictures[..., dy:, dx:], 1.0, (dx, dy))
 
 
+def window(left: int, top: int, right: int, bottom: int) -> Transform:
+    """Only the part between these columns and rows; what reaches beyond the picture is left out."""
+    left, top = max(0, left), max(0, top)
+    return Transform(
+        f"window{left},{top},{right},{bottom}",
+        lambda pictures: pictures[..., top:bottom, left:right],
+        1.0,
+        (left, top),
+    )
+
+
 def round_through(values: Tensor) -> Tensor:
     """Round; the gradient passes unchanged (straight-through estimator)."""
     return values + (values.round() - values).detach()
