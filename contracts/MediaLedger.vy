@@ -515,7 +515,8 @@ def verify_batch(
     @return Whether there is such a batch and the proof is right.
     """
     size: uint64 = convert(self.batches[recorder][root] & MASK64, uint64)
-    return size != 0 and self._verify_inclusion(leaf_hash, index, size, proof, root)
+    # without such a batch the size is 0, and no index is below it
+    return self._verify_inclusion(leaf_hash, index, size, proof, root)
 
 
 @internal

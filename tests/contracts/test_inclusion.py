@@ -132,6 +132,16 @@ def test_any_input_agrees_with_the_recursive_definition(
     assert verify(ledger, leaf, index, size, path, root or ZERO) is (root is not None)
 
 
+@pytest.mark.parametrize(("index", "size"), [(0, 1), (0, 2), (1, 2), (2, 3), (5, 8), (7, 9)])
+def test_a_proof_cannot_climb_above_the_root(ledger: Any, index: int, size: int) -> None:
+    """One more step would lead from the true root to any root that an attacker makes of it."""
+    leaves = [leaf_hash(bytes([number])) for number in range(size)]
+    root, path, extra = root_of(leaves), path_of(index, leaves), leaf_hash(b"extra")
+    assert verify(ledger, leaves[index], index, size, path, root)
+    for above in (node_hash(root, extra), node_hash(extra, root)):
+        assert not verify(ledger, leaves[index], index, size, [*path, extra], above)
+
+
 def test_the_longest_proof(ledger: Any) -> None:
     size, index = 2**64 - 1, 2**63 - 1
     path = [leaf_hash(bytes([number])) for number in range(64)]
