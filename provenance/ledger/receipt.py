@@ -151,6 +151,12 @@ class Receipt:
         )
         if receipt.index >= receipt.checkpoint.size:
             raise ReceiptError(f"entry {receipt.index} cannot be in a tree of {receipt.checkpoint.size}")
+        try:
+            canonical = receipt.to_bytes()
+        except (ValueError, RecursionError) as error:
+            raise ReceiptError(f"the receipt has a malformed anchor: {error}") from error
+        if canonical != data:  # nothing in it may be said in two ways, or be left unread
+            raise ReceiptError("the receipt is not in its canonical form", hint="get a fresh copy of it")
         return receipt
 
 

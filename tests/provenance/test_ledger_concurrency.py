@@ -114,7 +114,7 @@ def test_killed_writers_lose_nothing_acknowledged(tmp_path: Path, batch: int) ->
     save_openings(tmp_path / "openings", openings)
     draw = random.Random(batch)
     known: dict[int, Opening] = {}
-    for _ in range(5):
+    for _ in range(4):
         # each round begins again with openings of the round before: they must keep their places
         writer = start_writer(path, tmp_path / "openings", max(0, len(known) - 2 * batch), batch)
         assert writer.stdout is not None
@@ -124,7 +124,7 @@ def test_killed_writers_lose_nothing_acknowledged(tmp_path: Path, batch: int) ->
         output = first + writer.communicate()[0]
         for index, number in acknowledged(output):
             assert known.setdefault(index, openings[number]) == openings[number]
-    assert len(known) >= 5
+    assert len(known) >= 4
     assert sorted(known) == list(range(len(known)))
     _check(path, known)
     with LocalLedger.open(path) as log:

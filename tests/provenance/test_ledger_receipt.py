@@ -39,6 +39,31 @@ def test_receipt_text_follows_c2sp_tlog_proof(receipt_and_key: tuple[Receipt, st
     again.verify([key])
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'"anchors"', b'"anchorz"'), (b'{"anchors"', b'{ "anchors"'), (b'"salt":"', b'"salt":" ')],
+)
+def test_extra_data_has_one_form_only(receipt_and_key: tuple[Receipt, str], old: bytes, new: bytes) -> None:
+    receipt, _ = receipt_and_key
+    lines = receipt.to_bytes().split(b"\n")
+    extra = base64.b64decode(lines[1].removeprefix(b"extra "))
+    assert old in extra
+    lines[1] = b"extra " + base64.b64encode(extra.replace(old, new))
+    with pytest.raises(ReceiptError, match="canonical"):
+        Receipt.from_bytes(b"\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "anchors", [b"[1.5]", b'[{"size":1.5}]', b'[{"a":"\\ud800"}]', b"{}", b"[{}" + b",{}" * 20 + b"]"]
+)
+def test_malformed_anchors_are_refused(receipt_and_key: tuple[Receipt, str], anchors: bytes) -> None:
+    lines = receipt_and_key[0].to_bytes().split(b"\n")
+    extra = base64.b64decode(lines[1].removeprefix(b"extra "))
+    lines[1] = b"extra " + base64.b64encode(extra.replace(b'"anchors":[]', b'"anchors":' + anchors))
+    with pytest.raises(ReceiptError):
+        Receipt.from_bytes(b"\n".join(lines))
+
+
 def test_anchors_travel_in_the_receipt(receipt_and_key: tuple[Receipt, str]) -> None:
     receipt, key = receipt_and_key
     anchor = {"type": "evm", "chain_id": 1, "contract": "0x" + "ab" * 20}
