@@ -12,7 +12,8 @@ from provenance.record import now_utc
 from provenance.version import VERSION
 
 SPEC_VERSION = "2.4.0"
-FINGERPRINT_ALGORITHM = "org.veilmark.pdq"
+#: Fingerprints that become soft bindings, and what they are called there.
+FINGERPRINT_ALGORITHMS = {"pdq": "org.veilmark.pdq", "chromaprint": "org.veilmark.chromaprint"}
 PARENTS_LABEL = "org.veilmark.parents"
 TRAINING_USES = ("cawg.data_mining", "cawg.ai_inference", "cawg.ai_training", "cawg.ai_generative_training")
 
@@ -34,10 +35,7 @@ def build_definition(spec: ManifestSpec) -> tuple[dict[str, Any], list[tuple[dic
             ingredients.append(about)
             references.append(reference)
     assertions: list[dict[str, Any]] = [_created("c2pa.actions.v2", _actions(spec))]
-    if "pdq" in spec.fingerprints:
-        block = {"scope": {}, "value": str(spec.fingerprints["pdq"])}
-        binding = {"alg": FINGERPRINT_ALGORITHM, "blocks": [block], "pad": []}
-        assertions.append(_created("c2pa.soft-binding", binding))
+    assertions += _soft_bindings(spec)
     use = {"use": "allowed" if spec.allow_training else "notAllowed"}
     entries = {name: dict(use) for name in TRAINING_USES}
     assertions.append(_created("cawg.training-mining", {"entries": entries}))
@@ -62,6 +60,21 @@ def build_definition(spec: ManifestSpec) -> tuple[dict[str, Any], list[tuple[dic
     if spec.definition is not None:
         merge_definition(definition, spec.definition)
     return definition, inputs
+
+
+def _soft_bindings(spec: ManifestSpec) -> list[dict[str, Any]]:
+    """One assertion per perceptual fingerprint; a film's picture says which moment it is of."""
+    bindings = []
+    for name, algorithm in FINGERPRINT_ALGORITHMS.items():
+        if name not in spec.fingerprints:
+            continue
+        scope: dict[str, Any] = {}
+        moment = spec.fingerprints.get(f"{name}_time_ms")
+        if isinstance(moment, int):
+            scope["timespan"] = {"start": moment, "end": moment}
+        block = {"scope": scope, "value": str(spec.fingerprints[name])}
+        bindings.append(_created("c2pa.soft-binding", {"alg": algorithm, "blocks": [block], "pad": []}))
+    return bindings
 
 
 def _actions(spec: ManifestSpec) -> dict[str, Any]:

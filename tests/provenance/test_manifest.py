@@ -117,6 +117,19 @@ def test_a_capture_says_what_it_was_told_and_nothing_else(
     assert set(plain.training.values()) == {"allowed"}
 
 
+def test_a_film_is_bound_by_picture_and_sound(photo: Path, tmp_path: Path, signer: Identity) -> None:
+    values = {"pdq": "ab" * 32, "pdq_time_ms": 1200, "chromaprint": "AQADtEmUaEkS", "frames": 9}
+    sign_manifest(photo, tmp_path / "out.jpg", ManifestSpec(fingerprints=values), signer)
+    report = _read(tmp_path / "out.jpg", _anchor(signer))
+    assert report.state == "trusted"
+    assert report.soft_bindings == [
+        {"alg": "org.veilmark.pdq", "value": "ab" * 32},
+        {"alg": "org.veilmark.chromaprint", "value": "AQADtEmUaEkS"},
+    ]
+    assertions = json.loads(report.crjson())["manifests"][0]["assertions"]
+    assert assertions["c2pa.soft-binding"]["blocks"][0]["scope"]["timespan"] == {"start": 1200, "end": 1200}
+
+
 def test_an_edit_chain_keeps_the_parents_manifest(photo: Path, tmp_path: Path, signer: Identity) -> None:
     sign_manifest(photo, tmp_path / "first.jpg", ManifestSpec(title="first"), signer)
     Image.open(photo).crop((0, 0, 100, 100)).save(tmp_path / "crop.jpg")
