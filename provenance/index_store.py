@@ -46,19 +46,17 @@ class FingerprintStore:
         self._tail: tuple[int, FeatureSegment] | None = None
         try:
             self._database = self._open(source)
+        except (sqlite3.OperationalError, OSError):
+            # read-only, full or locked: a look-up still works, from memory
+            self._folder = None
+            self._database = self._open(source)
         except sqlite3.DatabaseError:
             self._discard()
-            try:
-                self._database = self._open(source)
-            except sqlite3.Error as error:
-                raise LedgerError(f"the look-up cache in {folder} cannot be opened: {error}") from error
+            self._database = self._open(source)
 
     def _open(self, source: str) -> sqlite3.Connection:
         if self._folder:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise LedgerError(f"the look-up cache {self._folder} cannot be created: {error}") from error
+            self._folder.mkdir(parents=True, exist_ok=True)
         name = str(self._folder / "similar.sqlite3") if self._folder else ":memory:"
         database = sqlite3.connect(name, timeout=30, isolation_level=None)
         try:
@@ -76,6 +74,9 @@ class FingerprintStore:
         except sqlite3.Error:
             database.close()
             raise
+        if known != wanted:
+            for orphan in self._folder.glob("segment-*") if self._folder else ():
+                shutil.rmtree(orphan, ignore_errors=True)
         return database
 
     def _discard(self) -> None:
@@ -194,16 +195,13 @@ class FingerprintStore:
                 removed = [name for name, *_ in chosen]
             else:
                 after = max((last for _, _, last, _ in listed), default=0)
-                rows = list(
-                    database.execute(
-                        "SELECT seq, entry, blob FROM entries WHERE seq > ? AND kind = 'picture' "
-                        "AND blob IS NOT NULL ORDER BY seq LIMIT ?",
-                        (after, _TAIL),
-                    )
-                )
-                if len(rows) < _TAIL:
+                waiting = "FROM entries WHERE seq > ? AND kind = 'picture' AND blob IS NOT NULL"
+                (count,) = database.execute(f"SELECT count(*) {waiting}", (after,)).fetchone()
+                if count < _TAIL:
                     database.execute("COMMIT")
                     return False
+                query = f"SELECT seq, entry, blob {waiting} ORDER BY seq LIMIT ?"
+                rows = list(database.execute(query, (after, _TAIL)))
                 segment = FeatureSegment.build(list(_parsed((entry, blob) for _, entry, blob in rows)))
                 first, last = rows[0][0], rows[-1][0]
             name = f"segment-{uuid.uuid4().hex}"

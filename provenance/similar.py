@@ -7,14 +7,16 @@ hash collision is refused. Only where there are no features to compare is a PDQ 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from provenance.errors import ReceiptError
+from provenance.errors import LedgerError, ReceiptError
 from provenance.features import LocalFeatures, extract_features
 from provenance.fingerprint import Fingerprint, PictureFingerprint
 from provenance.fingerprint_sound import SoundFingerprint
@@ -125,23 +127,32 @@ class SimilarIndex:
         self.sync([(entry_index, fingerprints, blob)])
 
     def sync(self, entries: Iterable[tuple[int, Mapping[str, Any], bytes | None]]) -> int:
-        """Add many ``(entry_index, fingerprints, blob)``; returns how many were new."""
-        return self._store.add(
-            (entry, _kind(fingerprints), _pixels(fingerprints), blob, _codes(fingerprints, blob))
-            for entry, fingerprints, blob in entries
-        )
+        """Add many ``(entry_index, fingerprints, blob)``; returns how many were new.
+
+        Raises:
+            LedgerError: the cache cannot be written.
+        """
+        with _usable_cache():
+            return self._store.add(
+                (entry, _kind(fingerprints), _pixels(fingerprints), blob, _codes(fingerprints, blob))
+                for entry, fingerprints, blob in entries
+            )
 
     def search(self, fingerprint: Fingerprint, *, limit: int = DEFAULT_LIMIT) -> list[Match]:
         """Records that look like the fingerprinted file, the surest first.
 
         Every match but those with ``confirmed`` False was borne out by more than its hash.
+
+        Raises:
+            LedgerError: the cache cannot be read.
         """
-        if isinstance(fingerprint, PictureFingerprint):
-            return self._search_picture(fingerprint)[:limit]
-        if isinstance(fingerprint, VideoFingerprint):
-            return self._search_video(fingerprint)[:limit]
-        if isinstance(fingerprint, SoundFingerprint):
-            return self._search_sound(fingerprint)[:limit]
+        with _usable_cache():
+            if isinstance(fingerprint, PictureFingerprint):
+                return self._search_picture(fingerprint)[:limit]
+            if isinstance(fingerprint, VideoFingerprint):
+                return self._search_video(fingerprint)[:limit]
+            if isinstance(fingerprint, SoundFingerprint):
+                return self._search_sound(fingerprint)[:limit]
         return []
 
     def _search_picture(self, fingerprint: PictureFingerprint) -> list[Match]:
@@ -247,6 +258,17 @@ class SimilarIndex:
         if near and (original is None or max(len(query), len(original)) < _FEW_POINTS):
             return Match(entry, "pdq", False, distance, VARIANTS[near.variant])
         return None
+
+
+@contextlib.contextmanager
+def _usable_cache() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise LedgerError(
+            f"the look-up cache cannot be used: {error}",
+            hint="free some space, or delete the folder 'similar' in veilmark's data folder; it is made anew",
+        ) from error
 
 
 def _sureness(match: Match) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from benchmarks.find_edits import EDITS, cropped, jpeg, mirrored, pictures, screenshot, turned
 from provenance import index_store
+from provenance.errors import LedgerError
 from provenance.features import LocalFeatures
 from provenance.fingerprint import fingerprint_file, fingerprint_picture
 from provenance.geometry import place
@@ -186,6 +187,28 @@ def test_damaged_cache_is_made_anew(samples: list[np.ndarray], tmp_path: Path) -
         assert index.next_entry == 0
         fill(index, samples[:2])
         assert [match.entry_index for match in index.search(fingerprint_picture(jpeg(samples[1], 30)))] == [1]
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(samples: list[np.ndarray], tmp_path: Path) -> None:
+    """As on a read-only disk (a file in the folder's place stops the superuser, too)."""
+    occupied = tmp_path / "similar"
+    occupied.write_text("not a folder")
+    with SimilarIndex(occupied) as index:
+        fill(index, samples[:2])
+        assert [match.entry_index for match in index.search(fingerprint_picture(jpeg(samples[1], 30)))] == [1]
+    assert occupied.read_text() == "not a folder"
+
+
+def test_a_cache_damaged_in_use_gives_one_clear_error(samples: list[np.ndarray], tmp_path: Path) -> None:
+    with SimilarIndex(tmp_path / "similar") as index:
+        fill(index, samples[:1])
+    database = sqlite3.connect(tmp_path / "similar" / "similar.sqlite3")
+    with SimilarIndex(tmp_path / "similar") as index:
+        database.execute("DROP TABLE codes")
+        database.commit()
+        database.close()
+        with pytest.raises(LedgerError, match="look-up cache"):
+            index.search(fingerprint_picture(samples[0]))
 
 
 def test_segments_are_filed_merged_and_survive_damage(
