@@ -51,10 +51,10 @@ class LocalStore:
         return self._file(Cid.parse(cid)).is_file()
 
     def put_block(self, cid: Cid, block: bytes) -> str:
-        """Keep one block under its CID, which must fit."""
+        """Keep one block under its CID, which must fit; a damaged copy is replaced."""
         _require_match(cid, block)
         file = self._file(cid)
-        if not file.is_file() or file.stat().st_size != len(block):
+        if not file.is_file() or file.read_bytes() != block:
             write_bytes(file, block)
         return str(cid)
 

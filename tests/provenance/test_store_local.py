@@ -68,6 +68,8 @@ def test_damage_on_disk_is_noticed(store: LocalStore) -> None:
     file.write_bytes(b"b receipt, say")
     with pytest.raises(StoreError, match="not what the content id says"):
         store.get(cid)
+    assert store.put(b"a receipt, say") == cid
+    assert store.get(cid) == b"a receipt, say"
     large = store.put(_bytes(2**20 + 1))
     leaf = next(known for known in store.cids() if known.codec != CODEC_DAG_PB and str(known) != cid)
     store.delete_block(leaf)
