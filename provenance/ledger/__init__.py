@@ -10,13 +10,14 @@ from typing import Any
 
 _HOMES = {
     "LocalLedger": "local",
-    "Entry": "local",
+    "Entry": "rows",
+    "Ledger": "base",
     "Receipt": "receipt",
     "Checkpoint": "note",
     "Note": "note",
     "Policy": "policy",
 }
-__all__ = ["Checkpoint", "Entry", "LocalLedger", "Note", "Policy", "Receipt"]
+__all__ = ["Checkpoint", "Entry", "Ledger", "LocalLedger", "Note", "Policy", "Receipt"]
 
 
 def __getattr__(name: str) -> Any:
