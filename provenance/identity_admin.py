@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from provenance import atomic, certificates
+from provenance.certificate_faults import find_faults
 from provenance.errors import IdentityError, MissingPathError
 from provenance.external import external_signer
 from provenance.home import Home
@@ -254,7 +255,7 @@ def fit_chain(chain_pem: bytes | str) -> list[x509.Certificate]:
         IdentityError: see above; the hint says how to make a good certificate.
     """
     chain = certificates.order_chain(certificates.parse_chain(chain_pem))
-    faults = certificates.find_faults(chain)
+    faults = find_faults(chain)
     if faults:
         raise IdentityError(
             "the certificate cannot sign C2PA claims: " + "; ".join(map(str, faults)),

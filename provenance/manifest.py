@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from provenance import certificates
+from provenance.certificate_faults import find_faults
 from provenance.errors import (
     CheckError,
     CorruptMediaError,
@@ -239,7 +240,7 @@ def _jpeg_has_segment(stream: BinaryIO, marker: int) -> bool:
 
 def _check_means(identity: Identity, tsa_url: str | None) -> None:
     """IdentityError for a certificate that is not valid now, UsageError for a strange authority."""
-    for fault in certificates.find_faults(list(identity.chain)):
+    for fault in find_faults(list(identity.chain)):
         if fault.requirement == "validity":
             raise IdentityError(f"identity {identity.name!r} cannot sign now: {fault}", hint=fault.remedy)
     if tsa_url and not tsa_url.startswith(("http://", "https://")):
@@ -271,7 +272,7 @@ def _explained(error: Exception, job: _Job, source: Path, output: Path, tsa_url:
         return IdentityError(f"signing with identity {identity.name!r} failed: {job.failure}")
     text = certificates.printable(str(error), 300)
     if any(word in text for word in ("CoseInvalidCert", "certificate", "Certificate", "SigningCredential")):
-        faults = certificates.find_faults(list(identity.chain))
+        faults = find_faults(list(identity.chain))
         if faults:
             return IdentityError(f"the certificate cannot sign: {faults[0]}", hint=faults[0].remedy)
     if tsa_url and job.signed and ("Signature" in text or "ime" in text):

@@ -285,10 +285,12 @@ class _Watcher:
         self.on_event(WatchEvent(kind, self.folder / name, output, message))
 
     def _observer(self) -> Any:
-        """A watchdog observer that wakes the scan; None where the system refuses one."""
-        from watchdog.events import FileSystemEventHandler
-        from watchdog.observers import Observer
-
+        """A watchdog observer that wakes the scan; None where there is none to be had."""
+        try:
+            from watchdog.events import FileSystemEventHandler
+            from watchdog.observers import Observer
+        except ImportError:
+            return None
         wake = self.wake
 
         class Waker(FileSystemEventHandler):
