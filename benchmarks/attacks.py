@@ -19,11 +19,12 @@ import torch
 from cloak_common import CONDITIONS, Subject, Tally, crew, decoded, encoded, one_thread, pictures
 
 from cloak.adapter import run_torchattack
-from cloak.attack import Schedule, Task, conditions, optimise
+from cloak.attack import optimise
 from cloak.budget import context_mask, project
 from cloak.judge import to_tensor
 from cloak.objective import hide
 from cloak.regions import plan_patches
+from cloak.task import Schedule, Task, conditions
 
 
 def plain_pgd(task: Task, members, steps: int) -> torch.Tensor:  # type: ignore[no-untyped-def]

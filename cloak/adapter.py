@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cloak.attack import Condition, Outcome, Task, examine
 from cloak.budget import project, to_grey
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.boxes import overlaps
 from cloak.objective import inside, widen
+from cloak.task import Condition, Outcome, Task, examine
 from provenance.errors import UsageError
 
 

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from cloak import detectors
 from cloak.adapter import ATTACKS, FaceClassifier, run_torchattack
-from cloak.attack import Condition, Goals, Schedule, Task, conditions, examine, optimise
+from cloak.attack import optimise
 from cloak.budget import context_mask
 from cloak.decoys import place_decoys
 from cloak.detectors.base import FaceDetector
 from cloak.judge import to_tensor
 from cloak.regions import merge_faces
 from cloak.strength import Strength
+from cloak.task import Condition, Goals, Schedule, Task, conditions, examine
 from cloak.transforms import identity
 from provenance.errors import UsageError
 
