@@ -41,6 +41,7 @@ test-all: lint anvil  ## lint, then everything, slow tests too
 	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: $(READY)  ## the benchmarks, one after the other; takes long
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
 	@for script in $$(ls benchmarks/*.py | grep -v demo); do \
 	echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
