@@ -161,10 +161,10 @@ def sign_file(
         step("ledger")
         receipt = desk.ledger.append([opening], [fingerprint.to_blob()])[0]
 
-        # 7. The file under its final name, then side-car and receipt beside it.
+        # 7. The side-car, then the file under its final name, then the receipt beside it.
         step("write")
-    if sidecar:
-        write_bytes(sidecar, manifest, force=force)
+        if sidecar:
+            write_bytes(sidecar, manifest, force=force)
     receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
     return _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
 

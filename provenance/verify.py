@@ -6,7 +6,6 @@ that is being checked. Nothing here uses the network unless it was asked for.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +81,7 @@ def verify_file(
         _judge_manifest(verdict, report)
 
     # 3. The receipt: named, beside the file, or from the own ledger.
-    receipt, origin = _find_receipt(path, digest, lookup, request)
+    receipt, origin = _find_receipt(path, digest, report, lookup, request)
 
     # 4. Its record: signed, and about this file, this manifest and this signer.
     # 5. Its place in the log: inclusion, checkpoint signed by a log that the verifier trusts, anchor.
@@ -179,7 +178,7 @@ def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
 
 
 def _find_receipt(
-    path: Path, digest: str, lookup: Lookup | None, request: VerifyRequest
+    path: Path, digest: str, report: ManifestReport | None, lookup: Lookup | None, request: VerifyRequest
 ) -> tuple[Receipt | None, str]:
     """The receipt to check and where it came from: ``named``, ``beside`` or ``ledger``."""
     if request.receipt:
@@ -190,6 +189,11 @@ def _find_receipt(
     if lookup:
         for entry in lookup.ledger.find_sha256(digest):
             if entry.opening.signed.record.file_sha256 == digest:
+                return lookup.ledger.receipt(entry.index), "ledger"
+        for entry in (
+            lookup.ledger.find_sha256(report.manifest_sha256) if report and report.manifest_sha256 else []
+        ):
+            if _is_record_of(entry.opening.signed, report):
                 return lookup.ledger.receipt(entry.index), "ledger"
     return None, ""
 
@@ -207,11 +211,15 @@ def _judge_record(
         verdict.standing = Standing.MISMATCH
         return False
     mismatches = []
+    if report is not None and record.file_sha256 != digest and _is_record_of(signed, report):
+        # a few bytes (box types, segment frames) are outside of what C2PA hashes; the record covers them all
+        text = "the manifest is the recorded one, but the file's bytes are not: something outside of it was changed"
+        verdict.checks.append(Check("record", False, text))
+        return False
     if record.file_sha256 != digest:
         mismatches.append(f"it is about a file with SHA-256 {record.file_sha256[:16]}…, not {digest[:16]}…")
     if report is not None:
-        manifest_sha256 = hashlib.sha256(report.manifest_bytes).hexdigest()
-        if record.manifest_sha256 not in (manifest_sha256, None):
+        if record.manifest_sha256 not in (report.manifest_sha256, None):
             mismatches.append("it names another manifest")
         if record.manifest_sha256 is not None and report.key_id and signed.key_id != report.key_id:
             mismatches.append("it was signed by another key than the manifest")
@@ -229,6 +237,10 @@ def _judge_record(
     verdict.relation = record.relation
     verdict.parents = [{"sha256": parent} for parent in record.parents]
     return True
+
+
+def _is_record_of(signed: SignedRecord, report: ManifestReport) -> bool:
+    return signed.record.manifest_sha256 == report.manifest_sha256 and signed.key_id == report.key_id
 
 
 def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: VerifyRequest) -> None:

@@ -214,3 +214,14 @@ def test_exif_orientation_and_profile_survive_signing(ready: Command, tmp_path: 
         assert picture.info["icc_profile"] == icc
         stream = io.BytesIO()
         picture.save(stream, "PNG")
+
+
+def test_bytes_that_the_manifest_does_not_cover_are_covered_by_the_record(
+    ready: Command, signed: dict[str, Path]
+) -> None:
+    data = bytearray(signed["hopper"].read_bytes())
+    at = data.index(b"jumb")
+    data[at : at + 4] = b"jumc"  # the type of the outermost box lies outside of every C2PA hash
+    signed["hopper"].write_bytes(data)
+    assert ready("verify", signed["hopper"]).code in (1, 4)
+    assert not ready("verify", signed["hopper"]).out.startswith("✔")
