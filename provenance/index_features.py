@@ -142,9 +142,11 @@ class FeatureSegment:
         places = starts + np.arange(len(which))
         found, wanted = postings[places], asked[which]
         near = np.bitwise_count(((found ^ wanted) >> _CHECK_SHIFT) & _CHECK_MASK) <= _MAX_CHECK_BITS
+        # letters and patterns repeat: a posting votes once, however many points of the query are like it
+        chosen, first_vote = np.unique(places[near], return_index=True)
         turn = ((found[near] & _ANGLE_MASK) - (wanted[near] & _ANGLE_MASK)) & _ANGLE_MASK
-        bins = turn.astype(np.int64) * _ANGLE_BINS // 256
-        return np.asarray(owners[places[near]].astype(np.int64) * _ANGLE_BINS + bins, dtype=np.int64)
+        bins = turn[first_vote].astype(np.int64) * _ANGLE_BINS // 256
+        return np.asarray(owners[chosen].astype(np.int64) * _ANGLE_BINS + bins, dtype=np.int64)
 
 
 def _postings(features: LocalFeatures) -> list[NDArray[np.uint64]]:

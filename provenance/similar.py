@@ -32,8 +32,8 @@ DEFAULT_LIMIT = 100
 #: So many points are read from the file asked about; a crop or screenshot leaves fewer of them in the original.
 QUERY_POINTS = 1000
 _MAX_PDQ_CANDIDATES = 48
-_MAX_VOTED = 16
-_MIN_VOTES = 4
+_MAX_VOTED = 24
+_MIN_VOTES = 3
 _MAX_ALIGNED = 32
 #: A picture with fewer points than this has nothing that geometry could compare.
 _FEW_POINTS = 24
