@@ -17,6 +17,7 @@ from cloak.image import already_cloaked
 from cloak.judge import ask, find_faces, which_found
 from cloak.regions import GRID, merge_faces, plan_patches
 from cloak.strength import Strength
+from cloak.wide import WideView
 from provenance.errors import NoFaceError, OutputExistsError, UsageError
 from provenance.media import open_picture
 
@@ -251,3 +252,22 @@ def test_an_unsigned_picture_is_not_taken_for_a_cloaked_one(small: np.ndarray, t
 def test_wrong_options_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         CloakOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_wide_view_puts_noise_and_boxes_in_the_same_place() -> None:
+    """Noise inside a face of the patch must show up inside that face's box in the whole picture."""
+    pixels = np.full((800, 1000, 3), 100, np.uint8)
+    face = torch.tensor([[500.0, 300.0, 756.0, 620.0]])
+    (patch,) = plan_patches((800, 1000), face)
+    assert patch.scale < 1
+    inside = patch.boxes(face)
+    noise = torch.zeros(1, 3, patch.height, patch.width)
+    x1, y1, x2, y2 = inside[0].round().int().tolist()
+    noise[..., y1:y2, x1:x2] = 0.1
+    wide = WideView(pixels, "cpu").around(patch, [])
+    rows, columns = (
+        (wide.compose(noise) - 100 / 255)[0, 0].gt(0.05).any(axis).nonzero()[:, 0] for axis in (1, 0)
+    )
+    seen = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
+    assert torch.allclose(wide.boxes(inside)[0], seen, atol=1.5)
+    assert torch.allclose(wide.boxes(inside), face * 0.512, atol=1.0)
