@@ -190,11 +190,10 @@ def _find_receipt(
         for entry in lookup.ledger.find_sha256(digest):
             if entry.opening.signed.record.file_sha256 == digest:
                 return lookup.ledger.receipt(entry.index), "ledger"
-        for entry in (
-            lookup.ledger.find_sha256(report.manifest_sha256) if report and report.manifest_sha256 else []
-        ):
-            if _is_record_of(entry.opening.signed, report):
-                return lookup.ledger.receipt(entry.index), "ledger"
+        if report is not None and report.manifest_sha256:
+            for entry in lookup.ledger.find_sha256(report.manifest_sha256):
+                if _is_record_of(entry.opening.signed, report):
+                    return lookup.ledger.receipt(entry.index), "ledger"
     return None, ""
 
 
