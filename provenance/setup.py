@@ -47,7 +47,10 @@ def initialize(home: Home, *, subject: str | None, algorithm: str, passphrase: s
     else:
         identity = create_identity(home, subject=subject, passphrase=passphrase, algorithm=algorithm)
     if not home.ledger.exists():
-        LocalLedger.create(home.ledger, origin=f"veilmark.local/{identity.key_id[:16]}").close()
+        # the guard lies with the settings: a copy of the data folder that is put back must not bring an old guard
+        home.config.mkdir(parents=True, exist_ok=True)
+        origin = f"veilmark.local/{identity.key_id[:16]}"
+        LocalLedger.create(home.ledger, origin=origin, guard=home.config / "ledger.guard").close()
     with LocalLedger.open(home.ledger) as ledger:
         trust = TrustStore.load(home)
         trust.add_anchor(certificates.to_pem([identity.root]))

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.console import note, print_json
-from provenance.errors import ChainError, ExitCode, UsageError
+from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
-from provenance.verdict import AnchorFinding, Standing
 
 if TYPE_CHECKING:
     from provenance.ledger.evm.networks import Network
     from provenance.ledger.evm.rpc import Node
     from provenance.ledger.local import LocalLedger
     from provenance.ledger.receipt import Receipt
-    from provenance.trust import TrustedContract, TrustStore
+    from provenance.trust import TrustStore
+    from provenance.verdict import AnchorFinding
 
 NetworkName = Annotated[
     str, typer.Option("--network", help="ethereum, base, polygon, sepolia, local, or a chain id.")
@@ -45,7 +45,8 @@ def anchor(
 ) -> None:
     """Anchor the log's checkpoint on a chain. Safe to repeat: it goes on where it stopped and never pays twice."""
     from provenance.commands.ledger import own_ledger
-    from provenance.ledger.evm import AnchorState, MediaLedger, Policy, anchor_checkpoint, load_account
+    from provenance.ledger.evm import AnchorState, MediaLedger, Policy, load_account
+    from provenance.ledger.evm.receipts import anchor_log
 
     home = Home.locate()
     chain, node = _connect(home, network, rpc)
@@ -56,21 +57,15 @@ def anchor(
         )
     payer = load_account(home, account, _passphrase(new=False))
     with own_ledger() as ledger:
-        signed = ledger.note()
-        checkpoint = ledger.checkpoint()
-        status = anchor_checkpoint(
+        status = anchor_log(
             home,
+            ledger,
             MediaLedger.at(node, address),
             payer,
-            origin=ledger.origin,
-            size=checkpoint.size,
-            root=checkpoint.root,
             policy=Policy(confirmations=chain.confirmations, max_fee_gwei=chain.max_fee_gwei),
             wait=wait,
             progress=note,
         )
-        if status.state is AnchorState.CONFIRMED:
-            ledger.keep_checkpoint(signed, "anchored", f"{status.key.chain_id}:{status.key.contract}")
     about = {
         "schema": "veilmark.anchor/1",
         "state": status.state.value,
@@ -141,22 +136,15 @@ def list_accounts() -> None:
 
 
 def upgraded_receipt(ledger: LocalLedger, receipt: Receipt, home: Home) -> Receipt:
-    """The receipt against the best checkpoint, with the anchors that this machine knows of it."""
+    """The receipt against the earliest anchored checkpoint that covers it, else the best there is."""
     from provenance.ledger.service import upgrade
 
     upgraded = upgrade(ledger, receipt)
     if not ledger.kept_checkpoints("anchored"):
         return upgraded
-    from provenance.ledger.evm import AnchorStore, log_id_of
+    from provenance.ledger.evm.receipts import anchored_receipt
 
-    store = AnchorStore(home)
-    try:
-        for row in store.confirmed(log_id_of(ledger.origin)):
-            if row.key.size == upgraded.checkpoint.size and row.claim:
-                upgraded = upgraded.with_anchor(row.claim.to_json())
-    finally:
-        store.close()
-    return upgraded
+    return anchored_receipt(home, ledger, receipt.index) or upgraded
 
 
 def anchor_checker(
@@ -183,56 +171,11 @@ def anchor_checker(
             "no contract you trust fits",
             hint="trust one with `veilmark trust add --contract CHAIN_ID:ADDRESS:LOG_OWNER`",
         )
-    trusted_block = _block_hash(block_hash)
+    from provenance.ledger.evm.receipts import receipt_checker
 
-    def check(receipt: Receipt) -> AnchorFinding:
-        findings = [_check_one(receipt, one, rpc, trusted_block, confirmations) for one in fitting]
-        return min(findings, key=lambda finding: _RANK.index(finding.standing))
-
-    return check
-
-
-_RANK = (Standing.ANCHORED, Standing.ANCHORED_BY_RPC, Standing.PENDING, Standing.LOGGED)
-
-
-def _check_one(
-    receipt: Receipt,
-    contract: TrustedContract,
-    rpc: Sequence[str],
-    trusted_block: bytes | None,
-    confirmations: int,
-) -> AnchorFinding:
-    from datetime import UTC, datetime
-
-    from provenance.ledger.evm import AnchorClaim, AnchorKey, Basis, Found, check_anchor, log_id_of
-
-    checkpoint = receipt.checkpoint
-    key = AnchorKey(
-        contract.chain_id,
-        contract.address,
-        contract.log_owner,
-        log_id_of(checkpoint.origin),
-        checkpoint.size,
-        checkpoint.root,
+    return receipt_checker(
+        fitting, rpc=rpc, trusted_block_hash=_block_hash(block_hash), confirmations=confirmations
     )
-    claims = []
-    for raw in receipt.anchors:
-        try:
-            claims.append(AnchorClaim.from_json(raw))
-        except ChainError:
-            continue  # a claim that cannot be read proves nothing, for or against
-    claim = next((one for one in claims if one.key == key), None)
-    found = check_anchor(
-        key, rpc=rpc, claim=claim, trusted_block_hash=trusted_block, confirmations=confirmations
-    )
-    time = ""
-    if found.block_time:
-        time = datetime.fromtimestamp(found.block_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if found.found is Found.ANCHORED:
-        standing = Standing.ANCHORED_BY_RPC if found.basis is Basis.ONE_NODE else Standing.ANCHORED
-    else:
-        standing = Standing.PENDING if found.found is Found.PENDING else Standing.LOGGED
-    return AnchorFinding(standing, found.detail, time)
 
 
 def _connect(home: Home, network: str, rpc: Sequence[str] | None) -> tuple[Network, Node]:

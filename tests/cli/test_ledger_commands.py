@@ -67,6 +67,22 @@ def test_backup_restore_and_the_refusal_to_fork(
     assert ready("verify", signed["hopper"]).code == 0, "reading still works"
 
 
+def test_an_export_brings_a_restored_log_back(
+    ready: Command, signed: dict[str, Path], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    backup = tmp_path / "ledger.backup"
+    assert ready("ledger", "backup", backup).code == 0
+    assert ready("sign", portrait_files["hopper"], "-o", tmp_path / "third.jpg").code == 0
+    assert ready("ledger", "export", tmp_path / "export", "--features").code == 0
+    assert ready("ledger", "restore", backup, "--force").code == 0
+    assert ready("ledger", "catch-up", tmp_path / "export").code == 0
+    assert ready("sign", portrait_files["astronaut"], "-o", tmp_path / "fourth.jpg").code == 0
+    assert ready("ledger", "audit").code == 0
+    proof = ready("ledger", "consistency", "2", "--json").json[0]
+    assert (proof["old_size"], proof["size"]) == (2, 4)
+    assert ready("ledger", "cosign", "http://127.0.0.1:9").code == 2, "no witness is trusted yet"
+
+
 def test_a_stranger_comes_to_trust(
     ready: Command, signed: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
