@@ -11,7 +11,7 @@ import typer
 
 from cloak.strength import Strength
 from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import note, print_json, progress
+from provenance.commands.console import fraction, note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.secrets import passphrase_for
 from provenance.commands.sign import Paths
@@ -43,6 +43,9 @@ def cloak(
         str | None,
         typer.Option(help="Detectors to hide from, comma-separated. Default: all that are present."),
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="A folder with further detectors' weights.")
+    ] = None,
     decoys: Annotated[int, typer.Option(min=0, max=12, help="Faces to raise where there are none.")] = 0,
     displace_landmarks: Annotated[
         bool, typer.Option("--landmarks", help="Also displace the landmarks of faces that are still found.")
@@ -53,7 +56,7 @@ def cloak(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of the search, at most.")] = 60,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="JPEG or WebP quality. Default: close to the input's.")
+        int | None, typer.Option(min=1, max=100, help="JPEG or WebP quality. Default: 95.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -86,6 +89,7 @@ def cloak(
         strength=strength,
         attack=attack,
         detectors=tuple(name.strip() for name in detectors.split(",")) if detectors else None,
+        weights=weights,
         decoys=decoys,
         displace_landmarks=displace_landmarks,
         faces=_numbers(faces) if faces else None,
@@ -130,18 +134,20 @@ def _cloak_one(
     source: Path, target: Path, options: Any, desk: Desk | None, *, force: bool
 ) -> tuple[CloakResult, SignResult | None]:
     """Cloak one file; signed and recorded where there is a desk. Nothing is left behind on errors."""
-    from cloak.image import cloak_bytes
-    from provenance.atomic import refuse_existing, write_bytes
+    from cloak.image import cloak_bytes, refuse_cloaked
+    from provenance.atomic import refuse_existing, require_writable, write_bytes
     from provenance.manifest import ManifestSpec, Parent
     from provenance.media import open_picture
     from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
     check_source(source)
+    refuse_cloaked(source, options)
     refuse_existing(target, force)
+    require_writable(target)
     if desk:
         refuse_existing(with_suffix_added(target, RECEIPT_SUFFIX), force)
-    with progress(f"Cloaking {source.name}", options.steps) as advance:
-        result = cloak_bytes(open_picture(source), options, progress=lambda *_: advance(1, ""))
+    with fraction(f"Cloaking {source.name}") as report:
+        result = cloak_bytes(open_picture(source), options, progress=report)
     if desk is None:
         write_bytes(target, result.encoded, force=force)
         return result, None

@@ -17,6 +17,27 @@ def refuse_existing(path: Path, force: bool) -> None:
         raise OutputExistsError(f"{path} already exists")
 
 
+def require_writable(path: Path) -> None:
+    """Find out before long work whether ``path`` can be written at the end; its folder is made if it is missing.
+
+    Raises:
+        NotWritableError: the folder cannot be created or written.
+    """
+    with _writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".veilmark-")
+        os.close(handle)
+        Path(name).unlink()
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotWritableError(f"cannot write in {folder}: {error.strerror or error}") from error
+
+
 @contextlib.contextmanager
 def replacing(path: Path, *, force: bool = True, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success sync it and rename it over ``path``.
@@ -30,11 +51,9 @@ def replacing(path: Path, *, force: bool = True, mode: int | None = None) -> Ite
         NotWritableError: the folder cannot be created or written.
     """
     refuse_existing(path, force)
-    try:
+    with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".veilmark-", suffix=path.suffix[-16:])
-    except OSError as error:
-        raise NotWritableError(f"cannot write in {path.parent}: {error.strerror or error}") from error
     temporary = Path(name)
     try:
         os.fchmod(handle, mode if mode is not None else 0o666 & ~_umask())

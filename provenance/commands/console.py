@@ -74,3 +74,17 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int, str], Non
             bar.update(task, advance=steps, description=clean(description or label, 60))
 
         yield advance
+
+
+@contextmanager
+def fraction(label: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar for work that reports the share done, from 0 to 1."""
+    with progress(label, 100) as advance:
+        shown = 0
+
+        def report(done: float) -> None:
+            nonlocal shown
+            advance(round(done * 100) - shown, label)
+            shown = round(done * 100)
+
+        yield report

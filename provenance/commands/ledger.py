@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provenance.commands import chain
-from provenance.commands.console import clean, print_json, progress
+from provenance.commands.console import clean, fraction, print_json
 from provenance.errors import ExitCode
 from provenance.home import Home
 
@@ -35,20 +35,6 @@ def own_ledger() -> Iterator[LocalLedger]:
     home.require_initialized()
     with LocalLedger.open(home.ledger) as ledger:
         yield ledger
-
-
-@contextmanager
-def _fraction(label: str) -> Iterator[Callable[[float], None]]:
-    """A progress callback for parts of one."""
-    with progress(label, 1000) as advance:
-        shown = 0
-
-        def report(done: float) -> None:
-            nonlocal shown
-            advance(round(done * 1000) - shown, "")
-            shown = round(done * 1000)
-
-        yield report
 
 
 @app.command("status")
@@ -145,7 +131,7 @@ def audit(
     from provenance.ledger.audit import audit as audit_own
     from provenance.ledger.audit import audit_published
 
-    with _fraction("Auditing") as report:
+    with fraction("Auditing") as report:
         if where is None:
             with own_ledger() as ledger:
                 result = audit_own(ledger, signatures=signatures, progress=report)
@@ -164,7 +150,7 @@ def publish(
     """Write the log as static files (C2SP tlog-tiles): tiles, entry bundles, checkpoint. Reveals no record."""
     from provenance.ledger.publish import publish as publish_log
 
-    with own_ledger() as ledger, _fraction("Publishing") as report:
+    with own_ledger() as ledger, fraction("Publishing") as report:
         done = publish_log(ledger, folder, progress=report)
     about = {"folder": str(folder), "size": done.checkpoint.size, "previous_size": done.previous_size}
     _print({**about, "files": done.files, "bytes": done.bytes}, "veilmark.published/1", as_json)
@@ -181,7 +167,7 @@ def export(
     """Export all records with their openings. Private: whoever has them can read every record."""
     from provenance.ledger.backup import export as export_log
 
-    with own_ledger() as ledger, _fraction("Exporting") as report:
+    with own_ledger() as ledger, fraction("Exporting") as report:
         done = export_log(ledger, folder, features=features, force=force, progress=report)
     typer.echo(f"exported {done.size} records to {done.folder}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from provenance.home import Home
 from provenance.ledger.evm.anchor import AnchorStatus, Policy, anchor_checkpoint
 from provenance.ledger.evm.contract import MediaLedger, encode_call, log_id_of
 from provenance.ledger.evm.fees import GWEI, Fees
-from provenance.ledger.evm.records import commit
 from provenance.ledger.evm.rpc import Node
 from provenance.ledger.evm.state import AnchorState, AnchorStore
-from provenance.ledger.evm.transact import Call, Outcome, Sent, broadcast, send, sign, transact
+from provenance.ledger.evm.transact import Call, Outcome, Sent, broadcast, send, sign
 
 pytestmark = pytest.mark.evm
 
@@ -417,38 +415,6 @@ def test_an_anchor_that_moved_to_another_block_gets_a_new_proof(
     assert second.state is AnchorState.CONFIRMED and second.claim is not None
     assert second.claim.block_number != first.claim.block_number
     assert second.transaction_hash == first.transaction_hash
-
-
-# ------------------------------------------------------------------------------------------------- plain transactions
-
-
-def test_a_plain_transaction_survives_being_overtaken_and_forgotten(
-    anvil: Any, node: Node, ledger: MediaLedger, owner: LocalAccount
-) -> None:
-    anvil.rpc("evm_setAutomine", False)
-    anvil.rpc("evm_setIntervalMining", 1)
-    said: list[str] = []
-    mined = commit(ledger, owner, "cid", "statement", confirmations=2, timeout=30, progress=said.append)
-    assert [event.data for event in ledger.commits("cid", owner.address)] == ["statement"]
-    assert mined.gas_used < 40_000 and "2 of 2 confirmations" in said[-1]
-
-
-def test_a_plain_transaction_that_is_not_mined_in_time_says_so(
-    anvil: Any, node: Node, ledger: MediaLedger, owner: LocalAccount
-) -> None:
-    anvil.rpc("evm_setAutomine", False)
-    started = time.monotonic()
-    with pytest.raises(ChainError, match="not settled yet: 0x") as caught:
-        commit(ledger, owner, "cid", "statement", timeout=0.5)
-    assert time.monotonic() - started < 5 and caught.value.hint
-
-
-def test_a_call_that_would_fail_is_not_sent(node: Node, ledger: MediaLedger, owner: LocalAccount) -> None:
-    before = node.transaction_count(owner.address, "pending")
-    bad = Call(ledger.address, encode_call("anchor", LOG, 0, root(1), bytes(32)))
-    with pytest.raises(ChainError, match=r"SizeNotGreater\(anchored 0, given 0\)"):
-        transact(node, owner, bad)
-    assert node.transaction_count(owner.address, "pending") == before
 
 
 def test_a_node_that_is_down(home: Home, anvil: Any, ledger: MediaLedger, owner: LocalAccount) -> None:
