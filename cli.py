@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 import cloak.commands
 import provenance.commands.capture
+import provenance.commands.extract
 import provenance.commands.find
 import provenance.commands.identity
 import provenance.commands.identity_admin
@@ -98,6 +99,7 @@ app.command("init")(provenance.commands.init.init)
 app.command("sign")(provenance.commands.sign.sign)
 app.command("verify")(provenance.commands.verify.verify)
 app.command("find")(provenance.commands.find.find)
+app.command("extract")(provenance.commands.extract.extract)
 app.command("record")(provenance.commands.record.record)
 app.command("capture")(provenance.commands.capture.capture)
 app.command("watch")(provenance.commands.capture.watch)

@@ -42,6 +42,9 @@ def verify(
     confirmations: Annotated[int, typer.Option(min=1, help="Blocks that settle an anchor.")] = 1,
     brief: Annotated[bool, typer.Option("--brief", help="One line per file.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Everything that was checked.")] = False,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Also write the verdicts as a self-contained page.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines (docs/verdict.md).")] = False,
 ) -> None:
     """Verify manifests, receipts and ledger records. Needs no `init`, and no network unless asked.
@@ -60,6 +63,7 @@ def verify(
     elif contract or chain_id is not None:
         raise UsageError("an anchor is checked by asking a node", hint="add --rpc URL or --block-hash HASH")
     request = VerifyRequest(receipt=receipt, sidecar=sidecar, online=online, check_anchor=check_anchor)
+    verdicts: list[Verdict] = []
     with gathered(paths) as inputs, open_lookup(home) as lookup:
 
         def work(index: int, item: Input) -> Outcome:
@@ -68,6 +72,7 @@ def verify(
             return verdict.exit_code, verdict
 
         def show(item: Input, verdict: Verdict) -> None:
+            verdicts.append(verdict)
             if as_json:
                 print_json(verdict.to_json())
             else:
@@ -76,4 +81,9 @@ def verify(
                 show_verdict(verdict, 0 if brief else 2 if verbose else 1)
 
         code = run_batch("Verifying", inputs, work, show, as_json=as_json)
+    if page and verdicts:
+        from provenance.atomic import write_bytes
+        from provenance.verdict_page import render
+
+        write_bytes(page, render(verdicts).encode())
     raise typer.Exit(int(code))

@@ -225,3 +225,31 @@ def test_bytes_that_the_manifest_does_not_cover_are_covered_by_the_record(
     signed["hopper"].write_bytes(data)
     assert ready("verify", signed["hopper"]).code in (1, 4)
     assert not ready("verify", signed["hopper"]).out.startswith("✔")
+
+
+def test_verdict_page_escapes_what_files_say(
+    ready: Command, portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    output, page = tmp_path / "signed.jpg", tmp_path / "verdict.html"
+    done = ready("sign", portrait_files["hopper"], "-o", output, "--title", "<script>alert(1)</script>")
+    assert done.code == 0, done.err
+    edited = tmp_path / "edited.jpg"
+    assert ready("sign", output, "-o", edited).code == 0
+    assert ready("verify", edited, output, "--html", page).code == 0
+    text = page.read_text()
+    assert "<script" not in text and "&lt;script&gt;" in text
+    assert text.count("<article class=good>") == 2
+
+
+def test_extract_gives_manifest_thumbnail_and_crjson(
+    ready: Command, portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    output, parts = tmp_path / "signed.jpg", tmp_path / "parts"
+    assert ready("sign", portrait_files["hopper"], "-o", output, "--thumbnail").code == 0
+    assert ready("extract", output, "-o", parts).code == 0
+    with Image.open(next(parts.glob("thumbnail-*"))) as thumbnail:
+        assert min(thumbnail.size) > 100
+    assert ready("verify", portrait_files["hopper"], "--sidecar", parts / "manifest.c2pa").code == 1
+    assert ready("extract", output, "--crjson").json[0]["manifests"]
+    assert ready("extract", portrait_files["astronaut"], "-o", parts, "--force").code == 4
+    assert ready("extract", output).code == 2
