@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from provenance.record import SignedRecord
 
 MAX_SIDECAR_BYTES = 256 * 1024**2
+#: What the kinds of manifest failures mean to a person.
+_PLAIN = {
+    "content": "the content was changed after it was signed",
+    "signature": "the signature does not verify",
+    "assertion": "a statement in the manifest was altered",
+    "claim": "a part of the manifest is missing or damaged",
+    "certificate": "the certificate cannot be relied on",
+}
 _UNKNOWN = Format("unknown", "application/octet-stream", "", "other", False)
 
 
@@ -161,7 +169,8 @@ def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
         verdict.times.append(Time(report.signed_time, report.time_kind))
     if report.failures:
         for failure in report.failures:
-            verdict.checks.append(Check(f"manifest: {failure.code}", False, failure.explanation))
+            said = "; ".join(part for part in (_PLAIN.get(failure.kind, ""), failure.explanation) if part)
+            verdict.checks.append(Check(f"manifest: {failure.code}", False, said))
     else:
         verdict.checks.append(Check("manifest", True, "content, assertions and signature match"))
     verdict.checks.append(
