@@ -26,6 +26,9 @@ from provenance.errors import NoFaceError, UsageError
 from provenance.media import Picture, detect_format, open_picture
 
 _WRITABLE = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "BMP")
+#: Families whose report alone is believed. The others see faces in cats and coffee cups; what one of them reports
+#: counts as a face only when a second family reports it too.
+RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
 _DEFAULT_QUALITY = 95
 
 
@@ -131,7 +134,7 @@ def cloak_bytes(picture: Picture, options: CloakOptions, *, progress: Progress |
     encoder = _encoder_for(picture, options)
     view = view_of(picture.pixels)
     everyone, before = find_faces(crew.all, view.pixels, options.device)
-    seen = everyone[_seen_by_any(everyone, before, crew.attacked)]
+    seen = everyone[_believed(everyone, before, crew, named=options.detectors is not None)]
     chosen = _chosen(seen, options) / view.scale
     # 2. How the picture looks in this encoding without a cloak: what everything is compared with.
     plain = open_picture(encoder.encode(picture, options.keep_gps)).pixels
@@ -210,21 +213,34 @@ def _encoder_for(picture: Picture, options: CloakOptions) -> Encoder:
     return Encoder(wanted, quality)
 
 
-def _seen_by_any(faces: Tensor, reports: dict[str, Detections], detectors: list[FaceDetector]) -> Tensor:
-    """``(N,)`` bool: which faces an attacked detector reports."""
+def _believed(faces: Tensor, reports: dict[str, Detections], crew: _Crew, *, named: bool) -> Tensor:
+    """``(N,)`` bool: which reports are faces that an attacked detector sees.
+
+    A report by one family alone counts when that family is reliable, or when the person ``named`` the detectors.
+    """
     from cloak.objective import found
 
-    seen = torch.zeros(len(faces), dtype=torch.bool)
-    for detector in detectors:
-        seen |= found(reports[detector.name], faces)
-    return seen
+    attacked = torch.zeros(len(faces), dtype=torch.bool)
+    families: dict[str, Tensor] = {}
+    for detector in crew.all:
+        hits = torch.as_tensor(found(reports[detector.name], faces), dtype=torch.bool)
+        families[detector.family] = families.get(detector.family, torch.zeros_like(attacked)) | hits
+        if detector in crew.attacked:
+            attacked |= hits
+    if named or not families:
+        return attacked
+    agreed = torch.stack(list(families.values())).sum(0) >= 2
+    for family, hits in families.items():
+        if family in RELIABLE:
+            agreed |= hits
+    return attacked & agreed
 
 
 def _chosen(faces: Tensor, options: CloakOptions) -> Tensor:
     if len(faces) == 0:
         raise NoFaceError(
-            "no detector finds a face in the picture",
-            hint="there is nothing to hide; a very small or turned face may need a crop",
+            "the detectors find no face in the picture that they agree on",
+            hint="there is nothing to hide; a very small or turned face may need a crop, or name --detectors",
         )
     if options.faces is None:
         return faces
