@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.decoding import frames_of
 from provenance.errors import CorruptMediaError, ReceiptError
 
 #: Samples a second that everything is resampled to, mono.
@@ -32,7 +33,7 @@ PHASES = 4
 _BANDS = 33
 #: No more sound than this is decoded, seconds; two hours give a fingerprint of some 600 KB.
 MAX_SECONDS = 7200
-_PATIENCE, _MAX_BROKEN = 10.0, 50
+_PATIENCE = 10.0
 _CHUNK = 512
 _SILENCE = 1e-4
 _MAGIC = b"VMSF\x01"
@@ -172,18 +173,8 @@ def _resampled(container: Any, stream: Any) -> Iterator[Any]:
     import av
 
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    broken = 0
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.InvalidDataError:
-            broken += 1
-            if broken > _MAX_BROKEN:
-                return
-            continue
-        for frame in frames:
-            broken = 0
-            yield from resampler.resample(frame)
+    for frame in frames_of(container, stream):
+        yield from resampler.resample(frame)
     yield from resampler.resample(None)
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.decoding import frames_of
 from provenance.errors import CorruptMediaError, MediaTooLargeError, ReceiptError
 from provenance.fingerprint_sound import SoundFingerprint, sound_of
 from provenance.pdq import BYTES, MIN_QUALITY, hamming, pdq_hash
@@ -25,8 +27,8 @@ MAX_SAMPLES = 4096
 #: No more frames than this are decoded (about an hour at 60 a second).
 MAX_FRAMES = 216_000
 MAX_FRAME_PIXELS = 8192 * 8192
-#: Seconds to wait for opening and for one read; and damaged packets in a row before decoding is given up.
-_PATIENCE, _MAX_BROKEN = 10.0, 50
+#: Seconds to wait for opening and for one read.
+_PATIENCE = 10.0
 _SMALL_SIDE = 192
 #: Seconds from which on frames that no other refers to are skipped: half the time, and about 12 frames a second.
 _LONG = 120
@@ -192,30 +194,14 @@ class _Samples:
 
 
 def _decode(container: Any, stream: Any, samples: _Samples, max_frames: int) -> None:
-    import av
-
-    broken = decoded = 0
     origin: int | None = None
     base = stream.time_base or Fraction(1, 1000)
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.InvalidDataError:
-            broken += 1
-            if broken > _MAX_BROKEN:
-                return
-            continue
-        for frame in frames:
-            broken = 0
-            decoded += 1
-            if frame.pts is None or frame.width * frame.height > MAX_FRAME_PIXELS:
-                continue
+    for frame in islice(frames_of(container, stream), max_frames):
+        if frame.pts is not None and frame.width * frame.height <= MAX_FRAME_PIXELS:
             origin = frame.pts if origin is None else origin
             milliseconds = int((frame.pts - origin) * base * 1000)
             if 0 <= milliseconds < 1 << 32:
                 samples.offer(milliseconds, frame)
-            if decoded >= max_frames:
-                return
 
 
 def _small_grey(frame: Any) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -74,7 +75,7 @@ class Candidates:
         )
 
 
-class FaceDetector(nn.Module):
+class FaceDetector(nn.Module, ABC):
     """A face detector as a differentiable torch module.
 
     Input everywhere: ``(B, 3, H, W)`` float32 RGB in [0, 1]; resizing, mean, scale, channel order, padding,
@@ -97,11 +98,11 @@ class FaceDetector(nn.Module):
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         return self
 
-    @torch.no_grad()
+    @abstractmethod
     def detect(self, pictures: Tensor) -> list[Detections]:
         """The original's result: its thresholds, its non-maximum suppression. One entry per picture."""
-        raise NotImplementedError
 
+    @abstractmethod
     def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
         """All candidates with gradients, for attacks. One entry per picture.
 
@@ -112,7 +113,6 @@ class FaceDetector(nn.Module):
                 so without focus it has nothing to say about the other places; detectors that look
                 everywhere ignore it.
         """
-        raise NotImplementedError
 
 
 def check_pictures(pictures: Tensor) -> None:

@@ -8,6 +8,7 @@ sigmoid is given, so that 0.5 is the original's own threshold.
 from __future__ import annotations
 
 import importlib
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,9 @@ class Judge(FaceDetector):
             hint="choose among `cloak.detectors.available(differentiable=True)`",
         )
 
+    @abstractmethod
     def _judge(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes ``(N, 4)`` in pixels and scores ``(N,)`` in [0, 1]."""
-        raise NotImplementedError
 
 
 class HaarCascade(Judge):

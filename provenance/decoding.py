@@ -1,0 +1,32 @@
+"""Frames of a film or a sound from its packets, past damage but not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+#: So many damaged packets in a row, and decoding is given up.
+MAX_BROKEN = 50
+
+
+def frames_of(container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded frames of one stream, in the order in which the decoder gives them.
+
+    Args:
+        container: an open PyAV container.
+        stream: one of its streams, video or sound.
+    """
+    import av
+
+    broken = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:
+            broken += 1
+            if broken > MAX_BROKEN:
+                return
+            continue
+        for frame in frames:
+            broken = 0
+            yield frame
