@@ -7,6 +7,10 @@ turns every expected error into one line, a hint and an exit code (see :mod:`pro
 from __future__ import annotations
 
 import os
+
+# NumPy's products here are small; its threads would only wait for each other, most of all with several workers
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import sys
 import traceback
 from typing import Annotated, Any

@@ -18,6 +18,8 @@ def frames_of(container: Any, stream: Any) -> Iterator[Any]:
     """
     import av
 
+    if stream.codec_context is None:  # a codec that FFmpeg does not know
+        return
     broken = 0
     for packet in container.demux(stream):
         try:

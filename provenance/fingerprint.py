@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import importlib.util
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,16 +69,21 @@ class PictureFingerprint:
         pdq_quality: 0 (flat) to 100.
         pixels_sha256: hex SHA-256 over size and all decoded RGB bytes, or None where they were not
             decoded. It is the same for a lossless copy and depends on the decoder for lossy formats.
-        features: local features for look-ups by part and after edits.
-        grey: ``(h, w)`` uint8, the picture at working size; a look-up reads more features from it.
+        grey: ``(h, w)`` uint8, the picture at working size, from which features are read.
     """
 
     variants: NDArray[np.uint8]
     pdq_quality: int
     pixels_sha256: str | None
-    features: LocalFeatures
     grey: NDArray[np.uint8] = field(repr=False)
     kind: str = "picture"
+
+    @cached_property
+    def features(self) -> LocalFeatures:
+        """Local features for look-ups by part and after edits; read when first asked for."""
+        from provenance.features import extract_features
+
+        return extract_features(self.grey)
 
     @property
     def pdq(self) -> bytes:
@@ -117,15 +123,12 @@ def fingerprint_picture(pixels: NDArray[np.uint8], *, exact_pixels: bool = True)
         raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
     import cv2
 
-    from provenance.features import extract_features
-
     grey = _at_working_size(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
     variants, quality = pdq_variants(grey)
     return PictureFingerprint(
         variants=variants,
         pdq_quality=quality,
         pixels_sha256=pixels_sha256(pixels) if exact_pixels else None,
-        features=extract_features(grey),
         grey=grey,
     )
 

@@ -143,6 +143,8 @@ def fingerprint_video(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoFinge
             if not container.streams.video:
                 raise NoVideoTrackError(f"{path.name} has no video track")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise CorruptMediaError(f"{path.name} names a video codec that nothing here decodes")
             if stream.codec_context.width * stream.codec_context.height > MAX_FRAME_PIXELS:
                 raise MediaTooLargeError(f"{path.name} has frames of more than {MAX_FRAME_PIXELS} pixels")
             stream.thread_type = "AUTO"

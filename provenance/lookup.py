@@ -83,7 +83,7 @@ def similar_records(
             exact.setdefault(entry.index, (entry, _kind_of(entry, value)))
     found = [_similar(entry, kind, trust, None) for entry, kind in exact.values()]
     size = lookup.ledger.size
-    for match in lookup.index.search(fingerprint_file(path, media)):
+    for match in lookup.index.search(fingerprint_file(path, media), known=exact):
         # the index may know entries that a restored ledger has lost
         if match.entry_index not in exact and match.entry_index < size:
             found.append(_similar(lookup.ledger.entry(match.entry_index), match.kind, trust, match))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,60 +114,66 @@ def sign_file(
     if sidecar:
         refuse_existing(sidecar, force)
 
-    # 2. What the file is: exactly, and perceptually.
-    step("fingerprint")
-    source_sha256 = sha256_file(source)
-    fingerprint = fingerprint_file(source, media)
+    with ThreadPoolExecutor(1, "veilmark") as aside:  # hashing and c2pa leave the interpreter free
+        # 2. What the file is: exactly, and perceptually.
+        step("fingerprint")
+        hashing = aside.submit(sha256_file, source)
+        fingerprint = fingerprint_file(source, media)
+        describing = aside.submit(fingerprint.to_blob)
 
-    # 3. The manifest, signed by the identity, embedded or side-car.
-    step("manifest")
-    spec = _completed(request.spec, source, output, media, fingerprint)
-    parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
-    with replacing(output, force=force) as signed:
-        manifest = sign_manifest(source, signed, spec, desk.identity, media=media, tsa_url=request.tsa_url)
+        # 3. The manifest, signed by the identity, embedded or side-car.
+        step("manifest")
+        spec = _completed(request.spec, source, output, media, fingerprint)
+        parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
+        with replacing(output, force=force) as signed:
+            manifest = sign_manifest(
+                source, signed, spec, desk.identity, media=media, tsa_url=request.tsa_url
+            )
 
-        # 4. Read back: what was written must verify before anything is claimed about it.
-        step("read back")
-        report = read_manifest(
-            signed,
-            media.mime,
-            anchors_pem=[certificates.to_pem([desk.identity.root])],
-            manifest_data=manifest if sidecar else None,
-        )
-        if report is None or report.state == "invalid":
-            found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
-            raise TamperedError(f"the signed copy of {source} does not verify when read back: {found}")
+            # 4. Read back: what was written must verify before anything is claimed about it.
+            step("read back")
+            rehashing = aside.submit(sha256_file, signed)
+            _read_back(source, signed, media, desk, manifest if sidecar else None)
 
-        # 5. The record: binds source, signed file, manifest and signer.
-        step("record")
-        manifest_sha256, manifest_cid = desk.keep(manifest)
-        opening = sign_record(
-            Record(
-                relation=spec.relation,
-                source_sha256=source_sha256,
-                file_sha256=sha256_file(signed),
-                manifest_sha256=manifest_sha256,
-                manifest_cid=manifest_cid,
-                media_type=media.mime,
-                fingerprints=fingerprint.to_record(),
-                parents=parent_hashes,
-                signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
-                time=now_utc(),
-                extra=request.extra,
-            ),
-            desk.identity,
-        )
+            # 5. The record: binds source, signed file, manifest and signer.
+            step("record")
+            manifest_sha256, manifest_cid = desk.keep(manifest)
+            opening = sign_record(
+                Record(
+                    relation=spec.relation,
+                    source_sha256=hashing.result(),
+                    file_sha256=rehashing.result(),
+                    manifest_sha256=manifest_sha256,
+                    manifest_cid=manifest_cid,
+                    media_type=media.mime,
+                    fingerprints=fingerprint.to_record(),
+                    parents=parent_hashes,
+                    signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
+                    time=now_utc(),
+                    extra=request.extra,
+                ),
+                desk.identity,
+            )
 
-        # 6. The ledger: returns only when the entry is durable.
-        step("ledger")
-        receipt = desk.ledger.append([opening], [fingerprint.to_blob()])[0]
+            # 6. The ledger: returns only when the entry is durable.
+            step("ledger")
+            receipt = desk.ledger.append([opening], [describing.result()])[0]
 
-        # 7. The side-car, then the file under its final name, then the receipt beside it.
-        step("write")
-        if sidecar:
-            write_bytes(sidecar, manifest, force=force)
+            # 7. The side-car, then the file under its final name, then the receipt beside it.
+            step("write")
+            if sidecar:
+                write_bytes(sidecar, manifest, force=force)
     receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
     return _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
+
+
+def _read_back(source: Path, signed: Path, media: Format, desk: Desk, sidecar: bytes | None) -> None:
+    """TamperedError unless the signed copy verifies."""
+    anchors = [certificates.to_pem([desk.identity.root])]
+    report = read_manifest(signed, media.mime, anchors_pem=anchors, manifest_data=sidecar)
+    if report is None or report.state == "invalid":
+        found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
+        raise TamperedError(f"the signed copy of {source} does not verify when read back: {found}")
 
 
 def _completed(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,40 +139,47 @@ class SimilarIndex:
                 for entry, fingerprints, blob in entries
             )
 
-    def search(self, fingerprint: Fingerprint, *, limit: int = DEFAULT_LIMIT) -> list[Match]:
+    def search(
+        self, fingerprint: Fingerprint, *, limit: int = DEFAULT_LIMIT, known: Collection[int] = ()
+    ) -> list[Match]:
         """Records that look like the fingerprinted file, the surest first.
 
         Every match but those with ``confirmed`` False was borne out by more than its hash.
+
+        Args:
+            known: entries that were found already (by their exact hash) and need not be compared.
 
         Raises:
             LedgerError: the cache cannot be read.
         """
         with _usable_cache():
             if isinstance(fingerprint, PictureFingerprint):
-                return self._search_picture(fingerprint)[:limit]
+                return self._search_picture(fingerprint, known)[:limit]
             if isinstance(fingerprint, VideoFingerprint):
                 return self._search_video(fingerprint)[:limit]
             if isinstance(fingerprint, SoundFingerprint):
                 return self._search_sound(fingerprint)[:limit]
         return []
 
-    def _search_picture(self, fingerprint: PictureFingerprint) -> list[Match]:
+    def _search_picture(self, fingerprint: PictureFingerprint, known: Collection[int]) -> list[Match]:
         if fingerprint.pixels_sha256:
             equal = self._store.entries_with_pixels(fingerprint.pixels_sha256)
         else:
             equal = []
         found = {entry: Match(entry, "pixels", True, 0, VARIANTS[0]) for entry in equal}
         near = self._near_codes(fingerprint)
-        query = {
-            False: extract_features(fingerprint.grey, max_points=QUERY_POINTS),
-            True: extract_features(np.ascontiguousarray(fingerprint.grey[:, ::-1]), max_points=QUERY_POINTS),
-        }
+        with ThreadPoolExecutor(2, "veilmark") as pool:
+            upright, mirrored = pool.map(
+                lambda grey: extract_features(grey, max_points=QUERY_POINTS),
+                (fingerprint.grey, np.ascontiguousarray(fingerprint.grey[:, ::-1])),
+            )
+        query = {False: upright, True: mirrored}
         candidates = [(entry, code.variant in _TURNED[True]) for entry, code in near.items()]
         candidates += [pair for pair in self._voted(query) if pair not in candidates]
-        for entry, mirrored in candidates:
-            if entry in found and found[entry].confirmed:
+        for entry, flipped in candidates:
+            if entry in known or (entry in found and found[entry].confirmed):
                 continue
-            match = self._confirm(entry, mirrored, query[mirrored], near.get(entry))
+            match = self._confirm(entry, flipped, query[flipped], near.get(entry))
             if match:
                 found[entry] = match
         return sorted(found.values(), key=_sureness)
