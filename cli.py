@@ -11,6 +11,7 @@ import os
 # NumPy's products here are small; its threads would only wait for each other, most of all with several workers
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import io
 import sys
 import traceback
 from typing import Annotated, Any
@@ -44,6 +45,10 @@ class _Guarded(TyperGroup):
     """Expected errors end as one line and a hint; a traceback needs ``--debug``."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # a file's name may hold bytes that are no text: shown as \\udcXX, which JSON reads back
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except typer.Exit:

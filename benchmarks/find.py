@@ -166,6 +166,8 @@ def compare(named: list[tuple[str, np.ndarray]], index: SimilarIndex, edits: lis
         change, random = EDITS[edit], np.random.default_rng(3)
         for number, (name, pixels) in enumerate(named):
             altered = change(pixels, random)
+            if altered is None:  # the edit does not apply to this picture
+                continue
             for baseline in baselines.values():
                 baseline.ask(edit, number, altered)
             start = time.perf_counter()
@@ -181,9 +183,13 @@ def compare(named: list[tuple[str, np.ndarray]], index: SimilarIndex, edits: lis
             for match in wrong:
                 other = named[match.entry_index][0] if match.entry_index < len(named) else "a distractor"
                 false_matches.append(f"{name} after {edit} taken for {other}: {match}")
+        if edit not in ours:
+            continue
         print(f"{edit}: {np.mean(ours[edit]):.2f}, {np.median(seconds):.2f} s", file=sys.stderr, flush=True)
     print(f"\n{'edit':24s}" + "".join(f"{name:>9s}" for name in baselines) + f"{'veilmark':>10s}  missed")
     for edit in edits:
+        if edit not in ours:
+            continue
         cells = "".join(f"{baseline.recall(edit):9.2f}" for baseline in baselines.values())
         print(f"{edit:24s}{cells}{np.mean(ours[edit]):10.2f}  {', '.join(missed.get(edit, []))}")
     for name, baseline in baselines.items():

@@ -13,8 +13,8 @@ from cloak.strength import Strength
 from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import fraction, note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
-from provenance.commands.secrets import passphrase_for
 from provenance.commands.sign import Paths
+from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, PartialSuccessError, UsageError
 from provenance.home import Home
 
@@ -80,7 +80,6 @@ def cloak(
     from contextlib import ExitStack
 
     from cloak.options import CloakOptions
-    from provenance.desk import open_desk
 
     home = Home.locate()
     if sign:
@@ -105,9 +104,7 @@ def cloak(
         outputs = plan_outputs(inputs, output, "cloaked", force=force, skip_existing=resume)
         desk: Desk | None = None
         if sign:
-            desk = stack.enter_context(
-                open_desk(home, identity=identity, passphrase=passphrase_for(home, identity))
-            )
+            desk = stack.enter_context(desk_for(home, identity))
 
         def work(index: int, item: Input) -> Outcome:
             target = outputs[index]

@@ -11,10 +11,32 @@ from pathlib import Path
 from provenance.errors import NotWritableError, OutputExistsError
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no, where there cannot be one (a name too long, a loop of links)."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raise :class:`OutputExistsError` when ``path`` exists and ``force`` is false."""
+    """Raise :class:`OutputExistsError` when ``path`` exists and ``force`` is false.
+
+    Raises:
+        NotWritableError: there can be no file of that name, because it is too long.
+    """
+    if len(os.fsencode(path.name)) > _longest_name(path.parent):
+        raise NotWritableError(f"cannot write {path}: File name too long", hint="choose a shorter name")
     if not force and path.exists():
         raise OutputExistsError(f"{path} already exists")
+
+
+def _longest_name(folder: Path) -> int:
+    """How many bytes a name may have there."""
+    existing = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), None)
+    if existing is None or not hasattr(os, "pathconf"):
+        return 255
+    return os.pathconf(existing, "PC_NAME_MAX")
 
 
 def require_writable(path: Path) -> None:

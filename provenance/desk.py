@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from provenance.home import Home
 from provenance.identity import Identity, load_identity
@@ -24,6 +25,15 @@ class Desk:
     def keep(self, manifest: bytes) -> tuple[str, str]:
         """Store manifest bytes; returns their SHA-256 (hex) and content id."""
         return hashlib.sha256(manifest).hexdigest(), self.store.put(manifest)
+
+    def clock_behind(self) -> float:
+        """Seconds by which this machine's clock is behind the ledger's last entry; 0 or less: it is not."""
+        size = self.ledger.size
+        if size == 0:
+            return 0.0
+        return (
+            datetime.fromisoformat(self.ledger.entry(size - 1).logged_at) - datetime.now(UTC)
+        ).total_seconds()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ ANY_FILE = Format("file", "application/octet-stream", "", "other", False)
 _BRANDS_AVIF = (b"avif", b"avis")
 _BRANDS_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _BRANDS_AUDIO = (b"M4A ", b"M4B ", b"M4P ")
+
+
+def printable_name(path: Path) -> str:
+    """The file's name as text that any UTF-8 writer takes; bytes that are no text become U+FFFD."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def detect_format(source: Path | bytes, *, any_file: bool = False) -> Format:

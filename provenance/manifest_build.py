@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from provenance.formats import detect_format
+from provenance.formats import detect_format, printable_name
 from provenance.manifest_actions import Action, source_type
 from provenance.manifest_definition import merge_definition
 from provenance.manifest_spec import ManifestSpec, Parent
@@ -23,7 +23,7 @@ def build_definition(spec: ManifestSpec) -> tuple[dict[str, Any], list[tuple[dic
     ingredients, inputs, references = [], [], []
     for index, parent in enumerate(spec.parents):
         about: dict[str, Any] = {
-            "title": parent.title or parent.path.name,
+            "title": parent.title or printable_name(parent.path),
             "relationship": parent.relationship,
             "label": f"ingredient-{index}",
         }
@@ -175,7 +175,7 @@ def _reference(parent: Parent) -> dict[str, Any]:
 
     media = detect_format(parent.path, any_file=True)
     reference: dict[str, Any] = {
-        "title": parent.title or parent.path.name,
+        "title": parent.title or printable_name(parent.path),
         "format": media.mime,
         "sha256": sha256_file(parent.path),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provenance import certificates
-from provenance.atomic import refuse_existing, replacing, write_bytes
+from provenance.atomic import is_file, refuse_existing, replacing, write_bytes
 from provenance.errors import (
     CorruptMediaError,
     MediaTooLargeError,
@@ -18,6 +18,7 @@ from provenance.errors import (
     UsageError,
 )
 from provenance.fingerprint import Fingerprint, NoFingerprint, fingerprint_file
+from provenance.formats import printable_name
 from provenance.manifest import ManifestSpec, Parent, carries_manifest, sign_manifest
 from provenance.manifest_read import read_manifest
 from provenance.media import Format, detect_format, sha256_file
@@ -180,7 +181,7 @@ def _completed(
     spec: ManifestSpec, source: Path, output: Path, media: Format, fingerprint: Fingerprint
 ) -> ManifestSpec:
     """Title and fingerprint filled in; a source that carries a manifest becomes the parent of its edit."""
-    spec = replace(spec, title=spec.title or output.name, fingerprints=fingerprint.to_record())
+    spec = replace(spec, title=spec.title or printable_name(output), fingerprints=fingerprint.to_record())
     if any(parent.relationship == "parentOf" for parent in spec.parents) or not media.embeddable:
         return spec
     if not carries_manifest(source, media.mime):
@@ -252,7 +253,7 @@ def check_source(source: Path, *, any_file: bool = False) -> Format:
     Raises:
         MissingPathError, MediaTooLargeError, UnknownFormatError, CorruptMediaError.
     """
-    if not source.is_file():
+    if not is_file(source):
         raise MissingPathError(f"{source} does not exist or is no file")
     try:
         size = source.stat().st_size

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provenance.atomic import is_file
 from provenance.errors import (
     MediaError,
     ReceiptError,
@@ -146,7 +147,7 @@ def _read_credential(
         report = read_manifest(path, media.mime, anchors_pem=anchors, online=request.online)
         if report is not None:
             return report
-    sidecar = request.sidecar or (beside if beside.is_file() else None)
+    sidecar = request.sidecar or (beside if is_file(beside) else None)
     if sidecar is None:
         return None
     data = read_limited(sidecar, MAX_SIDECAR_BYTES)
@@ -193,7 +194,7 @@ def _find_receipt(
     if request.receipt:
         return Receipt.from_bytes(read_limited(request.receipt, MAX_RECEIPT_BYTES)), "named"
     beside = with_suffix_added(path, RECEIPT_SUFFIX)
-    if beside.is_file():
+    if is_file(beside):
         return Receipt.from_bytes(read_limited(beside, MAX_RECEIPT_BYTES)), "beside"
     if lookup:
         for entry in lookup.ledger.find_sha256(digest):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provenance.commands.console import clean, note, print_json, progress
-from provenance.commands.secrets import passphrase_for
+from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
@@ -39,7 +39,6 @@ def capture(
     """Take a photo or a video; it is signed before it is visible under its final name."""
     from provenance.atomic import refuse_existing
     from provenance.capture import capture_photo, capture_video
-    from provenance.desk import open_desk
     from provenance.manifest import ManifestSpec
     from provenance.sign import SignRequest, sign_file
 
@@ -49,7 +48,7 @@ def capture(
     home.require_initialized()
     refuse_existing(output, force)
     source: str | int = int(device) if device.isdecimal() else device
-    with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
+    with desk_for(home, identity) as desk:
 
         def sign(taken: Capture, target: Path) -> SignResult:
             spec = ManifestSpec(captured_at=taken.captured_at, device=device_name or "")
@@ -82,7 +81,6 @@ def watch(
     """Sign whatever appears in a folder, each file once, also across restarts."""
     import hashlib
 
-    from provenance.desk import open_desk
     from provenance.manifest import ManifestSpec
     from provenance.sign import SignRequest, sign_file
     from provenance.watch import WatchOptions, watch_folder
@@ -92,7 +90,7 @@ def watch(
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     journal = home.data / "watch" / f"{name}.sqlite3"
     journal.parent.mkdir(parents=True, exist_ok=True)
-    with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
+    with desk_for(home, identity) as desk:
 
         def sign(source: Path, target: Path) -> Any:
             return sign_file(source, target, SignRequest(ManifestSpec()), desk)

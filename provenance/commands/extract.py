@@ -29,7 +29,7 @@ def extract(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Extract a file's manifest store, the thumbnails of its ingredients, or its crJSON. Judges nothing: see verify."""
-    from provenance.atomic import refuse_existing, write_bytes
+    from provenance.atomic import is_file, refuse_existing, write_bytes
     from provenance.manifest_extract import extract_parts
     from provenance.manifest_read import read_manifest
     from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
@@ -40,7 +40,7 @@ def extract(
         raise UsageError("give -o FOLDER or --crjson, one of the two")
     media = check_source(path)
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
-    found = sidecar or (beside if beside.is_file() and not media.embeddable else None)
+    found = sidecar or (beside if is_file(beside) and not media.embeddable else None)
     data = read_limited(found, MAX_SIDECAR_BYTES) if found else None
     if crjson:
         anchors = TrustStore.load(Home.locate()).anchors_pem

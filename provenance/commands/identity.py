@@ -24,17 +24,48 @@ def new(
     ask_passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that encrypts the key at rest.")
     ] = False,
+    signer: Annotated[
+        str | None,
+        typer.Option(
+            "--signer",
+            help="A program that holds the key: bytes on stdin, raw signature on stdout (HSM, KMS).",
+        ),
+    ] = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option("--public-key", help="With --signer: the key's public half (PEM or DER)."),
+    ] = None,
 ) -> None:
-    """Make another identity; its root is trusted on this machine."""
+    """Make another identity; its root is trusted on this machine.
+
+    With --signer and --public-key a root made here certifies a key that stays in another program's keeping.
+    """
     from provenance import certificates
+    from provenance.errors import UsageError
     from provenance.identity import create_identity
+    from provenance.identity_admin import certify_external, split_command
     from provenance.trust import TrustStore
 
     home = Home.locate()
     home.require_initialized()
-    identity = create_identity(
-        home, name, subject=subject, algorithm=algorithm, passphrase=new_passphrase(ask_passphrase)
-    )
+    if (signer is None) != (public_key is None):
+        raise UsageError(
+            "--signer and --public-key belong together",
+            hint="a certificate of your own goes with `veilmark identity import --signer`",
+        )
+    if signer is not None and public_key is not None:
+        identity = certify_external(
+            home,
+            name,
+            subject=subject,
+            public_key_pem=read_bytes(public_key),
+            command=split_command(signer),
+            passphrase=new_passphrase(ask_passphrase),
+        )
+    else:
+        identity = create_identity(
+            home, name, subject=subject, algorithm=algorithm, passphrase=new_passphrase(ask_passphrase)
+        )
     TrustStore.load(home).add_anchor(certificates.to_pem([identity.root]))
     typer.echo(f"{identity.name}  {identity.claimed_name}  key {identity.key_id[:16]}")
 
@@ -101,13 +132,21 @@ def use(name: Annotated[str, typer.Argument(help="The identity that signs when n
 
 def read_text(path: Path, limit: int = 4 * 1024 * 1024) -> str:
     """A small text file named on the command line; MissingPathError or UsageError otherwise."""
+    from provenance.errors import UsageError
+
+    try:
+        return read_bytes(path, limit).decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no text", hint="give a PEM or text file") from None
+
+
+def read_bytes(path: Path, limit: int = 4 * 1024 * 1024) -> bytes:
+    """A small file named on the command line; MissingPathError or UsageError otherwise."""
     from provenance.errors import MissingPathError, UsageError
 
     try:
         if path.stat().st_size > limit:
             raise UsageError(f"{path} is over the limit of {limit} bytes")
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no text", hint="give a PEM or text file") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provenance.atomic import is_file
 from provenance.errors import (
     MediaError,
     MediaTooLargeError,
@@ -54,12 +56,12 @@ def gathered(paths: Sequence[Path], *, skip_named: Sequence[str] = ()) -> Iterat
         for path in paths:
             if str(path) == "-":
                 inputs.append(Input(_spool_stdin(Path(spool)), "-"))
-            elif not path.exists():
-                raise MissingPathError(f"{path} does not exist")
-            elif path.is_dir():
+            elif is_file(path):
+                inputs.append(Input(path, str(path)))
+            elif os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
                 inputs.extend(_walk(path, skip_named))
             else:
-                inputs.append(Input(path, str(path)))
+                raise MissingPathError(f"{path} does not exist, or is no file or folder")
         if not inputs:
             raise MissingPathError(
                 "no media files found in " + ", ".join(map(str, paths)),
@@ -119,6 +121,17 @@ def plan_outputs(
                 continue
             raise OutputExistsError(f"{target} already exists")
         results.append(target)
+    return results
+
+
+def in_place_outputs(inputs: Sequence[Input]) -> list[Path | None]:
+    """Each input's own file, past symbolic links; None for one that an earlier input names already."""
+    seen: set[Path] = set()
+    results: list[Path | None] = []
+    for item in inputs:
+        target = item.path.resolve()
+        results.append(None if target in seen else target)
+        seen.add(target)
     return results
 
 

@@ -10,7 +10,7 @@ import typer
 from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import print_json
 from provenance.commands.paths import Input, gathered, plan_outputs
-from provenance.commands.secrets import passphrase_for
+from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
@@ -38,14 +38,13 @@ def record(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Fingerprint and log files without touching them; the receipt lies beside the file as FILE.receipt."""
-    from provenance.desk import open_desk
     from provenance.sign import RECEIPT_SUFFIX, record_file, record_hash, with_suffix_added
 
     if bool(paths) == bool(sha256):
         raise UsageError("name files or --hash, one of the two", hint="veilmark record FILE")
     home = Home.locate()
     home.require_initialized()
-    with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
+    with desk_for(home, identity) as desk:
         if sha256:
             if output and len(sha256) > 1:
                 raise UsageError("-o names one receipt, but several hashes were given")

@@ -9,8 +9,8 @@ import typer
 
 from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import print_json
-from provenance.commands.paths import Input, gathered, plan_outputs
-from provenance.commands.secrets import passphrase_for
+from provenance.commands.paths import Input, gathered, in_place_outputs, plan_outputs
+from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
 from provenance.home import Home
 
@@ -85,7 +85,6 @@ def sign(
 
     A file that already carries a manifest keeps it as its parent and is signed as an edit of itself.
     """
-    from provenance.desk import open_desk
     from provenance.manifest import Action, ManifestSpec, Parent
     from provenance.manifest_definition import load_definition
     from provenance.sign import SignRequest, sign_file
@@ -96,7 +95,7 @@ def sign(
     home.require_initialized()
     with gathered(paths, skip_named=(".signed",)) as inputs:
         if in_place:
-            outputs: list[Path | None] = [item.path for item in inputs]
+            outputs = in_place_outputs(inputs)
         else:
             outputs = plan_outputs(inputs, output, "signed", force=force, skip_existing=resume)
         spec = ManifestSpec(
@@ -116,7 +115,7 @@ def sign(
             definition_folder=manifest.parent if manifest else None,
         )
         request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
-        with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
+        with desk_for(home, identity) as desk:
 
             def work(index: int, item: Input) -> Outcome:
                 target = outputs[index]
@@ -124,17 +123,19 @@ def sign(
                     return ExitCode.OK, None
                 return ExitCode.OK, sign_file(item.path, target, request, desk, force=force or in_place)
 
+            skipped = "named twice" if in_place else "exists"
+
             def show(item: Input, result: SignResult | None) -> None:
                 if as_json:
                     print_json(
                         result.to_json()
                         if result
-                        else {"schema": "veilmark.signed/1", "source": item.shown, "skipped": "exists"}
+                        else {"schema": "veilmark.signed/1", "source": item.shown, "skipped": skipped}
                     )
                 elif result:
                     typer.echo(f"signed {result.output}  (ledger entry {result.index})")
                 else:
-                    typer.echo(f"skipped {item.shown}: its output exists")
+                    typer.echo(f"skipped {item.shown}: {'named twice' if in_place else 'its output exists'}")
 
             code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=jobs)
     raise typer.Exit(int(code))

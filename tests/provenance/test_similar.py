@@ -69,7 +69,11 @@ def test_every_edit_leads_back_to_its_picture_alone(edit: str, samples: list[np.
     index = test_every_edit_leads_back_to_its_picture_alone.index  # type: ignore[attr-defined]
     random = np.random.default_rng(5)
     for number in (0, 1, 3):
-        matches = index.search(fingerprint_picture(EDITS[edit](samples[number], random)))
+        edited = EDITS[edit](samples[number], random)
+        if edited is None:  # nothing to cloak in a picture without faces
+            assert number == 3
+            continue
+        matches = index.search(fingerprint_picture(edited))
         assert [match.entry_index for match in matches] == [number]
         assert matches[0].confirmed
 

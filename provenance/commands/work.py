@@ -1,0 +1,38 @@
+"""The desk that a command works at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from provenance.commands.console import note
+from provenance.commands.secrets import passphrase_for
+from provenance.home import Home
+
+if TYPE_CHECKING:
+    from provenance.desk import Desk
+
+_TOLERATED = 5
+
+
+@contextmanager
+def desk_for(home: Home, identity: str | None) -> Iterator[Desk]:
+    """Unlock the identity, open ledger and store; says so when this machine's clock was set back."""
+    from provenance.desk import open_desk
+
+    with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
+        behind = desk.clock_behind()
+        if behind > _TOLERATED:
+            note(
+                f"warning: this machine's clock is {_duration(behind)} behind the ledger's last entry; "
+                "the times in what is signed now will be wrong (their order in the ledger will not)"
+            )
+        yield desk
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,58 @@
+"""`veilmark identity new --signer`: a key that another program keeps, certified by a root made here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.cli.conftest import Run
+
+_SIGNER = """
+import sys
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+with open(sys.argv[1], "rb") as file:
+    key = serialization.load_pem_private_key(file.read(), None)
+sys.stdout.buffer.write(key.sign(sys.stdin.buffer.read(), ec.ECDSA(hashes.SHA256())))
+"""
+
+
+def test_a_key_elsewhere_is_certified_and_signs(
+    ready: Callable[..., Run], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "signer.py").write_text(_SIGNER)
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    public = tmp_path / "public.pem"
+    public.write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    command = f"{sys.executable} {tmp_path / 'signer.py'} {tmp_path / 'key.pem'}"
+    alone = ready("identity", "new", "vault", "--subject", "Jane", "--signer", command)
+    assert alone.code == 2
+    assert "belong together" in alone.err
+    made = ready("identity", "new", "vault", "--subject", "Jane", "--signer", command, "--public-key", public)
+    assert made.code == 0, made.err
+    output = tmp_path / "out.jpg"
+    assert ready("sign", portrait_files["hopper"], "-o", output, "--identity", "vault").code == 0
+    checked = ready("verify", output, "--json").json[0]
+    assert (checked["state"], checked["signer"]["name"]) == ("trusted", "Jane")
+    (tmp_path / "key.pem").unlink()
+    failed = ready("sign", portrait_files["astronaut"], "-o", tmp_path / "b.jpg", "--identity", "vault")
+    assert failed.code != 0
+    assert not (tmp_path / "b.jpg").exists()
+
+    wrong = ready(
+        "identity", "new", "other", "--subject", "Jane", "--signer", command, "--public-key", "no.pem"
+    )
+    assert wrong.code == 2
