@@ -16,7 +16,9 @@ from torch import Tensor
 
 from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.judge import find_faces, view_of
+from cloak.identity_objective import Recogniser, recogniser_for
+from cloak.judge import View, find_faces, to_tensor, view_of
+from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.outcome import WEIGHTS, Judged, describe, judge
 from cloak.report import CloakReport
@@ -139,17 +141,19 @@ def cloak_bytes(picture: Picture, options: CloakOptions, *, progress: Progress |
     # 2. How the picture looks in this encoding without a cloak: what everything is compared with.
     plain = open_picture(encoder.encode(picture, options.keep_gps)).pixels
     # 3. Search, encode, decode, judge; go on where a face is left.
-    worker = Worker(picture, crew.attacked, encoder, options, chosen, everyone / view.scale, view, before)
+    recogniser = _recogniser(options, view, chosen, before)
+    attacked = [*crew.attacked, recogniser] if options.recognition and recogniser else crew.attacked
+    worker = Worker(picture, attacked, encoder, options, chosen, everyone / view.scale, view, before)
     best: tuple[Judged, bytes] | None = None
     for turn in range(options.rounds):
         cloaked = worker.turn(turn, progress)
         encoded = encoder.encode(picture.with_pixels(cloaked), options.keep_gps)
         decoded = open_picture(encoded).pixels
-        judged = judge(crew.all, decoded, chosen, before, options.device)
-        if best is None or judged.trouble(crew.attacked) <= best[0].trouble(crew.attacked):
+        judged = judge(crew.all, decoded, chosen, before, options.device, recogniser)
+        if best is None or judged.trouble(attacked) <= best[0].trouble(attacked):
             best = (judged, encoded)
         worker.learn(judged)
-        left = best[0].trouble(crew.attacked)
+        left = best[0].trouble(attacked)
         # one more round for JPEG 75 and half size; further ones only while a face shows as published
         if left == 0 or options.library_attack or (turn >= 1 and left < WEIGHTS["published"]):
             break
@@ -192,6 +196,15 @@ def _gather(options: CloakOptions) -> _Crew:
     attacked = [_loaded(name, options) for name in dict.fromkeys(names)]
     judging = [_loaded(name, options) for name in dict.fromkeys(judges) if name not in names]
     return _Crew(attacked, judging)
+
+
+def _recogniser(
+    options: CloakOptions, view: View, chosen: Tensor, before: dict[str, Detections]
+) -> Recogniser | None:
+    """Face recognition for the faces to hide; None where it was not asked for and is not installed."""
+    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
+        return None
+    return recogniser_for(options.weights, to_tensor(view.pixels, options.device), view.scale, chosen, before)
 
 
 def _loaded(name: str, options: CloakOptions) -> FaceDetector:

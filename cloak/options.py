@@ -25,6 +25,7 @@ class CloakOptions:
         rounds: how often the search goes on after the encoded picture was judged and a face still found.
         decoys: how many faces to raise where there are none.
         displace_landmarks: also move the landmarks that alignment uses, for detectors that still see a face.
+        recognition: also push each face away from itself in face recognition (needs its weights).
         faces: which faces to hide, counted from 0 by falling size; None for all.
         format: JPEG, PNG, WebP ...; None keeps the input's where it can be written.
         quality: of the encoder, 1 to 100; None for its default.
@@ -43,6 +44,7 @@ class CloakOptions:
     rounds: int = 3
     decoys: int = 0
     displace_landmarks: bool = False
+    recognition: bool = False
     faces: tuple[int, ...] | None = None
     format: str | None = None
     quality: int | None = None

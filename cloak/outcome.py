@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.judge import ask, new_reports, under_conditions, view_of, which_found
+from cloak.identity_objective import Recogniser
+from cloak.judge import ask, new_reports, to_tensor, under_conditions, view_of, which_found
 from cloak.options import CloakOptions
 from cloak.quality import compare, crop
-from cloak.report import CloakReport, DetectorReport, FaceReport
+from cloak.recognition import SAME_PERSON
+from cloak.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
 WEIGHTS = {"published": 100.0, "jpeg75": 10.0, "half": 1.0}
@@ -28,6 +31,8 @@ class Judged:
         hits: by detector and condition, for each face to hide: is it found?
         counted: by detector, for each face to hide: was it found before? Only those count.
         elsewhere: by detector, the reports where none was before.
+        recognition: by condition, for each face to hide: how far face recognition sees it from itself; empty where
+            nobody asked.
     """
 
     pixels: np.ndarray
@@ -35,6 +40,7 @@ class Judged:
     hits: dict[tuple[str, str], list[bool]]
     counted: dict[str, list[bool]]
     elsewhere: dict[str, int]
+    recognition: dict[str, list[float]] = field(default_factory=dict)
 
     def trouble(self, attacked: Sequence[FaceDetector]) -> float:
         """0 once every attacked detector misses every face in every condition; more is worse."""
@@ -50,15 +56,18 @@ def judge(
     faces: Tensor,
     before: dict[str, Detections],
     device: str,
+    recogniser: Recogniser | None = None,
 ) -> Judged:
     """Show the decoded picture to every detector under every condition.
 
     Args:
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
         before: what each detector reported for the uncloaked picture's view.
+        recogniser: is asked, too.
     """
     view = view_of(pixels)
-    hits, elsewhere, counted = {}, {}, {}
+    hits: dict[tuple[str, str], list[bool]] = {}
+    elsewhere, counted, recognition = {}, {}, {}
     shown = under_conditions(view.pixels)
     for detector in detectors:
         counted[detector.name] = which_found(before[detector.name], faces * view.scale)
@@ -67,8 +76,14 @@ def judge(
             hits[detector.name, condition] = which_found(report, faces * view.scale * scale)
             if condition == "published":
                 elsewhere[detector.name] = new_reports(before[detector.name], report, faces * view.scale)
+    if recogniser is not None:
+        for condition, (seen, _) in shown.items():
+            with torch.no_grad():
+                distances = recogniser.distances(to_tensor(seen, device))[0].tolist()
+            recognition[condition] = distances
+            hits[recogniser.name, condition] = [distance < SAME_PERSON for distance in distances]
     size = (view.pixels.shape[1], view.pixels.shape[0])
-    return Judged(pixels, size, hits, counted, elsewhere)
+    return Judged(pixels, size, hits, counted, elsewhere, recognition)
 
 
 def describe(
@@ -104,7 +119,7 @@ def describe(
             [
                 name
                 for (name, condition), hits in judged.hits.items()
-                if condition == "published" and hits[number]
+                if condition == "published" and name in before and hits[number]
             ]
             if number is not None
             else seen
@@ -156,4 +171,11 @@ def describe(
         faces=tuple(faces),
         detectors=tuple(reports),
         notes=tuple(notes),
+        recognition=RecognitionReport(
+            attacked=options.recognition,
+            distances={name: tuple(values) for name, values in judged.recognition.items()},
+            threshold=SAME_PERSON,
+        )
+        if judged.recognition
+        else None,
     )

@@ -69,6 +69,44 @@ class DetectorReport:
 
 
 @dataclass(frozen=True)
+class RecognitionReport:
+    """Whether face recognition (dlib's) still takes each hidden face for itself.
+
+    Attributes:
+        attacked: the cloak was made against it; otherwise it only judges.
+        distances: by condition, for each face to hide, how far its embedding lies from that of the uncloaked face;
+            below ``threshold`` it is recognised.
+        threshold: the distance below which dlib takes two faces for one person's.
+    """
+
+    attacked: bool
+    distances: dict[str, tuple[float, ...]]
+    threshold: float
+
+    def recognised(self, condition: str) -> int:
+        """How many of the hidden faces are recognised."""
+        return sum(distance < self.threshold for distance in self.distances[condition])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "attacked": self.attacked,
+            "threshold": self.threshold,
+            "distances": {name: [round(one, 3) for one in values] for name, values in self.distances.items()},
+        }
+
+    def line(self) -> str:
+        """For a person."""
+        role = "attacked" if self.attacked else "not attacked, only judging"
+        total = len(self.distances["published"])
+        after = ", ".join(f"{self.recognised(name)} {_CONDITIONS.get(name, name)}" for name in self.distances)
+        least = min(self.distances["published"], default=0.0)
+        return (
+            f"face recognition ({role}): given the place of the face, recognises of {total} {after}; smallest "
+            f"distance {least:.2f} of {self.threshold}"
+        )
+
+
+@dataclass(frozen=True)
 class CloakReport:
     """The result of cloaking one picture.
 
@@ -84,6 +122,8 @@ class CloakReport:
         quality: the whole picture, cloaked against uncloaked in the same encoding.
         faces: every face that a detector found, largest first.
         detectors: every detector that was asked.
+        notes: what else a person should know.
+        recognition: what face recognition makes of the hidden faces; None where its weights are not installed.
     """
 
     strength: str
@@ -104,11 +144,18 @@ class CloakReport:
     faces: tuple[FaceReport, ...]
     detectors: tuple[DetectorReport, ...]
     notes: tuple[str, ...] = field(default=())
+    recognition: RecognitionReport | None = None
 
     @property
     def success(self) -> bool:
-        """No attacked detector finds a face to hide in the file as published."""
-        return not any(one.after["published"] for one in self.detectors if one.attacked)
+        """No attacked detector finds a face to hide in the file as published, nor does face recognition recognise it
+        where that was attacked.
+        """
+        recognised = self.recognition is not None and self.recognition.attacked
+        return not (
+            any(one.after["published"] for one in self.detectors if one.attacked)
+            or (recognised and self.recognition is not None and self.recognition.recognised("published"))
+        )
 
     @property
     def face_quality(self) -> Quality:
@@ -138,6 +185,7 @@ class CloakReport:
             "faces": [face.to_json() for face in self.faces],
             "detectors": [one.to_json() for one in self.detectors],
             "notes": list(self.notes),
+            "recognition": self.recognition.to_json() if self.recognition else None,
         }
 
     def lines(self) -> list[str]:
@@ -150,6 +198,8 @@ class CloakReport:
             role = "attacked" if one.attacked else "not attacked, only judging"
             after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in one.after.items())
             lines.append(f"{one.name} ({role}): found {one.before} before; finds {after}")
+        if self.recognition:
+            lines.append(self.recognition.line())
         lines.append(
             f"face crop: PSNR {face.psnr:.1f} dB, SSIM {face.ssim:.3f}; picture: PSNR {self.quality.psnr:.1f} "
             f"dB; 99.9 % of all values changed by at most {self.quality.p999:.0f} of 255"

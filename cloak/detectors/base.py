@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from provenance.errors import UsageError
+
+if TYPE_CHECKING:
+    from cloak.regions import Patch
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,12 @@ class FaceDetector(nn.Module, ABC):
                 so without focus it has nothing to say about the other places; detectors that look
                 everywhere ignore it.
         """
+
+    def inside(self, patch: Patch) -> FaceDetector:
+        """What to show a patch of the picture to, at the patch's working size: detectors look the same everywhere;
+        one that knows the picture answers with one that knows the patch.
+        """
+        return self
 
 
 def check_pictures(pictures: Tensor) -> None:
