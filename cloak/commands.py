@@ -50,6 +50,10 @@ def cloak(
     displace_landmarks: Annotated[
         bool, typer.Option("--landmarks", help="Also displace the landmarks of faces that are still found.")
     ] = False,
+    recognition: Annotated[
+        bool,
+        typer.Option("--recognition", help="Also make face recognition take each face for somebody else."),
+    ] = False,
     faces: Annotated[
         str | None,
         typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all."),
@@ -91,6 +95,7 @@ def cloak(
         weights=weights,
         decoys=decoys,
         displace_landmarks=displace_landmarks,
+        recognition=recognition,
         faces=_numbers(faces) if faces else None,
         steps=steps,
         quality=quality,
