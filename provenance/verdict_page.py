@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provenance.verdict import SimilarRecord, State, Verdict
+from provenance.verdict_pictures import picture_of
 
 _WORDS = {
     State.TRUSTED: ("good", "Trusted"),
@@ -16,13 +18,21 @@ _WORDS = {
     State.NOT_CHECKED: ("open", "Could not check"),
 }
 
-
-def render(verdicts: Sequence[Verdict]) -> str:
-    """The page as text. Everything that comes from a file is escaped; nothing is loaded from elsewhere."""
-    return _PAGE.format(cards="".join(_card(verdict) for verdict in verdicts))
+_RELATIONS = {"parentOf": "edited into this", "componentOf": "placed into this", "inputTo": "input to this"}
+_MOST_STEPS = 50
 
 
-def _card(verdict: Verdict) -> str:
+def render(verdicts: Sequence[Verdict], pictures: Sequence[Mapping[str, bytes]] = ()) -> str:
+    """The page as text. Everything that comes from a file is escaped; nothing is loaded from elsewhere.
+
+    Args:
+        pictures: for each verdict what :func:`provenance.verdict_pictures.pictures_of` gave.
+    """
+    shown = [*pictures, *({} for _ in verdicts)]
+    return _PAGE.format(cards="".join(map(_card, verdicts, shown)))
+
+
+def _card(verdict: Verdict, pictures: Mapping[str, bytes]) -> str:
     kind, word = _WORDS[verdict.state]
     rows: list[tuple[str, str]] = []
     rows.append(("Title", verdict.title))
@@ -32,7 +42,6 @@ def _card(verdict: Verdict) -> str:
     rows += [("Time", f"{time.value} ({time.kind})") for time in verdict.times]
     rows += [("What", " / ".join(part for part in (verdict.relation, verdict.source_type) if part))]
     rows += [("Action", _action(action)) for action in verdict.actions]
-    rows += [("Made from", str(one.get("title") or "unnamed")) for one in verdict.ingredients]
     place = f"{verdict.ledger['origin']}, entry {verdict.ledger['index']}" if verdict.ledger else ""
     rows.append(("Ledger", " ".join((verdict.standing.value.replace("-", " "), place)).strip()))
     rows.append(("SHA-256", verdict.sha256))
@@ -44,10 +53,44 @@ def _card(verdict: Verdict) -> str:
     warnings = "".join(f"<p class=warning>{_e(text)}</p>" for text in verdict.warnings)
     table = "".join(f"<tr><th>{_e(label)}<td>{_e(value)}</tr>" for label, value in rows if value)
     return (
-        f"<article class={kind}><h2><span>{word}</span> {_e(verdict.path)}</h2><p>{_e(verdict.headline)}</p>"
+        f"<article class={kind}><h2><span>{word}</span> {_e(verdict.path)}</h2>"
+        f"{_picture(pictures, [''])}<p>{_e(verdict.headline)}</p>"
         f"{warnings}<table>{table}</table><h3>Checks</h3><ul>{checks or '<li class=open>nothing to check</li>'}</ul>"
-        f"{_similar(verdict.similar)}</article>"
+        f"{_chain(verdict.ingredients, pictures)}{_similar(verdict.similar)}</article>"
     )
+
+
+def _chain(ingredients: Sequence[dict[str, Any]], pictures: Mapping[str, bytes], depth: int = 0) -> str:
+    """What the file was made from, and what that was made from, with pictures where a manifest kept them."""
+    if not ingredients:
+        return ""
+    steps = []
+    for one in ingredients[:_MOST_STEPS]:
+        manifest = one.get("manifest") or {}
+        said = [
+            _RELATIONS.get(one.get("relationship") or "", ""),
+            f"signed as {manifest['signer']}" if manifest.get("signer") else "",
+            manifest.get("time") or "",
+            *(_action(action) for action in (manifest.get("actions") or ())[:_MOST_STEPS]),
+        ]
+        if not one.get("has_manifest"):
+            said.append("carries no manifest")
+        for failure in (one.get("failures") or ())[:3]:
+            said.append(f"does not verify: {failure.get('explanation') or failure.get('code')}")
+        lines = "".join(f"<br>{_e(text)}" for text in said if text)
+        inner = _chain(manifest.get("ingredients") or (), pictures, depth + 1)
+        title = _e(one.get("title") or "unnamed")
+        steps.append(f"<li>{_picture(pictures, picture_of(one))}<b>{title}</b>{lines}{inner}</li>")
+    head = "" if depth else "<h3>Made from</h3>"
+    return f"{head}<ul class=chain>{''.join(steps)}</ul>"
+
+
+def _picture(pictures: Mapping[str, bytes], names: Sequence[str]) -> str:
+    for name in names:
+        if name in pictures:
+            data = base64.b64encode(pictures[name]).decode()
+            return f"<img alt='' src='data:image/jpeg;base64,{data}'>"
+    return ""
 
 
 def _similar(records: Sequence[SimilarRecord]) -> str:
@@ -102,6 +145,9 @@ h2 {{ font-size:1.1rem }} h2 span {{ margin-right:.6rem }} h3 {{ font-size:.9rem
 .none {{ border-left-color:var(--none) }} .none h2 span {{ color:var(--none) }}
 th {{ text-align:left; vertical-align:top; color:var(--soft); font-weight:500; padding:.15rem 1rem .15rem 0;
  white-space:nowrap }} .wide td {{ padding-right:1rem }} .scroll {{ overflow-x:auto }}
+img {{ float:right; max-width:9rem; max-height:9rem; margin:0 0 .5rem 1rem; border-radius:.4rem }}
+.chain .chain {{ clear:both }} .chain {{ list-style:none; padding:0 0 0 1rem; border-left:2px solid var(--line) }} .chain li {{ overflow:hidden;
+ margin:.4rem 0 }} h3, table, .scroll {{ clear:none }}
 .warning {{ color:var(--open); font-weight:600 }} ul {{ padding-left:1.1rem }}
 li.failed b {{ color:var(--bad) }} li.passed b {{ color:var(--good) }}
 @media print {{ body {{ background:#fff; color:#000 }} article {{ break-inside:avoid }} }}

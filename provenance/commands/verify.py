@@ -64,6 +64,7 @@ def verify(
         raise UsageError("an anchor is checked by asking a node", hint="add --rpc URL or --block-hash HASH")
     request = VerifyRequest(receipt=receipt, sidecar=sidecar, online=online, check_anchor=check_anchor)
     verdicts: list[Verdict] = []
+    pictures: list[dict[str, bytes]] = []
     with gathered(paths) as inputs, open_lookup(home) as lookup:
 
         def work(index: int, item: Input) -> Outcome:
@@ -72,7 +73,11 @@ def verify(
             return verdict.exit_code, verdict
 
         def show(item: Input, verdict: Verdict) -> None:
-            verdicts.append(verdict)
+            if page:
+                from provenance.verdict_pictures import pictures_of
+
+                verdicts.append(verdict)
+                pictures.append(pictures_of(item.path, verdict, sidecar=sidecar))
             if as_json:
                 print_json(verdict.to_json())
             else:
@@ -85,5 +90,5 @@ def verify(
         from provenance.atomic import write_bytes
         from provenance.verdict_page import render
 
-        write_bytes(page, render(verdicts).encode())
+        write_bytes(page, render(verdicts, pictures).encode())
     raise typer.Exit(int(code))

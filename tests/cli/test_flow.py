@@ -237,8 +237,24 @@ def test_verdict_page_escapes_what_files_say(
     assert ready("sign", output, "-o", edited).code == 0
     assert ready("verify", edited, output, "--html", page).code == 0
     text = page.read_text()
+    assert "Made from" in text and "edited into this" in text and text.count("data:image/jpeg") == 2
     assert "<script" not in text and "&lt;script&gt;" in text
     assert text.count("<article class=good>") == 2
+
+
+def test_verdict_page_shows_what_a_manifest_kept_of_each_step(
+    ready: Command, portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    first, second, page = tmp_path / "first.jpg", tmp_path / "second.jpg", tmp_path / "verdict.html"
+    assert ready("sign", portrait_files["hopper"], "-o", first, "--thumbnail").code == 0
+    assert ready("sign", first, "-o", second, "--action", "c2pa.cropped").code == 0
+    assert ready("verify", second, "--html", page).code == 0
+    assert page.read_text().count("data:image/jpeg") == 2  # the file, and the step before it
+    tampered = bytearray(second.read_bytes())
+    tampered[-100] ^= 255
+    second.write_bytes(tampered)
+    assert ready("verify", second, "--html", page).code == 1
+    assert page.read_text().count("data:image/jpeg") <= 1  # nobody vouches for the other any more
 
 
 def test_extract_gives_manifest_thumbnail_and_crjson(

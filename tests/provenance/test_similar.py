@@ -62,7 +62,9 @@ def test_equal_pixels_are_told_apart_from_similar_ones(
     assert index.search(fingerprint_picture(jpeg(portraits["hopper"], 90)))[0].kind == "pdq"
 
 
-@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize(
+    "edit", [pytest.param(name, marks=[pytest.mark.slow] * ("cloak" in name)) for name in EDITS]
+)
 def test_every_edit_leads_back_to_its_picture_alone(edit: str, samples: list[np.ndarray]) -> None:
     if not hasattr(test_every_edit_leads_back_to_its_picture_alone, "index"):
         test_every_edit_leads_back_to_its_picture_alone.index = fill(SimilarIndex(), samples)  # type: ignore[attr-defined]
