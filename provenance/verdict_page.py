@@ -146,8 +146,8 @@ h2 {{ font-size:1.1rem }} h2 span {{ margin-right:.6rem }} h3 {{ font-size:.9rem
 th {{ text-align:left; vertical-align:top; color:var(--soft); font-weight:500; padding:.15rem 1rem .15rem 0;
  white-space:nowrap }} .wide td {{ padding-right:1rem }} .scroll {{ overflow-x:auto }}
 img {{ float:right; max-width:9rem; max-height:9rem; margin:0 0 .5rem 1rem; border-radius:.4rem }}
-.chain .chain {{ clear:both }} .chain {{ list-style:none; padding:0 0 0 1rem; border-left:2px solid var(--line) }} .chain li {{ overflow:hidden;
- margin:.4rem 0 }} h3, table, .scroll {{ clear:none }}
+.chain .chain {{ clear:both }} .chain li {{ overflow:hidden; margin:.4rem 0 }}
+.chain {{ list-style:none; padding:0 0 0 1rem; border-left:2px solid var(--line) }}
 .warning {{ color:var(--open); font-weight:600 }} ul {{ padding-left:1.1rem }}
 li.failed b {{ color:var(--bad) }} li.passed b {{ color:var(--good) }}
 @media print {{ body {{ background:#fff; color:#000 }} article {{ break-inside:avoid }} }}
