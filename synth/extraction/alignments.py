@@ -23,6 +23,7 @@ within one, ``time`` is in seconds from its first frame. Of each face::
     yaw, pitch, roll    degrees; positive: nose to the right of the picture, nose up, head leaning clockwise
     span        distance between the middles of the eyes, pixels of the frame
     measures    what the rules looked at, by name
+    fingerprint PDQ hash of the aligned picture, 64 hex digits
     landmarks   468 points of FaceMesh, x and y in pixels of the frame in turn, 936 numbers
     embedding   128 numbers by which people are told apart, or null. It is biometric data, as the pictures are.
 
@@ -71,6 +72,7 @@ MAX_BYTES = 2 * 1024**3
 MAX_FRAMES = 1_000_000
 MAX_FACES_PER_FRAME = 50
 _FILE = re.compile(rf"(?:{KEPT_FOLDER}|{REFUSED_FOLDER})/[0-9]{{6,9}}_[0-9]{{1,2}}\.png")
+_FINGERPRINT = re.compile("[0-9a-f]{64}")
 _NUMBERS = ("score", "mesh_score", "yaw", "pitch", "roll", "span")
 
 
@@ -90,6 +92,7 @@ class Face:
     roll: float
     span: float
     measures: dict[str, float]
+    fingerprint: str
     landmarks: NDArray[np.float32] = field(repr=False)
     embedding: NDArray[np.float32] | None = field(default=None, repr=False)
 
@@ -108,6 +111,7 @@ class Face:
             **{name: round(float(getattr(self, name)), 3) for name in _NUMBERS},
             "matrix": [round(float(value), 6) for value in self.matrix.ravel()],
             "measures": {name: round(float(value), 4) for name, value in self.measures.items()},
+            "fingerprint": self.fingerprint,
             "landmarks": [round(float(value), 2) for value in self.landmarks.ravel()],
             "embedding": None if embedding is None else [round(float(value), 4) for value in embedding],
         }
@@ -120,6 +124,8 @@ class Face:
         for name in ("fate", "judged"):
             if data[name] not in FATES:
                 raise ValueError(f"{name} {str(data[name])[:40]!r} is none of {', '.join(FATES)}")
+        if not isinstance(data["fingerprint"], str) or not _FINGERPRINT.fullmatch(data["fingerprint"]):
+            raise ValueError("fingerprint is not 64 hex digits")
         measures = data["measures"]
         if not isinstance(measures, dict) or len(measures) > 50:
             raise ValueError("measures are no short list of names and numbers")
@@ -130,6 +136,7 @@ class Face:
             box=tuple(_numbers(data["box"], 4).tolist()),
             matrix=_numbers(data["matrix"], 6).reshape(2, 3),
             measures={str(name)[:60]: _number(value) for name, value in measures.items()},
+            fingerprint=data["fingerprint"],
             landmarks=_numbers(data["landmarks"], 2 * POINTS).reshape(POINTS, 2).astype(np.float32),
             embedding=None
             if data.get("embedding") is None

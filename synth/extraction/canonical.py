@@ -16,7 +16,7 @@ from provenance.errors import UsageError
 
 POINTS = 468
 #: Distance between the middles of the eyes, as a share of the aligned picture's side.
-EYE_DISTANCE = 0.27
+EYE_DISTANCE = 0.30
 #: The template's point, in eye distances below the eyes, that comes to the middle of the aligned picture.
 _CENTRE_Y = 0.44
 SMALLEST_SIZE, LARGEST_SIZE = 64, 512

@@ -1,0 +1,358 @@
+"""The extraction pipeline: from footage to a folder of aligned faces.
+
+What it writes::
+
+    FACES/alignments.json       every frame's fate, see alignments.py
+    FACES/faces/NNNNNN_F.png    aligned faces that are kept
+    FACES/refused/NNNNNN_F.png  those that a rule, or a person, refused
+    FACES/sheet.png             a contact sheet of both
+
+While it works there is also ``unfinished.jsonl``: a line for each frame that is done, so that an interrupted run
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.atomic import require_writable
+from provenance.errors import NoFaceError, NotWritableError, OutputExistsError, UsageError
+from provenance.media import open_picture, sha256_file
+from provenance.pdq import pdq_hash
+from synth.extraction import measures
+from synth.extraction.alignments import (
+    FILE_NAME,
+    KEEP,
+    KEPT_FOLDER,
+    REFUSED_FOLDER,
+    Alignments,
+    Face,
+    Frame,
+)
+from synth.extraction.canonical import LARGEST_SIZE, SMALLEST_SIZE, alignment, pose, transformed, warp
+from synth.extraction.embedding import Embedder
+from synth.extraction.finder import DEFAULT_DETECTORS, FaceFinder, Found
+from synth.extraction.footage import RawFrame, Source, open_footage
+from synth.extraction.journal import Journal
+from synth.extraction.rules import Thresholds, judge
+
+DEFAULT_SIZE = 256
+_EDGE = 1e6
+_FEW = 64
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """How to extract.
+
+    Attributes:
+        size: side of the aligned pictures, 64 to 512 pixels.
+        every: look at every n-th frame of a video.
+        detectors: asked in turn until one finds a face.
+        thresholds: of the rules.
+        reference: a picture of the wanted person; without it, whom most faces show is wanted.
+        device: where torch computes.
+        weights_dir: a folder to look in for weights first.
+    """
+
+    size: int = DEFAULT_SIZE
+    every: int = 1
+    detectors: Sequence[str] = DEFAULT_DETECTORS
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    reference: Path | None = None
+    device: str = "cpu"
+    weights_dir: Path | None = None
+
+    def check(self) -> None:
+        """UsageError for values out of range."""
+        if not SMALLEST_SIZE <= self.size <= LARGEST_SIZE:
+            raise UsageError(f"size {self.size} is not between {SMALLEST_SIZE} and {LARGEST_SIZE}")
+        if self.every < 1:
+            raise UsageError(f"every {self.every} frames cannot be looked at", hint="give 1 or more")
+
+
+@dataclass
+class Extraction:
+    """What came of it.
+
+    Attributes:
+        folder: where the faces lie.
+        alignments: everything about them.
+        resumed: frames that an earlier, interrupted or finished run had done already.
+        notes: what a person should know, a sentence each.
+    """
+
+    folder: Path
+    alignments: Alignments
+    resumed: int
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "veilmark.extracted/1",
+            "folder": str(self.folder),
+            "frames": len(self.alignments.frames),
+            "kept": len(self.alignments.faces()),
+            "counts": self.alignments.counts(),
+            "edited": sum(face.edited for _, face in self.alignments.faces(kept=False)),
+            "resumed": self.resumed,
+            "sources": self.alignments.sources,
+            "settings": self.alignments.settings,
+            "consent": self.alignments.consent,
+            "notes": self.notes,
+        }
+
+
+def extract_faces(
+    footage: Path,
+    folder: Path,
+    consent: dict[str, Any],
+    options: ExtractOptions | None = None,
+    *,
+    embedder: Embedder | None = None,
+    force: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Extraction:
+    """Extract faces, or finish, or judge anew what an earlier run extracted from the same footage.
+
+    Args:
+        footage: a video, a picture, or a folder of them.
+        folder: where to write; made if it is missing.
+        consent: the basis on which the footage is used, :meth:`synth.consent.Consent.to_json`.
+        embedder: tells people apart; without one the rule wrong-person is not applied.
+        force: replace the extraction of other footage, or with other settings, that lies in ``folder``.
+        progress: called with the share of frames done, 0 to 1.
+
+    Raises:
+        MissingPathError, MediaError: footage that is missing, broken or too large.
+        UsageError: options out of range, or no basis of consent.
+        OutputExistsError: ``folder`` holds something else.
+        NoFaceError: no face was kept (``alignments.json`` is written and says why).
+    """
+    options = options or ExtractOptions()
+    options.check()
+    if not str(consent.get("basis", "")).strip():
+        raise UsageError("footage is not extracted without a basis of consent")
+
+    # 1. The footage, by its bytes; what asks for the same work goes on with what is there.
+    sources = open_footage(footage)
+    digests = [sha256_file(source.path) for source in sources]
+    work = {
+        "size": options.size,
+        "every": options.every,
+        "detectors": list(options.detectors),
+        "embedder": embedder.name if embedder else None,
+        "sources": digests,
+    }
+    _prepare(folder, work, force)
+    earlier = _earlier(folder, work)
+    reference = _reference(options, embedder)
+
+    # 2. Every frame: faces, landmarks, measures; each face's aligned picture is written at once.
+    notes: list[str] = []
+    if earlier is not None:
+        frames, resumed = earlier.frames, len(earlier.frames)
+        described = earlier.sources
+    else:
+        with Journal.open(folder, work) as journal:
+            resumed = len(journal.frames)
+            finder = FaceFinder(options.detectors, options.device, options.weights_dir)
+            for number, source in enumerate(sources):
+                _work_through(source, number, folder, finder, embedder, options, journal, sources, progress)
+            frames = journal.frames
+        described = [
+            {**source.to_json(), "sha256": digest} for source, digest in zip(sources, digests, strict=True)
+        ]
+    settings = {**work, "thresholds": options.thresholds.to_json()}
+    result = Alignments(options.size, described, consent, settings, frames)
+
+    # 3. The rules, over each face and over the set; what a person decided stays.
+    judge(
+        result,
+        options.thresholds,
+        colours=lambda face: _colours(folder, face, options.size),
+        reference=reference,
+    )
+    _settle(folder, result)
+    result.save(folder)
+    Journal.remove(folder)
+
+    # 4. The contact sheet, and what a person should know.
+    from synth.extraction.sheet import write_sheet
+
+    write_sheet(folder, result)
+    notes += _notes(result, embedder)
+    if not result.faces():
+        raise NoFaceError(*_nothing(footage, result))
+    return Extraction(folder, result, resumed, notes)
+
+
+def _prepare(folder: Path, work: dict[str, Any], force: bool) -> None:
+    """Refuse a folder that holds something else, or clear it."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file, a folder is needed", hint="name another output with -o")
+    known = (FILE_NAME, Journal.FILE_NAME)
+    if folder.is_dir() and any(folder.iterdir()):
+        if not any((folder / name).exists() for name in known):
+            raise OutputExistsError(
+                f"{folder} holds other things than faces", hint="name another folder with -o"
+            )
+        if _earlier(folder, work) is None and not Journal.fits(folder, work):
+            if not force:
+                raise OutputExistsError(
+                    f"{folder} holds the faces of other footage, or extracted with other settings",
+                    hint="add --force to replace them, or name another folder with -o",
+                )
+            for name in (*known, "sheet.png"):
+                (folder / name).unlink(missing_ok=True)
+            for name in (KEPT_FOLDER, REFUSED_FOLDER):
+                shutil.rmtree(folder / name, ignore_errors=True)
+    require_writable(folder / FILE_NAME)
+    for name in (KEPT_FOLDER, REFUSED_FOLDER):
+        (folder / name).mkdir(exist_ok=True)
+
+
+def _earlier(folder: Path, work: dict[str, Any]) -> Alignments | None:
+    """A finished extraction of the same footage with the same settings, all of its pictures there."""
+    if not (folder / FILE_NAME).is_file():
+        return None
+    found = Alignments.load(folder)
+    same = {name: found.settings.get(name) for name in work} == work
+    complete = same and all((folder / face.file).is_file() for _, face in found.faces(kept=False))
+    return found if complete else None
+
+
+def _reference(options: ExtractOptions, embedder: Embedder | None) -> NDArray[np.float32] | None:
+    if options.reference is None:
+        return None
+    if embedder is None:
+        raise UsageError(
+            "a reference picture needs a network that tells people apart", hint="install its weights"
+        )
+    pixels = open_picture(options.reference).pixels
+    found = FaceFinder(options.detectors, options.device, options.weights_dir).find(pixels)
+    if not found:
+        raise NoFaceError(f"{options.reference} shows no face", hint="name a picture of the wanted person")
+    return embedder.embed(pixels, found[0].landmarks[:, :2])
+
+
+def _work_through(
+    source: Source,
+    number: int,
+    folder: Path,
+    finder: FaceFinder,
+    embedder: Embedder | None,
+    options: ExtractOptions,
+    journal: Journal,
+    sources: Sequence[Source],
+    progress: Callable[[float], None] | None,
+) -> None:
+    """All frames of one source that are not done yet."""
+    done = {frame.index for frame in journal.frames if frame.source == number}
+    share = 1 / len(sources)
+    for raw in source.frames(lambda index: index % options.every == 0 and index not in done):
+        height, width = raw.pixels.shape[:2]
+        frame = Frame(len(journal.frames), number, raw.index, raw.time, width, height, "no-face")
+        frame.faces = [
+            _face(raw, found, frame.number, place, folder, embedder, options)
+            for place, found in enumerate(finder.find(raw.pixels))
+        ]
+        frame.fate = "faces" if frame.faces else "no-face"
+        journal.add(frame)
+        if progress:
+            progress(
+                min(1.0, (number + min(1.0, (raw.index + 1) / max(source.expected, raw.index + 1))) * share)
+            )
+    if source.width == 0 and done:
+        last = next(frame for frame in reversed(journal.frames) if frame.source == number)
+        source.width, source.height = last.width, last.height
+
+
+def _face(
+    raw: RawFrame,
+    found: Found,
+    number: int,
+    place: int,
+    folder: Path,
+    embedder: Embedder | None,
+    options: ExtractOptions,
+) -> Face:
+    flat = np.clip(found.landmarks[:, :2], -_EDGE, _EDGE)
+    matrix = alignment(flat, options.size)
+    pixels = warp(raw.pixels, matrix, options.size)
+    aligned = transformed(flat, matrix)
+    yaw, pitch, roll = pose(found.landmarks)
+    name = f"{KEPT_FOLDER}/{number:06d}_{place}.png"
+    _write_png(folder / name, pixels)
+    height, width = raw.pixels.shape[:2]
+    scale = measures.SIDE / options.size
+    taken = measures.measured(pixels, aligned)
+    taken["outside"] = measures.outside_share(flat, matrix * scale, width, height)
+    return Face(
+        file=name,
+        fate=KEEP,
+        judged=KEEP,
+        box=tuple(float(np.clip(side, -_EDGE, _EDGE)) for side in found.box),
+        score=found.score,
+        mesh_score=found.mesh_score,
+        matrix=matrix,
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        span=found.span,
+        measures=taken,
+        fingerprint=pdq_hash(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8))[0].hex(),
+        landmarks=flat.astype(np.float32),
+        embedding=embedder.embed(raw.pixels, flat) if embedder else None,
+    )
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    good, data = cv2.imencode(
+        ".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    )
+    try:
+        if good:
+            path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise NotWritableError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _colours(folder: Path, face: Face, size: int) -> NDArray[np.float32]:
+    pixels = open_picture(folder / face.file, max_pixels=LARGEST_SIZE**2).pixels
+    return measures.point_colours(pixels, transformed(face.landmarks, face.matrix).astype(np.float32))
+
+
+def _settle(folder: Path, alignments: Alignments) -> None:
+    """Move every picture to where its fate says."""
+    for _, face in alignments.faces(kept=False):
+        wanted = f"{KEPT_FOLDER if face.fate == KEEP else REFUSED_FOLDER}/{Path(face.file).name}"
+        if wanted != face.file:
+            (folder / face.file).replace(folder / wanted)
+            face.file = wanted
+
+
+def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:
+    notes = [f"{one['path']}: {one['damage']}" for one in alignments.sources if one.get("damage")]
+    kept = len(alignments.faces())
+    if embedder is None:
+        notes.append(
+            "the rule wrong-person was not applied: the weights that tell people apart are not installed"
+        )
+    if 0 < kept < _FEW:
+        faces = "1 face was" if kept == 1 else f"{kept} faces were"
+        notes.append(f"only {faces} kept; a generator trained on fewer than {_FEW} learns them by heart")
+    return notes
+
+
+def _nothing(footage: Path, alignments: Alignments) -> tuple[str]:
+    counts = ", ".join(f"{fate} {number}" for fate, number in alignments.counts().items())
+    return (f"no face of {footage} was kept ({counts or 'no frame'})",)
