@@ -43,9 +43,9 @@ def measured(pixels: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> dict
 
     Returns:
         ``blur`` 0 (sharp) to 1; ``darkest`` and ``brightest``, the 5th and 95th percentile of luma, 0 to 255;
-        ``burnt``, the share of pixels without detail because they are white; ``cast``, how far the colour of the skin is outside
-        of what skin can have, units of CIELAB; ``uneven``, the share of the skin that has another colour than the
-        rest, 0 to 1.
+        ``burnt``, the share of pixels without detail because they are white; ``cast``, how far the colour of the
+        skin is outside of what skin can have, units of CIELAB; ``uneven``, the share of the skin that has another
+        colour than the rest, 0 to 1.
     """
     small, points = scaled(pixels, landmarks)
     inside = face_mask(points, SIDE) > 127
@@ -102,8 +102,8 @@ def outside_share(
     whole = np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))[:2]
     rows, columns = np.nonzero(inside)
     places = transformed(np.stack([columns, rows], -1) + 0.5, whole)
-    shown = ((places >= 0) & (places < (width, height))).all(-1)
-    return float(1 - shown.mean()) if len(shown) else 1.0
+    shown = np.all((places >= 0) & (places < (width, height)), axis=-1)
+    return float(1 - np.mean(shown)) if len(rows) else 1.0
 
 
 def point_colours(pixels: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
