@@ -1,0 +1,176 @@
+"""What the cloak of a video achieved, measured on the decoded file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = "veilmark.cloak-video-report/1"
+_CONDITIONS = {
+    "published": "as published",
+    "jpeg75": "after JPEG quality 75",
+    "half": "at half size",
+}
+
+
+@dataclass(frozen=True)
+class VideoDetectorReport:
+    """What one detector sees in the judged frames.
+
+    Attributes:
+        name, family: of the detector.
+        attacked: the cloak was made against it; otherwise it only judges.
+        before: how many faces it finds in the uncloaked video in the same encoding, all judged frames together.
+        after: by condition, how many of those it still finds in the cloaked video.
+        control: how many of those it finds when noise of equal energy, moving alike, was not searched for; None where
+            that was not asked for.
+    """
+
+    name: str
+    family: str
+    attacked: bool
+    before: int
+    after: dict[str, int]
+    control: int | None
+
+    def recall(self, condition: str = "published") -> float:
+        """The share of faces that are still found; NaN where there were none."""
+        return self.after[condition] / self.before if self.before else float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "family": self.family,
+            "attacked": self.attacked,
+            "before": self.before,
+            "after": dict(self.after),
+            "control": self.control,
+        }
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """The result of cloaking one video.
+
+    Attributes:
+        strength, levels: chosen strength and its L-infinity budget in levels of 255.
+        seed, device, versions: what makes it repeatable.
+        size: width and height as shown.
+        frames, duration, shots: of the video; the duration in seconds.
+        faces: faces that were hidden, each counted once in every shot.
+        windows: stretches of frames that share one noise.
+        carried: windows whose noise is that of the window before, because it still hid the face.
+        steps: of all searches.
+        rounds: how often the encoded video was judged.
+        resumed: an interrupted run was continued.
+        seconds: how long this run took.
+        crf, preset, layout: of the H.264 encoder.
+        largest_noise: largest change of a channel before encoding, in levels of 255.
+        judged: how many frames were shown to the detectors.
+        judged_at: width and height at which they were shown.
+        face_psnr, face_ssim: mean over the judged frames, the crops around the faces, cloaked against uncloaked in the
+            same encoding.
+        noise, flicker: before encoding, how large the noise on faces is on average, and how much of it changes from
+            frame to frame besides moving along, in levels of 255.
+        flicker_after: the same change in the decoded video, the encoder's own included.
+        bytes_plain, bytes_cloaked: size of the encoded picture track's file, without and with noise.
+        detectors: every detector that was asked.
+        notes: what else a person should know.
+    """
+
+    strength: str
+    levels: int
+    seed: int
+    device: str
+    versions: dict[str, str]
+    size: tuple[int, int]
+    frames: int
+    duration: float
+    shots: int
+    faces: int
+    windows: int
+    carried: int
+    steps: int
+    rounds: int
+    resumed: bool
+    seconds: float
+    crf: int
+    preset: str
+    layout: str
+    largest_noise: int
+    judged: int
+    judged_at: tuple[int, int]
+    face_psnr: float
+    face_ssim: float
+    noise: float
+    flicker: float
+    flicker_after: float
+    bytes_plain: int
+    bytes_cloaked: int
+    detectors: tuple[VideoDetectorReport, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def success(self) -> bool:
+        """No attacked detector finds a face in any judged frame of the file as published."""
+        return not any(one.after["published"] for one in self.detectors if one.attacked)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as documented by the attributes."""
+        return {
+            "schema": SCHEMA,
+            "success": self.success,
+            "strength": self.strength,
+            "levels": self.levels,
+            "seed": self.seed,
+            "device": self.device,
+            "versions": dict(self.versions),
+            "size": list(self.size),
+            "frames": self.frames,
+            "duration": round(self.duration, 3),
+            "shots": self.shots,
+            "faces": self.faces,
+            "windows": self.windows,
+            "carried": self.carried,
+            "steps": self.steps,
+            "rounds": self.rounds,
+            "resumed": self.resumed,
+            "seconds": round(self.seconds, 2),
+            "encoder": {"codec": "h264", "crf": self.crf, "preset": self.preset, "layout": self.layout},
+            "largest_noise": self.largest_noise,
+            "judged": self.judged,
+            "judged_at": list(self.judged_at),
+            "quality": {"face_psnr": round(self.face_psnr, 2), "face_ssim": round(self.face_ssim, 4)},
+            "flicker": {
+                "noise": round(self.noise, 3),
+                "before_encoding": round(self.flicker, 3),
+                "decoded": round(self.flicker_after, 3),
+            },
+            "bytes": {"plain": self.bytes_plain, "cloaked": self.bytes_cloaked},
+            "detectors": [one.to_json() for one in self.detectors],
+            "notes": list(self.notes),
+        }
+
+    def lines(self) -> list[str]:
+        """The result for a person, one fact a line, limits included."""
+        lines = [
+            f"{self.faces} face{'s' * (self.faces != 1)} to hide in {self.frames} frames, {self.shots} "
+            f"shot{'s' * (self.shots != 1)}; noise searched {self.windows - self.carried} times, carried on "
+            f"{self.carried} times; {self.judged} frames judged"
+        ]
+        for one in self.detectors:
+            role = "attacked" if one.attacked else "not attacked, only judging"
+            after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in one.after.items())
+            control = "" if one.control is None else f"; {one.control} with other noise of equal energy"
+            lines.append(f"{one.name} ({role}): finds {one.before} uncloaked; {after}{control}")
+        lines.append(
+            f"faces: PSNR {self.face_psnr:.1f} dB, SSIM {self.face_ssim:.3f}; noise of {self.noise:.1f} levels on "
+            f"average, of which {self.flicker:.1f} flickers; H.264 at CRF {self.crf}, "
+            f"{self.bytes_cloaked / max(1, self.bytes_plain):.2f} times the size without noise"
+        )
+        lines.extend(self.notes)
+        lines.append(
+            "Other detectors and other frames were not asked, a later or adapted detector may see through the noise, "
+            "and a person can still mark the face by hand."
+        )
+        return lines

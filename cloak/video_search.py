@@ -1,0 +1,231 @@
+"""Two passes over the source: where the faces are, and the noise that hides them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cloak.attack import optimise
+from cloak.budget import context_mask, project, visibility_mask
+from cloak.detectors.base import FaceDetector
+from cloak.judge import find_faces, view_of
+from cloak.options import CloakOptions
+from cloak.task import Schedule, Task, examine, habit_of
+from cloak.video_flow import Follower
+from cloak.video_io import VideoInfo, frames
+from cloak.video_options import VideoOptions
+from cloak.video_shots import SMALL_WIDTH, CutFinder
+from cloak.video_state import Noise, Plan, State
+from cloak.video_tracks import Tracker
+from cloak.video_window import Carrier, Window
+from cloak.worker import CONTEXT
+from provenance.errors import CorruptMediaError
+
+Progress = Callable[[float], None]
+#: A window's rest of fewer frames than this joins the window.
+_REST = 6
+
+
+def make_plan(
+    info: VideoInfo,
+    attacked: Sequence[FaceDetector],
+    options: CloakOptions,
+    video: VideoOptions,
+    expected: int,
+    progress: Progress,
+) -> Plan:
+    """Find the shots and, some times a second, the faces.
+
+    Args:
+        expected: how many frames there may be, for the progress.
+
+    Raises:
+        CorruptMediaError: not one frame can be decoded.
+    """
+    every = max(1, round(float(info.rate) / video.looks))
+    cuts, tracker = CutFinder(), Tracker(every)
+    shots: list[int] = []
+    count = 0
+    for frame in frames(info):
+        count = frame.index + 1
+        if cuts.begins_shot(frame.luma(SMALL_WIDTH)):
+            shots.append(frame.index)
+            tracker.cut(frame.index)
+        if (frame.index - shots[-1]) % every == 0:
+            view = view_of(frame.rgb())
+            _, reports = find_faces(attacked, view.pixels, options.device)
+            for report in reports.values():
+                report.boxes.div_(view.scale)
+            tracker.look(frame.index, reports, attacked, shots[-1])
+        progress(min(1.0, count / max(1, expected)))
+    if not count:
+        raise CorruptMediaError(f"{info.path.name} holds no frame that can be decoded")
+    named = options.detectors is not None
+    tracks = tuple(track for track in tracker.close(count) if track.believed(named))
+    return Plan(count, tuple(shots), every, tracks)
+
+
+class Searcher:
+    """Searches the noise of every window, in one pass over the source."""
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        plan: Plan,
+        state: State,
+        attacked: Sequence[FaceDetector],
+        options: CloakOptions,
+        video: VideoOptions,
+    ) -> None:
+        self.info, self.plan, self.state = info, plan, state
+        self.attacked, self.options, self.video = list(attacked), options, video
+        self.sides = sorted({int(getattr(d, "side", 0)) for d in attacked if habit_of(d).whole} - {0})
+        self._open: dict[int, Window] = {}
+        self._carriers: dict[int, tuple[int, Carrier]] = {}
+        self._starts: dict[int, Tensor | None] = {}
+
+    def first_pass(self, progress: Progress) -> None:
+        """Work on every stretch of every face that has no noise yet; each result is kept at once."""
+        if all(self._covered(index) for index in range(len(self.plan.tracks))):
+            return
+        for frame in frames(self.info):
+            pixels: np.ndarray | None = None
+            for index, track in enumerate(self.plan.tracks):
+                if not track.first <= frame.index <= track.last + 1:
+                    continue
+                if pixels is None:
+                    pixels = frame.rgb()
+                self._meet(index, frame.index, pixels)
+            progress((frame.index + 1) / self.plan.frames)
+        for index in list(self._open):
+            self._finish(index)
+
+    def again(
+        self, windows: dict[tuple[int, int], set[tuple[str, str]]], number: int, progress: Progress
+    ) -> None:
+        """Go on with windows whose faces were still found.
+
+        Args:
+            windows: by track and first frame, the pairs of detector and condition that found a face.
+            number: of the round, from 1; later ones expect more of the encoder.
+        """
+        ends = {key: dict(self.state.windows(key[0]))[key[1]] for key in windows}
+        last = max(ends.values())
+        for frame in frames(self.info):
+            if frame.index > last:
+                break
+            mine = [key for key, end in ends.items() if key[1] <= frame.index <= end]
+            pixels = frame.rgb() if mine else None
+            for key in mine:
+                if pixels is None:
+                    continue
+                if key[1] == frame.index:
+                    track = self.plan.tracks[key[0]]
+                    self._open[key[0]] = Window(track, key[1], ends[key], self.sides, self.options.device)
+                window = self._open[key[0]]
+                window.offer(frame.index, pixels, forced=True)
+                if frame.index == ends[key]:
+                    del self._open[key[0]]
+                    before = self.state.noise(*key)
+                    start = None if before is None else self._tensor(before.levels)
+                    self._keep(key[0], window, *self._work(window, start, number, windows[key]))
+            progress((frame.index + 1) / (last + 1))
+
+    def _covered(self, index: int) -> bool:
+        track, at = self.plan.tracks[index], 0
+        at = track.first
+        for first, last in self.state.windows(index):
+            if first == at:
+                at = last + 1
+        return at > track.last
+
+    def _meet(self, index: int, frame: int, pixels: np.ndarray) -> None:
+        """One frame of one face: it goes on with its window, or begins one."""
+        track = self.plan.tracks[index]
+        window = self._open.get(index)
+        if window is not None:
+            if frame <= window.last and window.offer(frame, pixels):
+                return
+            window.last = frame - 1
+            self._finish(index)
+        carrier = self._carriers.get(index)
+        if carrier is not None:
+            end, one = carrier
+            one.move(one.place.cut(pixels, one.place.corner(track, frame)))
+            if frame <= end:
+                return
+            del self._carriers[index]
+        if frame > track.last:
+            return
+        known = self.state.noise(index, frame)
+        if known is not None:
+            patch = known.place.cut(pixels, known.place.corner(track, frame))
+            self._carriers[index] = (known.last, Carrier(known.place, known.levels, Follower(patch)))
+            return
+        last = frame + self.video.window - 1
+        if last > track.last - _REST:
+            last = track.last
+        window = Window(track, frame, last, self.sides, self.options.device)
+        window.offer(frame, pixels)
+        self._open[index] = window
+        self._starts[index] = window.carried(carrier[1]) if carrier is not None else None
+
+    def _finish(self, index: int) -> None:
+        window = self._open.pop(index)
+        start = self._starts.pop(index, None)
+        levels, steps = self._work(window, start, 0, set())
+        self._keep(index, window, levels, steps)
+        if window.follower is not None:
+            self._carriers[index] = (window.last, Carrier(window.place, levels, window.follower))
+
+    def _keep(self, index: int, window: Window, levels: np.ndarray, steps: int) -> None:
+        self.state.keep(Noise(index, window.first, window.last, window.place, levels, steps))
+
+    def _work(
+        self, window: Window, start: Tensor | None, number: int, stubborn: set[tuple[str, str]]
+    ) -> tuple[np.ndarray, int]:
+        """The window's noise in levels, and the steps it took."""
+        strength, options = self.options.level, self.options
+        clean, face = window.key, window.place.face.to(options.device)
+        share = context_mask(window.place.work, face, CONTEXT)
+        limit = strength.epsilon * visibility_mask(clean, smooth=strength.smooth_share) * share
+        task = Task(
+            clean=clean,
+            faces=face,
+            limit=limit,
+            grey=bool((clean[:, :1] == clean[:, 1:]).all()),
+            energy=strength.energy,
+            wide=window.wide(strength.epsilon),
+        )
+        met = window.conditions(stand_in_quality(self.video.crf, number), strength.epsilon)
+        schedule = Schedule(steps=options.steps, seed=options.seed + window.first + number)
+        if start is not None:
+            start = project(start, clean, limit)
+            if number == 0 and all(examine(task, start, self.attacked, met).values()):
+                return _levels(start), 0
+            steps = max(10, options.steps // 2)
+            schedule = Schedule(
+                steps=steps,
+                least=min(steps, 10 * number),
+                check_every=10,
+                first_step=0.15,
+                seed=schedule.seed,
+            )
+        outcome = optimise(task, self.attacked, met, schedule=schedule, start=start, stubborn=stubborn)
+        return _levels(outcome.noise), outcome.steps
+
+    def _tensor(self, levels: np.ndarray) -> Tensor:
+        channels_first = np.ascontiguousarray(levels.transpose(2, 0, 1)).astype(np.float32)
+        return torch.from_numpy(channels_first)[None].to(self.options.device) / 255
+
+
+def stand_in_quality(crf: int, number: int) -> int:
+    """The JPEG quality that stands for the encoder while noise is searched; lower in every further round."""
+    return max(30, min(95, round(90 - 2.2 * (crf - 18)) - 10 * number))
+
+
+def _levels(noise: Tensor) -> np.ndarray:
+    return (noise[0] * 255).round().clamp(-127, 127).to(torch.int8).permute(1, 2, 0).cpu().numpy()

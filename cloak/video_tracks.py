@@ -1,0 +1,142 @@
+"""Faces through time: what detectors report now and then becomes one box for every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from cloak.detectors.base import Detections, FaceDetector
+from cloak.image import RELIABLE
+from cloak.objective import of_faces
+from cloak.regions import merge_faces
+from provenance.errors import CorruptMediaError
+
+MAX_TRACKS = 10_000
+_MAX_FACES = 200
+
+
+@dataclass
+class Track:
+    """One face within one shot.
+
+    Attributes:
+        first, last: the frames it is worked on in, both inclusive.
+        at: frames in which it was looked for and found, rising.
+        boxes: for each of those ``x1 y1 x2 y2`` in pixels of the upright frame.
+        seen_by: how often each family of detectors reported it.
+    """
+
+    first: int
+    last: int
+    at: list[int] = field(default_factory=list)
+    boxes: list[list[float]] = field(default_factory=list)
+    seen_by: dict[str, int] = field(default_factory=dict)
+
+    def box(self, frame: int) -> np.ndarray:
+        """``(4,)``, between looks on a straight line, before the first and after the last as there."""
+        return np.array([np.interp(frame, self.at, [box[side] for box in self.boxes]) for side in range(4)])
+
+    def side(self, first: int, last: int) -> tuple[float, float]:
+        """The largest width and height of the box from one frame to another."""
+        ends = np.array([self.box(frame) for frame in (first, (first + last) // 2, last)])
+        return float((ends[:, 2] - ends[:, 0]).max()), float((ends[:, 3] - ends[:, 1]).max())
+
+    def believed(self, named: bool) -> bool:
+        """Is it a face? A family that sees faces in cats needs a second one that agrees."""
+        return named or len(self.seen_by) >= 2 or any(family in RELIABLE for family in self.seen_by)
+
+    def to_json(self) -> dict[str, Any]:
+        boxes = [[round(side, 2) for side in box] for box in self.boxes]
+        return {
+            "first": self.first,
+            "last": self.last,
+            "at": self.at,
+            "boxes": boxes,
+            "seen_by": dict(self.seen_by),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Track:
+        """Raises :class:`CorruptMediaError` for what :meth:`to_json` did not write."""
+        try:
+            at = [int(frame) for frame in data["at"]]
+            boxes = [[float(side) for side in box] for box in data["boxes"]]
+            seen_by = {str(family): int(count) for family, count in data["seen_by"].items()}
+            track = cls(int(data["first"]), int(data["last"]), at, boxes, seen_by)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CorruptMediaError(f"a saved track cannot be read: {error}") from error
+        if (
+            not at
+            or len(at) != len(boxes)
+            or any(len(box) != 4 for box in boxes)
+            or not np.isfinite(boxes).all()
+        ):
+            raise CorruptMediaError("a saved track is incomplete")
+        return track
+
+
+class Tracker:
+    """Joins reports into tracks; told about looks in order."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._open: list[Track] = []
+        self.tracks: list[Track] = []
+
+    def cut(self, frame: int) -> None:
+        """A shot begins here."""
+        for track in self._open:
+            track.last = frame - 1
+        self.tracks.extend(self._open)
+        self._open = []
+
+    def look(
+        self, frame: int, reports: Mapping[str, Detections], detectors: Sequence[FaceDetector], begins: int
+    ) -> None:
+        """What detectors report in a frame of the shot that begins with frame ``begins``."""
+        faces = merge_faces(list(reports.values()))[:_MAX_FACES]
+        families: list[set[str]] = [set() for _ in faces]
+        for detector in detectors:
+            for face, hits in zip(
+                families, of_faces(reports[detector.name].boxes, faces).any(0).tolist(), strict=True
+            ):
+                if hits:
+                    face.add(detector.family)
+        free = list(self._open)
+        for box, by in zip(faces, families, strict=True):
+            track = next((one for one in free if _same(one, box)), None)
+            if track is None:
+                if len(self.tracks) + len(self._open) >= MAX_TRACKS:
+                    continue
+                # it may have been there since the look before
+                first = max(begins, frame - self.every + 1)
+                track = Track(first, frame)
+                self._open.append(track)
+            else:
+                free.remove(track)
+            track.at.append(frame)
+            track.boxes.append(box.tolist())
+            for family in by:
+                track.seen_by[family] = track.seen_by.get(family, 0) + 1
+        kept = []
+        for track in self._open:
+            if frame - track.at[-1] > 3 * self.every:
+                track.last = track.at[-1] + 2 * self.every
+                self.tracks.append(track)
+            else:
+                track.last = frame
+                kept.append(track)
+        self._open = kept
+
+    def close(self, frames: int) -> list[Track]:
+        """All tracks, in the order in which they begin, after the last frame."""
+        self.cut(frames)
+        return sorted(self.tracks, key=lambda track: (track.first, track.boxes[0]))
+
+
+def _same(track: Track, box: torch.Tensor) -> bool:
+    return bool(of_faces(box[None], box.new_tensor([track.boxes[-1]])))
