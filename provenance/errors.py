@@ -23,8 +23,9 @@
     ├── TamperedError            1    evidence that content, manifest, proof or record was altered
     ├── NoCredentialError        4    no manifest and no record
     ├── UntrustedSignerError     5    valid, but no trusted anchor vouches for the signer
-    ├── NoFaceError              6    nothing to cloak
-    └── PartialSuccessError      7    some inputs, or some goals, were missed
+    ├── NoFaceError              6    nothing to cloak, nothing to extract
+    ├── PartialSuccessError      7    some inputs, or some goals, were missed
+    └── ConsentError             8    its owner forbids this use, or nobody said that it is allowed
 
 Messages say what was found and what was expected; ``hint`` says what to do.
 """
@@ -46,12 +47,14 @@ class ExitCode(IntEnum):
     UNTRUSTED = 5
     NO_FACE = 6
     PARTIAL = 7
+    NO_CONSENT = 8
     INTERRUPTED = 130
 
 
 #: For several inputs the first of these that occurred is the exit code.
 _PRECEDENCE = (
     ExitCode.TAMPERED,
+    ExitCode.NO_CONSENT,
     ExitCode.UNREADABLE,
     ExitCode.UNTRUSTED,
     ExitCode.NOT_FOUND,
@@ -62,7 +65,7 @@ _PRECEDENCE = (
 
 
 def combine(codes: Iterable[int]) -> ExitCode:
-    """Exit code for several inputs: the first present of 1, 3, 5, 4, 6, 7 (then 2), else 0."""
+    """Exit code for several inputs: the first present of 1, 8, 3, 5, 4, 6, 7 (then 2), else 0."""
     present = set(codes)
     return next((code for code in _PRECEDENCE if code in present), ExitCode.OK)
 
@@ -169,3 +172,7 @@ class NoFaceError(VeilmarkError):
 
 class PartialSuccessError(VeilmarkError):
     exit_code = ExitCode.PARTIAL
+
+
+class ConsentError(VeilmarkError):
+    exit_code = ExitCode.NO_CONSENT
