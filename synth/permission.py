@@ -31,7 +31,6 @@ from synth.consent import Statement, parse_statement
 #: From the strongest to the weakest; a set of files stands on the weakest of its files' bases.
 BASES = ("own-key", "statement", "allowed", "declared")
 _DECLARED = "the person who used the footage declared to have consent; no owner's statement was checked"
-_MOST_LISTED = 2000
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,7 @@ def permission_for(
             if progress:
                 progress((place + 1) / len(paths))
     weakest = max((basis for _, basis, _ in results), key=BASES.index)
-    listed = tuple(dict.fromkeys(results))[:_MOST_LISTED]
-    return Permission(weakest, listed, tuple(used.values()))
+    return Permission(weakest, tuple(dict.fromkeys(results)), tuple(used.values()))
 
 
 def carried_permission(carried: dict[str, Any], home: Home) -> str:

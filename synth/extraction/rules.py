@@ -66,8 +66,8 @@ class Thresholds:
     blur_over_set: float = 0.12
     uneven: float = 0.30
     departure: float = 0.10
-    face_share: float = 0.65
-    distance: float = 0.42
+    face_share: float = 0.60
+    distance: float = 0.46
     bits: int = 2
 
     def to_json(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.atomic import require_writable
-from provenance.errors import NoFaceError, NotWritableError, OutputExistsError, UsageError
+from provenance.errors import ConsentError, NoFaceError, NotWritableError, OutputExistsError, UsageError
 from provenance.media import open_picture, sha256_file
 from provenance.pdq import pdq_hash
 from synth.extraction import measures
@@ -126,25 +126,25 @@ def extract_faces(
     Args:
         footage: a video, a picture, or a folder of them.
         folder: where to write; made if it is missing.
-        consent: the basis on which the footage is used, :meth:`synth.consent.Consent.to_json`.
+        consent: the basis on which these very files are used, of :meth:`synth.permission.Permission.to_json`.
         embedder: tells people apart; without one the rule wrong-person is not applied.
         force: replace the extraction of other footage, or with other settings, that lies in ``folder``.
         progress: called with the share of frames done, 0 to 1.
 
     Raises:
         MissingPathError, MediaError: footage that is missing, broken or too large.
-        UsageError: options out of range, or no basis of consent.
+        UsageError: options out of range.
+        ConsentError: a file that ``consent`` says nothing about.
         OutputExistsError: ``folder`` holds something else.
         NoFaceError: no face was kept (``alignments.json`` is written and says why).
     """
     options = options or ExtractOptions()
     options.check()
-    if not str(consent.get("basis", "")).strip():
-        raise UsageError("footage is not extracted without a basis of consent")
 
     # 1. The footage, by its bytes; what asks for the same work goes on with what is there.
     sources = open_footage(footage)
     digests = [sha256_file(source.path) for source in sources]
+    _require_basis(sources, digests, consent)
     work = {
         "size": options.size,
         "every": options.every,
@@ -193,6 +193,16 @@ def extract_faces(
     if not result.faces():
         raise NoFaceError(*_nothing(footage, result))
     return Extraction(folder, result, resumed, notes)
+
+
+def _require_basis(sources: Sequence[Source], digests: Sequence[str], consent: dict[str, Any]) -> None:
+    covered = {one["sha256"] for one in consent.get("files", []) if one.get("basis")}
+    for source, digest in zip(sources, digests, strict=True):
+        if not consent.get("basis") or digest not in covered:
+            raise ConsentError(
+                f"nothing says on which basis {source.path} may be used",
+                hint="ask `synth.permission.permission_for` first; if the file has just changed, run it again",
+            )
 
 
 def _prepare(folder: Path, work: dict[str, Any], force: bool) -> None:

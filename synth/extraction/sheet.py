@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from synth.extraction.canonical import LARGEST_SIZE
 
 FILE_NAME = "sheet.png"
 _CELL, _CAPTION, _COLUMNS, _MOST = 112, 26, 12, 240
+_Row = TypeVar("_Row")
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -38,6 +40,21 @@ def write_sheet(folder: Path, alignments: Alignments, path: Path | None = None) 
         target, contact_sheet([_thumbnail(folder, face) for _, face in chosen], captions, target.suffix)
     )
     return target
+
+
+def write_ordered(folder: Path, rows: Sequence[tuple[Frame, Face, float]], path: Path) -> None:
+    """A sheet of faces in a given order, each with the value that it was ordered by; thinned out to fit.
+
+    Raises:
+        UsageError: no face, or a name that is neither ``.png`` nor ``.jpg``.
+    """
+    chosen = _thinned(list(rows), _MOST)
+    captions = [
+        (f"{frame.number} {value:.2f}\n{face.fate}", face.fate == KEEP) for frame, face, value in chosen
+    ]
+    write_bytes(
+        path, contact_sheet([_thumbnail(folder, face) for _, face, _ in chosen], captions, path.suffix)
+    )
 
 
 def contact_sheet(
@@ -80,7 +97,5 @@ def _caption(frame: Frame, face: Face) -> str:
     return f"{first}\ny{face.yaw:.0f} p{face.pitch:.0f} b{face.measures.get('blur', 0):.2f}"
 
 
-def _thinned(pairs: list[tuple[Frame, Face]], most: int) -> list[tuple[Frame, Face]]:
-    if len(pairs) <= most:
-        return pairs
-    return [pairs[int(place)] for place in np.linspace(0, len(pairs) - 1, most)]
+def _thinned(rows: list[_Row], most: int) -> list[_Row]:
+    return rows if len(rows) <= most else [rows[int(place)] for place in np.linspace(0, len(rows) - 1, most)]
