@@ -33,6 +33,7 @@ import provenance.commands.sign
 import provenance.commands.store
 import provenance.commands.trust
 import provenance.commands.verify
+import synth.commands
 from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.version import VERSION
@@ -114,6 +115,8 @@ app.command("capture")(provenance.commands.capture.capture)
 app.command("watch")(provenance.commands.capture.watch)
 app.command("cloak")(cloak.commands.cloak)
 app.add_typer(cloak.commands.models_app, name="models")
+app.command("consent")(synth.commands.consent)
+app.add_typer(synth.commands.synth_app, name="synth")
 app.add_typer(provenance.commands.ledger.app, name="ledger")
 app.add_typer(provenance.commands.identity.app, name="identity")
 app.add_typer(provenance.commands.trust.app, name="trust")
