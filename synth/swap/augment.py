@@ -1,0 +1,148 @@
+"""Random changes of training faces, on the device, in plain torch, a whole batch at a time.
+
+What the encoder sees is distorted and made worse ("crappified"); what it must bring back is not. Rotation, zoom,
+shift, mirror image and colour change both alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
+
+from synth.swap.config import Augmentation
+
+_WARP_POINTS = 5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Faces of one person, ready for a step.
+
+    Attributes:
+        seen: ``(N, 3, S, S)`` in [0, 1], what the encoder gets.
+        wanted: the same faces undistorted, what the decoder must give.
+        mask, details: ``(N, 1, S, S)`` in [0, 1], belonging to ``wanted``.
+    """
+
+    seen: Tensor
+    wanted: Tensor
+    mask: Tensor
+    details: Tensor
+
+
+def augmented(
+    faces: Tensor, mask: Tensor, details: Tensor, how: Augmentation, draws: torch.Generator
+) -> Batch:
+    """Change a batch at random.
+
+    Args:
+        faces: ``(N, 3, S, S)`` in [0, 1].
+        mask, details: ``(N, 1, S, S)`` in [0, 1].
+        how: how much.
+        draws: the random numbers; on the faces' device.
+    """
+    count, _, side, _ = faces.shape
+    place = affine_grid(_affine(count, how, draws, faces), [count, 3, side, side], align_corners=False)
+    stack = torch.cat([faces, mask, details], 1).contiguous(memory_format=torch.channels_last)
+    moved = grid_sample(stack, place, padding_mode="reflection", align_corners=False)
+    warped = place + _warp(count, side, how.warp, draws, faces)
+    seen = grid_sample(
+        faces.contiguous(memory_format=torch.channels_last),
+        warped,
+        padding_mode="reflection",
+        align_corners=False,
+    )
+    gain, shift, saturation = _colours(count, how.colour, draws, faces)
+    wanted = recoloured(moved[:, :3], gain, shift, saturation)
+    seen = recoloured(seen, gain, shift, saturation)
+    if how.crappify > 0:
+        seen = crappified(seen, how.crappify, draws)
+    return Batch(seen, wanted, moved[:, 3:4].clamp(0, 1), moved[:, 4:5].clamp(0, 1))
+
+
+def _uniform(shape: tuple[int, ...], draws: torch.Generator, like: Tensor) -> Tensor:
+    """Between -1 and 1."""
+    return torch.rand(shape, generator=draws, device=like.device, dtype=like.dtype) * 2 - 1
+
+
+def _affine(count: int, how: Augmentation, draws: torch.Generator, like: Tensor) -> Tensor:
+    """``(N, 2, 3)`` for :func:`affine_grid`."""
+    u = _uniform((count, 5), draws, like)
+    angle = u[:, 0] * math.radians(how.rotation)
+    scale = torch.exp(u[:, 1] * how.zoom)
+    mirror = torch.where(u[:, 4] < 2 * how.flip - 1, -1.0, 1.0)
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    rows = [cosine * mirror, -sine, u[:, 2] * 2 * how.shift, sine * mirror, cosine, u[:, 3] * 2 * how.shift]
+    return torch.stack(rows, 1).view(count, 2, 3)
+
+
+def _warp(count: int, side: int, strength: float, draws: torch.Generator, like: Tensor) -> Tensor:
+    """``(N, S, S, 2)``: a coarse grid of random shifts, made smooth; in units of half the side."""
+    shape = (count, 2, _WARP_POINTS, _WARP_POINTS)
+    coarse = torch.randn(shape, generator=draws, device=like.device, dtype=like.dtype).clamp(-2.5, 2.5)
+    fine = interpolate(coarse * (2 * strength), size=(side, side), mode="bicubic", align_corners=True)
+    return fine.permute(0, 2, 3, 1)
+
+
+def _colours(
+    count: int, strength: float, draws: torch.Generator, like: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gain and shift of each channel, and saturation."""
+    u = _uniform((count, 8), draws, like) * strength
+    gain = torch.exp(u[:, :1] + 0.3 * u[:, 1:4])
+    return (
+        gain.view(count, 3, 1, 1),
+        (0.3 * u[:, 4:7]).view(count, 3, 1, 1),
+        1 + u[:, 7:8].view(count, 1, 1, 1),
+    )
+
+
+def recoloured(pictures: Tensor, gain: Tensor, shift: Tensor, saturation: Tensor) -> Tensor:
+    """Saturation, then gain and shift; in [0, 1]."""
+    grey = pictures.mean(1, keepdim=True)
+    return ((grey + (pictures - grey) * saturation) * gain + shift).clamp(0, 1)
+
+
+def crappified(pictures: Tensor, strength: float, draws: torch.Generator) -> Tensor:
+    """Make pictures worse, each in its own measure: blurred, in blocks as by a coarse JPEG, noisy.
+
+    Args:
+        pictures: ``(N, 3, S, S)`` in [0, 1].
+        strength: 0 to 1.
+        draws: the random numbers.
+    """
+    count, _, side, _ = pictures.shape
+    share = torch.rand((count, 4), generator=draws, device=pictures.device, dtype=pictures.dtype) * strength
+    share = share.view(4, count, 1, 1, 1)
+    half = interpolate(avg_pool2d(pictures, 2), size=(side, side), mode="bilinear", align_corners=False)
+    quarter = interpolate(avg_pool2d(pictures, 4), size=(side, side), mode="bilinear", align_corners=False)
+    worse = pictures.lerp(half, (2 * share[0]).clamp(0, 1)).lerp(quarter, share[1].square())
+    worse = worse.lerp(_coarse_blocks(worse), share[2])
+    noise = torch.randn(pictures.shape, generator=draws, device=pictures.device, dtype=pictures.dtype)
+    return (worse + noise * (0.06 * share[3])).clamp(0, 1)
+
+
+def _coarse_blocks(pictures: Tensor) -> Tensor:
+    """What is left of 8 x 8 blocks when only the sixteen lowest frequencies of the discrete cosine transform are kept,
+    in steps of 1/16.
+    """
+    count, channels, side, _ = pictures.shape
+    base = _cosines(pictures.device, pictures.dtype)[:4]
+    blocks = pictures.reshape(count, channels, side // 8, 8, side // 8, 8)
+    low = torch.einsum("ui,ncyixj,vj->ncyuxv", base, blocks, base)
+    low = (low * 16).round() / 16
+    return torch.einsum("ui,ncyuxv,vj->ncyixj", base, low, base).reshape(pictures.shape)
+
+
+@lru_cache(maxsize=8)
+def _cosines(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The orthonormal 8-point DCT-II, ``(8, 8)``."""
+    k, i = torch.arange(8).view(8, 1), torch.arange(8).view(1, 8)
+    base = torch.cos(math.pi * (2 * i + 1) * k / 16) * math.sqrt(2 / 8)
+    base[0] /= math.sqrt(2)
+    return base.to(device, dtype)
