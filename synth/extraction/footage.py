@@ -56,7 +56,7 @@ class Source:
         kind: ``video`` or ``picture``.
         expected: how many frames the container promises, or 0 where it does not say.
         width, height: of the upright frames, once one was decoded.
-        rotation: degrees by which the container asks to turn the frames.
+        rotation: degrees, counter-clockwise, by which the container asks to turn the frames.
         seconds: time of the last frame.
         variable_frame_rate: frames are not evenly spaced.
         damage: why decoding ended early, or empty.
@@ -91,6 +91,8 @@ class Source:
         count, times = 0, []
         with _opened(self.path) as (container, stream):
             clock = _Clock(stream)
+            # only MP4 and MOV say exactly how many frames they hold
+            exact = "mov" in container.format.name
             try:
                 for frame in frames_of(container, stream):
                     if count >= MAX_FRAMES:
@@ -119,7 +121,7 @@ class Source:
                 self.damage = f"decoding ended after {count} frames: {str(error)[:200]}"
         if not count:
             raise CorruptMediaError(f"{self.path} holds no frame that can be decoded")
-        if not self.damage and self.expected > count * 1.02 + 2:
+        if not self.damage and exact and self.expected > count:
             self.damage = f"{count} of {self.expected} frames could be decoded"
         gaps = np.diff(np.array(sorted(times)))
         usual = float(np.median(gaps)) if len(gaps) else 0.0
