@@ -38,6 +38,7 @@ class VideoInfo:
         pix_fmt: the coded pixels' layout.
         colour: range, matrix, primaries and transfer, as FFmpeg numbers them.
         aspect: of a pixel; 1 for square ones.
+        end: when the last frame ends, in ticks; None where the container does not say.
         sound: indices of the sound streams.
         subtitles: indices of the text streams.
         metadata: of the whole file.
@@ -54,6 +55,7 @@ class VideoInfo:
     pix_fmt: str
     colour: tuple[int, int, int, int]
     aspect: Fraction
+    end: int | None = None
     sound: tuple[int, ...] = ()
     subtitles: tuple[int, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
@@ -84,12 +86,14 @@ class Frame:
     Attributes:
         index: counted from 0.
         pts: its time in ticks, rising.
+        duration: until the next frame, or the end, in ticks.
         coded: PyAV's frame.
         turns: as in :class:`VideoInfo`.
     """
 
     index: int
     pts: int
+    duration: int
     coded: Any
     turns: int
 
@@ -143,6 +147,7 @@ def probe(path: Path) -> VideoInfo:
                     int(context.color_trc),
                 ),
                 aspect=stream.sample_aspect_ratio or Fraction(1),
+                end=stream.duration + (stream.start_time or 0) if stream.duration else None,
                 sound=tuple(one.index for one in container.streams.audio if one.codec_context is not None),
                 subtitles=tuple(one.index for one in container.streams.subtitles),
                 metadata=dict(container.metadata),
@@ -161,7 +166,7 @@ def frames(info: VideoInfo) -> Iterator[Frame]:
     import av
 
     nominal = max(1, round(1 / (info.rate * info.time_base)))
-    latest: int | None = None
+    held: tuple[int, int, Any] | None = None
     try:
         with _opened(info.path) as container:
             stream = _picture_stream(container, info.path)
@@ -178,10 +183,15 @@ def frames(info: VideoInfo) -> Iterator[Frame]:
                         hint="cut it where it changes, or scale it to one size",
                     )
                 pts = coded.pts
-                if pts is None or (latest is not None and pts <= latest):
-                    pts = 0 if latest is None else latest + nominal
-                latest = pts
-                yield Frame(index, pts, coded, info.turns)
+                if pts is None or (held is not None and pts <= held[1]):
+                    pts = 0 if held is None else held[1] + nominal
+                if held is not None:
+                    yield Frame(held[0], held[1], pts - held[1], held[2], info.turns)
+                held = (index, pts, coded)
+            if held is not None:
+                rest = nominal if info.end is None else info.end - held[1]
+                rest = rest if 0 < rest <= 100 * nominal else nominal
+                yield Frame(held[0], held[1], rest, held[2], info.turns)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise CorruptMediaError(f"{info.path.name} cannot be decoded as video: {error}") from error
 

@@ -18,7 +18,7 @@ from cloak.video_tracks import Track
 from cloak.video_window import Carrier
 from cloak.video_write import Writer
 
-#: Over so many frames one window's noise gives way to the next one's.
+#: Over so many frames one window's noise gives way to the next one's; over fewer in short windows.
 BLEND = 4
 _BLOCK, _NEIGHBOURHOOD = 4, 32
 
@@ -86,7 +86,7 @@ class Film:
             patch = noise.place.cut(pixels, noise.place.corner(track, frame))
             self._now[index] = (noise, Carrier(noise.place, self._change(noise), Follower(patch)))
         if index in self._before:
-            if frame - self._now[index][0].first >= BLEND:
+            if frame - self._now[index][0].first >= _blend(self._now[index][0]):
                 del self._before[index]
             else:
                 _move(self._before[index][1], track, frame, pixels)
@@ -97,7 +97,7 @@ class Film:
         window, carrier = self._now[index]
         here = carrier.noise()
         if index in self._before:
-            share = (frame - window.first + 1) / (BLEND + 1)
+            share = (frame - window.first + 1) / (_blend(window) + 1)
             here = share * here + (1 - share) * window.place.recut(self._before[index][1], track, frame)
         left, top = window.place.corner(track, frame)
         target = canvas[
@@ -204,6 +204,10 @@ class _Once:
         if self._pixels is None:
             self._pixels = self._frame.rgb()
         return self._pixels
+
+
+def _blend(noise: Noise) -> int:
+    return min(BLEND, (noise.last - noise.first + 1) // 4)
 
 
 def _move(carrier: Carrier, track: Track, frame: int, pixels: np.ndarray) -> None:

@@ -47,6 +47,7 @@ def make_plan(
     """
     every = max(1, round(float(info.rate) / video.looks))
     cuts, tracker = CutFinder(), Tracker(every)
+    families = {detector.name: detector.family for detector in attacked}
     shots: list[int] = []
     count = 0
     for frame in frames(info):
@@ -59,7 +60,7 @@ def make_plan(
             _, reports = find_faces(attacked, view.pixels, options.device)
             for report in reports.values():
                 report.boxes.div_(view.scale)
-            tracker.look(frame.index, reports, attacked, shots[-1])
+            tracker.look(frame.index, reports, families, shots[-1])
         progress(min(1.0, count / max(1, expected)))
     if not count:
         raise CorruptMediaError(f"{info.path.name} holds no frame that can be decoded")
@@ -131,7 +132,7 @@ class Searcher:
                     del self._open[key[0]]
                     before = self.state.noise(*key)
                     start = None if before is None else self._tensor(before.levels)
-                    self._keep(key[0], window, *self._work(window, start, number, windows[key]))
+                    self._keep(key[0], window, *self.search(window, start, number, windows[key]))
             progress((frame.index + 1) / (last + 1))
 
     def _covered(self, index: int) -> bool:
@@ -176,7 +177,7 @@ class Searcher:
     def _finish(self, index: int) -> None:
         window = self._open.pop(index)
         start = self._starts.pop(index, None)
-        levels, steps = self._work(window, start, 0, set())
+        levels, steps = self.search(window, start, 0, set())
         self._keep(index, window, levels, steps)
         if window.follower is not None:
             self._carriers[index] = (window.last, Carrier(window.place, levels, window.follower))
@@ -184,10 +185,19 @@ class Searcher:
     def _keep(self, index: int, window: Window, levels: np.ndarray, steps: int) -> None:
         self.state.keep(Noise(index, window.first, window.last, window.place, levels, steps))
 
-    def _work(
+    def search(
         self, window: Window, start: Tensor | None, number: int, stubborn: set[tuple[str, str]]
     ) -> tuple[np.ndarray, int]:
-        """The window's noise in levels, and the steps it took."""
+        """The window's noise, and the steps it took.
+
+        Args:
+            start: noise to go on from; where that hides the face from everyone already, it stays.
+            number: of the round.
+            stubborn: pairs of detector and condition that found a face.
+
+        Returns:
+            int8 ``(h, w, 3)`` in levels of 255, for the key frame; and the steps.
+        """
         strength, options = self.options.level, self.options
         clean, face = window.key, window.place.face.to(options.device)
         share = context_mask(window.place.work, face, CONTEXT)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from cloak.detectors.base import Detections, FaceDetector
+from cloak.detectors.base import Detections
 from cloak.image import RELIABLE
 from cloak.objective import of_faces
 from cloak.regions import merge_faces
@@ -95,17 +95,20 @@ class Tracker:
         self._open = []
 
     def look(
-        self, frame: int, reports: Mapping[str, Detections], detectors: Sequence[FaceDetector], begins: int
+        self, frame: int, reports: Mapping[str, Detections], known: Mapping[str, str], begins: int
     ) -> None:
-        """What detectors report in a frame of the shot that begins with frame ``begins``."""
+        """What detectors report in a frame of the shot that begins with frame ``begins``.
+
+        Args:
+            reports: by name of the detector, boxes in pixels of the upright frame.
+            known: each detector's family.
+        """
         faces = merge_faces(list(reports.values()))[:_MAX_FACES]
         families: list[set[str]] = [set() for _ in faces]
-        for detector in detectors:
-            for face, hits in zip(
-                families, of_faces(reports[detector.name].boxes, faces).any(0).tolist(), strict=True
-            ):
-                if hits:
-                    face.add(detector.family)
+        for name, report in reports.items():
+            for face, hit in zip(families, of_faces(report.boxes, faces).any(0).tolist(), strict=True):
+                if hit:
+                    face.add(known[name])
         free = list(self._open)
         for box, by in zip(faces, families, strict=True):
             track = next((one for one in free if _same(one, box)), None)

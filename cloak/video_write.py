@@ -120,7 +120,7 @@ class Writer:
             _add(planes, np.rot90(noise, -self.info.turns), self.info)
         ready = av.VideoFrame.from_ndarray(planes, format=layout)
         ready.pts, ready.time_base = frame.pts, self.info.time_base
-        ready.duration = frame.coded.duration
+        ready.duration = frame.duration
         ready.color_range, ready.colorspace = frame.coded.color_range, frame.coded.colorspace
         try:
             self._out.mux(self._video.encode(ready))
