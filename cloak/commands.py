@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from provenance.commands.console import fraction, note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
 from provenance.commands.work import desk_for
-from provenance.errors import ExitCode, PartialSuccessError, UsageError
+from provenance.errors import ExitCode, MediaError, NoFaceError, PartialSuccessError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from cloak.report import CloakReport
     from provenance.desk import Desk
     from provenance.sign import SignResult
+
+#: Where a result lies, its report (None: no face was found), and how it was signed (None: not at all).
+Done = tuple[Path, "CloakReport | None", "SignResult | None"]
 
 
 def cloak(
@@ -59,11 +63,23 @@ def cloak(
         typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all."),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of the search, at most.")] = 60,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="JPEG, PNG, WebP, TIFF, AVIF or BMP. Default: as the output is named, or kept."
+        ),
+    ] = None,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="JPEG or WebP quality. Default: 95.")
+        int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP or AVIF. Default: the input's, or 95.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    faceless: Annotated[
+        bool,
+        typer.Option(
+            "--faceless", help="Also write pictures without a face: not cloaked, not signed, no GPS."
+        ),
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Cloak a picture that is already cloaked.")] = False,
     keep_gps: Annotated[bool, typer.Option("--keep-gps", help="Keep the position in the EXIF data.")] = False,
     sign: Annotated[
@@ -98,6 +114,7 @@ def cloak(
         recognition=recognition,
         faces=_numbers(faces) if faces else None,
         steps=steps,
+        format=format_,
         quality=quality,
         seed=seed,
         device=device,
@@ -106,7 +123,13 @@ def cloak(
     )
     with ExitStack() as stack:
         inputs = stack.enter_context(gathered(paths, skip_named=(".cloaked",)))
-        outputs = plan_outputs(inputs, output, "cloaked", force=force, skip_existing=resume)
+        outputs = plan_outputs(
+            _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
+        )
+        if options.format is None and output is not None and outputs == [output]:
+            from cloak.kept import format_named
+
+            options = replace(options, format=format_named(output.suffix))
         desk: Desk | None = None
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
@@ -115,14 +138,42 @@ def cloak(
             target = outputs[index]
             if target is None:
                 return ExitCode.OK, None
-            result, signed = _cloak_one(item.path, target, options, desk, force=force)
+            try:
+                result, signed = _cloak_one(item.path, target, options, desk, force=force)
+            except NoFaceError:
+                if not faceless:
+                    raise
+                from cloak.image import plain_file
+                from provenance.atomic import write_bytes
+
+                write_bytes(target, plain_file(item.path, options), force=force)
+                return ExitCode.NO_FACE, (target, None, None)
             return ExitCode.OK if result.report.success else ExitCode.PARTIAL, (target, result.report, signed)
 
-        def show(item: Input, done: tuple[Path, CloakReport, SignResult | None] | None) -> None:
+        def show(item: Input, done: Done | None) -> None:
             _show(item, done, as_json)
 
         code = run_batch("Cloaking", inputs, work, show, as_json=as_json)
     raise typer.Exit(int(code))
+
+
+def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
+    """The inputs, named as what will be written of them: other formats have other suffixes."""
+    from cloak.kept import format_for, name_for
+
+    if wanted is not None:
+        format_for("", wanted)
+    taken = {item.path for item in inputs}
+    result = []
+    for item in inputs:
+        try:
+            path = name_for(item.path, wanted)
+        except MediaError:
+            path = item.path  # why it cannot be read is told when its turn comes
+        if path != item.path and path in taken:
+            path = item.path.with_name(item.path.name + path.suffix)
+        result.append(replace(item, path=path))
+    return result
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -136,20 +187,18 @@ def _cloak_one(
     source: Path, target: Path, options: Any, desk: Desk | None, *, force: bool
 ) -> tuple[CloakResult, SignResult | None]:
     """Cloak one file; signed and recorded where there is a desk. Nothing is left behind on errors."""
-    from cloak.image import cloak_bytes, refuse_cloaked
+    from cloak.image import cloak_file
     from provenance.atomic import refuse_existing, require_writable, write_bytes
     from provenance.manifest import ManifestSpec, Parent
-    from provenance.media import open_picture
     from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
     check_source(source)
-    refuse_cloaked(source, options)
     refuse_existing(target, force)
     require_writable(target)
     if desk:
         refuse_existing(with_suffix_added(target, RECEIPT_SUFFIX), force)
     with fraction(f"Cloaking {source.name}") as report:
-        result = cloak_bytes(open_picture(source), options, progress=report)
+        result = cloak_file(source, options, progress=report)
     if desk is None:
         write_bytes(target, result.encoded, force=force)
         return result, None
@@ -161,7 +210,7 @@ def _cloak_one(
         return result, replace(signed, source=source)
 
 
-def _show(item: Input, done: tuple[Path, CloakReport, SignResult | None] | None, as_json: bool) -> None:
+def _show(item: Input, done: Done | None, as_json: bool) -> None:
     if done is None:
         if as_json:
             print_json({"schema": "veilmark.cloaked/1", "source": item.shown, "skipped": "exists"})
@@ -176,10 +225,13 @@ def _show(item: Input, done: tuple[Path, CloakReport, SignResult | None] | None,
                 "schema": "veilmark.cloaked/1",
                 "source": item.shown,
                 "output": str(target),
-                "report": report.to_json(),
+                "report": report.to_json() if report else None,
                 "signed": linked,
             }
         )
+        return
+    if report is None:
+        typer.echo(f"no face found in {item.shown}; {target} is not cloaked and not signed")
         return
     typer.echo(f"cloaked {target}" + (f"  (ledger entry {signed.index})" if signed else "  (not signed)"))
     for line in report.lines():

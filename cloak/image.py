@@ -7,7 +7,7 @@ file. Signing the result is the caller's business.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.identity_objective import Recogniser, recogniser_for
 from cloak.judge import View, find_faces, to_tensor, view_of
+from cloak.kept import format_for, is_deep, like_source
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.outcome import WEIGHTS, Judged, describe, judge
@@ -27,7 +28,6 @@ from provenance.atomic import refuse_existing, write_bytes
 from provenance.errors import NoFaceError, UsageError
 from provenance.media import Picture, detect_format, open_picture
 
-_WRITABLE = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "BMP")
 #: Families whose report alone is believed. The others see faces in cats and coffee cups; what one of them reports
 #: counts as a face only when a second family reports it too.
 RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
@@ -78,10 +78,34 @@ def cloak_picture(
         OutputExistsError, NotWritableError: the output cannot be written.
     """
     refuse_existing(output, force)
-    refuse_cloaked(source, options)
-    result = cloak_bytes(open_picture(source), options, progress=progress)
+    result = cloak_file(source, options, progress=progress)
     write_bytes(output, result.encoded, force=force)
     return result.report
+
+
+def cloak_file(source: Path, options: CloakOptions, *, progress: Progress | None = None) -> CloakResult:
+    """Cloak a picture file, and hand back the cloaked file's bytes, in the source's format and quality unless others
+    are chosen.
+
+    Raises:
+        NoFaceError, UsageError, MissingPathError, MediaError: see :func:`cloak_picture`.
+    """
+    refuse_cloaked(source, options)
+    picture = open_picture(source)
+    result = cloak_bytes(picture, like_source(options, source), progress=progress)
+    if is_deep(source):
+        note = "the picture had 16 bits a channel; it is written with 8"
+        result = replace(result, report=replace(result.report, notes=(*result.report.notes, note)))
+    return result
+
+
+def plain_file(source: Path, options: CloakOptions) -> bytes:
+    """A picture file without a cloak, encoded as :func:`cloak_file` would: for pictures without a face, so that a
+    folder of results is complete and has no locations in it either.
+    """
+    picture = open_picture(source)
+    _refuse_moving(picture)
+    return _encoder_for(picture, like_source(options, source)).encode(picture, options.keep_gps)
 
 
 def already_cloaked(source: Path) -> bool:
@@ -126,11 +150,7 @@ def cloak_bytes(picture: Picture, options: CloakOptions, *, progress: Progress |
         MissingModelError: a detector's weights are not on this machine.
     """
     started = time.perf_counter()
-    if picture.frames > 1:
-        raise UsageError(
-            f"the picture holds {picture.frames} frames; only still pictures can be cloaked as pictures",
-            hint="save one frame as a picture, or cloak it as a video",
-        )
+    _refuse_moving(picture)
     # 1. Who is looking, and what they see.
     crew = _gather(options)
     encoder = _encoder_for(picture, options)
@@ -214,14 +234,16 @@ def _loaded(name: str, options: CloakOptions) -> FaceDetector:
     return detector
 
 
+def _refuse_moving(picture: Picture) -> None:
+    if picture.frames > 1:
+        raise UsageError(
+            f"the picture holds {picture.frames} frames; only still pictures can be cloaked as pictures",
+            hint="save one frame as a picture, or cloak it as a video",
+        )
+
+
 def _encoder_for(picture: Picture, options: CloakOptions) -> Encoder:
-    names = {name.lower(): name for name in _WRITABLE} | {"jpg": "JPEG", "tif": "TIFF"}
-    if options.format is not None:
-        wanted = names.get(options.format.lower().lstrip("."))
-        if wanted is None:
-            raise UsageError(f"cannot write {options.format!r}", hint=f"choose one of {', '.join(_WRITABLE)}")
-    else:
-        wanted = picture.format.name if picture.format.name in _WRITABLE else "JPEG"
+    wanted = format_for(picture.format.name, options.format)
     quality = (options.quality or _DEFAULT_QUALITY) if wanted in LOSSY else None
     return Encoder(wanted, quality)
 

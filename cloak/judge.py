@@ -41,7 +41,7 @@ def view_of(pixels: np.ndarray) -> View:
 
 def to_tensor(pixels: np.ndarray, device: str = "cpu") -> Tensor:
     """uint8 ``(H, W, 3)`` as ``(1, 3, H, W)`` float32 in [0, 1]."""
-    channels_first = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    channels_first = np.array(pixels.transpose(2, 0, 1), order="C")
     return torch.from_numpy(channels_first)[None].to(device).float() / 255
 
 

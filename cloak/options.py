@@ -28,7 +28,7 @@ class CloakOptions:
         recognition: also push each face away from itself in face recognition (needs its weights).
         faces: which faces to hide, counted from 0 by falling size; None for all.
         format: JPEG, PNG, WebP ...; None keeps the input's where it can be written.
-        quality: of the encoder, 1 to 100; None for its default.
+        quality: of the encoder, 1 to 100; None keeps a file's, or is 95.
         keep_gps: leave the location in the EXIF block.
         again: cloak a picture that already is cloaked.
         seed: of every random choice.

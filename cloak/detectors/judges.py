@@ -22,6 +22,7 @@ from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pic
 from provenance.errors import MissingModelError, UsageError
 
 _MOST_FACES = 1000
+_LEAST_SIDE = 32
 _CASCADES = {
     "default": "haarcascade_frontalface_default.xml",
     "alt2": "haarcascade_frontalface_alt2.xml",
@@ -157,6 +158,9 @@ class DlibCnn(Judge):
         return cls(path)
 
     def _judge(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if min(pixels.shape[:2]) < _LEAST_SIDE:
+            # dlib fails on what is smaller than its filters, and no face of 80 pixels is in it
+            return np.zeros((0, 4)), np.zeros(0)
         found = self._detector(pixels, 0)
         scores = np.array([face.confidence for face in found], np.float64)
         return _corners([face.rect for face in found]), _sigmoid(scores)
