@@ -92,7 +92,7 @@ class Recipe:
     steps: int = 2000
     generator_share: float = 0.75
     critic_share: float = 0.05
-    batch: int = 16
+    batch: int = 8
     rate: float = 5e-4
     critic_rate: float = 2e-4
     warm_up: int = 50
