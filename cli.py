@@ -34,6 +34,7 @@ import provenance.commands.store
 import provenance.commands.trust
 import provenance.commands.verify
 import synth.commands
+import synth.commands_swap
 from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.version import VERSION
@@ -116,6 +117,9 @@ app.command("watch")(provenance.commands.capture.watch)
 app.command("cloak")(cloak.commands.cloak)
 app.add_typer(cloak.commands.models_app, name="models")
 app.command("consent")(synth.commands.consent)
+synth.commands.synth_app.command("train")(synth.commands_swap.train)
+synth.commands.synth_app.command("prior")(synth.commands_swap.prior)
+synth.commands.synth_app.command("swap")(synth.commands_swap.swap)
 app.add_typer(synth.commands.synth_app, name="synth")
 app.add_typer(provenance.commands.ledger.app, name="ledger")
 app.add_typer(provenance.commands.identity.app, name="identity")
