@@ -24,7 +24,7 @@ class Batch:
     """Faces of one person, ready for a step.
 
     Attributes:
-        seen: ``(N, 3, S, S)`` in [0, 1], what the encoder gets.
+        seen: ``(N, 3, S, S)`` in [0, 1], what the encoder gets: the face alone, see :func:`face_alone`.
         wanted: the same faces undistorted, what the decoder must give.
         mask, details: ``(N, 1, S, S)`` in [0, 1], belonging to ``wanted``.
     """
@@ -51,18 +51,25 @@ def augmented(
     stack = torch.cat([faces, mask, details], 1).contiguous(memory_format=torch.channels_last)
     moved = grid_sample(stack, place, padding_mode="reflection", align_corners=False)
     warped = place + _warp(count, side, how.warp, draws, faces)
-    seen = grid_sample(
-        faces.contiguous(memory_format=torch.channels_last),
-        warped,
-        padding_mode="reflection",
-        align_corners=False,
-    )
+    distorted = grid_sample(stack[:, :4], warped, padding_mode="reflection", align_corners=False)
     gain, shift, saturation = _colours(count, how.colour, draws, faces)
     wanted = recoloured(moved[:, :3], gain, shift, saturation)
-    seen = recoloured(seen, gain, shift, saturation)
+    seen = recoloured(distorted[:, :3], gain, shift, saturation)
     if how.crappify > 0:
         seen = crappified(seen, how.crappify, draws)
+    seen = face_alone(seen, distorted[:, 3:4])
     return Batch(seen, wanted, moved[:, 3:4].clamp(0, 1), moved[:, 4:5].clamp(0, 1))
+
+
+def face_alone(pictures: Tensor, mask: Tensor) -> Tensor:
+    """Pictures that are grey outside of the face. The background and the hair would tell the encoder who it is, and
+    then the other person's decoder would be shown what it has never seen.
+
+    Args:
+        pictures: ``(N, 3, S, S)``.
+        mask: ``(N, 1, S, S)`` in [0, 1].
+    """
+    return 0.5 + (pictures - 0.5) * mask.clamp(0, 1)
 
 
 def _uniform(shape: tuple[int, ...], draws: torch.Generator, like: Tensor) -> Tensor:

@@ -86,29 +86,14 @@ def _pyramids(a: Any, b: Any, mask: NDArray[np.float32]) -> NDArray[np.float32]:
 def _poisson(
     part: NDArray[np.uint8], face: NDArray[np.uint8], mask: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    inside = (mask > 0.5).astype(np.uint8) * 255
+    inside = (mask > 0.02).astype(np.uint8) * 255
     inside[[0, -1]] = 0
     inside[:, [0, -1]] = 0
     rows, columns = np.flatnonzero(inside.max(1)), np.flatnonzero(inside.max(0))
     soft = mask[..., None]
     if len(rows) < 3 or len(columns) < 3:
         return np.asarray(part + (face.astype(np.float32) - part) * soft, np.float32)
-    # OpenCV centres the mask's box on this point
-    centre = (int(columns[0] + columns[-1]) // 2, int(rows[0] + rows[-1]) // 2)
-    background = np.ascontiguousarray(
-        part + (face.astype(np.float32) - part) * soft * (mask <= 0.5)[..., None]
-    )
-    cloned = cv2.seamlessClone(
-        np.ascontiguousarray(face), np.rint(background).astype(np.uint8), inside, centre, cv2.NORMAL_CLONE
-    )
-    shift_y = centre[1] - (rows[0] + rows[-1]) / 2
-    shift_x = centre[0] - (columns[0] + columns[-1]) / 2
-    if abs(shift_x) > 0 or abs(shift_y) > 0:  # an even box has no middle pixel: half a pixel is put back
-        matrix = np.array([[1, 0, -shift_x], [0, 1, -shift_y]], np.float64)
-        moved = cv2.warpAffine(
-            cloned, matrix, (part.shape[1], part.shape[0]), borderMode=cv2.BORDER_REFLECT_101
-        )
-        cloned = np.where(inside[..., None] > 0, moved, cloned).astype(np.uint8)
-    # the outermost ring fades, so that what Poisson leaves there cannot be seen either
-    fade = np.clip(mask * 2, 0, 1)[..., None]
-    return np.asarray(part + (cloned.astype(np.float32) - part) * fade, np.float32)
+    # OpenCV lays the mask's box around this point, with its own rounding: laid over itself, nothing may move
+    centre = (int(columns[0]) + len(columns) // 2, int(rows[0]) + len(rows) // 2)
+    cloned = cv2.seamlessClone(np.ascontiguousarray(face), part.copy(), inside, centre, cv2.NORMAL_CLONE)
+    return np.asarray(part + (cloned.astype(np.float32) - part) * soft, np.float32)

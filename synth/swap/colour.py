@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from provenance.errors import UsageError
 
 METHODS = ("reinhard", "linear", "histogram", "none")
-_MOST_GAIN = 2.5
+_MOST_GAIN = 1.5
 _KNOTS = 64
 Picture = NDArray[np.float32]
 Vector = NDArray[np.float64]

@@ -48,7 +48,7 @@ class Augmentation:
     shift: float = 0.03
     warp: float = 0.018
     flip: float = 0.4
-    colour: float = 0.12
+    colour: float = 0.2
     crappify: float = 0.5
 
 
@@ -67,7 +67,7 @@ class Weights:
     mask: float = 0.5
     feature: float = 0.5
     adversarial: float = 0.02
-    background: float = 0.15
+    background: float = 0.05
     details: float = 3.0
 
 
@@ -93,7 +93,7 @@ class Recipe:
     generator_share: float = 0.75
     critic_share: float = 0.05
     batch: int = 8
-    rate: float = 5e-4
+    rate: float = 8e-4
     critic_rate: float = 2e-4
     warm_up: int = 50
     ema: float = 0.995

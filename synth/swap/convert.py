@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from synth.extraction.canonical import alignment, transformed, warp
+from synth.extraction.canonical import alignment, face_mask, transformed, warp
 from synth.swap import blend, colour, masks, smooth
+from synth.swap.augment import face_alone
 from synth.swap.checkpoint import Origin
 from synth.swap.model import Generator
 
@@ -107,10 +108,22 @@ class Swapper:
         self._colours = None
 
     @torch.no_grad()
-    def generate(self, aligned: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Aligned faces ``(N, S, S, 3)`` uint8 to colours ``(N, S, S, 3)`` and masks ``(N, S, S)`` in [0, 1]."""
+    def generate(
+        self, aligned: NDArray[np.uint8], points: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Faces as another person.
+
+        Args:
+            aligned: ``(N, S, S, 3)`` uint8 RGB.
+            points: ``(N, 468, 2)`` landmarks in their pixels.
+
+        Returns:
+            colours ``(N, S, S, 3)`` and masks ``(N, S, S)``, both in [0, 1].
+        """
+        hulls = np.stack([face_mask(one, self.size) for one in points])[:, None]
+        inside = torch.from_numpy(hulls).to(self.device).float() / 255
         pictures = torch.from_numpy(aligned).to(self.device).permute(0, 3, 1, 2).float() / 255
-        colours, learned = self.generator.as_person(pictures, self.options.to)
+        colours, learned = self.generator.as_person(face_alone(pictures, inside), self.options.to)
         return colours.permute(0, 2, 3, 1).cpu().numpy(), learned[:, 0].cpu().numpy()
 
     def swap(
@@ -132,16 +145,16 @@ class Swapper:
             self.forget()
             return [None] * len(frames)
         aligned = np.stack([warp(frames[index], matrices[index], self.size) for index in found])
-        colours, learned = self.generate(aligned)
+        points = np.stack([transformed(flat[index], matrices[index]) for index in found])
+        colours, learned = self.generate(aligned, points)
         results: list[Swapped | None] = [None] * len(frames)
         for index in range(len(frames)):
             if index not in matrices:
                 self.forget()
                 continue
             row = found.index(index)
-            points = transformed(flat[index], matrices[index])
             results[index] = self._composed(
-                frames[index], matrices[index], aligned[row], colours[row], learned[row], points
+                frames[index], matrices[index], aligned[row], colours[row], learned[row], points[row]
             )
         return results
 

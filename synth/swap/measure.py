@@ -41,12 +41,12 @@ def held_out_measures(
     for side, bank in banks.items():
         for start in range(0, len(bank), _BATCH):
             plain = bank.plain(slice(start, start + _BATCH))
-            colours, mask = generator.as_person(plain.wanted, side)
+            colours, mask = generator.as_person(plain.seen, side)
             made = on_face(colours, plain)
             weight = plain.mask / plain.mask.mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
             error = ((made - plain.wanted).square() * weight).mean((1, 2, 3))
             values = {
-                "ssim": (ssim_map(made, plain.wanted) * _inner(weight)).mean((1, 2, 3)),
+                "ssim": _weighted(ssim_map(made, plain.wanted), _inner(plain.mask)),
                 "psnr": -10 * torch.log10(error.clamp_min(1e-10)),
                 "mask": (mask - plain.mask).abs().mean((1, 2, 3)),
                 "sharpness": _detail(made) / _detail(plain.wanted).clamp_min(1e-9),
@@ -63,6 +63,10 @@ def held_out_measures(
             "the training diverged: what it makes is no number any more", hint="use a lower rate"
         )
     return means
+
+
+def _weighted(values: Tensor, weight: Tensor) -> Tensor:
+    return (values.mean(1, keepdim=True) * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-6)
 
 
 def _inner(weight: Tensor) -> Tensor:

@@ -328,7 +328,7 @@ def _generated(run: Run, faces: dict[str, Bank]) -> dict[str, Bank]:
         parts = []
         for start in range(0, len(bank), 64):
             plain = bank.plain(slice(start, start + 64))
-            colours, _ = run.average.as_person(plain.wanted, side)
+            colours, _ = run.average.as_person(plain.seen, side)
             parts.append((on_face(colours, plain) * 255).round().to(torch.uint8).permute(0, 2, 3, 1))
         made[side] = Bank(torch.cat(parts).contiguous(), bank.masks, bank.details)
     return made
@@ -343,10 +343,10 @@ def sheet(generator: Generator, held_out: dict[str, Bank], columns: int = 6) -> 
         which = (
             torch.linspace(0, len(bank) - 1, min(columns, len(bank))).round().long().to(bank.pixels.device)
         )
-        faces = bank.pictures(which)
-        rows.append(faces)
+        faces = bank.plain(which)
+        rows.append(faces.wanted)
         for other in (side, *(name for name in generator.sides if name != side)):
-            rows.append(generator.as_person(faces, other)[0])
+            rows.append(generator.as_person(faces.seen, other)[0])
     width = max(len(row) for row in rows)
     padded = [torch.cat([row, row.new_ones(width - len(row), *row.shape[1:])]) for row in rows]
     whole = torch.cat([torch.cat(list(row), 2) for row in padded], 1)
