@@ -20,13 +20,16 @@ from provenance.errors import ExitCode, MediaError, NoFaceError, PartialSuccessE
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from cloak.image import CloakResult
+    from cloak.image import CloakResult, Plan
     from cloak.report import CloakReport
+    from cloak.video_report import VideoReport
     from provenance.desk import Desk
     from provenance.sign import SignResult
 
+#: More parts of a picture than this take so long that a word is said beforehand.
+_FEW_PARTS = 4
 #: Where a result lies, its report (None: no face was found), and how it was signed (None: not at all).
-Done = tuple[Path, "CloakReport | None", "SignResult | None"]
+Done = tuple[Path, "CloakReport | VideoReport | None", "SignResult | None"]
 
 
 def cloak(
@@ -46,6 +49,12 @@ def cloak(
     detectors: Annotated[
         str | None,
         typer.Option(help="Detectors to hide from, comma-separated. Default: all that are present."),
+    ] = None,
+    judges: Annotated[
+        str | None,
+        typer.Option(
+            help="Detectors that only judge, comma-separated, or none. Default: all that are present."
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option("--weights", help="A folder with further detectors' weights.")
@@ -72,6 +81,9 @@ def cloak(
     quality: Annotated[
         int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP or AVIF. Default: the input's, or 95.")
     ] = None,
+    crf: Annotated[
+        int, typer.Option(min=0, max=40, help="Of a video's H.264 encoder: 18 is good, 28 small.")
+    ] = 20,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     faceless: Annotated[
@@ -95,11 +107,13 @@ def cloak(
     """Hide faces from face detectors before publishing, and link the result to its signed original.
 
     The file that was written is decoded again and judged. Exit codes: 0 hidden from all attacked detectors; 7 some
-    still find a face (the file is written); 6 no face found (nothing is written).
+    still find a face (the file is written); 6 no face found (nothing is written). Videos become H.264 with their sound
+    as it was; an interrupted run goes on where it stopped.
     """
     from contextlib import ExitStack
 
     from cloak.options import CloakOptions
+    from cloak.video_commands import cloak_one_video, is_video
 
     home = Home.locate()
     if sign:
@@ -107,7 +121,8 @@ def cloak(
     options = CloakOptions(
         strength=strength,
         attack=attack,
-        detectors=tuple(name.strip() for name in detectors.split(",")) if detectors else None,
+        detectors=_names(detectors) if detectors else None,
+        judges=None if judges is None else () if judges == "none" else _names(judges),
         weights=weights,
         decoys=decoys,
         displace_landmarks=displace_landmarks,
@@ -138,6 +153,9 @@ def cloak(
             target = outputs[index]
             if target is None:
                 return ExitCode.OK, None
+            if is_video(item.path):
+                report, signed = cloak_one_video(item.path, target, options, crf, desk, force=force)
+                return ExitCode.OK if report.success else ExitCode.PARTIAL, (target, report, signed)
             try:
                 result, signed = _cloak_one(item.path, target, options, desk, force=force)
             except NoFaceError:
@@ -160,6 +178,7 @@ def cloak(
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     """The inputs, named as what will be written of them: other formats have other suffixes."""
     from cloak.kept import format_for, name_for
+    from cloak.video_commands import video_target
 
     if wanted is not None:
         format_for("", wanted)
@@ -167,13 +186,17 @@ def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     result = []
     for item in inputs:
         try:
-            path = name_for(item.path, wanted)
+            path = video_target(name_for(item.path, wanted))
         except MediaError:
             path = item.path  # why it cannot be read is told when its turn comes
         if path != item.path and path in taken:
             path = item.path.with_name(item.path.name + path.suffix)
         result.append(replace(item, path=path))
     return result
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -198,7 +221,7 @@ def _cloak_one(
     if desk:
         refuse_existing(with_suffix_added(target, RECEIPT_SUFFIX), force)
     with fraction(f"Cloaking {source.name}") as report:
-        result = cloak_file(source, options, progress=report)
+        result = cloak_file(source, options, progress=report, plan=_tell)
     if desk is None:
         write_bytes(target, result.encoded, force=force)
         return result, None
@@ -208,6 +231,12 @@ def _cloak_one(
         spec = ManifestSpec(relation="cloaked", parents=(Parent(source, embed=False),))
         signed = sign_file(unsigned, target, SignRequest(spec), desk, force=force)
         return result, replace(signed, source=source)
+
+
+def _tell(plan: Plan) -> None:
+    """Say beforehand what will take long."""
+    if plan.parts > _FEW_PARTS:
+        note(f"note: {plan}; --faces chooses some, --steps and --detectors make it shorter")
 
 
 def _show(item: Input, done: Done | None, as_json: bool) -> None:

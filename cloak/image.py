@@ -7,6 +7,7 @@ file. Signing the result is the caller's business.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -50,6 +51,24 @@ class CloakResult:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How much work a picture is: each of its parts (faces and decoys that lie together) takes up to ``steps`` steps in
+    each of up to ``rounds`` rounds.
+    """
+
+    faces: int
+    parts: int
+    steps: int
+    rounds: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.faces} faces to hide, in {self.parts} parts of the picture; up to {self.rounds} rounds of "
+            f"{self.steps} steps for each part"
+        )
+
+
+@dataclass(frozen=True)
 class _Crew:
     """The detectors at hand."""
 
@@ -83,7 +102,13 @@ def cloak_picture(
     return result.report
 
 
-def cloak_file(source: Path, options: CloakOptions, *, progress: Progress | None = None) -> CloakResult:
+def cloak_file(
+    source: Path,
+    options: CloakOptions,
+    *,
+    progress: Progress | None = None,
+    plan: Callable[[Plan], None] | None = None,
+) -> CloakResult:
     """Cloak a picture file, and hand back the cloaked file's bytes, in the source's format and quality unless others
     are chosen.
 
@@ -92,7 +117,7 @@ def cloak_file(source: Path, options: CloakOptions, *, progress: Progress | None
     """
     refuse_cloaked(source, options)
     picture = open_picture(source)
-    result = cloak_bytes(picture, like_source(options, source), progress=progress)
+    result = cloak_bytes(picture, like_source(options, source), progress=progress, plan=plan)
     if is_deep(source):
         note = "the picture had 16 bits a channel; it is written with 8"
         result = replace(result, report=replace(result.report, notes=(*result.report.notes, note)))
@@ -132,13 +157,20 @@ def refuse_cloaked(source: Path, options: CloakOptions) -> None:
         )
 
 
-def cloak_bytes(picture: Picture, options: CloakOptions, *, progress: Progress | None = None) -> CloakResult:
+def cloak_bytes(
+    picture: Picture,
+    options: CloakOptions,
+    *,
+    progress: Progress | None = None,
+    plan: Callable[[Plan], None] | None = None,
+) -> CloakResult:
     """Cloak a decoded picture.
 
     Args:
         picture: from :func:`provenance.media.open_picture`; is not changed.
         options: see there.
         progress: is told the share of the work done, in [0, 1].
+        plan: is told how much work there is, before it begins.
 
     Returns:
         The encoded picture and its report; ``report.success`` is false where an attacked detector still finds a
@@ -164,6 +196,8 @@ def cloak_bytes(picture: Picture, options: CloakOptions, *, progress: Progress |
     recogniser = _recogniser(options, view, chosen, before)
     attacked = [*crew.attacked, recogniser] if options.recognition and recogniser else crew.attacked
     worker = Worker(picture, attacked, encoder, options, chosen, everyone / view.scale, view, before)
+    if plan:
+        plan(Plan(len(chosen), len(worker.patches), options.steps, options.rounds))
     best: tuple[Judged, bytes] | None = None
     for turn in range(options.rounds):
         cloaked = worker.turn(turn, progress)

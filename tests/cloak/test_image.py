@@ -199,6 +199,23 @@ def test_only_the_chosen_face_is_touched(small: np.ndarray, centerface: FaceDete
         cloak_bytes(open_picture(_encoded(pair, "PNG")), CloakOptions(detectors=("centerface",), faces=(7,)))
 
 
+@pytest.mark.parametrize("cut", [np.s_[:, 62:], np.s_[48:, :]], ids=["left", "top"])
+def test_faces_at_the_border_are_hidden(cut: tuple[slice, slice], small: np.ndarray) -> None:
+    """Half a face, whose box reaches beyond the picture."""
+    result = cloak_bytes(open_picture(_encoded(np.ascontiguousarray(small[cut]), "PNG")), QUICK)
+    box = result.report.faces[0].box
+    assert min(box[:2]) < 4
+    assert result.report.detectors[0].before == 1 and result.report.success
+    assert result.report.quality.largest <= Strength.HIGH.levels
+
+
+def test_tiny_pictures_and_slivers_have_no_face() -> None:
+    options = CloakOptions(steps=1, rounds=1)
+    for shape in ((1, 300, 3), (20, 20, 3)):
+        with pytest.raises(NoFaceError):
+            cloak_bytes(open_picture(_encoded(np.full(shape, 90, np.uint8), "PNG")), options)
+
+
 @pytest.mark.slow
 def test_a_large_picture_costs_no_more_than_its_face(portraits: dict[str, np.ndarray]) -> None:
     """Six megapixels: the face is worked on at reduced size, and the result still holds at full size."""
