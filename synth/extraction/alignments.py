@@ -60,9 +60,9 @@ RULES = (
     "off-pose",
     "too-dark",
     "too-bright",
+    "occluded",
     "tinted",
     "blurred",
-    "occluded",
     "wrong-person",
     "duplicate",
 )

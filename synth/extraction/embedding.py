@@ -57,9 +57,9 @@ class DlibEmbedder:
         reach = 0.75 * float((high - low).max()) + 2
         left, top = np.floor(np.clip(low - reach, 0, None)).astype(int)
         right, bottom = np.ceil(high + reach).astype(int) + 1
-        part = np.ascontiguousarray(pixels[top:bottom, left:right])
+        part = np.require(pixels[top:bottom, left:right], requirements=["C", "W"])
         if part.size == 0:
-            part, left, top = np.ascontiguousarray(pixels), 0, 0
+            part, left, top = np.require(pixels, requirements=["C", "W"]), 0, 0
         picture = torch.from_numpy(part).to(self._device).permute(2, 0, 1)[None].float() / 255
         chips = face_chips(picture, torch.from_numpy(points - np.array([left, top], np.float32))[None])
         result: NDArray[np.float32] = self._network.embed(chips)[0].cpu().numpy().astype(np.float32)

@@ -164,4 +164,10 @@ def _distinct(found: Sequence[Found]) -> list[Found]:
 
 def _tensor(pixels: NDArray[np.uint8], device: Any) -> Tensor:
     """``(1, 3, H, W)`` in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1)[None].float() / 255
+    return (
+        torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+        .to(device)
+        .permute(2, 0, 1)[None]
+        .float()
+        / 255
+    )

@@ -187,12 +187,13 @@ def _compare(
         face.measures["departure"] = usual.departure(look)
         face.measures["cast_from_set"] = float(np.linalg.norm(colour_of(look) - skin))
         face.measures["face_share"] = face.mesh_score / score if score > 0 else 1.0
-        if face.measures["cast_from_set"] > limits.cast_from_set:
+        departs = face.measures["departure"] > limits.departure
+        if departs or face.measures["face_share"] < limits.face_share:
+            fates[id(face)] = "occluded"
+        elif face.measures["cast_from_set"] > limits.cast_from_set:
             fates[id(face)] = "tinted"
         elif face.measures["blur"] > blur + limits.blur_over_set:
             fates[id(face)] = "blurred"
-        elif face.measures["departure"] > limits.departure or face.measures["face_share"] < limits.face_share:
-            fates[id(face)] = "occluded"
 
 
 def centre(embeddings: NDArray[np.float32], limits: Thresholds | None = None) -> NDArray[np.float32]:
