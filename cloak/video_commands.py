@@ -12,7 +12,6 @@ from provenance.commands.console import fraction
 from provenance.errors import MediaError, VeilmarkError
 
 if TYPE_CHECKING:
-    from cloak.video_options import VideoOptions
     from cloak.video_report import VideoReport
     from provenance.desk import Desk
     from provenance.sign import SignResult
@@ -29,22 +28,25 @@ def is_video(source: Path) -> bool:
 
 
 def video_target(target: Path) -> Path:
-    """Where the result goes: a container that cannot hold H.264 becomes MP4."""
-    from cloak.video_write import CONTAINERS
-
-    return target if target.suffix.lower() in CONTAINERS else target.with_suffix(".mp4")
+    """A video's name as what will be written of it: what cannot hold H.264 becomes MP4. Other names stay."""
+    return target.with_suffix(".mp4") if target.suffix.lower() in (".avi", ".webm") else target
 
 
 def cloak_one_video(
-    source: Path, target: Path, options: CloakOptions, video: VideoOptions, desk: Desk | None, *, force: bool
+    source: Path, target: Path, options: CloakOptions, crf: int, desk: Desk | None, *, force: bool
 ) -> tuple[VideoReport, SignResult | None]:
-    """Cloak one video; signed and recorded where there is a desk. An interrupted run goes on the next time."""
+    """Cloak one video; signed and recorded where there is a desk. An interrupted run goes on the next time.
+
+    Options that say how pictures are encoded do not apply.
+    """
     from cloak.video import cloak_video, work_folder
+    from cloak.video_options import VideoOptions
     from provenance.atomic import refuse_existing, require_writable
     from provenance.manifest import ManifestSpec, Parent
     from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
     check_source(source)
+    options, video = replace(options, format=None, quality=None), VideoOptions(crf=crf)
     refuse_existing(target, force)
     require_writable(target)
     if desk is None:
