@@ -23,6 +23,8 @@ DEFAULT_DETECTORS = ("blazeface-back", "centerface")
 #: Detectors see frames at this size; the landmarks are read from the full frame.
 DETECTION_SIDE = 640
 _MAX_FACES = 20
+#: Families of detectors whose landmarks begin with the eyes.
+_WITH_EYES = frozenset(("blazeface", "centerface", "cascade", "retinaface"))
 _EYES = ((33, 133), (362, 263))
 
 
@@ -68,10 +70,13 @@ class FaceFinder:
         device: Any = "cpu",
         weights_dir: Path | None = None,
     ) -> None:
-        if not names or not all(detectors.info(name).differentiable for name in names):
+        usable = [
+            name for name in detectors.available(weights_dir) if detectors.info(name).family in _WITH_EYES
+        ]
+        if not names or not all(detectors.info(name).family in _WITH_EYES for name in names):
             raise UsageError(
                 f"{', '.join(names) or 'no detector'} cannot tell where the eyes are",
-                hint="choose among " + ", ".join(detectors.available(weights_dir, differentiable=True)),
+                hint="choose among " + ", ".join(usable),
             )
         self.names, self.device = tuple(names), device
         self._detectors = [detectors.load(name, device, weights_dir) for name in names]

@@ -1,0 +1,469 @@
+"""The extraction as a whole, on clips of two public-domain portraits, and on real footage where it is at hand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from cloak import models
+from provenance.errors import (
+    ConsentError,
+    CorruptMediaError,
+    NoFaceError,
+    NotWritableError,
+    OutputExistsError,
+    UsageError,
+)
+from provenance.media import sha256_file
+from synth.extraction import FaceSet, extract_faces
+from synth.extraction.alignments import Alignments
+from synth.extraction.canonical import ANCHORS, canonical_points
+from synth.extraction.embedding import DlibEmbedder
+from synth.extraction.finder import FaceFinder
+from synth.extraction.footage import open_footage
+from synth.extraction.journal import Journal
+from synth.extraction.rules import Thresholds
+from synth.extraction.run import Extraction, ExtractOptions
+from synth.extraction.sheet import contact_sheet
+from synth.extraction.sorting import ORDERS, average_shape, ordered, rank_pairs, shape_distance
+from tests.support.clips import film, moved, wandering
+
+#: A picture that is only turned and shifted is a duplicate of itself once it is aligned, so that rule is off.
+UNIQUE = Thresholds(bits=-1)
+OPTIONS = ExtractOptions(size=96, detectors=("blazeface-back",), thresholds=UNIQUE)
+
+
+def declared(footage: Path) -> dict[str, Any]:
+    files = [source.path for source in open_footage(footage)]
+    return {
+        "basis": "declared",
+        "files": [{"sha256": sha256_file(one), "basis": "declared"} for one in files],
+    }
+
+
+def extract(footage: Path, folder: Path, options: ExtractOptions = OPTIONS, **more: Any) -> Extraction:
+    return extract_faces(footage, folder, declared(footage), options, **more)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> DlibEmbedder:
+    name = "dlib-face-recognition"
+    if models.locate(models.model(name)) is None:
+        pytest.skip(f"the weights {name} are not installed: {models.model(name).command}")
+    return DlibEmbedder()
+
+
+@pytest.fixture(scope="module")
+def clip(portraits: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten frames of a face, then two without any."""
+    frames = wandering(portraits["astronaut"], 10)
+    empty = np.full_like(frames[0], 90)
+    return film(tmp_path_factory.mktemp("clip") / "clip.mp4", [*frames, empty, empty])
+
+
+@pytest.fixture(scope="module")
+def extracted(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
+    return extract(clip, tmp_path_factory.mktemp("faces") / "set")
+
+
+@pytest.fixture
+def copied(extracted: Extraction, tmp_path: Path) -> Path:
+    """The extraction, to be changed."""
+    return Path(shutil.copytree(extracted.folder, tmp_path / "set"))
+
+
+def test_every_frame_has_a_fate(extracted: Extraction) -> None:
+    assert extracted.alignments.counts() == {"keep": 10, "no-face": 2}
+    assert [frame.index for frame in extracted.alignments.frames] == list(range(12))
+    assert np.allclose([frame.time for frame in extracted.alignments.frames], np.arange(12) / 25, atol=1e-3)
+    assert sorted(one.name for one in extracted.folder.iterdir()) == [
+        "alignments.json",
+        "faces",
+        "refused",
+        "sheet.png",
+    ]
+    notes = " ".join(extracted.notes)
+    assert "only 10 faces were kept" in notes and "wrong-person was not applied" in notes
+
+
+def test_aligned_faces_lie_on_the_template(extracted: Extraction, clip: Path) -> None:
+    """Landmarks that are looked for again in the aligned pictures are where the set says, and near the template."""
+    faces = FaceSet.load(extracted.folder)
+    pixels, points = faces.pixels(), faces.landmarks()
+    assert pixels.shape == (10, 96, 96, 3) and pixels.dtype == np.uint8 and points.shape == (10, 468, 2)
+    anchors = points[:, list(ANCHORS)]
+    assert np.abs(anchors - canonical_points(96)).mean() < 0.02 * 96
+    finder = FaceFinder(("blazeface-back",))
+    for row in (0, 6):
+        large = cv2.resize(pixels[row], (384, 384), interpolation=cv2.INTER_CUBIC)
+        again = finder.find(np.asarray(large))[0].landmarks[:, :2] / 4
+        assert np.linalg.norm(again - points[row], axis=1).mean() < 0.02 * 96
+
+
+def test_the_matrix_takes_the_frame_to_the_picture(extracted: Extraction, clip: Path) -> None:
+    faces = FaceSet.load(extracted.folder)
+    frame = next(iter(open_footage(clip)[0].frames(lambda index: index == 4))).pixels
+    matrix, picture = faces.matrices()[4], faces.pixels()[4].astype(int)
+    places = np.mgrid[20:76:8, 20:76:8].reshape(2, -1).T + 0.5
+    inverse = np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))[:2]
+    for x, y in places:
+        u, v = inverse @ (x, y, 1)
+        patch = cv2.getRectSubPix(frame, (1, 1), (float(u - 0.5), float(v - 0.5)))[0, 0]
+        assert np.abs(patch.astype(int) - picture[int(y), int(x)]).max() < 45
+    means = [cv2.getRectSubPix(frame, (1, 1), tuple(inverse @ (x, y, 1) - 0.5))[0, 0] for x, y in places]
+    assert (
+        np.abs(np.array(means, int) - picture[places[:, 1].astype(int), places[:, 0].astype(int)]).mean() < 8
+    )
+
+
+def test_a_set_loads_at_other_sizes(extracted: Extraction) -> None:
+    faces = FaceSet.load(extracted.folder, size=64)
+    assert faces.pixels().shape == (10, 64, 64, 3)
+    assert faces.masks().shape == faces.details().shape == (10, 64, 64)
+    assert np.allclose(faces.landmarks() * 1.5, FaceSet.load(extracted.folder).landmarks(), atol=1e-3)
+    masks, details = faces.masks() > 127, faces.details() > 127
+    assert (details <= masks).mean() > 0.999 and 0.25 < masks.mean() < 0.7 and 0.01 < details.mean() < 0.2
+    assert len(faces) == 10 and faces.embeddings() is None and faces.consent["basis"] == "declared"
+    assert faces.times()[-1] == pytest.approx(0.36, abs=0.01) and set(faces.sources()) == {0}
+
+
+def test_a_finished_extraction_is_only_judged_again(clip: Path, copied: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in (copied / "faces").iterdir()}
+    again = extract(
+        clip,
+        copied,
+        ExtractOptions(size=96, detectors=OPTIONS.detectors, thresholds=Thresholds(roll=5, bits=-1)),
+    )
+    assert again.resumed == 12
+    refused = again.alignments.counts()["off-pose"]
+    assert refused == len(list((copied / "refused").iterdir())) > 0
+    loose = extract(clip, copied)
+    assert loose.alignments.counts() == {"keep": 10, "no-face": 2}
+    assert {path.name: path.stat().st_mtime_ns for path in (copied / "faces").iterdir()} == before
+
+
+def test_edited_fates_are_honoured_by_the_next_run(clip: Path, copied: Path) -> None:
+    path = copied / "alignments.json"
+    data = json.loads(path.read_text())
+    data["frames"][3]["faces"][0]["fate"] = "by-hand"
+    path.write_text(json.dumps(data))
+    done = extract(clip, copied)
+    assert done.alignments.counts() == {"keep": 9, "by-hand": 1, "no-face": 2}
+    assert done.to_json()["edited"] == 1
+    assert (copied / "refused/000003_0.png").is_file() and not (copied / "faces/000003_0.png").exists()
+    assert len(FaceSet.load(copied)) == 9
+    data = json.loads(path.read_text())
+    data["frames"][3]["faces"][0]["fate"] = "keep"
+    path.write_text(json.dumps(data))
+    assert len(extract(clip, copied).alignments.faces()) == 10
+
+
+class Interrupted(Exception):
+    """What happens when somebody presses Ctrl-C."""
+
+
+def test_an_interrupted_extraction_goes_on_and_ends_the_same(
+    clip: Path, extracted: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    original = FaceFinder.find
+
+    def counting(self: FaceFinder, pixels: np.ndarray) -> Any:
+        seen.append(1)
+        return original(self, pixels)
+
+    monkeypatch.setattr(FaceFinder, "find", counting)
+
+    def stop(share: float) -> None:
+        if share > 0.4:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        extract(clip, tmp_path / "set", progress=stop)
+    done = len(seen)
+    assert 0 < done < 12 and not (tmp_path / "set/alignments.json").exists()
+    shares: list[float] = []
+    result = extract(clip, tmp_path / "set", progress=shares.append)
+    assert len(seen) == 12, "no frame was looked at twice"
+    assert result.resumed == done and shares == sorted(shares) and shares[-1] == 1.0
+    assert result.alignments.to_bytes() == extracted.alignments.to_bytes()
+    assert not (tmp_path / "set" / Journal.FILE_NAME).exists()
+
+
+def test_other_footage_or_settings_need_force(
+    clip: Path, copied: Path, portrait_files: dict[str, Path]
+) -> None:
+    with pytest.raises(OutputExistsError, match="other footage"):
+        extract(portrait_files["hopper"], copied)
+    with pytest.raises(OutputExistsError, match="other settings"):
+        extract(clip, copied, ExtractOptions(size=64, detectors=OPTIONS.detectors, thresholds=UNIQUE))
+    done = extract(portrait_files["hopper"], copied, force=True)
+    assert done.alignments.counts() == {"keep": 1} and len(list((copied / "faces").iterdir())) == 1
+
+
+def test_a_folder_of_other_things_is_never_touched(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    with pytest.raises(OutputExistsError, match="other things"):
+        extract(clip, tmp_path / "mine", force=True)
+    assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputExistsError, match="is a file"):
+        extract(clip, tmp_path / "file")
+
+
+def test_without_a_basis_of_consent_nothing_happens(clip: Path, tmp_path: Path) -> None:
+    for consent in ({}, {"basis": "declared"}, {"basis": "", **{"files": declared(clip)["files"]}}):
+        with pytest.raises(ConsentError, match="on which basis"):
+            extract_faces(clip, tmp_path / "set", consent, OPTIONS)
+    other = {"basis": "declared", "files": [{"sha256": "0" * 64, "basis": "declared"}]}
+    with pytest.raises(ConsentError):
+        extract_faces(clip, tmp_path / "set", other, OPTIONS)
+    assert not (tmp_path / "set").exists()
+
+
+# what people bring
+
+
+def test_no_face_at_all(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(60, 120, (240, 320, 3), np.uint8)
+    path = film(tmp_path / "wall.mp4", [cv2.blur(noise, (9, 9))] * 3)
+    with pytest.raises(NoFaceError, match=r"no face of .*wall\.mp4 was kept \(no-face 3\)"):
+        extract(path, tmp_path / "set")
+    assert Alignments.load(tmp_path / "set").counts() == {"no-face": 3}
+
+
+def test_two_people_in_every_frame(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    left, right = (wandering(portraits[name], 3, (240, 240)) for name in ("astronaut", "hopper"))
+    path = film(tmp_path / "two.mp4", [np.hstack(pair) for pair in zip(left, right, strict=True)])
+    with pytest.raises(NoFaceError, match="several-people 6"):
+        extract(path, tmp_path / "set")
+    wide = ExtractOptions(size=96, detectors=OPTIONS.detectors, thresholds=Thresholds(people=2, bits=-1))
+    assert extract(path, tmp_path / "set", wide).alignments.counts()["keep"] == 6
+
+
+def test_one_frame_one_picture_and_three_faces(
+    portraits: dict[str, np.ndarray], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    one = film(tmp_path / "one.mp4", wandering(portraits["hopper"], 1))
+    assert "only 1 face was kept" in " ".join(extract(one, tmp_path / "a").notes)
+    assert extract(portrait_files["hopper"], tmp_path / "b").alignments.counts() == {"keep": 1}
+    three = film(tmp_path / "three.mp4", wandering(portraits["hopper"], 3))
+    assert "only 3 faces were kept" in " ".join(extract(three, tmp_path / "c").notes)
+
+
+def test_8k_is_looked_at_small_and_read_in_full(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """A face of some 300 pixels in a frame of 7680 x 4320: 4 % of its width."""
+    frame = np.full((4320, 7680, 3), 100, np.uint8)
+    face = moved(portraits["astronaut"], 0, 2.0, 0, 0, (900, 900))
+    frame[1800:2700, 4000:4900] = face
+    Image.fromarray(frame).save(tmp_path / "8k.jpg", quality=90)
+    path = tmp_path / "8k.jpg"
+    done = extract(path, tmp_path / "set", ExtractOptions(size=256))
+    ((_, found),) = done.alignments.faces()
+    middle = found.landmarks.mean(0)
+    assert 4000 < middle[0] < 4900 and 1800 < middle[1] < 2700 and found.span > 60
+    assert found.measures["blur"] < 0.6
+
+
+def test_turned_and_uneven_footage(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    upright = wandering(portraits["astronaut"], 4)
+    lying = [np.ascontiguousarray(np.rot90(frame, 1)) for frame in upright]
+    path = film(tmp_path / "phone.mp4", lying, rotation=90, times=[0.0, 0.03, 0.2, 0.21])
+    done = extract(path, tmp_path / "set")
+    assert done.alignments.counts()["keep"] == 4
+    assert all(abs(face.roll) < 25 for _, face in done.alignments.faces())
+    assert done.alignments.sources[0]["variable_frame_rate"]
+    assert [round(frame.time, 2) for frame in done.alignments.frames] == [0.0, 0.03, 0.2, 0.21]
+
+
+def test_broken_footage_leaves_no_folder_behind(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[:3000])
+    consent = {
+        "basis": "declared",
+        "files": [{"sha256": sha256_file(tmp_path / "cut.mp4"), "basis": "declared"}],
+    }
+    with pytest.raises(CorruptMediaError, match=r"cut\.mp4"):
+        extract_faces(tmp_path / "cut.mp4", tmp_path / "set", consent, OPTIONS)
+    assert not (tmp_path / "set").exists()
+
+
+def test_damage_half_way_is_said(clip: Path, tmp_path: Path) -> None:
+    data = bytearray(clip.read_bytes())
+    half, end = data.index(b"moov") // 2, data.index(b"moov") - 4
+    data[half:end] = bytes(end - half)
+    (tmp_path / "holes.mp4").write_bytes(bytes(data))
+    done = extract(tmp_path / "holes.mp4", tmp_path / "set")
+    assert 0 < len(done.alignments.frames) < 12
+    assert any("holes.mp4" in note and "of 12 frames" in note for note in done.notes)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"size": 32}, {"size": 1024}, {"every": 0}, {"detectors": ("haar-default",)}]
+)
+def test_options_that_make_no_sense(clip: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        extract(clip, tmp_path / "set", ExtractOptions(**{"size": 96, **wrong}))
+
+
+def test_a_full_disk_is_said(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(NotWritableError, match="No space left"):
+        extract(clip, tmp_path / "set")
+
+
+def test_every_nth_frame(clip: Path, tmp_path: Path) -> None:
+    done = extract(
+        clip,
+        tmp_path / "set",
+        ExtractOptions(size=96, every=4, detectors=OPTIONS.detectors, thresholds=UNIQUE),
+    )
+    assert [frame.index for frame in done.alignments.frames] == [0, 4, 8]
+
+
+# people, orders, pairs, sheets
+
+
+@pytest.fixture(scope="module")
+def mixed(
+    portraits: dict[str, np.ndarray], embedder: DlibEmbedder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Extraction]:
+    """Eight frames of one person, and three of another."""
+    mine, other = wandering(portraits["astronaut"], 8), wandering(portraits["hopper"], 3)
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "in").mkdir()
+    for number, frame in enumerate([*mine[:4], *other, *mine[4:]]):
+        Image.fromarray(frame).save(folder / f"in/{number:02d}.png")
+    yield extract(folder / "in", folder / "set", embedder=embedder)
+
+
+def test_other_people_are_refused(mixed: Extraction) -> None:
+    assert mixed.alignments.counts() == {"keep": 8, "wrong-person": 3}
+    assert [f.number for f, one in mixed.alignments.faces(kept=False) if one.fate == "wrong-person"] == [
+        4,
+        5,
+        6,
+    ]
+    assert not any("wrong-person" in note for note in mixed.notes)
+    assert FaceSet.load(mixed.folder).embeddings().shape == (8, 128)  # type: ignore[union-attr]
+
+
+def test_a_reference_picture_chooses_the_person(
+    mixed: Extraction, embedder: DlibEmbedder, portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(mixed.folder, tmp_path / "set"))
+    options = ExtractOptions(
+        size=96, detectors=OPTIONS.detectors, reference=portrait_files["hopper"], thresholds=UNIQUE
+    )
+    done = extract(mixed.folder.parent / "in", copy, options, embedder=embedder)
+    assert [frame.number for frame, _ in done.alignments.faces()] == [4, 5, 6]
+    with pytest.raises(UsageError, match="tells people apart"):
+        extract(mixed.folder.parent / "in", tmp_path / "new", options)
+
+
+def test_orders(mixed: Extraction) -> None:
+    for by in ORDERS:
+        rows = ordered(mixed.alignments, by, kept=False)
+        assert sorted(face.file for _, face, _ in rows) == sorted(
+            face.file for _, face in mixed.alignments.faces(kept=False)
+        )
+        values = [value for _, _, value in rows]
+        if by == "size":
+            assert values == sorted(values, reverse=True)
+        elif by != "similarity":
+            assert values == sorted(values)
+    assert {frame.number for frame, _, _ in ordered(mixed.alignments, "person", kept=False)[-3:]} == {4, 5, 6}
+    with pytest.raises(UsageError, match="no order"):
+        ordered(mixed.alignments, "beauty")
+
+
+def test_similar_faces_come_next_to_each_other(mixed: Extraction) -> None:
+    rows = ordered(mixed.alignments, "similarity", kept=False)
+    places = [place for place, (frame, _, _) in enumerate(rows) if frame.number in (4, 5, 6)]
+    assert max(places) - min(places) == 2 and rows[0][2] == 0 and all(value > 0 for _, _, value in rows[1:])
+
+
+def test_a_face_that_was_only_shifted_is_a_duplicate(
+    portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """A frozen frame, filmed by a moving camera: what training would see is the same picture again."""
+    picture = portraits["hopper"]
+    frames = [moved(picture, turn, 0.9, shift, 0, (480, 400)) for turn, shift in ((0, 0), (1, 3), (-2, 5))]
+    path = film(tmp_path / "still.mp4", frames)
+    done = extract(path, tmp_path / "set", ExtractOptions(size=256, thresholds=Thresholds(bits=8)))
+    assert done.alignments.counts() == {"keep": 1, "duplicate": 2}
+
+
+def test_orders_by_person_need_embeddings(extracted: Extraction) -> None:
+    with pytest.raises(UsageError, match="tells people apart"):
+        ordered(extracted.alignments, "person")
+
+
+def test_pairs_are_ranked_by_shape(
+    portraits: dict[str, np.ndarray], extracted: Extraction, tmp_path: Path
+) -> None:
+    """Another clip of the same person fits better than one of somebody else."""
+    again = [moved(portraits["astronaut"], turn, 0.75, 4, 3, (320, 320)) for turn in (-4, 0, 5, 8)]
+    sets = [extracted.folder, tmp_path / "again", tmp_path / "other"]
+    extract(film(tmp_path / "again.mp4", again), sets[1])
+    extract(film(tmp_path / "other.mp4", wandering(portraits["hopper"], 4)), sets[2])
+    ranks = rank_pairs(sets)
+    assert {ranks[0].first, ranks[0].second} == set(sets[:2])
+    assert ranks[0].shape < 0.6 * min(rank.shape for rank in ranks[1:])
+    assert [rank.score for rank in ranks] == sorted(rank.score for rank in ranks)
+    with pytest.raises(UsageError, match="at least two"):
+        rank_pairs(sets[:1])
+
+
+def test_the_shape_does_not_depend_on_where_the_face_was(extracted: Extraction) -> None:
+    shape = average_shape(extracted.alignments)
+    assert shape.shape == (68, 2)
+    turned = shape @ np.array([[0.6, -0.8], [0.8, 0.6]]) * 3 + 7
+    assert shape_distance(shape, turned) < 1e-9
+
+
+def test_the_sheet_shows_kept_and_refused_faces(mixed: Extraction) -> None:
+    page = np.asarray(Image.open(mixed.folder / "sheet.png").convert("RGB"))
+    greens = (page.reshape(-1, 3) == (70, 170, 90)).all(1).sum()
+    reds = (page.reshape(-1, 3) == (200, 70, 60)).all(1).sum()
+    assert 3 * greens == 8 * reds, "eight are kept, three refused"
+    with pytest.raises(UsageError, match="needs pictures"):
+        contact_sheet([], [])
+
+
+# real footage
+
+
+@pytest.mark.vectors
+@pytest.mark.parametrize("name", ["talking/speaker4.mp4", "people/d3.mp4", "talking/model1.mp4"])
+def test_real_footage_of_one_person_is_kept(
+    name: str, test_data: Path, embedder: DlibEmbedder, tmp_path: Path
+) -> None:
+    """People who speak and turn their heads: hardly a face may be lost."""
+    done = extract(test_data / "media" / name, tmp_path / "set", ExtractOptions(every=20), embedder=embedder)
+    counts = done.alignments.counts()
+    assert counts["keep"] >= 0.9 * len(done.alignments.frames) >= 8, counts
+
+
+@pytest.mark.vectors
+@pytest.mark.parametrize(
+    "name, fates", [("bald_guys.jpg", {"several-people"}), ("dogs.jpg", {"no-face", "not-a-face"})]
+)
+def test_real_pictures_without_one_person(
+    name: str, fates: set[str], test_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(NoFaceError):
+        extract(test_data / "media/stills" / name, tmp_path / "set", ExtractOptions(size=64))
+    counts = Alignments.load(tmp_path / "set").counts()
+    assert counts and set(counts) <= fates | {"not-a-face"}, counts
