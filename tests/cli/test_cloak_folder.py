@@ -95,6 +95,7 @@ def test_the_name_says_the_format(veilmark: Command, folder: Path, tmp_path: Pat
     assert wrong.code == 2 and "gif" in wrong.err
 
 
+@pytest.mark.slow
 def test_many_faces_are_announced(veilmark: Command, small: np.ndarray, tmp_path: Path) -> None:
     """Far apart, so that each is a part of its own."""
     sheet = np.full((1100, 1200, 3), 110, np.uint8)
