@@ -29,7 +29,7 @@ from cloak.video_render import Film, NoiseFigures, equal_energy, render
 from cloak.video_report import VideoReport
 from cloak.video_search import Searcher, make_plan
 from cloak.video_state import Plan, State
-from cloak.video_write import container_for
+from cloak.video_write import container_for, require_holdable
 from provenance.atomic import refuse_existing, replacing, require_writable
 from provenance.errors import NoFaceError, UsageError
 from provenance.media import sha256_file
@@ -108,6 +108,7 @@ def cloak_video(
     attacked, judging = _crew(options)
     # 2. What an earlier run left, then shots and faces.
     state = State(work or work_folder(output), _key(info, options, video, attacked))
+    require_holdable(info, output.suffix.lower(), state.folder)
     plan = _planned(info, state, attacked, options, video, tell)
     job = _Job(info, plan, state, attacked, options, video)
     # 3. Noise for every window.
@@ -234,28 +235,40 @@ def _rounds(job: _Job, searcher: Searcher, suffix: str, tell: _Phases) -> NoiseF
     film_of = job.version("cloaked", suffix)
     plain = job.version("plain", ".mkv")
     while True:
-        figures = _encode(job, film_of, plain if not plain.exists() else None)
-        left = _by_window(job, still_found(film_of, job.plan, job.attacked, job.options.device))
+        number = job.state.round
+
+        def part(begin: float, end: float, number: int = number) -> Progress:
+            return lambda share: tell.at(
+                "rounds", (number + begin + share * (end - begin)) / job.options.rounds, "judge"
+            )
+
+        figures = _encode(job, film_of, plain if not plain.exists() else None, part(0, 0.3))
+        left = _by_window(
+            job, still_found(film_of, job.plan, job.attacked, job.options.device, part(0.3, 0.5))
+        )
         worse = [key for key, count in best.items() if sum(left.get(key, {}).values()) > count]
-        last = not left or job.state.round + 1 >= job.options.rounds
+        last = not left or number + 1 >= job.options.rounds
         if worse:
             job.state.put_back(worse)
             if last:
-                figures = _encode(job, film_of, None)
+                figures = _encode(job, film_of, None, part(0.5, 1))
         if last:
             return figures
         again = {key: set(pairs) for key, pairs in left.items() if key not in worse}
         again |= {key: set() for key in worse}
         best |= {key: sum(pairs.values()) for key, pairs in left.items() if key not in worse}
         job.state.set_aside(list(again))
-        job.state.begin(job.state.round + 1)
-        tell.at("rounds", job.state.round / job.options.rounds, "judge")
-        searcher.again(again, job.state.round, lambda _: None)
+        job.state.begin(number + 1)
+        searcher.again(again, number + 1, part(0.5, 1))
 
 
-def _encode(job: _Job, path: Path, plain: Path | None) -> NoiseFigures:
+def _encode(job: _Job, path: Path, plain: Path | None, progress: Progress) -> NoiseFigures:
     film = Film(job.info, job.plan, job.state, job.options.level.levels)
-    return render(film, path, job.options, job.video, plain=plain)
+    half_done = None if plain is None else plain.with_name(f"version-partial{plain.suffix}")
+    figures = render(film, path, job.options, job.video, plain=half_done, progress=progress)
+    if half_done is not None and plain is not None:
+        half_done.replace(plain)
+    return figures
 
 
 def _by_window(
@@ -291,6 +304,8 @@ def _notes(info: VideoInfo, shown: tuple[int, int]) -> list[str]:
         notes.append(
             f"the source's pixels are {info.pix_fmt}; the result is written as {info.layout}, eight bits"
         )
+    if info.interlaced:
+        notes.append("the source is interlaced; the result is written as whole frames")
     return notes
 
 

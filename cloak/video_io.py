@@ -39,6 +39,7 @@ class VideoInfo:
         colour: range, matrix, primaries and transfer, as FFmpeg numbers them.
         aspect: of a pixel; 1 for square ones.
         end: when the last frame ends, in ticks; None where the container does not say.
+        interlaced: its frames are made of two half pictures.
         sound: indices of the sound streams.
         subtitles: indices of the text streams.
         metadata: of the whole file.
@@ -56,6 +57,7 @@ class VideoInfo:
     colour: tuple[int, int, int, int]
     aspect: Fraction
     end: int | None = None
+    interlaced: bool = False
     sound: tuple[int, ...] = ()
     subtitles: tuple[int, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
@@ -148,6 +150,7 @@ def probe(path: Path) -> VideoInfo:
                 ),
                 aspect=stream.sample_aspect_ratio or Fraction(1),
                 end=stream.duration + (stream.start_time or 0) if stream.duration else None,
+                interlaced=bool(first.interlaced_frame),
                 sound=tuple(one.index for one in container.streams.audio if one.codec_context is not None),
                 subtitles=tuple(one.index for one in container.streams.subtitles),
                 metadata=dict(container.metadata),

@@ -118,21 +118,21 @@ class Searcher:
         for frame in frames(self.info):
             if frame.index > last:
                 break
-            mine = [key for key, end in ends.items() if key[1] <= frame.index <= end]
-            pixels = frame.rgb() if mine else None
-            for key in mine:
-                if pixels is None:
+            pixels: np.ndarray | None = None
+            for key in [key for key, end in ends.items() if key[1] <= frame.index <= end]:
+                index, first = key
+                if first == frame.index and (before := self.state.noise(index, first)) is not None:
+                    track, device = self.plan.tracks[index], self.options.device
+                    self._open[index] = Window(track, first, ends[key], self.sides, device, before.place)
+                    self._starts[index] = self._tensor(before.levels)
+                if (window := self._open.get(index)) is None:
                     continue
-                if key[1] == frame.index:
-                    track = self.plan.tracks[key[0]]
-                    self._open[key[0]] = Window(track, key[1], ends[key], self.sides, self.options.device)
-                window = self._open[key[0]]
+                pixels = frame.rgb() if pixels is None else pixels
                 window.offer(frame.index, pixels, forced=True)
                 if frame.index == ends[key]:
-                    del self._open[key[0]]
-                    before = self.state.noise(*key)
-                    start = None if before is None else self._tensor(before.levels)
-                    self._keep(key[0], window, *self.search(window, start, number, windows[key]))
+                    del self._open[index]
+                    found = self.search(window, self._starts.pop(index), number, windows[key])
+                    self._keep(index, window, *found)
             progress((frame.index + 1) / (last + 1))
 
     def _covered(self, index: int) -> bool:

@@ -30,6 +30,8 @@ from cloak.wide import WideView
 FACE_SIDE = 208
 #: So many frames of a window are shown to the search.
 SAMPLES = 6
+#: A window has so many frames at least, whatever moves in them.
+_LEAST = 5
 _COARSE = 3
 #: The patch reaches so many face sizes beyond the face: as much as the search looks at.
 _REACH = 0.5
@@ -121,11 +123,20 @@ class Window:
         first: the key frame.
         last: no later frame belongs to it.
         sides: of the squares that detectors want.
+        place: of the patch, where it is known already.
     """
 
-    def __init__(self, track: Track, first: int, last: int, sides: Sequence[int], device: str) -> None:
+    def __init__(
+        self,
+        track: Track,
+        first: int,
+        last: int,
+        sides: Sequence[int],
+        device: str,
+        place: Place | None = None,
+    ) -> None:
         self.track, self.first, self.last, self.device = track, first, last, device
-        self.place = Place.of(track, first, last)
+        self.place = place or Place.of(track, first, last)
         self.samples: list[Sample] = []
         self.size = (0, 0)
         self._cuts: dict[tuple[int, int], tuple[int, int]] = {}
@@ -147,7 +158,8 @@ class Window:
             flow = np.zeros((*patch.shape[:2], 2), np.float32)
         else:
             flow = self.follower.follow(patch)
-            if not forced and not self.follower.holds(patch, flow):
+            young = frame - self.first < _LEAST
+            if not forced and not young and not self.follower.holds(patch, flow):
                 return False
         if (frame - self.first) % self._every == 0 or frame == self.last:
             view = WideView(pixels, self.device) if self._sides else None

@@ -6,6 +6,7 @@ as a separate shared library.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -101,6 +102,17 @@ class Writer:
         finally:
             self._out.close()
 
+    def begin(self) -> None:
+        """Write the header; otherwise the first frame does."""
+        self._out.start_encoding()
+
+    def abandon(self) -> None:
+        """Close without completing."""
+        import av
+
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+            self._out.close()
+
     def write(self, frame: Frame, noise: np.ndarray | None) -> None:
         """Append a frame.
 
@@ -188,6 +200,31 @@ class Writer:
                 return
             self._out.mux(packet)
             self._waiting = None
+
+
+def require_holdable(info: VideoInfo, suffix: str, folder: Path) -> None:
+    """Find out before long work whether a container takes this video and its sound.
+
+    Args:
+        suffix: of the output.
+        folder: where a small file can be written for a moment.
+
+    Raises:
+        UsageError: it does not, or there is no encoder.
+    """
+    import av
+
+    path = folder / f"version-rehearsal{suffix}"
+    writer = Writer(path, info, crf=20, preset="ultrafast")
+    try:
+        writer.begin()
+    except (av.FFmpegError, ValueError) as error:
+        raise UsageError(
+            f"{suffix} cannot hold this video's sound: {error}", hint="end the output in .mkv"
+        ) from error
+    finally:
+        writer.abandon()
+        path.unlink(missing_ok=True)
 
 
 def _packets(source: Any, targets: dict[int, Any]) -> Iterator[Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from cloak import video_io
 from cloak.video_io import VideoInfo, expected_frames, frames, picture_bytes, probe
-from cloak.video_write import Writer, container_for
+from cloak.video_write import Writer, container_for, require_holdable
 from provenance.errors import (
     CorruptMediaError,
     MediaTooLargeError,
@@ -172,6 +172,18 @@ def test_what_cannot_be_read(phone: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(video_io, "MAX_FRAMES", 5)
     with pytest.raises(MediaTooLargeError, match="5 frames"):
         list(frames(probe(phone)))
+
+
+def test_sound_that_a_container_cannot_hold(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Said before the work begins, with a container that can."""
+    info = probe(write_clip(tmp_path / "in.mkv", panned(portraits["astronaut"], 4), sound="tta"))
+    with pytest.raises(UsageError, match="sound") as caught:
+        require_holdable(info, ".mp4", tmp_path)
+    assert ".mkv" in caught.value.hint
+    require_holdable(info, ".mkv", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+    result = copy(info, tmp_path / "out.mkv")
+    assert [one[2] for one in packets(result, "audio")] == [one[2] for one in packets(info.path, "audio")]
 
 
 def test_containers_that_cannot_be_written() -> None:

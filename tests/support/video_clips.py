@@ -29,7 +29,7 @@ def write_clip(
     times: Sequence[int] | None = None,
     ticks: int = 600,
     rate: int = 25,
-    sound: bool = False,
+    sound: bool | str = False,
     turned: int = 0,
     codec: str = "libx264",
     layout: str = "yuv420p",
@@ -51,7 +51,7 @@ def write_clip(
             context.sample_aspect_ratio = aspect
         if turned:
             stream.set_display_rotation(turned)
-        voice = out.add_stream("aac", rate=44_100) if sound else None
+        voice = out.add_stream("aac" if sound is True else sound, rate=44_100) if sound else None
         for picture, time, step in zip(pictures, times, steps, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame = frame.reformat(format=layout, dst_colorspace=colour[1], dst_color_range=colour[0])
