@@ -16,6 +16,9 @@ from cloak.options import CloakOptions
 from cloak.video import cloak_video, work_folder
 from cloak.video_io import frames, probe
 from cloak.video_options import VideoOptions
+from cloak.video_search import Searcher
+from cloak.video_state import Plan, State
+from cloak.video_tracks import Track
 from provenance.errors import NoFaceError, OutputExistsError, UsageError
 from tests.support.video_clips import packets, panned, write_clip
 
@@ -97,6 +100,35 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     assert not report.resumed
     for one, other in zip(frames(probe(straight)), frames(probe(cloaked[0])), strict=True):
         assert np.array_equal(one.rgb(), other.rgb())
+
+
+def test_a_window_ends_where_it_no_longer_fits_and_can_be_worked_on_again(clip: Path, tmp_path: Path) -> None:
+    """One track across the cut, as where a cut was overlooked; its box grows, so that the window's place is its own."""
+    info, cut = probe(clip), FRAMES - 4
+    track = Track(0, FRAMES - 1, [0, FRAMES - 1], [[48, 20, 108, 90], [40, 10, 130, 110]], {"centerface": 2})
+    state = State(tmp_path / "work", "key")
+    plan = Plan(FRAMES, (0,), 3, (track,))
+    options = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=2)
+    searcher = Searcher(info, plan, state, [detectors.load("centerface")], options, VideoOptions())
+    searcher.first_pass(lambda _: None)
+    assert state.windows(0) == [(0, cut - 1), (cut, FRAMES - 1)]
+    before = state.noise(0, 0)
+    searcher.again({(0, 0): {("centerface", "published")}}, 1, lambda _: None)
+    after = state.noise(0, 0)
+    assert before is not None and after is not None
+    assert after.place == before.place and not np.array_equal(after.levels, before.levels)
+    assert np.abs(after.levels).max() <= 16
+
+
+def test_too_few_steps_are_partial_success(clip: Path, tmp_path: Path) -> None:
+    """Every round is made; the file is written and the report says what is left."""
+    options = CloakOptions(strength="low", detectors=("centerface",), judges=(), steps=1, rounds=2)
+    report = cloak_video(
+        clip, tmp_path / "out.mp4", options, VideoOptions(crf=34, preset="ultrafast", control=False)
+    )
+    assert not report.success and report.rounds == 2 and report.largest_noise <= 8
+    assert report.detectors[0].after["published"] > 0
+    assert len(list(frames(probe(tmp_path / "out.mp4")))) == FRAMES
 
 
 def test_no_face(tmp_path: Path) -> None:
