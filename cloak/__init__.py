@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cloak.image import CloakResult, cloak_bytes, cloak_picture
     from cloak.options import CloakOptions
     from cloak.report import CloakReport
+    from cloak.video import cloak_video
+    from cloak.video_options import VideoOptions
+    from cloak.video_report import VideoReport
 
 _HOMES = {
     "CloakOptions": "cloak.options",
@@ -21,8 +24,20 @@ _HOMES = {
     "CloakResult": "cloak.image",
     "cloak_bytes": "cloak.image",
     "cloak_picture": "cloak.image",
+    "VideoOptions": "cloak.video_options",
+    "VideoReport": "cloak.video_report",
+    "cloak_video": "cloak.video",
 }
-__all__ = ["CloakOptions", "CloakReport", "CloakResult", "cloak_bytes", "cloak_picture"]
+__all__ = [
+    "CloakOptions",
+    "CloakReport",
+    "CloakResult",
+    "VideoOptions",
+    "VideoReport",
+    "cloak_bytes",
+    "cloak_picture",
+    "cloak_video",
+]
 
 
 def __getattr__(name: str) -> Any:

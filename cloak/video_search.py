@@ -202,15 +202,16 @@ class Searcher:
         clean, face = window.key, window.place.face.to(options.device)
         share = context_mask(window.place.work, face, CONTEXT)
         limit = strength.epsilon * visibility_mask(clean, smooth=strength.smooth_share) * share
+        quality = stand_in_quality(self.video.crf, number)
         task = Task(
             clean=clean,
             faces=face,
             limit=limit,
             grey=bool((clean[:, :1] == clean[:, 1:]).all()),
             energy=strength.energy,
-            wide=window.wide(strength.epsilon),
+            wide=window.wide(strength.epsilon, quality),
         )
-        met = window.conditions(stand_in_quality(self.video.crf, number), strength.epsilon)
+        met = window.conditions(quality, strength.epsilon)
         schedule = Schedule(steps=options.steps, seed=options.seed + window.first + number)
         if start is not None:
             start = project(start, clean, limit)

@@ -24,6 +24,7 @@ from cloak.task import Condition, Wide, conditions
 from cloak.transforms import Transform
 from cloak.video_flow import Follower, grid_of, moved, moved_tensor
 from cloak.video_tracks import Track
+from cloak.video_wide import WideFrames
 from cloak.wide import WideView
 
 #: A face is worked on at no more pixels than this.
@@ -227,11 +228,17 @@ class Window:
             self._cuts[height, width] = min(places, key=misfit)
         return self._cuts[height, width]
 
-    def wide(self, limit: float) -> Wide | None:
-        """Whole frames, small, one after another; None where no detector wants them."""
+    def wide(self, limit: float, quality: int | None) -> Wide | None:
+        """Whole frames, small, one after another; None where no detector wants them.
+
+        Args:
+            limit, quality: as in :meth:`conditions`; with a quality, the patch is coded before it is shrunk, in turns
+                as published and as JPEG 75; None leaves it as it is.
+        """
         if not self._sides:
             return None
-        return _WideFrames(self, limit).wide()
+        coders = [transforms.identity()] if quality is None else [transforms.jpeg(q) for q in (quality, 75)]
+        return WideFrames(self, limit, coders).wide()
 
     def carried(self, earlier: Carrier) -> Tensor:
         """An earlier window's noise as it lies in this one's key frame, ``(1, 3, h, w)``."""
@@ -262,72 +269,6 @@ class Carrier:
     def noise(self) -> np.ndarray:
         """float32 ``(height, width, 3)`` of the patch in the present frame, in levels."""
         return self.place.spread(self._here)
-
-
-class _WideFrames:
-    """Whole frames with the window's noise in them; each look is at the next one."""
-
-    def __init__(self, window: Window, limit: float) -> None:
-        self.window, self.limit = window, limit
-        self._turns = itertools.cycle(window.samples)
-        self._now = window.samples[0]
-        width, height = window.size
-        self.longest = max(width, height)
-        self.pad = ((self.longest - width) // 2, (self.longest - height) // 2)
-        self._spans: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-
-    def wide(self) -> Wide:
-        return Wide(self._compose, self._boxes)
-
-    def _compose(self, noise: Tensor, side: int) -> Tensor:
-        self._now = sample = next(self._turns)
-        if (sample.frame, side) not in self._spans:
-            place, (left, top) = self.window.place, sample.corner
-            width, height = self.window.size
-            rows = _span(self.longest, side, top + self.pad[1], place.height, self.pad[1], height)
-            columns = _span(self.longest, side, left + self.pad[0], place.width, self.pad[0], width)
-            grow_rows, grow_columns = (
-                _grow(work, full) for work, full in zip(place.work, (place.height, place.width), strict=True)
-            )
-            self._spans[sample.frame, side] = (
-                (rows @ grow_rows).to(noise),
-                (columns @ grow_columns).to(noise),
-            )
-        rows, columns = self._spans[sample.frame, side]
-        here = moved_tensor(noise, sample.grid, self.limit)
-        return sample.squares[side] + rows @ here @ columns.T
-
-    def _boxes(self, inside: Tensor, side: int) -> Tensor:
-        left, top = self._now.corner
-        scale = self.window.place.work[1] / self.window.place.width
-        corner = inside.new_tensor([left + self.pad[0], top + self.pad[1]] * 2)
-        placed: Tensor = (inside / scale + corner) * (side / self.longest)
-        return placed
-
-
-def _span(longest: int, side: int, start: int, length: int, pad: int, real: int) -> Tensor:
-    """``(side, length)``: what pixels from ``start`` on add to a square of ``longest`` pixels shrunk to ``side``.
-
-    Bilinear, the filter widened to the reduction; pixels outside the ``real`` ones after ``pad`` add nothing.
-    """
-    scale = longest / side
-    reach = max(scale, 1.0)
-    middle = (torch.arange(side, dtype=torch.float64)[:, None] + 0.5) * scale
-    every = torch.arange(longest, dtype=torch.float64)[None] + 0.5
-    total = functional.relu(1 - (every - middle).abs() / reach).sum(1, keepdim=True)
-    place = torch.arange(start, start + length, dtype=torch.float64)[None] + 0.5
-    weights = functional.relu(1 - (place - middle).abs() / reach) / total
-    within = (place > pad) & (place < pad + real)
-    return (weights * within).float()
-
-
-def _grow(work: int, full: int) -> Tensor:
-    """``(full, work)``: how noise of the working size is spread over the patch."""
-    if work == full:
-        return torch.eye(full)
-    return functional.interpolate(torch.eye(work)[None], size=full, mode="linear", align_corners=False)[
-        0
-    ].T.contiguous()
 
 
 def _part(

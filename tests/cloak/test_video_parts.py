@@ -22,7 +22,8 @@ from cloak.video_search import stand_in_quality
 from cloak.video_shots import CutFinder
 from cloak.video_state import Noise, Plan, State
 from cloak.video_tracks import Track, Tracker
-from cloak.video_window import Carrier, Place, Window, _grow, _span
+from cloak.video_wide import grow, span
+from cloak.video_window import Carrier, Place, Window
 from cloak.wide import WideView
 from provenance.errors import CorruptMediaError, UsageError
 from tests.support.video_clips import panned
@@ -135,7 +136,7 @@ def test_a_window_shows_its_noise_in_every_frame(window: Window) -> None:
 def test_the_wide_view_agrees_with_the_picture_pipelines(
     window: Window, portraits: dict[str, np.ndarray]
 ) -> None:
-    wide = window.wide(0.05)
+    wide = window.wide(0.05, None)
     assert wide is not None
     for picture, sample in zip(panned(portraits["astronaut"], 8)[::2], window.samples, strict=False):
         shown = wide.compose(torch.zeros_like(window.key), 128)
@@ -146,13 +147,29 @@ def test_the_wide_view_agrees_with_the_picture_pipelines(
         assert abs((x1 + x2) / 2 - truth[[0, 2]].mean()) < 1 and abs((y1 + y2) / 2 - truth[[1, 3]].mean()) < 1
 
 
+def test_the_wide_view_is_coded(window: Window) -> None:
+    """Detectors that shrink the frame meet the encoder, too, and each frame both ways."""
+    plain, coded = window.wide(0.05, None), window.wide(0.05, 40)
+    assert plain is not None and coded is not None
+    noise = torch.zeros_like(window.key).requires_grad_(True)
+    gaps = []
+    for _ in range(2 * len(window.samples)):
+        shown = coded.compose(noise, 128)
+        gaps.append(float((shown - plain.compose(noise, 128)).detach().abs().mean()))
+    first, second = gaps[: len(window.samples)], gaps[len(window.samples) :]
+    assert all(gap > 0 for gap in gaps)
+    assert all((a > b) == (place % 2 == 0) for place, (a, b) in enumerate(zip(first, second, strict=True)))
+    shown.sum().backward()
+    assert noise.grad is not None and float(noise.grad.abs().sum()) > 0
+
+
 def test_spans_reach_beyond_the_frame() -> None:
-    whole = _span(100, 20, 0, 100, 0, 100)
+    whole = span(100, 20, 0, 100, 0, 100)
     assert whole.sum(1).numpy() == pytest.approx(np.ones(20), abs=1e-5)
-    beyond = _span(100, 20, -30, 60, 0, 100)
+    beyond = span(100, 20, -30, 60, 0, 100)
     assert torch.equal(beyond[:, :30], torch.zeros(20, 30))
     assert torch.allclose(beyond[:, 30:], whole[:, :30])
-    assert _grow(5, 11).sum(1).numpy() == pytest.approx(np.ones(11))
+    assert grow(5, 11).sum(1).numpy() == pytest.approx(np.ones(11))
 
 
 @settings(max_examples=30, deadline=None)
