@@ -47,6 +47,9 @@ def extract(
     detectors: Annotated[
         str | None, typer.Option(help="Detectors, comma-separated, asked in turn until one finds a face.")
     ] = None,
+    align_by: Annotated[
+        str, typer.Option(help="facemesh, or dlib68 (dlib's landmarks: research only, nothing commercial).")
+    ] = "facemesh",
     reference: Annotated[
         Path | None, typer.Option(help="A picture of the wanted person. Default: whom most faces show.")
     ] = None,
@@ -77,6 +80,7 @@ def extract(
         size=size,
         every=every,
         detectors=tuple(one.strip() for one in detectors.split(",")) if detectors else DEFAULT_DETECTORS,
+        align_by=align_by,
         thresholds=Thresholds.parse(threshold or []),
         reference=reference,
         device=device,

@@ -25,6 +25,7 @@ within one, ``time`` is in seconds from its first frame. Of each face::
     measures    what the rules looked at, by name
     fingerprint PDQ hash of the aligned picture, 64 hex digits
     landmarks   468 points of FaceMesh, x and y in pixels of the frame in turn, 936 numbers
+    landmarks68 dlib's 68 points where they were asked for, 136 numbers, or null
     embedding   128 numbers by which people are told apart, or null. It is biometric data, as the pictures are.
 
 What a stranger's file says is checked when it is loaded: counts, types, ranges, and that no file name leads elsewhere.
@@ -95,6 +96,7 @@ class Face:
     fingerprint: str
     landmarks: NDArray[np.float32] = field(repr=False)
     embedding: NDArray[np.float32] | None = field(default=None, repr=False)
+    landmarks68: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def edited(self) -> bool:
@@ -102,7 +104,7 @@ class Face:
         return self.fate != self.judged
 
     def to_json(self) -> dict[str, Any]:
-        embedding = self.embedding
+        embedding, classic = self.embedding, self.landmarks68
         return {
             "file": self.file,
             "fate": self.fate,
@@ -113,6 +115,7 @@ class Face:
             "measures": {name: round(float(value), 4) for name, value in self.measures.items()},
             "fingerprint": self.fingerprint,
             "landmarks": [round(float(value), 2) for value in self.landmarks.ravel()],
+            "landmarks68": None if classic is None else [round(float(value), 2) for value in classic.ravel()],
             "embedding": None if embedding is None else [round(float(value), 4) for value in embedding],
         }
 
@@ -126,6 +129,7 @@ class Face:
                 raise ValueError(f"{name} {str(data[name])[:40]!r} is none of {', '.join(FATES)}")
         if not isinstance(data["fingerprint"], str) or not _FINGERPRINT.fullmatch(data["fingerprint"]):
             raise ValueError("fingerprint is not 64 hex digits")
+        classic = _optional(data.get("landmarks68"), 136)
         measures = data["measures"]
         if not isinstance(measures, dict) or len(measures) > 50:
             raise ValueError("measures are no short list of names and numbers")
@@ -138,9 +142,8 @@ class Face:
             measures={str(name)[:60]: _number(value) for name, value in measures.items()},
             fingerprint=data["fingerprint"],
             landmarks=_numbers(data["landmarks"], 2 * POINTS).reshape(POINTS, 2).astype(np.float32),
-            embedding=None
-            if data.get("embedding") is None
-            else _numbers(data["embedding"], None).astype(np.float32),
+            embedding=_optional(data.get("embedding"), 128),
+            landmarks68=None if classic is None else classic.reshape(68, 2),
             **{name: _number(data[name]) for name in _NUMBERS},
         )
 
@@ -285,9 +288,13 @@ def _whole(value: Any) -> int:
     return value
 
 
-def _numbers(values: Any, count: int | None) -> NDArray[np.float64]:
-    if not isinstance(values, list) or len(values) != (128 if count is None else count):
-        raise ValueError(f"found no list of {count or 128} numbers")
+def _optional(values: Any, count: int) -> NDArray[np.float32] | None:
+    return None if values is None else _numbers(values, count).astype(np.float32)
+
+
+def _numbers(values: Any, count: int) -> NDArray[np.float64]:
+    if not isinstance(values, list) or len(values) != count:
+        raise ValueError(f"found no list of {count} numbers")
     array = np.array(values, dtype=np.float64)
     if array.ndim != 1 or not np.isfinite(array).all() or np.abs(array).max(initial=0) > 1e7:
         raise ValueError("a list of numbers holds something else")

@@ -102,6 +102,10 @@ OF_68 = (
 )
 
 
+#: Of dlib's 68 landmarks those that faces are aligned by, and the mesh points in their places.
+_ANCHORS_68 = {36: 33, 39: 133, 42: 362, 45: 263, 27: 168, 31: 98, 33: 2, 35: 327, 48: 61, 54: 291}
+
+
 def umeyama(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
     """The similarity (rotation, one scale, shift; never a mirror image) that takes points nearest to others.
 
@@ -150,6 +154,23 @@ def alignment(landmarks: NDArray[np.floating], size: int) -> NDArray[np.float64]
         landmarks: ``(468, 2)`` or ``(468, 3)`` of FaceMesh, in pixels of the picture.
     """
     return umeyama(np.asarray(landmarks)[list(ANCHORS), :2], canonical_points(size))
+
+
+def alignment68(landmarks: NDArray[np.floating], size: int) -> NDArray[np.float64]:
+    """As :func:`alignment`, from dlib's 68 landmarks ``(68, 2)``."""
+    return umeyama(
+        np.asarray(landmarks)[list(_ANCHORS_68)], canonical_points(size, tuple(_ANCHORS_68.values()))
+    )
+
+
+def square68(landmarks: NDArray[np.floating]) -> tuple[float, float, float, float]:
+    """The box ``x1 y1 x2 y2`` that dlib's detector would draw around a face of FaceMesh's ``(468, 2)`` landmarks: a
+    square from the brows to the chin.
+    """
+    points = np.asarray(landmarks, np.float64)[list(OF_68), :2]
+    low, high = points.min(0), points.max(0)
+    middle, half = (low + high) / 2, float((high - low).max()) / 2
+    return (middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half)
 
 
 def warp(pixels: NDArray[np.uint8], matrix: NDArray[np.floating], size: int) -> NDArray[np.uint8]:

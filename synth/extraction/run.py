@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cloak.landmarks68 import landmarks68
 from provenance.atomic import require_writable
 from provenance.errors import ConsentError, NoFaceError, NotWritableError, OutputExistsError, UsageError
 from provenance.media import open_picture, sha256_file
@@ -37,7 +38,16 @@ from synth.extraction.alignments import (
     Face,
     Frame,
 )
-from synth.extraction.canonical import LARGEST_SIZE, SMALLEST_SIZE, alignment, pose, transformed, warp
+from synth.extraction.canonical import (
+    LARGEST_SIZE,
+    SMALLEST_SIZE,
+    alignment,
+    alignment68,
+    pose,
+    square68,
+    transformed,
+    warp,
+)
 from synth.extraction.embedding import Embedder
 from synth.extraction.finder import DEFAULT_DETECTORS, FaceFinder, Found
 from synth.extraction.footage import RawFrame, Source, open_footage
@@ -45,6 +55,7 @@ from synth.extraction.journal import Journal
 from synth.extraction.rules import Thresholds, judge
 
 DEFAULT_SIZE = 256
+ALIGN_BY = ("facemesh", "dlib68")
 _EDGE = 1e6
 _FEW = 64
 
@@ -57,6 +68,7 @@ class ExtractOptions:
         size: side of the aligned pictures, 64 to 512 pixels.
         every: look at every n-th frame of a video.
         detectors: asked in turn until one finds a face.
+        align_by: ``facemesh``, or ``dlib68``: dlib's predictor of 68 landmarks, whose licence excludes commercial use.
         thresholds: of the rules.
         reference: a picture of the wanted person; without it, whom most faces show is wanted.
         device: where torch computes.
@@ -66,6 +78,7 @@ class ExtractOptions:
     size: int = DEFAULT_SIZE
     every: int = 1
     detectors: Sequence[str] = DEFAULT_DETECTORS
+    align_by: str = "facemesh"
     thresholds: Thresholds = field(default_factory=Thresholds)
     reference: Path | None = None
     device: str = "cpu"
@@ -75,6 +88,10 @@ class ExtractOptions:
         """UsageError for values out of range."""
         if not SMALLEST_SIZE <= self.size <= LARGEST_SIZE:
             raise UsageError(f"size {self.size} is not between {SMALLEST_SIZE} and {LARGEST_SIZE}")
+        if self.align_by not in ALIGN_BY:
+            raise UsageError(
+                f"faces cannot be aligned by {self.align_by[:40]!r}", hint=f"one of {', '.join(ALIGN_BY)}"
+            )
         if self.every < 1:
             raise UsageError(f"every {self.every} frames cannot be looked at", hint="give 1 or more")
 
@@ -149,6 +166,7 @@ def extract_faces(
         "size": options.size,
         "every": options.every,
         "detectors": list(options.detectors),
+        "align_by": options.align_by,
         "embedder": embedder.name if embedder else None,
         "sources": digests,
     }
@@ -272,7 +290,7 @@ def _work_through(
         height, width = raw.pixels.shape[:2]
         frame = Frame(len(journal.frames), number, raw.index, raw.time, width, height, "no-face")
         frame.faces = [
-            _face(raw, found, frame.number, place, folder, embedder, options)
+            aligned_face(raw, found, frame.number, place, folder, embedder, options)
             for place, found in enumerate(finder.find(raw.pixels))
         ]
         frame.fate = "faces" if frame.faces else "no-face"
@@ -286,7 +304,7 @@ def _work_through(
         source.width, source.height = last.width, last.height
 
 
-def _face(
+def aligned_face(
     raw: RawFrame,
     found: Found,
     number: int,
@@ -295,8 +313,16 @@ def _face(
     embedder: Embedder | None,
     options: ExtractOptions,
 ) -> Face:
+    """Align one face, write its picture below ``folder``, and measure it; rules are asked later.
+
+    Args:
+        number, place: of the frame and of the face within it; they name the file.
+    """
     flat = np.clip(found.landmarks[:, :2], -_EDGE, _EDGE)
-    matrix = alignment(flat, options.size)
+    classic = None
+    if options.align_by == "dlib68":
+        classic = landmarks68(raw.pixels, np.array(square68(flat)), options.weights_dir)
+    matrix = alignment(flat, options.size) if classic is None else alignment68(classic, options.size)
     pixels = warp(raw.pixels, matrix, options.size)
     aligned = transformed(flat, matrix)
     yaw, pitch, roll = pose(found.landmarks)
@@ -322,6 +348,7 @@ def _face(
         fingerprint=pdq_hash(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8))[0].hex(),
         landmarks=flat.astype(np.float32),
         embedding=embedder.embed(raw.pixels, flat) if embedder else None,
+        landmarks68=classic,
     )
 
 
@@ -353,6 +380,10 @@ def _settle(folder: Path, alignments: Alignments) -> None:
 def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:
     notes = [f"{one['path']}: {one['damage']}" for one in alignments.sources if one.get("damage")]
     kept = len(alignments.faces())
+    if alignments.settings["align_by"] == "dlib68":
+        notes.append(
+            "aligned by dlib's 68 landmarks: for research only, their training set excludes commercial use"
+        )
     if embedder is None:
         notes.append(
             "the rule wrong-person was not applied: the weights that tell people apart are not installed"

@@ -307,7 +307,8 @@ def test_damage_half_way_is_said(clip: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"size": 32}, {"size": 1024}, {"every": 0}, {"detectors": ("haar-default",)}]
+    "wrong",
+    [{"size": 32}, {"size": 1024}, {"every": 0}, {"detectors": ("haar-default",)}, {"align_by": "nose"}],
 )
 def test_options_that_make_no_sense(clip: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
@@ -467,3 +468,22 @@ def test_real_pictures_without_one_person(
         extract(test_data / "media/stills" / name, tmp_path / "set", ExtractOptions(size=64))
     counts = Alignments.load(tmp_path / "set").counts()
     assert counts and set(counts) <= fates | {"not-a-face"}, counts
+
+
+def test_faces_can_be_aligned_by_dlibs_landmarks(clip: Path, extracted: Extraction, tmp_path: Path) -> None:
+    """For research only, which is said; the aligned faces hardly differ."""
+    options = ExtractOptions(
+        size=96, every=5, detectors=OPTIONS.detectors, align_by="dlib68", thresholds=UNIQUE
+    )
+    pytest.importorskip("dlib")
+    if models.locate(models.model("dlib-landmarks-68")) is None:
+        pytest.skip(f"the weights are not installed: {models.model('dlib-landmarks-68').command}")
+    done = extract(clip, tmp_path / "set", options)
+    assert any("research only" in note for note in done.notes)
+    own, other = FaceSet.load(tmp_path / "set"), FaceSet.load(extracted.folder)
+    for row, same in ((0, 0), (1, 5)):
+        assert np.abs(own.landmarks()[row] - other.landmarks()[same]).mean() < 0.03 * 96
+    face = done.alignments.faces()[0][1]
+    assert face.landmarks68 is not None and face.landmarks68.shape == (68, 2)
+    again = Alignments.load(tmp_path / "set").faces()[0][1].landmarks68
+    assert again is not None and np.abs(again - face.landmarks68).max() < 0.006
