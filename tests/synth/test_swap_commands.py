@@ -1,0 +1,207 @@
+"""``veilmark synth train`` and ``swap`` from footage to a signed file. Nobody's face is put onto anybody here: pairs
+are one portrait with itself, and what is swapped in comes from a generator that never learned.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+import synth.commands_swap as commands
+from provenance.errors import (
+    ConsentError,
+    CorruptMediaError,
+    NoFaceError,
+    OutputExistsError,
+    UnknownFormatError,
+    UsageError,
+    VeilmarkError,
+)
+from provenance.home import Home
+from provenance.setup import initialize
+from provenance.trust import TrustStore
+from provenance.verify import verify_file
+from synth.extraction.rules import Thresholds
+from synth.extraction.run import ExtractOptions, extract_faces
+from synth.permission import permission_for
+from synth.swap.checkpoint import MODEL_FILE, load_model, save_model
+from synth.swap.model import Generator
+from tests.support.swap_faces import minute_preset, origin
+from tests.support.video_clips import panned, write_clip
+
+app = typer.Typer()
+for _name in ("train", "prior", "swap"):
+    app.command(_name)(getattr(commands, _name))
+
+
+@pytest.fixture
+def home() -> Home:
+    found = Home.locate()
+    initialize(found, subject="Researcher", algorithm="es256", passphrase=None)
+    return found
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A generator that never learned: it makes a grey blur of any face."""
+    torch.manual_seed(0)
+    about = origin(minute_preset())
+    save_model(tmp_path / "model" / MODEL_FILE, Generator(about.preset.architecture), about)
+    return tmp_path / "model"
+
+
+def call(*words: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(done.exception, VeilmarkError):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done.stdout
+
+
+def decoded(path: Path) -> tuple[list[np.ndarray], list[float], bytes]:
+    """Upright frames, their times in seconds, and the packets of the sound."""
+    with av.open(str(path)) as container:
+        shown = [
+            (np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4), float(frame.time))
+            for frame in container.decode(video=0)
+        ]
+    with av.open(str(path)) as container:
+        sound = (
+            b"".join(bytes(packet) for packet in container.demux(container.streams.audio))
+            if (container.streams.audio)
+            else b""
+        )
+    return [one[0] for one in shown], [one[1] for one in shown], sound
+
+
+@pytest.mark.parametrize("turned", [0, 90])
+def test_a_video_leaves_signed_with_its_sound_and_times(
+    tmp_path: Path, home: Home, model: Path, portraits: dict[str, np.ndarray], turned: int
+) -> None:
+    pictures = [np.zeros((160, 160, 3), np.uint8) if index < 2 else one
+                for index, one in enumerate(panned(portraits["astronaut"], 8))]  # fmt: skip
+    times = [0, 20, 60, 70, 100, 140, 150, 200]
+    coded = [np.ascontiguousarray(np.rot90(one, -turned // 90)) for one in pictures]
+    source = write_clip(tmp_path / "clip.mp4", coded, times=times, sound=True, turned=turned)
+    upright, _, _ = decoded(source)
+    assert np.abs(upright[5].astype(int) - pictures[5]).mean() < 6, "the fixture itself must be upright"
+    output = tmp_path / "made.mp4"
+    said = json.loads(call("swap", source, "--model", model, "-o", output, "--i-have-consent", "--json"))
+    assert (said["frames"], said["swapped"], said["without_face"], said["marked"]) == (8, 6, 2, True)
+
+    before, after = decoded(source), decoded(output)
+    assert after[1] == pytest.approx(before[1], abs=1e-3) and after[2] == before[2] != b""
+    change = [np.abs(new.astype(int) - old).mean(2) for new, old in zip(after[0], before[0], strict=True)]
+    for index, one in enumerate(change):
+        assert one[144:158, 4:60].mean() > 10, "the visible mark is in the lower left corner"
+        middle = one[20:110, 40:130].mean()
+        assert (middle < 4) == (index < 2), f"frame {index}, whose middle changed by {middle:.1f}"
+    assert max(one[:100, 150:].mean() for one in change) < 6, "what is no face stays"
+
+    verdict = verify_file(output, TrustStore.load(home))
+    assert (verdict.state, verdict.relation) == ("trusted", "synthetic")
+    assert "compositeWithTrainedAlgorithmicMedia" in [one["digital_source_type"] for one in verdict.actions]
+    assert [one["title"] for one in verdict.ingredients] == ["clip.mp4"]
+    assert not list(tmp_path.glob(".veilmark-*")), "nothing unlabelled is left"
+
+
+def test_a_picture_without_the_visible_mark_still_leaves_signed(
+    tmp_path: Path, home: Home, model: Path, portrait_files: dict[str, Path]
+) -> None:
+    output = tmp_path / "made.png"
+    words = ("swap", portrait_files["astronaut"], "--model", model, "-o", output, "--no-visible-mark")
+    with pytest.raises(ConsentError):
+        call(*words)
+    assert not output.exists()
+    call(*words, "--i-have-consent", "--mask", "hull", "--blend", "poisson", "--colour", "reinhard")
+    before, after = (np.asarray(Image.open(one)) for one in (portrait_files["astronaut"], output))
+    change = np.abs(after.astype(int) - before).max(2)
+    assert (change[300:] == 0).all() and change[60:200, 170:280].mean() > 5
+    assert verify_file(output, TrustStore.load(home)).relation == "synthetic"
+    with pytest.raises(OutputExistsError):
+        call(*words, "--i-have-consent")
+
+
+def test_what_cannot_be_swapped_is_a_clear_message(
+    tmp_path: Path, home: Home, model: Path, portrait_files: dict[str, Path]
+) -> None:
+    empty, broken, text = tmp_path / "empty.png", tmp_path / "broken.mp4", tmp_path / "text.mp4"
+    Image.new("RGB", (200, 200), (90, 120, 200)).save(empty)
+    clip = write_clip(tmp_path / "dark.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
+    broken.write_bytes(clip.read_bytes()[: clip.stat().st_size // 3])
+    text.write_text("no video")
+    portrait, common = portrait_files["astronaut"], ("--model", model, "--i-have-consent", "-o")
+    for error, source, name, more in (
+        (NoFaceError, empty, "o.png", ()),
+        (NoFaceError, clip, "o.mp4", ()),
+        (CorruptMediaError, broken, "o.mp4", ()),
+        (UnknownFormatError, text, "o.mp4", ()),
+        (UsageError, portrait, "o.gif", ()),
+        (UsageError, clip, "o.avi", ()),
+        (UsageError, portrait, "o.png", ("--to", "c")),
+        (UsageError, portrait, "o.png", ("--grow", "3")),
+    ):
+        with pytest.raises(error):
+            call("swap", source, *common, tmp_path / name, *more)
+        assert not (tmp_path / name).exists() and not list(tmp_path.glob(".veilmark-*"))
+
+
+def test_a_models_consent_is_asked_again(tmp_path: Path, home: Home, portrait_files: dict[str, Path]) -> None:
+    about = origin(minute_preset())
+    about.consent["b"] = {"basis": "hearsay"}
+    save_model(tmp_path / "m" / MODEL_FILE, Generator(about.preset.architecture), about)
+    with pytest.raises(ConsentError):
+        call("swap", portrait_files["hopper"], "--model", tmp_path / "m", "-o", tmp_path / "o.png",
+             "--i-have-consent")  # fmt: skip
+
+
+def test_training_from_folders_of_faces(
+    tmp_path: Path, home: Home, portraits: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One portrait, twice; stops, resumes, writes only signed previews; then a prior, and a pair that begins there."""
+    clip = write_clip(tmp_path / "clip.mp4", panned(portraits["astronaut"], 24))
+    faces = tmp_path / "faces"
+    basis = permission_for([clip], home, declared=True)
+    extract_faces(clip, faces, basis.to_json(), ExtractOptions(size=64, thresholds=Thresholds(bits=-1)))
+    small = minute_preset(20, held_out=0.1)
+    monkeypatch.setitem(commands_presets(), "tiny", small)
+    common = ("--preset", "tiny", "--features", "none")
+    run = ("train", faces, faces, *common, "-o", tmp_path / "pair")
+    stopped = json.loads(call(*run, "--until-time", "0m", "--no-previews", "--json"))
+    assert (stopped["finished"], stopped["steps"]) == (False, 1)
+    done = json.loads(call(*run, "--resume", "--json"))
+    assert (done["finished"], done["steps"]) == (True, 20) and done["held_out"]["ssim"] > -1
+    previews = sorted((tmp_path / "pair" / "previews").iterdir())
+    assert len([one for one in previews if one.suffix == ".png"]) >= 2
+    for one in previews:
+        if one.suffix == ".png":
+            assert verify_file(one, TrustStore.load(home)).relation == "synthetic"
+    about = load_model(tmp_path / "pair")[1]
+    assert about.consent["a"]["basis"] == "declared" and about.sources["b"][0].startswith("clip.mp4 sha256:")
+
+    call("prior", faces, faces, *common, "--steps", "10", "-o", tmp_path / "prior")
+    call("train", faces, faces, *common, "--steps", "10", "-o", tmp_path / "next", "--from", tmp_path / "prior",
+         "--no-previews")  # fmt: skip
+    assert sorted(load_model(tmp_path / "next")[1].consent) == ["a", "b", "prior.a.0", "prior.a.1"]
+    for wrong in (
+        ("--until-time", "soon"),
+        ("--device", "tpu"),
+        ("--features", "eyes"),
+        ("--preset", "huge"),
+    ):
+        with pytest.raises(UsageError):
+            call(*run, "--resume", *wrong)
+
+
+def commands_presets() -> dict[str, object]:
+    from synth.swap.config import PRESETS
+
+    return PRESETS  # type: ignore[return-value]
