@@ -18,6 +18,7 @@ from cloak.objective import of_faces
 from cloak.options import CloakOptions
 from cloak.outcome import Judged
 from cloak.regions import Patch, plan_patches
+from cloak.shown import also_shown
 from cloak.task import Condition, Goals, Schedule, Task, Wide, conditions
 from cloak.wide import WideView
 from provenance.media import Picture, encode_picture
@@ -115,7 +116,7 @@ class Worker:
 
     def _work(self, index: int, number: int, progress: Progress) -> None:
         options, patch = self.options, self.patches[index]
-        met = self.encoder.conditions(patch)
+        met = also_shown(self.encoder.conditions(patch), self.view.scale / patch.scale)
         task = self._task(patch, index, number)
         if options.library_attack:
             from cloak.adapter import run_torchattack
@@ -123,7 +124,7 @@ class Worker:
             outcome = run_torchattack(
                 options.library_attack,
                 task,
-                self.attacked,
+                [one.inside(patch) for one in self.attacked],
                 met,
                 steps=options.steps,
                 seed=options.seed,
@@ -136,7 +137,7 @@ class Worker:
             )
             outcome = optimise(
                 task,
-                self.attacked,
+                [one.inside(patch) for one in self.attacked],
                 met,
                 goals=goals,
                 schedule=schedule,
