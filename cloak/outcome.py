@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.identity_objective import Recogniser
 from cloak.judge import ask, new_reports, to_tensor, under_conditions, view_of, which_found
@@ -152,6 +153,9 @@ def describe(
     notes = []
     if judged.shown[0] != judged.pixels.shape[1]:
         notes.append(f"detectors were shown the picture at {judged.shown[0]} x {judged.shown[1]} pixels")
+    asked = {detector.name for detector in [*attacked, *judging]}
+    if others := [known.name for known in DETECTORS if known.name not in asked]:
+        notes.append("known, but not asked: " + ", ".join(others))
     return CloakReport(
         strength=str(options.level),
         levels=options.level.levels,

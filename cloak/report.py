@@ -206,8 +206,8 @@ class CloakReport:
         )
         lines.extend(self.notes)
         lines.append(
-            "Other detectors were not asked, a later or adapted one may see through the noise, and a person "
-            "can still mark the face by hand."
+            "Detectors that were not asked may still find the face, and so may these once the noise is filtered or "
+            "they are trained on it; and a person can still mark the face by hand."
         )
         return lines
 

@@ -84,6 +84,7 @@ def test_the_report_agrees_with_the_file(small: np.ndarray, centerface: FaceDete
     shown = result.report.to_json()
     assert shown["schema"] == "veilmark.cloak-report/1" and shown["success"] is (after == 0)
     assert any("by hand" in line for line in result.report.lines())
+    assert any("not asked" in note and "mtcnn" in note for note in result.report.notes)
 
 
 @pytest.mark.parametrize("levels", list(Strength))
