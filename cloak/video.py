@@ -162,7 +162,7 @@ def cloak_video(
         bytes_plain=sizes[0],
         bytes_cloaked=sizes[1],
         detectors=tuple(judged.detectors),
-        notes=tuple(_notes(info, judged.shown)),
+        notes=tuple(_notes(info, judged.shown, {one.name for one in judged.detectors})),
     )
     state.remove()
     tell.done()
@@ -296,8 +296,10 @@ def _control(job: _Job) -> Path:
     return path
 
 
-def _notes(info: VideoInfo, shown: tuple[int, int]) -> list[str]:
+def _notes(info: VideoInfo, shown: tuple[int, int], asked: set[str]) -> list[str]:
     notes = []
+    if others := [known.name for known in detector_list.DETECTORS if known.name not in asked]:
+        notes.append("known, but not asked: " + ", ".join(others))
     if shown != info.upright:
         notes.append(f"detectors were shown frames of {shown[0]} x {shown[1]} pixels")
     if info.pix_fmt not in ("yuv420p", "yuvj420p"):

@@ -170,7 +170,7 @@ class VideoReport:
         )
         lines.extend(self.notes)
         lines.append(
-            "Other detectors and other frames were not asked, a later or adapted detector may see through the noise, "
-            "and a person can still mark the face by hand."
+            "Detectors that were not asked may still find a face, and so may these in other frames, once the noise is "
+            "filtered, or once they are trained on it; and a person can still mark the face by hand."
         )
         return lines
