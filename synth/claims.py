@@ -48,6 +48,7 @@ class Claim:
         manifest_sha256: of the manifest store it stands in, or empty; only where its content is intact.
         index: the ledger entry, or None.
         intact: the manifest's signature and hashes match.
+        relation: of the ledger record, else empty; who only *recorded* a file does not say that it is theirs.
     """
 
     where: str
@@ -60,6 +61,7 @@ class Claim:
     manifest_sha256: str = ""
     index: int | None = None
     intact: bool = True
+    relation: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def _of_record(found: SimilarRecord, home: Home, lookup: Lookup) -> Claim | None
         files=frozenset({record.file_sha256, record.source_sha256}),
         manifest_sha256=record.manifest_sha256 or "",
         index=found.index,
+        relation=record.relation,
     )
 
 

@@ -17,12 +17,21 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from provenance.certificates import parse_chain, printable, to_der
-from provenance.errors import ConsentError, IdentityError, ReceiptError, TamperedError, VeilmarkError
+from provenance.errors import (
+    ConsentError,
+    CorruptMediaError,
+    IdentityError,
+    MediaError,
+    ReceiptError,
+    TamperedError,
+    VeilmarkError,
+)
 from provenance.home import Home
 from provenance.identity import Identity, identity_folder, list_names, load_identity
 from provenance.identity_admin import retired_certificates
 from provenance.keyfiles import read_private
 from provenance.lookup import open_lookup
+from provenance.media import sha256_file
 from provenance.record import key_id_of, now_utc, verify_signature
 from provenance.trust import TrustStore
 from synth.claims import Claim, Claims, claims_about
@@ -30,6 +39,8 @@ from synth.consent import Statement, parse_statement
 
 #: From the strongest to the weakest; a set of files stands on the weakest of its files' bases.
 BASES = ("own-key", "statement", "allowed", "declared")
+#: Instead of a basis, of a file among others that cannot be read, and so is not used.
+UNREADABLE = "unreadable"
 _DECLARED = "the person who used the footage declared to have consent; no owner's statement was checked"
 
 
@@ -94,7 +105,7 @@ def permission_for(
 
     Raises:
         ConsentError: a file whose owner forbids it, or that nobody signed and nobody declared anything about.
-        MissingPathError, MediaError: a file that cannot be read.
+        MissingPathError, MediaError: the only file, or all of them, cannot be read.
     """
     trust = TrustStore.load(home)
     own = OwnKeys(home, passphrase)
@@ -102,13 +113,22 @@ def permission_for(
     used: dict[int, Statement] = {}
     with open_lookup(home) as lookup:
         for place, path in enumerate(paths):
-            claims = claims_about(path, home, trust, lookup, online=online)
+            try:
+                claims = claims_about(path, home, trust, lookup, online=online)
+            except MediaError:
+                if len(paths) == 1 or not path.is_file():
+                    raise
+                results.append((sha256_file(path), UNREADABLE, ""))
+                continue
             basis, key_id, needed = _decide(claims, own, statements, trust, declared)
             results.append((claims.sha256, basis, key_id))
             used.update({id(one): one for one in needed})
             if progress:
                 progress((place + 1) / len(paths))
-    weakest = max((basis for _, basis, _ in results), key=BASES.index)
+    bases = [basis for _, basis, _ in results if basis != UNREADABLE]
+    if not bases:
+        raise CorruptMediaError(f"none of {len(paths)} files can be read", hint="get fresh copies")
+    weakest = max(bases, key=BASES.index)
     return Permission(weakest, tuple(dict.fromkeys(results)), tuple(used.values()))
 
 
@@ -197,7 +217,11 @@ def _decide(
     claims: Claims, own: OwnKeys, statements: Sequence[Statement], trust: TrustStore, declared: bool
 ) -> tuple[str, str, list[Statement]]:
     """Basis, owner's key id and the statements needed for one file."""
-    mine = [claim for claim in claims.found if claim.intact and claim.key_id in own]
+    mine = [
+        claim
+        for claim in claims.found
+        if claim.intact and claim.relation != "recorded" and claim.key_id in own
+    ]
     first = min((claim.index for claim in mine if claim.index is not None), default=None)
     needed: list[Statement] = []
     for claim in claims.forbidding:

@@ -271,9 +271,7 @@ class Alignments:
 
 def _malformed(where: object, error: Exception) -> CorruptMediaError:
     said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return CorruptMediaError(
-        f"{where}: {said[:300]}", hint="undo the edit, or run `veilmark synth extract` again"
-    )
+    return CorruptMediaError(f"{where}: {said[:300]}", hint="undo the edit, or extract again with --force")
 
 
 def _number(value: Any) -> float:

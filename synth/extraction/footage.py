@@ -53,13 +53,13 @@ class Source:
 
     Attributes:
         path: the file.
-        kind: ``video`` or ``picture``.
+        kind: ``video`` or ``picture``; ``unreadable`` for a file of a folder that is broken, see ``damage``.
         expected: how many frames the container promises, or 0 where it does not say.
         width, height: of the upright frames, once one was decoded.
         rotation: degrees, counter-clockwise, by which the container asks to turn the frames.
         seconds: time of the last frame.
         variable_frame_rate: frames are not evenly spaced.
-        damage: why decoding ended early, or empty.
+        damage: why decoding ended early, or why nothing can be decoded, or empty.
     """
 
     path: Path
@@ -79,6 +79,8 @@ class Source:
             CorruptMediaError: not one frame can be decoded.
             MediaTooLargeError: frames, or their number, over the limits.
         """
+        if self.kind == "unreadable":
+            raise CorruptMediaError(self.damage)
         if self.kind == "picture":
             if wanted(0):
                 pixels = open_picture(self.path, max_pixels=MAX_FRAME_PIXELS).pixels
@@ -106,11 +108,12 @@ class Source:
                     moment = clock.time(frame, count)
                     times.append(moment)
                     self.seconds = max(self.seconds, moment)
+                    quarters = round(getattr(frame, "rotation", 0) / 90) % 4
+                    self.rotation = quarters * 90
+                    sides = (frame.height, frame.width)
+                    self.height, self.width = sides if quarters % 2 == 0 else sides[::-1]
                     if wanted(count):
-                        quarters = round(getattr(frame, "rotation", 0) / 90) % 4
-                        self.rotation = quarters * 90
                         pixels = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))
-                        self.height, self.width = pixels.shape[:2]
                         yield RawFrame(count, moment, pixels)
                     count += 1
             except MediaError:
@@ -150,7 +153,7 @@ def open_footage(path: Path) -> list[Source]:
     Raises:
         MissingPathError: no such path, or a folder without pictures and videos.
         UnknownFormatError: a file that is neither picture nor video.
-        CorruptMediaError: a file that cannot be opened as what it says it is.
+        CorruptMediaError: the one file that was named cannot be opened as what it says it is.
     """
     if not path.exists():
         raise MissingPathError(f"{path} does not exist")
@@ -164,6 +167,8 @@ def open_footage(path: Path) -> list[Source]:
             sources.append(_source(file))
         except UnknownFormatError:
             continue
+        except MediaError as error:
+            sources.append(Source(file, "unreadable", damage=str(error)))
         if len(sources) > MAX_FILES:
             raise UsageError(
                 f"{path} holds more than {MAX_FILES} pictures and videos", hint="name a part of it"

@@ -13,7 +13,6 @@ goes on where it stopped.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,16 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloak.landmarks68 import landmarks68
-from provenance.atomic import require_writable
-from provenance.errors import ConsentError, NoFaceError, NotWritableError, OutputExistsError, UsageError
+from provenance.errors import (
+    ConsentError,
+    MediaError,
+    NoFaceError,
+    UsageError,
+)
 from provenance.media import open_picture, sha256_file
 from provenance.pdq import pdq_hash
 from synth.extraction import measures
 from synth.extraction.alignments import (
-    FILE_NAME,
     KEEP,
     KEPT_FOLDER,
-    REFUSED_FOLDER,
     Alignments,
     Face,
     Frame,
@@ -53,6 +54,8 @@ from synth.extraction.finder import DEFAULT_DETECTORS, FaceFinder, Found
 from synth.extraction.footage import RawFrame, Source, open_footage
 from synth.extraction.journal import Journal
 from synth.extraction.rules import Thresholds, judge
+from synth.extraction.workspace import earlier_run, prepare, read_colours, settle, write_png
+from synth.permission import UNREADABLE
 
 DEFAULT_SIZE = 256
 ALIGN_BY = ("facemesh", "dlib68")
@@ -170,8 +173,8 @@ def extract_faces(
         "embedder": embedder.name if embedder else None,
         "sources": digests,
     }
-    _prepare(folder, work, force)
-    earlier = _earlier(folder, work)
+    prepare(folder, work, force)
+    earlier = earlier_run(folder, work)
     reference = _reference(options, embedder)
 
     # 2. Every frame: faces, landmarks, measures; each face's aligned picture is written at once.
@@ -184,7 +187,15 @@ def extract_faces(
             resumed = len(journal.frames)
             finder = FaceFinder(options.detectors, options.device, options.weights_dir)
             for number, source in enumerate(sources):
-                _work_through(source, number, folder, finder, embedder, options, journal, sources, progress)
+                try:
+                    _work_through(
+                        source, number, folder, finder, embedder, options, journal, sources, progress
+                    )
+                except MediaError as error:
+                    if len(sources) == 1:
+                        raise
+                    source.damage = str(error)
+                    _note_unreadable(number, journal)
             frames = journal.frames
         described = [
             {**source.to_json(), "sha256": digest} for source, digest in zip(sources, digests, strict=True)
@@ -196,11 +207,10 @@ def extract_faces(
     judge(
         result,
         options.thresholds,
-        colours=lambda face: _colours(folder, face, options.size),
+        colours=lambda face: read_colours(folder, face, options.size),
         reference=reference,
     )
-    _settle(folder, result)
-    result.save(folder)
+    settle(folder, result)
     Journal.remove(folder)
 
     # 4. The contact sheet, and what a person should know.
@@ -214,48 +224,15 @@ def extract_faces(
 
 
 def _require_basis(sources: Sequence[Source], digests: Sequence[str], consent: dict[str, Any]) -> None:
-    covered = {one["sha256"] for one in consent.get("files", []) if one.get("basis")}
+    covered = {one["sha256"]: one["basis"] for one in consent.get("files", []) if one.get("basis")}
     for source, digest in zip(sources, digests, strict=True):
         if not consent.get("basis") or digest not in covered:
             raise ConsentError(
                 f"nothing says on which basis {source.path} may be used",
                 hint="ask `synth.permission.permission_for` first; if the file has just changed, run it again",
             )
-
-
-def _prepare(folder: Path, work: dict[str, Any], force: bool) -> None:
-    """Refuse a folder that holds something else, or clear it."""
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is a file, a folder is needed", hint="name another output with -o")
-    known = (FILE_NAME, Journal.FILE_NAME)
-    if folder.is_dir() and any(folder.iterdir()):
-        if not any((folder / name).exists() for name in known):
-            raise OutputExistsError(
-                f"{folder} holds other things than faces", hint="name another folder with -o"
-            )
-        if _earlier(folder, work) is None and not Journal.fits(folder, work):
-            if not force:
-                raise OutputExistsError(
-                    f"{folder} holds the faces of other footage, or extracted with other settings",
-                    hint="add --force to replace them, or name another folder with -o",
-                )
-            for name in (*known, "sheet.png"):
-                (folder / name).unlink(missing_ok=True)
-            for name in (KEPT_FOLDER, REFUSED_FOLDER):
-                shutil.rmtree(folder / name, ignore_errors=True)
-    require_writable(folder / FILE_NAME)
-    for name in (KEPT_FOLDER, REFUSED_FOLDER):
-        (folder / name).mkdir(exist_ok=True)
-
-
-def _earlier(folder: Path, work: dict[str, Any]) -> Alignments | None:
-    """A finished extraction of the same footage with the same settings, all of its pictures there."""
-    if not (folder / FILE_NAME).is_file():
-        return None
-    found = Alignments.load(folder)
-    same = {name: found.settings.get(name) for name in work} == work
-    complete = same and all((folder / face.file).is_file() for _, face in found.faces(kept=False))
-    return found if complete else None
+        if covered[digest] == UNREADABLE:
+            source.kind, source.damage = "unreadable", source.damage or f"{source.path} cannot be read"
 
 
 def _reference(options: ExtractOptions, embedder: Embedder | None) -> NDArray[np.float32] | None:
@@ -304,6 +281,14 @@ def _work_through(
         source.width, source.height = last.width, last.height
 
 
+def _note_unreadable(number: int, journal: Journal) -> None:
+    """Of a file among others that cannot be decoded, or not further."""
+    own = [frame for frame in journal.frames if frame.source == number]
+    if not own or own[-1].fate != "unreadable":
+        index = own[-1].index + 1 if own else 0
+        journal.add(Frame(len(journal.frames), number, index, 0.0, 0, 0, "unreadable"))
+
+
 def aligned_face(
     raw: RawFrame,
     found: Found,
@@ -327,7 +312,7 @@ def aligned_face(
     aligned = transformed(flat, matrix)
     yaw, pitch, roll = pose(found.landmarks)
     name = f"{KEPT_FOLDER}/{number:06d}_{place}.png"
-    _write_png(folder / name, pixels)
+    write_png(folder / name, pixels)
     height, width = raw.pixels.shape[:2]
     scale = measures.SIDE / options.size
     taken = measures.measured(pixels, aligned)
@@ -350,31 +335,6 @@ def aligned_face(
         embedding=embedder.embed(raw.pixels, flat) if embedder else None,
         landmarks68=classic,
     )
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    good, data = cv2.imencode(
-        ".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3]
-    )
-    try:
-        if good:
-            path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise NotWritableError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _colours(folder: Path, face: Face, size: int) -> NDArray[np.float32]:
-    pixels = open_picture(folder / face.file, max_pixels=LARGEST_SIZE**2).pixels
-    return measures.point_colours(pixels, transformed(face.landmarks, face.matrix).astype(np.float32))
-
-
-def _settle(folder: Path, alignments: Alignments) -> None:
-    """Move every picture to where its fate says."""
-    for _, face in alignments.faces(kept=False):
-        wanted = f"{KEPT_FOLDER if face.fate == KEEP else REFUSED_FOLDER}/{Path(face.file).name}"
-        if wanted != face.file:
-            (folder / face.file).replace(folder / wanted)
-            face.file = wanted
 
 
 def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:

@@ -175,6 +175,17 @@ def test_who_recorded_it_first_in_the_same_ledger_is_not_stopped_by_a_later_sign
     assert permission_for([tmp_path / "first.jpg"], home).basis == "own-key"
 
 
+def test_recording_what_nobody_signed_does_not_make_it_ones_own(
+    home: Home, portrait_files: dict[str, Path]
+) -> None:
+    """A record says that somebody has seen the file, not that it is theirs: a declaration is still needed."""
+    with open_desk(home) as desk:
+        record_file(portrait_files["hopper"], desk)
+    with pytest.raises(ConsentError, match="not signed"):
+        permission_for([portrait_files["hopper"]], home)
+    assert permission_for([portrait_files["hopper"]], home, declared=True).basis == "declared"
+
+
 def test_recording_a_signed_file_first_does_not_silence_its_manifest(home: Home, signed: Path) -> None:
     with open_desk(home) as desk:
         record_file(signed, desk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -337,6 +338,15 @@ def test_every_rule_is_tested_here() -> None:
     ]
     tested = {row[0] for row in marks[0].args[1]}
     assert tested | {"several-people"} == set(RULES)
+
+
+def test_the_page_about_sets_of_faces_names_every_rule_and_limit() -> None:
+    page = (Path(__file__).parents[2] / "docs/faces.md").read_text()
+    for rule in RULES:
+        assert f"| `{rule}` |" in page
+    for name, value in Thresholds().to_json().items():
+        number = f"{value:.2f}" if 0 < value < 1 else f"{value:g}"
+        assert f"{name}={number}" in page, (name, number)
 
 
 def test_thresholds_are_read_from_the_command_line() -> None:

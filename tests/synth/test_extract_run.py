@@ -22,6 +22,7 @@ from provenance.errors import (
     OutputExistsError,
     UsageError,
 )
+from provenance.home import Home
 from provenance.media import sha256_file
 from synth.extraction import FaceSet, extract_faces
 from synth.extraction.alignments import Alignments
@@ -34,6 +35,7 @@ from synth.extraction.rules import Thresholds
 from synth.extraction.run import Extraction, ExtractOptions
 from synth.extraction.sheet import contact_sheet
 from synth.extraction.sorting import ORDERS, average_shape, ordered, rank_pairs, shape_distance
+from synth.permission import permission_for
 from tests.support.clips import film, moved, wandering
 
 #: A picture that is only turned and shifted is a duplicate of itself once it is aligned, so that rule is off.
@@ -218,6 +220,46 @@ def test_a_folder_of_other_things_is_never_touched(clip: Path, tmp_path: Path) -
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputExistsError, match="is a file"):
         extract(clip, tmp_path / "file")
+
+
+def test_a_run_that_was_cut_off_while_it_moved_pictures_is_finished(clip: Path, copied: Path) -> None:
+    """``alignments.json`` is written first; some pictures are still where they were."""
+    strict = ExtractOptions(size=96, detectors=OPTIONS.detectors, thresholds=Thresholds(roll=5, bits=-1))
+    done = extract(clip, copied, strict)
+    refused = sorted(path.name for path in (copied / "refused").iterdir())
+    (copied / "refused" / refused[0]).rename(copied / "faces" / refused[0])
+    again = extract(clip, copied, strict)
+    assert again.resumed == 12 and again.alignments.to_bytes() == done.alignments.to_bytes()
+    assert sorted(path.name for path in (copied / "refused").iterdir()) == refused
+    (copied / "refused" / refused[0]).unlink()
+    with pytest.raises(OutputExistsError):
+        extract(clip, copied, strict)
+
+
+def test_damaged_alignments_are_named_and_replaced_by_force(clip: Path, copied: Path) -> None:
+    (copied / "alignments.json").write_text("{")
+    with pytest.raises(CorruptMediaError, match=r"alignments\.json") as caught:
+        extract(clip, copied)
+    assert "--force" in str(caught.value.hint)
+    assert len(extract(clip, copied, force=True).alignments.faces()) == 10
+
+
+def test_broken_files_among_others_are_passed_over_and_named(
+    portraits: dict[str, np.ndarray], clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(portraits["hopper"]).save(folder / "a.jpg")
+    (folder / "b.jpg").write_bytes((folder / "a.jpg").read_bytes()[:9000])
+    (folder / "c.mp4").write_bytes(clip.read_bytes()[:3000])
+    (folder / "d.png").write_bytes(b"")
+    found = permission_for([one.path for one in open_footage(folder)], Home.locate(), declared=True)
+    assert found.basis == "declared"
+    done = extract_faces(folder, tmp_path / "set", found.to_json(), OPTIONS)
+    assert done.alignments.counts() == {"keep": 1, "unreadable": 3}
+    for name in ("b.jpg", "c.mp4", "d.png"):
+        assert sum(name in note for note in done.notes) == 1
+    assert extract_faces(folder, tmp_path / "set", found.to_json(), OPTIONS).resumed == 4
 
 
 def test_without_a_basis_of_consent_nothing_happens(clip: Path, tmp_path: Path) -> None:
@@ -447,12 +489,12 @@ def test_the_sheet_shows_kept_and_refused_faces(mixed: Extraction) -> None:
 
 
 @pytest.mark.vectors
-@pytest.mark.parametrize("name", ["talking/speaker4.mp4", "people/d3.mp4", "talking/model1.mp4"])
+@pytest.mark.parametrize("name", ["talking/speaker4.mp4", "people/d3.mp4"])
 def test_real_footage_of_one_person_is_kept(
     name: str, test_data: Path, embedder: DlibEmbedder, tmp_path: Path
 ) -> None:
     """People who speak and turn their heads: hardly a face may be lost."""
-    done = extract(test_data / "media" / name, tmp_path / "set", ExtractOptions(every=20), embedder=embedder)
+    done = extract(test_data / "media" / name, tmp_path / "set", ExtractOptions(every=24), embedder=embedder)
     counts = done.alignments.counts()
     assert counts["keep"] >= 0.9 * len(done.alignments.frames) >= 8, counts
 
