@@ -25,6 +25,9 @@ from cloak.worker import CONTEXT
 from provenance.errors import CorruptMediaError
 
 Progress = Callable[[float], None]
+#: CRFs of x264 and the qualities of JPEG (chroma halved) that leave as much of a cloaked face, by PSNR: 38.3, 37.4,
+#: 36.0 and 33.8 dB at CRF 18, 20, 23 and 28 on a head of 360 pixels.
+_ALIKE = ((0, 18, 20, 23, 28, 40), (95, 90, 85, 75, 48, 30))
 #: A window's rest of fewer frames than this joins the window.
 _REST = 6
 
@@ -235,7 +238,7 @@ class Searcher:
 
 def stand_in_quality(crf: int, number: int) -> int:
     """The JPEG quality that stands for the encoder while noise is searched; lower in every further round."""
-    return max(30, min(95, round(90 - 2.2 * (crf - 18)) - 10 * number))
+    return max(25, round(float(np.interp(crf, *_ALIKE))) - 10 * number)
 
 
 def _levels(noise: Tensor) -> np.ndarray:
