@@ -31,7 +31,7 @@ from cloak.video_search import Searcher, make_plan
 from cloak.video_state import Plan, State
 from cloak.video_write import container_for, require_holdable
 from provenance.atomic import refuse_existing, replacing, require_writable
-from provenance.errors import NoFaceError, UsageError
+from provenance.errors import NoFaceError, UsageError, VeilmarkError
 from provenance.media import sha256_file
 from provenance.version import VERSION
 
@@ -218,7 +218,13 @@ def _planned(
 ) -> Plan:
     plan = state.plan()
     if plan is None:
-        plan = make_plan(info, attacked, options, video, expected_frames(info), tell.phase("plan", "search"))
+        try:
+            plan = make_plan(
+                info, attacked, options, video, expected_frames(info), tell.phase("plan", "search")
+            )
+        except VeilmarkError:
+            state.remove()
+            raise
         if not plan.tracks:
             state.remove()
             raise NoFaceError(

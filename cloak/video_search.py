@@ -52,7 +52,7 @@ def make_plan(
     cuts, tracker = CutFinder(), Tracker(every)
     families = {detector.name: detector.family for detector in attacked}
     shots: list[int] = []
-    count = 0
+    count = end = 0
     for frame in frames(info):
         count = frame.index + 1
         if cuts.begins_shot(frame.luma(SMALL_WIDTH)):
@@ -64,12 +64,25 @@ def make_plan(
             for report in reports.values():
                 report.boxes.div_(view.scale)
             tracker.look(frame.index, reports, families, shots[-1])
+        end = frame.pts + frame.duration
         progress(min(1.0, count / max(1, expected)))
     if not count:
         raise CorruptMediaError(f"{info.path.name} holds no frame that can be decoded")
+    _check_whole(info, end)
     named = options.detectors is not None
     tracks = tuple(track for track in tracker.close(count) if track.believed(named))
     return Plan(count, tuple(shots), every, tracks)
+
+
+def _check_whole(info: VideoInfo, end: int) -> None:
+    """Raise :class:`CorruptMediaError` where frames are missing at the end, as of a broken download."""
+    missing = 0.0 if info.end is None else float((info.end - end) * info.time_base)
+    if info.end is not None and missing > max(1.0, 0.05 * float(info.end * info.time_base)):
+        raise CorruptMediaError(
+            f"{info.path.name} can be decoded up to {float(end * info.time_base):.1f} s of "
+            f"{float(info.end * info.time_base):.1f} s",
+            hint="get a fresh copy; or save what is left of it as a new file, and cloak that",
+        )
 
 
 class Searcher:

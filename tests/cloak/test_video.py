@@ -19,7 +19,8 @@ from cloak.video_options import VideoOptions
 from cloak.video_search import Searcher
 from cloak.video_state import Plan, State
 from cloak.video_tracks import Track
-from provenance.errors import NoFaceError, OutputExistsError, UsageError
+from cloak.video_write import Writer
+from provenance.errors import CorruptMediaError, NoFaceError, OutputExistsError, UsageError
 from tests.support.video_clips import packets, panned, write_clip
 
 torch.set_num_threads(1)
@@ -145,6 +146,21 @@ def test_one_frame(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
     report = cloak_video(source, tmp_path / "out.mkv", OPTIONS, VideoOptions(control=False, preset="fast"))
     assert (report.frames, report.judged, report.windows) == (1, 1, 1)
     assert report.detectors[0].control is None and report.detectors[0].before == 1
+
+
+def test_half_a_film(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """A broken download: the index comes first and names frames that never arrived."""
+    pictures = panned(portraits["astronaut"], 6)
+    whole = write_clip(tmp_path / "whole.mp4", pictures, times=[600 * number for number in range(6)])
+    with Writer(tmp_path / "indexed.mp4", probe(whole), crf=10, preset="fast") as out:
+        for frame in frames(probe(whole)):
+            out.write(frame, None)
+    half = tmp_path / "half.mp4"
+    data = (tmp_path / "indexed.mp4").read_bytes()
+    half.write_bytes(data[: len(data) * 3 // 5])
+    with pytest.raises(CorruptMediaError, match="decoded"):
+        cloak_video(half, tmp_path / "out.mp4", OPTIONS, VIDEO)
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.mp4", "indexed.mp4", "half.mp4"}
 
 
 def test_refusals_come_before_the_work(clip: Path, tmp_path: Path) -> None:
