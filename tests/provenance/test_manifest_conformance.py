@@ -18,6 +18,7 @@ from provenance.home import Home
 from provenance.identity import Identity, create_identity
 from provenance.manifest import Action, ManifestSpec, Parent, sign_manifest
 from provenance.manifest_read import read_manifest
+from tests.support import conformance
 from tests.support.conformance import CHECKS, offences
 from tests.support.media_files import MAKERS
 
@@ -191,8 +192,8 @@ def test_every_check_can_fail(signed: Path, signer: Identity) -> None:
         lambda m: act(m, action="c2pa.published", parameters={"description": "x"}),
         lambda m: m.update(label="urn:uuid:1"),
         lambda m: put(m, "org.x", {"reviewRatings": [1], "dataSource": {"type": "humanEntry.anonymous"}}),
-        lambda m: put(m, "c2pa.ingredient.v3", {**ingredient, "validationResults": {"a": 1}}),
-        lambda m: put(m, "c2pa.ingredient.v3", {**ingredient, "activeManifest": {"a": 1}}),
+        lambda m: put(m, "c2pa.ingredient.v3", {**ingredient, "validationResults": {}}),
+        lambda m: put(m, "c2pa.ingredient.v3", {**ingredient, "activeManifest": {}}),
         lambda m: put(m, "c2pa.ingredient.v3", {"relationship": "friendOf"}),
         lambda m: act(m, action="c2pa.created"),
         lambda m: m["claim.v2"].update(specVersion="2.4"),
@@ -228,3 +229,25 @@ def test_the_checks_are_those_of_the_rubric(test_data: Path) -> None:
     stated = re.findall(r"^- id: validation:(\w+)$", rubric.read_text(), re.MULTILINE)
     assert len(stated) == 31
     assert stated == [check.__name__ for check in CHECKS]
+
+
+@pytest.mark.vectors
+@pytest.mark.parametrize(
+    ("variable", "ours"),
+    [
+        ("inception_actions", conformance.INCEPTION),
+        ("non_editorial_actions", conformance.NON_EDITORIAL),
+        ("well_formed_error_codes", conformance.MALFORMED),
+        ("valid_error_codes", conformance.MISMATCHES),
+        ("allowed_assertions", conformance.ASSERTIONS),
+        ("allowed_actions", conformance.ACTIONS),
+        ("deprecated_assertion_labels", conformance.DEPRECATED_ASSERTIONS),
+        ("deprecated_action_labels", conformance.DEPRECATED_ACTIONS),
+        ("standard_parameters", conformance.PARAMETERS),
+    ],
+)
+def test_the_lists_are_those_of_the_rubric(variable: str, ours: set[str], test_data: Path) -> None:
+    rubric = test_data / "vectors/c2pa/asset-rubrics/asset-rubric-conformance0.2-spec2.4.yml"
+    listed = re.search(rf"^  \${variable}:\n((?:  - .+\n)+)", rubric.read_text(), re.MULTILINE)
+    assert listed
+    assert {line.removeprefix("  - ") for line in listed[1].splitlines()} == ours

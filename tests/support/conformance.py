@@ -53,12 +53,19 @@ MALFORMED = {
     "assertion.boxesHash.unknownBox",
     "assertion.multipleHardBindings",
     "manifest.compressed.invalid",
+    "manifest.html.multipleManifests",
     "manifest.inaccessible",
     "manifest.multipleParents",
+    "manifest.structuredText.emptyReference",
+    "manifest.structuredText.malformedReference",
+    "manifest.structuredText.multipleReferences",
+    "manifest.structuredText.noManifest",
+    "manifest.structuredText.noResolutionPath",
     "manifest.timestamp.invalid",
     "manifest.timestamp.wrongParents",
     "manifest.update.invalid",
     "manifest.update.wrongParents",
+    "MISSING_VALIDATION_RESULTS",
 }
 MISMATCHES = {
     "assertion.action.ingredientMismatch",
@@ -77,6 +84,7 @@ MISMATCHES = {
     "ingredient.claimSignature.missing",
     "ingredient.claimSignature.mismatch",
     "claimSignature.missing",
+    "MISSING_VALIDATION_RESULTS",
 }
 ASSERTIONS = {
     f"c2pa.{name}"
@@ -109,7 +117,7 @@ ASSERTIONS = {
         "assertion.metadata",
         "time-stamp",
     ]
-}
+} | {"font.info"}
 DEPRECATED_ASSERTIONS = {
     f"c2pa.{name}"
     for name in ["claim", "hash.bmff.v2", "asset-type", "ingredient", "ingredient.v2", "actions"]
@@ -197,7 +205,13 @@ class Manifest:
         self.ingredients = [one for one in self.values if one.get("relationship") is not None]
         info = self.claim.get("claim_generator_info")
         self.info = info[0] if isinstance(info, list) else info or {}
-        self.failures = [one["code"] for one in self.whole.get("validationResults", {}).get("failure", [])]
+        results = self.whole.get("validationResults") or {"failure": [{"code": "MISSING_VALIDATION_RESULTS"}]}
+        self.failures = [one["code"] for one in results.get("failure") or []]
+
+
+def _has(value: dict[str, Any], key: str) -> bool:
+    """JMESPath's ``key != null``: an empty value counts as one."""
+    return value.get(key) is not None
 
 
 def mandatory_dst_for_perceptible_transformations(m: Manifest) -> list[Any]:
@@ -287,16 +301,18 @@ def active_manifest_urn(m: Manifest) -> list[Any]:
 def review_ratings_datasource(m: Manifest) -> list[Any]:
     human = {"humanEntry.anonymous", "humanEntry.credentialed"}
     return [
-        v for v in m.values if v.get("reviewRatings") and (v.get("dataSource") or {}).get("type") in human
+        v
+        for v in m.values
+        if v.get("reviewRatings") is not None and (v.get("dataSource") or {}).get("type") in human
     ]
 
 
 def ingredient_v3_no_active_manifest(m: Manifest) -> list[Any]:
-    return [i for i in m.ingredients if not i.get("activeManifest") and i.get("validationResults")]
+    return [i for i in m.ingredients if i.get("activeManifest") is None and _has(i, "validationResults")]
 
 
 def ingredient_v3_mandatory_validation_results(m: Manifest) -> list[Any]:
-    return [i for i in m.ingredients if i.get("activeManifest") and not i.get("validationResults")]
+    return [i for i in m.ingredients if _has(i, "activeManifest") and not i.get("validationResults")]
 
 
 def ingredient_relationship_values(m: Manifest) -> list[Any]:
@@ -313,7 +329,7 @@ def no_deprecated_claim_fields(m: Manifest) -> list[Any]:
 
 
 def ingredient_v3_choice(m: Manifest) -> list[Any]:
-    return [i for i in m.ingredients if i.get("activeManifest") and i.get("digitalSourceType")]
+    return [i for i in m.ingredients if _has(i, "activeManifest") and _has(i, "digitalSourceType")]
 
 
 def alternative_content_representation_choice(m: Manifest) -> list[Any]:
@@ -336,7 +352,7 @@ def forbidden_labels_in_external_references(m: Manifest) -> list[Any]:
     return [
         v["label"]
         for v in m.values
-        if v.get("label") and v.get("url") and v.get("relationship") is None
+        if _has(v, "label") and _has(v, "url") and not _has(v, "relationship")
         if v["label"] in forbidden or v["label"].startswith(("c2pa.hash", "c2pa.ingredient"))
     ]
 
