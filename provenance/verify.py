@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from provenance.record import SignedRecord
 
 MAX_SIDECAR_BYTES = 256 * 1024**2
+_MAX_ANCESTORS = 256
 #: What the kinds of manifest failures mean to a person.
 _PLAIN = {
     "content": "the content was changed after it was signed",
@@ -90,7 +91,7 @@ def verify_file(
         _judge_manifest(verdict, report)
 
     # 3. The receipt: named, beside the file, or from the own ledger.
-    receipt, origin = _find_receipt(path, digest, report, lookup, request)
+    receipt, origin = _find_receipt(verdict, path, digest, report, lookup, request)
 
     # 4. Its record: signed, and about this file, this manifest and this signer.
     # 5. Its place in the log: inclusion, checkpoint signed by a log that the verifier trusts, anchor.
@@ -110,7 +111,7 @@ def verify_file(
             if report is None and receipt is None:
                 raise
             verdict.warnings.append(f"not looked up by likeness: {error}")
-        _warn_of_earlier_claims(verdict)
+        _warn_of_earlier_claims(verdict, lookup)
         verdict.parents = [_known_parent(parent, lookup) for parent in verdict.parents]
     elif report is None and receipt is None:
         _refuse_broken(path, media)
@@ -188,14 +189,29 @@ def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
 
 
 def _find_receipt(
-    path: Path, digest: str, report: ManifestReport | None, lookup: Lookup | None, request: VerifyRequest
+    verdict: Verdict,
+    path: Path,
+    digest: str,
+    report: ManifestReport | None,
+    lookup: Lookup | None,
+    request: VerifyRequest,
 ) -> tuple[Receipt | None, str]:
-    """The receipt to check and where it came from: ``named``, ``beside`` or ``ledger``."""
+    """The receipt to check and where it came from: ``named``, ``beside`` or ``ledger``.
+
+    A damaged receipt that merely lies beside a file with a manifest is warned of and passed over: litter must not
+    keep anybody from checking the manifest.
+    """
     if request.receipt:
         return Receipt.from_bytes(read_limited(request.receipt, MAX_RECEIPT_BYTES)), "named"
     beside = with_suffix_added(path, RECEIPT_SUFFIX)
     if is_file(beside):
-        return Receipt.from_bytes(read_limited(beside, MAX_RECEIPT_BYTES)), "beside"
+        try:
+            return Receipt.from_bytes(read_limited(beside, MAX_RECEIPT_BYTES)), "beside"
+        except ReceiptError as error:
+            if report is None:
+                raise
+            verdict.checks.append(Check("receipt", None, f"{beside.name} cannot be read: {error}"))
+            verdict.warnings.append(f"the receipt beside the file, {beside.name}, cannot be read: {error}")
     if lookup:
         for entry in lookup.ledger.find_sha256(digest):
             if entry.opening.signed.record.file_sha256 == digest:
@@ -216,7 +232,10 @@ def _judge_record(
     try:
         signed.verify()
     except (TamperedError, ReceiptError) as error:
-        verdict.checks.append(Check("record signature", False, str(error)))
+        # as below: whoever can lay a forged receipt beside a file cannot thereby spoil its manifest
+        harmless = report is not None and origin == "beside"
+        verdict.checks.append(Check("record signature", None if harmless else False, str(error)))
+        verdict.warnings.append(f"the record in the receipt is not signed by whom it names: {error}")
         verdict.standing = Standing.MISMATCH
         return False
     mismatches = []
@@ -320,19 +339,43 @@ def _judge_revocation(
         verdict.checks.append(Check("revocation", found.valid, found.explanation))
 
 
-def _warn_of_earlier_claims(verdict: Verdict) -> None:
-    """Someone may have stripped and re-signed: the first record by another key is worth a look."""
-    if not verdict.similar:
+def _warn_of_earlier_claims(verdict: Verdict, lookup: Lookup) -> None:
+    """Someone may have stripped and re-signed: the first record by another key is worth a look.
+
+    Records that the file openly names as what it was made from are no such sign.
+    """
+    if not verdict.similar or verdict.signer is None:
         return
-    own = verdict.signer.key_id if verdict.signer else None
-    mine = [record.index for record in verdict.similar if record.key_id == own]
-    first = verdict.similar[0]
-    if own is not None and first.key_id != own and (not mine or first.index < min(mine)):
-        verdict.warnings.append(
-            f"a {'record of this file' if first.exact else 'similar picture'} by another signer,"
-            f" {first.signer_name!r}, is earlier in the ledger (entry {first.index}, {first.logged_at});"
-            " this copy may have been stripped and signed again"
-        )
+    own = verdict.signer.key_id
+    mine = min((record.index for record in verdict.similar if record.key_id == own), default=None)
+    named = _ancestors(verdict, lookup)
+    for record in verdict.similar:
+        if record.key_id == own or (mine is not None and record.index > mine):
+            return
+        if record.file_sha256 not in named:
+            verdict.warnings.append(
+                f"a {'record of this file' if record.exact else 'similar picture'} by another signer,"
+                f" {record.signer_name!r}, is earlier in the ledger (entry {record.index}, {record.logged_at});"
+                " this copy may have been stripped and signed again"
+            )
+            return
+
+
+def _ancestors(verdict: Verdict, lookup: Lookup) -> set[str]:
+    """SHA-256 of the parents that record and manifest both name, and of theirs, as the own ledger knows them."""
+    if not any(one.get("relationship") == "parentOf" for one in verdict.ingredients):
+        return set()
+    waiting = [parent["sha256"] for parent in verdict.parents]
+    found: set[str] = set()
+    while waiting and len(found) < _MAX_ANCESTORS:
+        digest = waiting.pop()
+        if digest in found:
+            continue
+        found.add(digest)
+        for entry in lookup.ledger.find_sha256(digest):
+            if entry.opening.signed.record.file_sha256 == digest:
+                waiting += entry.opening.signed.record.parents
+    return found
 
 
 def _known_parent(parent: dict[str, Any], lookup: Lookup) -> dict[str, Any]:

@@ -94,8 +94,19 @@ def test_json_errors_are_objects(ready: Command, bad_files: dict[str, Path]) -> 
     assert [line["schema"] for line in done.json] == ["veilmark.error/1"] * 2
 
 
-def test_damaged_receipt_is_reported(ready: Command, signed: dict[str, Path]) -> None:
+def test_a_damaged_receipt_is_told_and_spoils_no_manifest(ready: Command, signed: dict[str, Path]) -> None:
     receipt = Path(f"{signed['hopper']}.receipt")
     receipt.write_text("garbage")
-    done = ready("verify", signed["hopper"])
-    assert done.code in (0, 3) and "receipt" in done.out + done.err
+    done = ready("verify", signed["hopper"], "--json")
+    assert done.code == 0
+    assert any("cannot be read" in warning for warning in done.json[0]["warnings"])
+    assert done.json[0]["ledger"]["standing"] == "logged"
+    assert ready("verify", signed["hopper"], "--receipt", receipt).code == 3
+
+
+def test_a_damaged_receipt_without_a_manifest_cannot_be_checked(
+    ready: Command, portrait_files: dict[str, Path]
+) -> None:
+    assert ready("record", portrait_files["hopper"]).code == 0
+    Path(f"{portrait_files['hopper']}.receipt").write_text("garbage")
+    assert ready("verify", portrait_files["hopper"]).code == 3

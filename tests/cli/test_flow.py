@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from provenance.ledger.receipt import Receipt
 from tests.cli.conftest import Run
 
 Command = Callable[..., Run]
@@ -134,6 +136,38 @@ def test_resigned_copy_warns_of_the_earlier_record(
     assert any("earlier in the ledger" in warning for warning in verdict["warnings"]), verdict["warnings"]
     original = ready("verify", signed["astronaut"], "--json").json[0]
     assert not any("earlier in the ledger" in warning for warning in original["warnings"])
+
+
+def test_a_forged_record_beside_a_file_spoils_no_manifest(ready: Command, signed: dict[str, Path]) -> None:
+    receipt = Path(f"{signed['hopper']}.receipt")
+    whole = Receipt.from_bytes(receipt.read_bytes())
+    signature = bytes([whole.opening.signed.signature[0] ^ 1]) + whole.opening.signed.signature[1:]
+    forged = replace(
+        whole, opening=replace(whole.opening, signed=replace(whole.opening.signed, signature=signature))
+    )
+    receipt.write_bytes(forged.to_bytes())
+    done = ready("verify", signed["hopper"], "--json")
+    assert done.code == 0, done.out
+    assert done.json[0]["ledger"]["standing"] == "receipt-does-not-belong-to-this-file"
+    assert any("not signed by" in warning for warning in done.json[0]["warnings"])
+    assert ready("verify", signed["hopper"], "--receipt", receipt).code == 1
+
+
+def test_an_edit_that_names_what_it_was_made_from_is_not_suspected(
+    ready: Command, signed: dict[str, Path], tmp_path: Path
+) -> None:
+    for name in ("editor", "retoucher"):
+        assert ready("identity", "new", name, "--subject", name.title()).code == 0
+    crop, first, second = tmp_path / "crop.jpg", tmp_path / "first.jpg", tmp_path / "second.jpg"
+    with Image.open(signed["astronaut"]) as picture:
+        picture.save(crop, quality=80)
+    edit = ("--action", "c2pa.cropped", "--identity")
+    assert ready("sign", crop, "-o", first, "--parent", signed["astronaut"], *edit, "editor").code == 0
+    assert ready("sign", crop, "-o", second, "--parent", first, *edit, "retoucher").code == 0
+    for path in (first, second):
+        verdict = ready("verify", path, "--json").json[0]
+        assert len(verdict["similar"]) == 3
+        assert not any("stripped" in warning for warning in verdict["warnings"]), verdict["warnings"]
 
 
 def test_editing_chain_names_its_parent(ready: Command, signed: dict[str, Path], tmp_path: Path) -> None:
