@@ -250,7 +250,16 @@ def _rounds(job: _Job, searcher: Searcher, suffix: str, tell: _Phases) -> NoiseF
 
         figures = _encode(job, film_of, plain if not plain.exists() else None, part(0, 0.3))
         left = _by_window(
-            job, still_found(film_of, job.plan, job.attacked, job.options.device, part(0.3, 0.5))
+            job,
+            still_found(
+                film_of,
+                job.plan,
+                job.attacked,
+                job.options.device,
+                # all rounds together look at frames in the first three quarters of each step
+                0.75 * number / job.options.rounds,
+                part(0.3, 0.5),
+            ),
         )
         worse = [key for key, count in best.items() if sum(left.get(key, {}).values()) > count]
         last = not left or number + 1 >= job.options.rounds

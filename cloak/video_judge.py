@@ -21,6 +21,8 @@ from provenance.errors import TamperedError
 
 #: So many frames are shown to every detector in the end, evenly chosen from those that faces were looked for in.
 MAX_JUDGED = 60
+#: Which part of each step between looks the final judgement is about; the rounds look at others.
+JUDGED_PART = 0.8
 Progress = Callable[[float], None]
 
 
@@ -43,12 +45,18 @@ class VideoJudged:
     flickers: list[float] = field(default_factory=list)
 
 
-def looked_at(plan: Plan) -> list[int]:
-    """Frames in which faces were looked for, and some face to hide is."""
+def looked_at(plan: Plan, part: float) -> list[int]:
+    """Frames with faces to hide, as many as faces were looked for in.
+
+    Args:
+        part: how far into each step from one to the next, in [0, 1): other parts are other frames.
+    """
     starts = sorted(plan.shots)
-    shots = zip(starts, [*starts[1:], plan.frames], strict=True)
-    every = [frame for first, end in shots for frame in range(first, end, plan.every)]
-    return [frame for frame in every if any(track.first <= frame <= track.last for track in plan.tracks)]
+    chosen: list[int] = []
+    for first, end in zip(starts, [*starts[1:], plan.frames], strict=True):
+        begin = first + int(part * plan.every)
+        chosen.extend(range(begin, end, plan.every) if begin < end else [first])
+    return [frame for frame in chosen if any(track.first <= frame <= track.last for track in plan.tracks)]
 
 
 def faces_at(plan: Plan, frame: int) -> tuple[list[int], Tensor]:
@@ -74,10 +82,15 @@ def still_found(
     plan: Plan,
     attacked: Sequence[FaceDetector],
     device: str,
+    part: float,
     progress: Progress = lambda _: None,
 ) -> dict[tuple[int, int], set[tuple[str, str]]]:
-    """Where attacked detectors find faces in the encoded video: by track and frame, the pairs that do."""
-    wanted = set(looked_at(plan))
+    """Where attacked detectors find faces in the encoded video: by track and frame, the pairs that do.
+
+    Args:
+        part: of :func:`looked_at`.
+    """
+    wanted = set(looked_at(plan, part))
     left: dict[tuple[int, int], set[tuple[str, str]]] = {}
     for frame in frames(probe(cloaked)):
         if frame.index in wanted:
@@ -102,13 +115,13 @@ def judge_video(
     device: str,
     progress: Progress = lambda _: None,
 ) -> VideoJudged:
-    """Show frames of the encoded versions to every detector.
+    """Show frames of the encoded versions to every detector: others than those that led the search.
 
     Args:
         plain: the same encoding without noise; what a detector finds there is what counts.
         control: with other noise of equal energy, or None.
     """
-    candidates = looked_at(plan)
+    candidates = looked_at(plan, JUDGED_PART)
     step = max(1, -(-len(candidates) // MAX_JUDGED))
     wanted = set(candidates[::step])
     result = VideoJudged()

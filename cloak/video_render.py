@@ -86,10 +86,10 @@ class Film:
             patch = noise.place.cut(pixels, noise.place.corner(track, frame))
             self._now[index] = (noise, Carrier(noise.place, self._change(noise), Follower(patch)))
         if index in self._before:
-            if frame - self._now[index][0].first >= _blend(self._now[index][0]):
+            over = frame - self._now[index][0].first >= _blend(self._now[index][0])
+            # noise that no longer fits what it lies on helps nobody
+            if over or not _move(self._before[index][1], track, frame, pixels):
                 del self._before[index]
-            else:
-                _move(self._before[index][1], track, frame, pixels)
 
     def _lay(self, canvas: np.ndarray, index: int, frame: int) -> None:
         """Put the face's noise where it belongs; where two meet, the larger change counts."""
@@ -210,8 +210,8 @@ def _blend(noise: Noise) -> int:
     return min(BLEND, (noise.last - noise.first + 1) // 4)
 
 
-def _move(carrier: Carrier, track: Track, frame: int, pixels: np.ndarray) -> None:
-    carrier.move(carrier.place.cut(pixels, carrier.place.corner(track, frame)))
+def _move(carrier: Carrier, track: Track, frame: int, pixels: np.ndarray) -> bool:
+    return carrier.move(carrier.place.cut(pixels, carrier.place.corner(track, frame)))
 
 
 def _measure(

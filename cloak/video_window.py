@@ -30,7 +30,7 @@ from cloak.wide import WideView
 #: A face is worked on at no more pixels than this.
 FACE_SIDE = 208
 #: So many frames of a window are shown to the search.
-SAMPLES = 6
+SAMPLES = 10
 #: A window has so many frames at least, whatever moves in them.
 _LEAST = 5
 _COARSE = 3
@@ -162,10 +162,12 @@ class Window:
             young = frame - self.first < _LEAST
             if not forced and not young and not self.follower.holds(patch, flow):
                 return False
-        if (frame - self.first) % self._every == 0 or frame == self.last:
-            view = WideView(pixels, self.device) if self._sides else None
-            squares = {side: view.square(side) for side in self._sides} if view else {}
-            self.samples.append(Sample(frame, corner, patch, grid_of(flow, self.device), squares))
+        view = WideView(pixels, self.device) if self._sides else None
+        squares = {side: view.square(side) for side in self._sides} if view else {}
+        # the latest frame is always a sample: the window may end here
+        if self.samples and (self.samples[-1].frame - self.first) % self._every:
+            self.samples.pop()
+        self.samples.append(Sample(frame, corner, patch, grid_of(flow, self.device), squares))
         return True
 
     @property
@@ -261,10 +263,11 @@ class Carrier:
         self._levels = float(np.abs(self._noise).max(initial=0))
         self._here = self._noise
 
-    def move(self, patch: np.ndarray) -> None:
-        """Go on to the next frame, whose patch this is."""
+    def move(self, patch: np.ndarray) -> bool:
+        """Go on to the next frame, whose patch this is; False where it no longer resembles the key frame."""
         flow = self._follower.follow(patch)
         self._here = np.clip(moved(self._noise, flow), -self._levels, self._levels)
+        return self._follower.holds(patch, flow)
 
     def noise(self) -> np.ndarray:
         """float32 ``(height, width, 3)`` of the patch in the present frame, in levels."""
