@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from provenance.manifest_actions import Action, check_action
 from provenance.record import RELATIONS
 
 _MAX_TEXT = 4000
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 RELATIONSHIPS = ("parentOf", "componentOf", "inputTo")
 
 
@@ -88,7 +91,11 @@ def check_spec(spec: ManifestSpec) -> None:
         if len(getattr(spec, name)) > _MAX_TEXT:
             raise UsageError(f"{name} is over {_MAX_TEXT} characters")
     if spec.location and not (abs(spec.location[0]) <= 90 and abs(spec.location[1]) <= 180):
-        raise UsageError("the location is not a latitude and a longitude in degrees")
+        raise UsageError(
+            "the location is not a latitude and a longitude in degrees", hint="for example 48.137,11.575"
+        )
+    if spec.captured_at:
+        _check_time(spec.captured_at)
     if sum(parent.relationship == "parentOf" for parent in spec.parents) > 1:
         raise UsageError(
             "a file can be an edit of one parent only", hint="name the others as components (componentOf)"
@@ -105,3 +112,16 @@ def check_spec(spec: ManifestSpec) -> None:
             raise UsageError(
                 f"{label[:80]!r} cannot label an assertion of your own", hint="use org.example.name"
             )
+
+
+def _check_time(text: str) -> None:
+    """UsageError unless ``text`` is an RFC 3339 date and time with its offset from UTC."""
+    try:
+        if _RFC_3339.fullmatch(text) and datetime.fromisoformat(text).tzinfo is not None:
+            return
+    except ValueError:
+        pass
+    raise UsageError(
+        f"{text[:60]!r} is no time of capture",
+        hint="RFC 3339 with an offset: 2026-11-22T10:00:00+01:00, or ...Z",
+    )

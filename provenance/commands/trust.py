@@ -43,7 +43,10 @@ def add(
 
     given = [value for value in (anchor, log, witness, contract, revocation) if value]
     if len(given) != 1:
-        raise UsageError("give exactly one of --anchor, --log, --witness, --contract, --revocation")
+        raise UsageError(
+            "give exactly one of --anchor, --log, --witness, --contract, --revocation",
+            hint="for example: veilmark trust add --anchor root.pem",
+        )
     store = TrustStore.load(Home.locate())
     if anchor:
         entry = store.add_anchor(read_text(anchor), name)
