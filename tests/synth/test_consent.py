@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from provenance.certificates import generate_key, make_leaf, make_root, to_der
+from provenance.certificates import generate_key, make_leaf, make_root, parse_chain, to_der
 from provenance.desk import open_desk
 from provenance.errors import CheckError, ConsentError, ExitCode, MediaError, TamperedError, UsageError
 from provenance.home import Home
-from provenance.identity import Identity, create_identity, identity_folder, load_identity
+from provenance.identity import Identity, create_identity, identity_folder, load_identity, store_identity
 from provenance.identity_admin import rotate_identity
 from provenance.keyfiles import key_signer
 from provenance.manifest import ManifestSpec
@@ -119,6 +119,24 @@ def test_a_certificate_without_its_key_is_not_an_own_key(home: Home, owner_home:
     with pytest.raises(ConsentError, match="forbids"):
         permission_for([signed], home)
     (identity_folder(home, "fake") / "chain.pem").write_bytes(chain)
+    with pytest.raises(ConsentError, match="forbids"):
+        permission_for([signed], home)
+
+
+def test_a_signer_elsewhere_that_cannot_sign_for_the_key_proves_nothing(
+    home: Home, owner_home: Home, signed: Path
+) -> None:
+    """The owner's chain with a program that signs nothing, imported as a key that is elsewhere."""
+    chain = (identity_folder(owner_home, "default") / "chain.pem").read_bytes()
+    store_identity(
+        home,
+        "pretended",
+        kind="external",
+        algorithm="es256",
+        chain=parse_chain(chain),
+        files={},
+        command=["/bin/cat"],
+    )
     with pytest.raises(ConsentError, match="forbids"):
         permission_for([signed], home)
 

@@ -187,6 +187,16 @@ def test_a_journal_goes_on_after_the_last_whole_line(tmp_path: Path) -> None:
         assert path.read_bytes() == whole
 
 
+def test_what_a_crash_left_behind_the_last_line_goes_away(tmp_path: Path) -> None:
+    journalled(tmp_path, 3, {"size": 128})
+    path = tmp_path / Journal.FILE_NAME
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\x00" * 50_000)
+    with Journal.open(tmp_path, {"size": 128}) as journal:
+        assert len(journal.frames) == 3
+    assert path.read_bytes() == whole
+
+
 def test_a_journal_of_other_work_is_begun_anew(tmp_path: Path) -> None:
     journalled(tmp_path, 3, {"size": 128})
     assert not Journal.fits(tmp_path, {"size": 256})
