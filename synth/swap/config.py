@@ -90,11 +90,11 @@ class Recipe:
     """
 
     steps: int = 2000
-    generator_share: float = 0.75
-    critic_share: float = 0.05
+    generator_share: float = 0.7
+    critic_share: float = 0.1
     batch: int = 8
     rate: float = 8e-4
-    critic_rate: float = 2e-4
+    critic_rate: float = 5e-4
     warm_up: int = 50
     ema: float = 0.995
     check_every: int = 100

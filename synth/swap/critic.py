@@ -5,11 +5,16 @@ Patches: Isola et al., CVPR 2017. Spectral normalization of every layer: Miyato 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
+from torch.nn.functional import avg_pool2d, leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from synth.swap.config import Architecture
+
+# Layers that stretch nothing let fine detail fade away; so detail is shown to the critic by itself and enlarged, and
+# its verdict is enlarged too. Both are constants, so how fast the verdict can change stays bounded.
+_DETAIL_GAIN, _VERDICT_GAIN = 8.0, 8.0
 
 
 class Critic(nn.Module):
@@ -19,7 +24,7 @@ class Critic(nn.Module):
         super().__init__()
         self.sides = sides
         width, halvings = shape.critic_width, 3 if shape.size >= 128 else 2
-        layers, before = [], 3
+        layers, before = [], 6
         for level in range(halvings):
             after = width * min(4, 2**level)
             layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1))
@@ -32,11 +37,12 @@ class Critic(nn.Module):
         """Pictures ``(N, 3, S, S)`` in [0, 1] to logits ``(N, h, w)``, positive for photographs, and the features of
         each layer.
         """
-        x, features = pictures * 2 - 1, []
+        detail = _DETAIL_GAIN * (pictures - avg_pool2d(pictures, 3, 1, 1, count_include_pad=False))
+        x, features = torch.cat([pictures * 2 - 1, detail], 1), []
         for layer in self.layers:
             x = leaky_relu(layer(x), 0.2)
             features.append(x)
-        return self.verdict(x)[:, self.sides.index(side)], features
+        return _VERDICT_GAIN * self.verdict(x)[:, self.sides.index(side)], features
 
 
 def critic_loss(real: Tensor, made: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from cloak import models
 from cloak.chips import LAYOUTS, similarity
 from provenance.errors import UsageError
-from synth.extraction.canonical import OF_68, canonical_points
+from synth.extraction.canonical import OF_68, TEMPLATE, canonical_points
 
 NAMES = ("dlib", "onet", "none")
 _CHIP, _CHIP_PADDING = 150, 0.25
@@ -126,9 +126,11 @@ def available() -> tuple[str, ...]:
 def _chip_region(size: int) -> Tensor:
     """Where dlib would cut its chip out of an aligned picture of side ``size``: ``(1, 2, 3)`` for affine_grid."""
     layout = LAYOUTS["dlib68"]
-    mean = torch.tensor(layout.mean, dtype=torch.float64)
+    known = [(OF_68[of_68], place) for of_68, place in zip(layout.used, layout.mean, strict=True)]
+    known = [(mesh, place) for mesh, place in known if mesh in TEMPLATE]
+    mean = torch.tensor([place for _, place in known], dtype=torch.float64)
     goal = (_CHIP_PADDING + mean) / (2 * _CHIP_PADDING + 1)
-    points = torch.from_numpy(canonical_points(size, OF_68))[list(layout.used)] / size
+    points = torch.from_numpy(canonical_points(size, tuple(mesh for mesh, _ in known))) / size
     matrix, shift = similarity(goal, points)
     # shares of the side, 0 to 1, to affine_grid's -1 to 1
     moved = 2 * (matrix @ torch.full((2,), 0.5, dtype=torch.float64) + shift) - 1

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy, conv2d, l1_loss
+from torch.nn.functional import binary_cross_entropy, l1_loss
 
 from synth.swap.augment import Batch
 from synth.swap.config import Weights
@@ -32,17 +32,21 @@ def ssim_map(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _windowed(planes: Tensor) -> Tensor:
-    count = planes.shape[1]
-    window = _window(planes.device, planes.dtype)
-    rows = conv2d(planes, window.view(1, 1, 1, -1).expand(count, 1, 1, -1), groups=count)
-    return conv2d(rows, window.view(1, 1, -1, 1).expand(count, 1, -1, 1), groups=count)
+    """The Gaussian window along both sides, as two products with banded matrices: faster than a grouped convolution."""
+    down, across = (_bands(side, planes.device, planes.dtype) for side in planes.shape[-2:])
+    return down @ planes.contiguous() @ across.T
 
 
-@lru_cache(maxsize=8)
-def _window(device: torch.device, dtype: torch.dtype) -> Tensor:
+@lru_cache(maxsize=16)
+def _bands(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """``(side - 10, side)``: each row is the window, one further than the row above."""
     taps = torch.arange(_TAPS) - _TAPS // 2
     window = torch.exp(-(taps**2) / (2 * _SIGMA**2))
-    return (window / window.sum()).to(device, dtype)
+    window = window / window.sum()
+    rows = torch.zeros(side - _TAPS + 1, side)
+    for row in range(len(rows)):
+        rows[row, row : row + _TAPS] = window
+    return rows.to(device, dtype)
 
 
 def pixel_weights(batch: Batch, weights: Weights) -> Tensor:

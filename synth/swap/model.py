@@ -108,14 +108,12 @@ class Decoder(nn.Module):
             steps.extend(Residual(after) for _ in range(shape.residuals))
             side, channels = side * 2, after
         self.steps = nn.Sequential(*steps)
-        self.colour = nn.Conv2d(channels, 3, 3, padding=1)
-        self.mask = nn.Conv2d(channels, 1, 3, padding=1)
-        _initialised(self.colour)
-        _initialised(self.mask)
+        self.heads = nn.Conv2d(channels, 4, 3, padding=1)  # three colours, and the mask
+        _initialised(self.heads)
 
     def forward(self, shared: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.steps(shared)
-        return torch.sigmoid(self.colour(x)), torch.sigmoid(self.mask(x))
+        both = torch.sigmoid(self.heads(self.steps(shared)))
+        return both[:, :3], both[:, 3:]
 
 
 class Generator(nn.Module):

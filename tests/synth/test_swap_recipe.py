@@ -149,7 +149,7 @@ def test_a_prior_is_where_a_pair_begins(tmp_path: Path) -> None:
     for name, weight in loaded.encoder.state_dict().items():
         assert float((first[f"average.encoder.{name}"] - weight).abs().max()) < 0.05
     for side in ("a", "b"):
-        key = "colour.weight"
+        key = "heads.weight"
         assert torch.allclose(
             first[f"average.decoders.{side}.{key}"], loaded.decoders["a"].state_dict()[key], atol=0.05
         )
