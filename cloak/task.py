@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from cloak import transforms
 from cloak.detectors.base import FaceDetector
-from cloak.objective import found, widen
+from cloak.objective import found
 from cloak.transforms import Transform
+from provenance.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,15 @@ _SLIDES = ((0.29, 0.63), (0.71, 0.21), (0.5, 0.92))
 
 @dataclass(frozen=True)
 class Wide:
-    """The whole picture around a patch.
+    """The whole picture around a patch, padded to a square and shrunk.
 
     Attributes:
-        compose: from noise of the patch to ``(1, 3, H, W)``, the whole picture with it.
-        boxes: from ``(N, 4)`` boxes in pixels of the patch to pixels of the whole.
+        compose: from noise of the patch and the side of the square to ``(1, 3, side, side)``.
+        boxes: from ``(N, 4)`` boxes in pixels of the patch, and the side, to pixels of the square.
     """
 
-    compose: Callable[[Tensor], Tensor]
-    boxes: Callable[[Tensor], Tensor]
+    compose: Callable[[Tensor, int], Tensor]
+    boxes: Callable[[Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,6 @@ class Schedule:
         check_every: steps between looks at what is beaten; the search stops once everything is.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
-        softness: below this share of the average, a pixel's step is smaller than the full step.
         seed: of every random choice.
     """
 
@@ -141,7 +142,6 @@ class Schedule:
     first_step: float = 0.25
     last_step: float = 0.03
     momentum: float = 0.9
-    softness: float = 1.0
     seed: int = 0
 
 
@@ -170,33 +170,26 @@ class Habit:
     """How a family of detectors is best asked.
 
     Attributes:
-        face_side: faces need be no larger than this for it, in pixels; 0: as they are. A cascade shrinks what
-            it judges to 12, 24 and 48 pixels anyway, and the pyramid levels for smaller faces cost most.
-        context: it needs to see no more than this around the faces, in face sizes; 0: the whole patch.
-        draws: how many transforms are averaged in a step.
-        whole: it shrinks the whole picture to one small size, so it must be shown the whole picture.
+        face_side: faces need be no larger than about this for it, in pixels; 0: as they are. A cascade shrinks
+            what it judges to 12, 24 and 48 pixels anyway.
+        step: of its own pyramid: shrunk by whole steps, its levels stay the same.
+        whole: it shrinks the whole picture to one small square, so it must be shown the whole picture.
     """
 
     face_side: int = 0
-    context: float = 0.0
-    draws: int = 1
+    step: float = 1.0
     whole: bool = False
 
-    def shrunk(self, transform: Transform, places: Tensor, rng: random.Random) -> Transform:
-        """The transform, followed by a crop to the faces' context and a resize to about the wanted size."""
-        if not self.face_side or not len(places):
-            return transform
-        if self.context:
-            boxes = widen(transform.boxes(places), self.context)
-            left, top = boxes[:, :2].amin(0).int().tolist()
-            right, bottom = boxes[:, 2:].amax(0).ceil().int().tolist()
-            transform = transform.then(transforms.window(left, top, right, bottom))
-        side = float((places[:, 2:] - places[:, :2]).amax()) * transform.scale
-        factor = self.face_side * rng.uniform(0.8, 1.25) / max(side, 1.0)
-        return transform if factor >= 0.9 else transform.then(transforms.resize(factor))
+    def shrunk(self, size: float, rng: random.Random) -> Transform:
+        """A resize to about the wanted size of faces that are ``size`` pixels large; now and then between steps."""
+        if not self.face_side or size <= self.face_side:
+            return transforms.identity()
+        steps = round(math.log(self.face_side / size) / math.log(self.step))
+        between = rng.uniform(0.85, 1.18) if rng.random() < 0.25 else 1.0
+        return transforms.resize(self.step**steps * between) if steps else transforms.identity()
 
 
-HABITS = {"cascade": Habit(face_side=88, context=0.5, draws=2), "blazeface": Habit(whole=True)}
+HABITS = {"cascade": Habit(face_side=80, step=0.709), "blazeface": Habit(whole=True)}
 
 
 def habit_of(detector: FaceDetector) -> Habit:
@@ -204,25 +197,48 @@ def habit_of(detector: FaceDetector) -> Habit:
     return HABITS.get(detector.family, Habit())
 
 
+def wide_side(task: Task, detector: FaceDetector) -> int:
+    """The side of the small square on which this detector judges the whole picture; 0 where it is shown a patch."""
+    return int(getattr(detector, "side", 0)) if task.wide is not None and habit_of(detector).whole else 0
+
+
 @torch.no_grad()
 def examine(
-    task: Task, noise: Tensor, detectors: Sequence[FaceDetector], met: Sequence[Condition]
+    task: Task,
+    noise: Tensor,
+    detectors: Sequence[FaceDetector],
+    met: Sequence[Condition],
+    hopeless: Collection[tuple[str, str]] = (),
 ) -> dict[tuple[str, str], bool]:
-    """By detector and condition: does the detector, as it is used in earnest, miss every face?"""
+    """By detector and condition: does the detector, as it is used in earnest, miss every face?
+
+    Args:
+        hopeless: pairs that need not be asked, because they are known to be far from beaten.
+    """
     beaten = {}
     for detector in detectors:
-        picture, place = scene(task, detector, noise)
-        picture, faces = transforms.quantise(picture), place(task.faces)
-        for condition in met:
-            beaten[detector.name, condition.name] = not any(
-                bool(found(detector.detect(exam(picture))[0], exam.boxes(faces)).any())
-                for exam in condition.exams
-            )
+        if side := wide_side(task, detector):
+            # what it shrinks so much hardly differs between the conditions
+            picture, faces = _whole(task, noise, side)
+            missed = not bool(found(detector.detect(picture)[0], faces).any())
+            beaten.update({(detector.name, condition.name): missed for condition in met})
+    near = [detector for detector in detectors if not wide_side(task, detector)]
+    picture = transforms.quantise(task.clean + noise)
+    for condition in met:
+        left = [detector for detector in near if (detector.name, condition.name) not in hopeless]
+        beaten.update({(detector.name, condition.name): detector in left for detector in near})
+        for exam in condition.exams:
+            shown, faces = exam(picture), exam.boxes(task.faces)
+            for detector in left:
+                if beaten[detector.name, condition.name] and bool(
+                    found(detector.detect(shown)[0], faces).any()
+                ):
+                    beaten[detector.name, condition.name] = False
     return beaten
 
 
-def scene(task: Task, detector: FaceDetector, noise: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """What the detector gets to see, and a function that says where boxes of the patch are in it."""
-    if task.wide is not None and habit_of(detector).whole:
-        return task.wide.compose(noise), task.wide.boxes
-    return task.clean + noise, lambda boxes: boxes
+def _whole(task: Task, noise: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The square with the noise in it, and where the faces are there."""
+    if task.wide is None:
+        raise UsageError("this task is a patch without its picture")
+    return task.wide.compose(noise, side).clamp(0, 1), task.wide.boxes(task.faces, side)

@@ -76,6 +76,7 @@ class Worker:
         self.zones = place_decoys(picture.pixels, everyone, options.decoys, options.seed)
         size = picture.pixels.shape[:2]
         self.patches = plan_patches(size, torch.cat([chosen, self.zones]))
+        self.wide = WideView(picture.pixels, options.device)
         self.noises: list[Tensor | None] = [None] * len(self.patches)
         self.pending = list(range(len(self.patches)))
         self.stubborn: set[tuple[str, str]] = set()
@@ -188,13 +189,12 @@ class Worker:
 
     def _wide(self, patch: Patch, index: int) -> Wide:
         """The whole picture at a small size, with the noise of the other patches in it."""
-        view = WideView(self.pixels, self.options.device)
         others = [
             (other, noise)
             for i, (other, noise) in enumerate(zip(self.patches, self.noises, strict=True))
             if i != index and noise is not None
         ]
-        return view.around(patch, others)
+        return self.wide.around(patch, others)
 
 
 def _looks_grey(pixels: np.ndarray) -> bool:

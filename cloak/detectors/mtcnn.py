@@ -27,6 +27,7 @@ from cloak.detectors.mtcnn_nets import ONet, PNet, RNet
 _WINDOW = 12  # pixels that the first network sees
 _STRIDE = 2
 _LANDMARKS = 5
+_NEAR = 0.1  # least overlap of a window with a place of interest that makes it worth following
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class MTCNN(FaceDetector):
         factor: float = 0.709,
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
         slack: tuple[float, float] = (1.0, 2.0),
-        focus_windows: int = 48,
+        focus_windows: int = 24,
+        focus_crops: int = 10,
     ) -> None:
         super().__init__()
         self.pnet, self.rnet, self.onet = PNet(), RNet(), ONet()
@@ -71,7 +73,7 @@ class MTCNN(FaceDetector):
         self.min_face, self.factor, self.slack = min_face, factor, slack
         self.threshold = thresholds[2]
         self.limits = tuple(math.log(value / (1 - value)) for value in thresholds)
-        self.focus_windows = focus_windows
+        self.focus_windows, self.focus_crops = focus_windows, focus_crops
         self.freeze()
 
     @classmethod
@@ -116,7 +118,8 @@ class MTCNN(FaceDetector):
 
         Where the crops lie is found without gradient, as in :meth:`detect`; their logits and landmarks are
         then differentiable in the pixels under them. ``focus`` adds the best windows there and follows them
-        through all stages whatever the first network says.
+        through all stages whatever the first network says; windows and pyramid levels that cannot become a
+        report about any of its boxes are left out.
         """
         check_pictures(pictures)
         values = pictures * 255.0
@@ -126,7 +129,12 @@ class MTCNN(FaceDetector):
         with torch.no_grad():
             boxes, index = self._stage_one(windows, size)
             logits, corrections = self._refine(table, boxes, index)
-            worthy = (logits > self.limits[1] - self.slack[1]) | _near_focus(boxes, index, focus)
+            near = _near_focus(boxes, index, focus)
+            worthy = ((logits > self.limits[1] - self.slack[1]) | near).nonzero()[:, 0]
+            if focus is not None:
+                most = self.focus_crops * max(1, sum(map(len, focus)))
+                rank = logits[worthy] + 4 * near[worthy]
+                worthy = worthy[rank.argsort(descending=True)[:most]]
             middle, middle_index = boxes[worthy], index[worthy]
             last, last_index = self._stage_two(
                 middle, middle_index, logits[worthy], corrections[worthy], size
@@ -161,14 +169,14 @@ class MTCNN(FaceDetector):
     def _propose(self, values: Tensor, focus: Sequence[Tensor] | None, slack: float) -> _Proposals:
         height, width = values.shape[-2:]
         found = []
-        for number, scale in enumerate(self._scales(height, width)):
+        for number, scale in enumerate(_levels_for(focus, self._scales(height, width))):
             size = (int(height * scale + 1), int(width * scale + 1))
             level = (interpolate(values, size=size, mode="area") - 127.5) * 0.0078125
             logits, corrections = self.pnet(level.contiguous(memory_format=torch.channels_last))
             with torch.no_grad():
                 chosen = logits >= self.limits[0] - slack
                 if focus is not None:
-                    chosen = chosen | self._focused(logits, scale, focus)
+                    chosen = self._focused(logits, chosen, scale, focus)
                 where = chosen.nonzero()
             picture, row, column = where.unbind(1)
             corner = torch.stack([column, row], dim=1).to(values.dtype) * _STRIDE + 1
@@ -190,19 +198,21 @@ class MTCNN(FaceDetector):
             *(torch.cat([getattr(part, field) for part in found]) for field in _Proposals.__annotations__)
         )
 
-    def _focused(self, logits: Tensor, scale: float, focus: Sequence[Tensor]) -> Tensor:
-        """Mask ``(B, h, w)`` of the windows that cover a focus box best at this scale."""
+    def _focused(self, logits: Tensor, chosen: Tensor, scale: float, focus: Sequence[Tensor]) -> Tensor:
+        """Mask ``(B, h, w)`` of the ``chosen`` windows near a focus box and of those that cover one best."""
         _, rows, columns = logits.shape
         device = logits.device
         y = (torch.arange(rows, device=device) * _STRIDE + 1) / scale
         x = (torch.arange(columns, device=device) * _STRIDE + 1) / scale
         corner = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).flip(-1).reshape(-1, 2)
         windows = torch.cat([corner, corner + (_WINDOW - 1) / scale], dim=1)
-        mask = torch.zeros_like(logits, dtype=torch.bool)
+        mask = torch.zeros_like(chosen)
         for picture, boxes in enumerate(focus):
-            for box in boxes.to(windows):
-                overlap = overlaps(windows, box[None])[:, 0]
-                likely = (overlap > 0.4).nonzero()[:, 0]
+            overlap = overlaps(windows, boxes.to(windows))
+            near = (overlap > _NEAR).any(dim=1)
+            mask[picture] = chosen[picture] & near.view(rows, columns)
+            for column in range(len(boxes)):
+                likely = (overlap[:, column] > 0.4).nonzero()[:, 0]
                 if len(likely):
                     rank = logits[picture].reshape(-1)[likely]
                     best = likely[rank.topk(min(self.focus_windows, len(likely))).indices]
@@ -280,6 +290,16 @@ def _inside(boxes: Tensor, index: Tensor, size: tuple[int, ...]) -> tuple[Tensor
     corners = _corners(boxes, size)
     some = (corners[:, 2:] > corners[:, :2]).all(dim=1)
     return boxes[some], index[some]
+
+
+def _levels_for(focus: Sequence[Tensor] | None, scales: list[float]) -> list[float]:
+    """Without focus all scales; with it those at which a window may grow into a report about one of its boxes."""
+    boxes = [] if focus is None else [places for places in focus if len(places)]
+    if not boxes:
+        return scales
+    sides = torch.cat([(places[:, 2:] - places[:, :2]).float() for places in boxes])
+    smallest, largest = float(sides.amin()), float(sides.amax())
+    return [scale for scale in scales if 0.4 * smallest <= _WINDOW / scale <= 2.2 * largest]
 
 
 def _near_focus(boxes: Tensor, index: Tensor, focus: Sequence[Tensor] | None) -> Tensor:

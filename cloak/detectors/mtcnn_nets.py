@@ -16,6 +16,14 @@ def _halve(features: Tensor, kernel: int) -> Tensor:
     return max_pool2d(features, kernel, stride=2, ceil_mode=True)
 
 
+class _Slope(nn.PReLU):
+    """The same values as torch's, but its backward pass is one multiplication: the slopes are frozen here."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        slopes = self.weight.view(-1, *[1] * (features.ndim - 2)).to(features.dtype)
+        return features * torch.where(features.detach() > 0, torch.ones_like(slopes), slopes)
+
+
 def _flat(features: Tensor) -> Tensor:
     """The weights expect width-first order."""
     return features.permute(0, 3, 2, 1).flatten(1)
@@ -30,9 +38,9 @@ class PNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.prelu1 = nn.Conv2d(3, 10, 3), nn.PReLU(10)
-        self.conv2, self.prelu2 = nn.Conv2d(10, 16, 3), nn.PReLU(16)
-        self.conv3, self.prelu3 = nn.Conv2d(16, 32, 3), nn.PReLU(32)
+        self.conv1, self.prelu1 = nn.Conv2d(3, 10, 3), _Slope(10)
+        self.conv2, self.prelu2 = nn.Conv2d(10, 16, 3), _Slope(16)
+        self.conv3, self.prelu3 = nn.Conv2d(16, 32, 3), _Slope(32)
         self.conv4_1 = nn.Conv2d(32, 2, 1)
         self.conv4_2 = nn.Conv2d(32, 4, 1)
 
@@ -48,10 +56,10 @@ class RNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.prelu1 = nn.Conv2d(3, 28, 3), nn.PReLU(28)
-        self.conv2, self.prelu2 = nn.Conv2d(28, 48, 3), nn.PReLU(48)
-        self.conv3, self.prelu3 = nn.Conv2d(48, 64, 2), nn.PReLU(64)
-        self.dense4, self.prelu4 = nn.Linear(576, 128), nn.PReLU(128)
+        self.conv1, self.prelu1 = nn.Conv2d(3, 28, 3), _Slope(28)
+        self.conv2, self.prelu2 = nn.Conv2d(28, 48, 3), _Slope(48)
+        self.conv3, self.prelu3 = nn.Conv2d(48, 64, 2), _Slope(64)
+        self.dense4, self.prelu4 = nn.Linear(576, 128), _Slope(128)
         self.dense5_1 = nn.Linear(128, 2)
         self.dense5_2 = nn.Linear(128, 4)
 
@@ -68,11 +76,11 @@ class ONet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.prelu1 = nn.Conv2d(3, 32, 3), nn.PReLU(32)
-        self.conv2, self.prelu2 = nn.Conv2d(32, 64, 3), nn.PReLU(64)
-        self.conv3, self.prelu3 = nn.Conv2d(64, 64, 3), nn.PReLU(64)
-        self.conv4, self.prelu4 = nn.Conv2d(64, 128, 2), nn.PReLU(128)
-        self.dense5, self.prelu5 = nn.Linear(1152, 256), nn.PReLU(256)
+        self.conv1, self.prelu1 = nn.Conv2d(3, 32, 3), _Slope(32)
+        self.conv2, self.prelu2 = nn.Conv2d(32, 64, 3), _Slope(64)
+        self.conv3, self.prelu3 = nn.Conv2d(64, 64, 3), _Slope(64)
+        self.conv4, self.prelu4 = nn.Conv2d(64, 128, 2), _Slope(128)
+        self.dense5, self.prelu5 = nn.Linear(1152, 256), _Slope(256)
         self.dense6_1 = nn.Linear(256, 2)
         self.dense6_2 = nn.Linear(256, 4)
         self.dense6_3 = nn.Linear(256, 10)

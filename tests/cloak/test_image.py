@@ -284,8 +284,18 @@ def test_the_wide_view_puts_noise_and_boxes_in_the_same_place() -> None:
     noise[..., y1:y2, x1:x2] = 0.1
     wide = WideView(pixels, "cpu").around(patch, [])
     rows, columns = (
-        (wide.compose(noise) - 100 / 255)[0, 0].gt(0.05).any(axis).nonzero()[:, 0] for axis in (1, 0)
+        (wide.compose(noise, 256) - 100 / 255)[0, 0].gt(0.05).any(axis).nonzero()[:, 0] for axis in (1, 0)
     )
     seen = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
-    assert torch.allclose(wide.boxes(inside)[0], seen, atol=1.5)
-    assert torch.allclose(wide.boxes(inside), face * 0.512, atol=1.0)
+    assert torch.allclose(wide.boxes(inside, 256)[0], seen, atol=1.5)
+    bar = torch.tensor([0.0, 100.0, 0.0, 100.0])  # black above and below the picture
+    assert torch.allclose(wide.boxes(inside, 256), (face + bar) * 0.256, atol=1.0)
+
+
+def test_the_wide_view_is_what_detectors_make_of_the_whole_picture(portraits: dict[str, np.ndarray]) -> None:
+    pixels = portraits["hopper"]
+    values = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+    square = torch.nn.functional.pad(values, (44, 44, 0, 0))
+    reduced = torch.nn.functional.interpolate(square, size=(128, 128), mode="bilinear", antialias=True)
+    assert pixels.shape[:2] == (600, 512)
+    assert torch.allclose(WideView(pixels, "cpu").square(128), reduced, atol=1e-4)
