@@ -18,7 +18,7 @@ _TOLERATED = 5
 
 @contextmanager
 def desk_for(home: Home, identity: str | None) -> Iterator[Desk]:
-    """Unlock the identity, open ledger and store; says so when this machine's clock was set back."""
+    """Unlock the identity, open ledger and store; says so when the clock was set back or the key taken back."""
     from provenance.desk import open_desk
 
     with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
@@ -28,7 +28,24 @@ def desk_for(home: Home, identity: str | None) -> Iterator[Desk]:
                 f"warning: this machine's clock is {_duration(behind)} behind the ledger's last entry; "
                 "the times in what is signed now will be wrong (their order in the ledger will not)"
             )
+        _warn_of_revocation(home, desk)
         yield desk
+
+
+def _warn_of_revocation(home: Home, desk: Desk) -> None:
+    from provenance.trust import TrustStore
+
+    revocations = TrustStore.load(home).revocations
+    if not revocations:
+        return
+    from provenance.revocation import standing
+
+    found = standing(revocations, desk.identity.key_id, (), chain_der=desk.identity.chain_der)
+    if found.revocation is not None:
+        note(
+            f"warning: the key that signs was revoked as of {found.revocation.revoked_at}; whoever knows of it "
+            f"will not accept what is signed now. Make a fresh one: veilmark identity rotate {desk.identity.name}"
+        )
 
 
 def _duration(seconds: float) -> str:

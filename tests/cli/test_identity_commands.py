@@ -56,3 +56,18 @@ def test_a_key_elsewhere_is_certified_and_signs(
         "identity", "new", "other", "--subject", "Jane", "--signer", command, "--public-key", "no.pem"
     )
     assert wrong.code == 2
+
+
+def test_signing_with_a_key_that_was_taken_back_is_warned_of(
+    ready: Callable[..., Run], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    statement = tmp_path / "statement.json"
+    assert ready("identity", "revoke", "default", "-o", statement).code == 0
+    assert ready("trust", "add", "--revocation", statement).code == 0
+    done = ready("sign", portrait_files["hopper"], "-o", tmp_path / "late.jpg")
+    assert (done.code, "was revoked" in done.err, "identity rotate default" in done.err) == (0, True, True)
+    assert ready("verify", tmp_path / "late.jpg").code == 1
+    assert ready("identity", "rotate", "default").code == 0
+    done = ready("sign", portrait_files["hopper"], "-o", tmp_path / "fresh.jpg")
+    assert (done.code, "was revoked" in done.err) == (0, False)
+    assert ready("verify", tmp_path / "fresh.jpg").code == 0
