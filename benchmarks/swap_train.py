@@ -8,8 +8,8 @@
 
 (a) is the plain way: faces changed one by one by OpenCV in a CPU loader, single precision, NCHW, no compiler, one
 pass through the encoder for each person. (b) is the same step as :mod:`synth.swap.train` does it. Both train the same
-network on the same losses with the same batch. Images count both people's. On a CPU, time is CPU seconds of this process
-divided by its threads, so that other work on the machine matters little. ``--memory`` prints what each preset needs.
+network on the same losses with the same batch. Images count both people's. On a CPU, time is CPU seconds of this
+process divided by its threads, so that other work matters little. ``--memory`` prints what each preset needs.
 """
 
 from __future__ import annotations

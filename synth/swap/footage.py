@@ -153,7 +153,7 @@ def swap_video(
     if not tracked.found.any():
         raise NoFaceError(f"{path.name} shows no face in any of {total} frames", hint="name other footage")
     options = swapper.options
-    steady = smooth.smoothed(options.steady, tracked.landmarks, tracked.times, options.steadiness)
+    steady = smooth.steadied(options.steady, tracked.landmarks, tracked.times, options.steadiness)
     meter, done = FlickerMeter(), 0
     swapper.forget()
     with Writer(output, info, crf=_CRF, preset=_SPEED) as writer:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from provenance.errors import UsageError
 
+#: Of a face's landmarks from frame to frame, as a share of the distance between the outer corners of the eyes.
+TREMBLING = 0.006
 METHODS = ("savgol", "one-euro", "mean", "none")
 Series = NDArray[np.float64]
 
@@ -51,6 +53,25 @@ def smoothed(
                 flat[start:end], np.asarray(times[start:end], np.float64), min(strength, 1.0)
             )
     return result.reshape(values.shape)
+
+
+def steadied(
+    method: str, landmarks: NDArray[np.floating], times: NDArray[np.floating], strength: float
+) -> Series:
+    """Landmarks without their trembling. Where smoothing would move a face by more than trembling does (about
+    :data:`TREMBLING` of the distance between the eyes), the head has moved, and the landmarks stay as they were found:
+    otherwise the face would swim on a head that stops and starts.
+
+    Args:
+        method, times, strength: as for :func:`smoothed`.
+        landmarks: ``(T, 468, 2)`` in pixels, NaN where there is no face.
+    """
+    points = np.asarray(landmarks, np.float64)
+    change = smoothed(method, points, times, strength) - points
+    span = np.linalg.norm(points[:, 33] - points[:, 263], axis=-1)
+    moved = np.linalg.norm(change, axis=-1).mean(-1) / np.maximum(span, 1e-6)
+    keep = 1 / (1 + (moved / TREMBLING) ** 4)
+    return np.asarray(points + change * np.nan_to_num(keep)[:, None, None])
 
 
 def _runs(good: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

@@ -168,6 +168,16 @@ def test_savgol_takes_uneven_times_as_they_are() -> None:
     assert np.allclose(smooth.smoothed("savgol", parabola, times, 1.0), parabola, atol=1e-6)
 
 
+def test_trembling_is_taken_from_landmarks_and_a_jolt_is_not() -> None:
+    times = np.arange(40) / 25
+    still = np.repeat(_landmarks()[None] * 4, 40, 0)
+    shaky = still + np.random.default_rng(0).normal(0, 0.25, (40, 1, 1))
+    jolted = shaky + np.where(np.arange(40) >= 20, 15.0, 0.0)[:, None, None]
+    calm, after = (smooth.steadied("savgol", one, times, 0.6) for one in (shaky, jolted))
+    assert np.abs(np.diff(calm, axis=0)).mean() < 0.7 * np.abs(np.diff(shaky, axis=0)).mean()
+    assert np.abs(after - jolted)[18:22].max() < 0.3, "a jolt is not smeared over its neighbours"
+
+
 def test_no_strength_no_change() -> None:
     series = np.random.default_rng(0).normal(size=(9, 4, 2))
     assert (smooth.smoothed("savgol", series, np.arange(9), 0) == series).all()
