@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from provenance.errors import CorruptMediaError, MediaTooLargeError, UnknownFormatError, UsageError
 from provenance.formats import Format, detect_format
@@ -33,6 +33,7 @@ __all__ = [
     "encode_picture",
     "open_picture",
     "sha256_file",
+    "tells_location",
 ]
 
 #: Decoding needs about 7 bytes a pixel, so this stays below 1 GB.
@@ -128,6 +129,15 @@ def open_picture(
                 hint="scale the picture down first",
             )
         return _decode(image, form)
+
+
+def tells_location(source: Path) -> bool:
+    """Whether a picture's EXIF says where it was taken; False for what cannot be read."""
+    try:
+        with Image.open(source) as image:
+            return bool(image.getexif().get_ifd(ExifTags.IFD.GPSInfo))
+    except Exception:
+        return False  # whoever decodes the picture says what is wrong with it
 
 
 def encode_picture(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import print_json
+from provenance.commands.console import note, print_json
 from provenance.commands.paths import Input, gathered, in_place_outputs, plan_outputs
 from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
@@ -87,6 +87,7 @@ def sign(
     """
     from provenance.manifest import Action, ManifestSpec, Parent
     from provenance.manifest_definition import load_definition
+    from provenance.media import tells_location
     from provenance.sign import SignRequest, sign_file
 
     if in_place and output:
@@ -116,12 +117,17 @@ def sign(
         )
         request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
         with desk_for(home, identity) as desk:
+            telling: list[str] = []
 
             def work(index: int, item: Input) -> Outcome:
                 target = outputs[index]
                 if target is None:
                     return ExitCode.OK, None
-                return ExitCode.OK, sign_file(item.path, target, request, desk, force=force or in_place)
+                located = tells_location(item.path)
+                result = sign_file(item.path, target, request, desk, force=force or in_place)
+                if located:
+                    telling.append(item.shown)
+                return ExitCode.OK, result
 
             skipped = "named twice" if in_place else "exists"
 
@@ -138,6 +144,12 @@ def sign(
                     typer.echo(f"skipped {item.shown}: {'named twice' if in_place else 'its output exists'}")
 
             code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=jobs)
+            if telling:
+                which = telling[0] if len(telling) == 1 else f"{len(telling)} files"
+                note(
+                    f"warning: the EXIF of {which} tells where it was taken; signing leaves EXIF as it is, "
+                    "so remove it before signing if the place shall stay private"
+                )
     raise typer.Exit(int(code))
 
 

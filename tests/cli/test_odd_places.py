@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 
 from tests.cli.conftest import Run, python
 
@@ -178,3 +179,15 @@ def test_a_clock_set_back_is_told_and_the_order_stays(
         assert not (tmp_path / "early.jpg").exists()
     assert ready("sign", portrait_files["hopper"], "-o", tmp_path / "now.jpg").code == 0
     assert ready("ledger", "audit").code == 0
+
+
+def test_a_place_in_the_exif_is_pointed_out(
+    ready: Callable[..., Run], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    with Image.open(portrait_files["hopper"]) as image:
+        exif = image.getexif()
+        exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
+        exif.get_ifd(ExifTags.IFD.GPSInfo)[2] = (48.0, 8.0, 0.0)
+        image.save(tmp_path / "placed.jpg", exif=exif)
+    assert "where it was taken" in ready("sign", tmp_path / "placed.jpg", "-o", tmp_path / "a.jpg").err
+    assert "where it" not in ready("sign", portrait_files["astronaut"], "-o", tmp_path / "b.jpg").err
