@@ -167,7 +167,7 @@ def test_training_from_folders_of_faces(
     tmp_path: Path, home: Home, portraits: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One portrait, twice; stops, resumes, writes only signed previews; then a prior, and a pair that begins there."""
-    clip = write_clip(tmp_path / "clip.mp4", panned(portraits["astronaut"], 24))
+    clip = write_clip(tmp_path / "clip.mp4", panned(portraits["astronaut"], 20))
     faces = tmp_path / "faces"
     basis = permission_for([clip], home, declared=True)
     extract_faces(clip, faces, basis.to_json(), ExtractOptions(size=64, thresholds=Thresholds(bits=-1)))

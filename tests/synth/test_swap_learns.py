@@ -23,8 +23,10 @@ def faces(portraits: dict[str, np.ndarray]) -> Bank:
     return Bank.joined([Bank.of(one, 64, "cpu") for one in sets])
 
 
+@pytest.mark.slow
 def test_tiny_learns_portraits_within_seconds(faces: Bank, tmp_path: Path) -> None:
-    """Measured on this seed: SSIM 0.43 untrained, X after 60 steps; the floors lie far below."""
+    """Measured on this seed, before and after 40 steps: SSIM 0.18 and 0.52, PSNR 12.2 and 17.6 dB, features 0.94 and 0.47,
+    mask 0.49 and 0.07. The floors lie well below."""
     if "onet" not in available():
         pytest.skip("the weights of MTCNN are not installed")
     chosen = preset("tiny")
@@ -34,7 +36,6 @@ def test_tiny_learns_portraits_within_seconds(faces: Bank, tmp_path: Path) -> No
     features = load_features("onet", 64)
     before = held_out_measures(Run(about, torch.device("cpu")).average, held_out, features)
     done = train({"a": faces}, about, tmp_path)
-    print(before, done.measures)
     assert done.measures["ssim"] > before["ssim"] + 0.1 and done.measures["ssim"] > 0.35
     assert done.measures["psnr"] > before["psnr"] + 2 and done.measures["psnr"] > 14.5
     assert done.measures["feature"] < 0.8 * before["feature"]
