@@ -135,7 +135,7 @@ def swap(
     steadiness: Annotated[float, typer.Option(help="How much landmarks are smoothed, 0 to 1.")] = 0.4,
     colour_memory: Annotated[
         float, typer.Option(help="How much of a colour match comes from frames before, 0 to 0.99.")
-    ] = 0.85,
+    ] = 0.0,
     visible_mark: Annotated[
         bool,
         typer.Option("--visible-mark/--no-visible-mark", help="The word SYNTHETIC; the signed label stays."),

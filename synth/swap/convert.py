@@ -43,7 +43,7 @@ class ConvertOptions:
     blend: str = "laplacian"
     steady: str = "savgol"
     steadiness: float = 0.4
-    colour_memory: float = 0.85
+    colour_memory: float = 0.0
 
     def check(self) -> None:
         """UsageError for unknown names and values out of range."""
