@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from cloak import transforms
 from cloak.budget import less_colour, project, to_grey
 from cloak.detectors.base import FaceDetector
 from cloak.objective import decoy, displace, hide, widen
-from cloak.task import Condition, Goals, Outcome, Schedule, Task, examine, habit_of, wide_side
+from cloak.task import Condition, Goals, Outcome, Schedule, Task, Wide, coded, examine, habit_of, wide_side
 from cloak.transforms import Transform
 
 Progress = Callable[[float], None]
@@ -92,6 +93,11 @@ def _around(places: Tensor) -> Transform:
     return transforms.window(left, top, right, bottom)
 
 
+def _placed(wide: Wide, side: int, boxes: Tensor) -> Tensor:
+    """Boxes of the patch in the picture shrunk to ``side``."""
+    return wide.boxes(boxes, side)
+
+
 def _unit_gradient(loss: Tensor, of: Tensor) -> Tensor:
     """The gradient scaled to a mean of 1 per value; zero where the loss does not depend on it."""
     if not loss.requires_grad:
@@ -142,17 +148,17 @@ class _Search:
         """One step of momentum against every detector that still needs it."""
         noise = self.noise.detach().requires_grad_(True)
         total = torch.zeros_like(noise)
-        groups: dict[str, list[FaceDetector]] = {}
+        groups: dict[tuple[str, bool], list[FaceDetector]] = {}
         for detector in self.detectors:
             if number % _REST and self._rests(detector):
                 continue
-            if side := wide_side(self.task, detector):
-                total += self._whole_gradient(detector, noise, side)
-            else:
-                groups.setdefault(self._condition_for(detector).name, []).append(detector)
+            name = self._condition_for(detector).name
+            groups.setdefault((name, wide_side(self.task, detector) > 0), []).append(detector)
         for condition in self.met:
-            if condition.name in groups:
-                total += self._near_gradient(groups[condition.name], condition, noise)
+            if near := groups.get((condition.name, False)):
+                total += self._near_gradient(near, condition, noise)
+            if far := groups.get((condition.name, True)):
+                total += self._whole_gradient(far, condition, noise)
         if self.task.grey:
             total = to_grey(total)
         self.velocity = schedule.momentum * self.velocity + total
@@ -189,14 +195,24 @@ class _Search:
         (gradient,) = torch.autograd.grad(shown, noise, total)
         return gradient
 
-    def _whole_gradient(self, detector: FaceDetector, noise: Tensor, side: int) -> Tensor:
-        """The weighted direction of a detector that looks at the whole picture."""
-        wide = self.task.wide
+    def _whole_gradient(
+        self, detectors: Sequence[FaceDetector], condition: Condition, noise: Tensor
+    ) -> Tensor:
+        """The weighted directions of detectors that look at the whole picture, encoded once for all of them."""
+        wide, change = self.task.wide, coded(self.task, noise, condition)
         if wide is None:
             return torch.zeros_like(noise)
-        picture = wide.compose(noise, side)
-        loss, distance = self._loss(detector, picture, lambda boxes: wide.boxes(boxes, side))
-        return self._weight(detector, self.met, distance) * _unit_gradient(loss, noise)
+        leaf = change.detach().requires_grad_(True)
+        total = torch.zeros_like(leaf)
+        for detector in detectors:
+            shown = wide.side_for(wide_side(self.task, detector), condition.shrink)
+            picture = wide.compose(leaf, shown)
+            loss, distance = self._loss(detector, picture, partial(_placed, wide, shown))
+            total += self._weight(detector, [condition], distance) * _unit_gradient(loss, leaf)
+        if change is noise:
+            return total
+        (gradient,) = torch.autograd.grad(change, noise, total)
+        return gradient
 
     def _weight(self, detector: FaceDetector, met: Sequence[Condition], distance: float) -> float:
         """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""

@@ -84,6 +84,16 @@ def merge_faces(reports: Sequence[Detections]) -> Tensor:
     return faces[torch.argsort(size, descending=True, stable=True)]
 
 
+#: Patches are worked on smaller only where that saves half of the pixels.
+_WORTH_SHRINKING = 0.72
+
+
+def _scale_for(side: float, wanted: int) -> float:
+    """1 for faces up to about the wanted size: noise that is resampled a little only gets blurred by it."""
+    scale = wanted / side
+    return scale if scale < _WORTH_SHRINKING else 1.0
+
+
 def plan_patches(
     size: tuple[int, int], faces: Tensor, *, context: float = 0.75, face_side: int = 208, longest: int = 640
 ) -> list[Patch]:
@@ -119,7 +129,7 @@ def plan_patches(
                 break
     patches = []
     for (left, top, right, bottom), members in rectangles:
-        scale = min(1.0, face_side / max(sides[i] for i in members))
+        scale = _scale_for(max(sides[i] for i in members), face_side)
         patches.append(
             Patch(
                 left,
@@ -149,7 +159,7 @@ def _worth_joining(
     if max(largest) > face_side and max(largest) > 2.5 * min(largest):
         return False
     left, top, right, bottom = _union(a, b)
-    scale = min(1.0, face_side / max(largest))
+    scale = _scale_for(max(largest), face_side)
     return max(right - left, bottom - top) * scale <= longest
 
 

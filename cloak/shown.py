@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cloak import transforms
 from cloak.task import Condition
@@ -45,4 +46,4 @@ def _with_smaller(condition: Condition, published: Transform, scale: float) -> C
 
     smaller = transforms.resize(factor, mode="area")
     exams = (encoded.then(smaller), encoded.then(transforms.shift(*_SLIDE)).then(smaller))
-    return Condition(condition.name, draw, (*condition.exams[:2], *exams))
+    return replace(condition, draw=draw, exams=(*condition.exams[:2], *exams))

@@ -25,11 +25,16 @@ class Condition:
         name: what reports call it.
         draw: a transform of this kind, for a step of the optimisation.
         exams: transforms of this kind; the condition is beaten when a detector misses the faces in all.
+        code: the encoder's part of it, which keeps the patch's size, for detectors that are shown the whole
+            picture; None where there is none.
+        shrink: the size at which such a detector gets the picture before it shrinks it itself.
     """
 
     name: str
     draw: Callable[[random.Random], Transform]
     exams: tuple[Transform, ...]
+    code: Transform | None = None
+    shrink: float = 1.0
 
 
 def conditions(quality: int | None, *, subsample: bool = True, slide: int = 24) -> list[Condition]:
@@ -42,6 +47,7 @@ def conditions(quality: int | None, *, subsample: bool = True, slide: int = 24) 
             it does when it is looked at inside its picture.
     """
     published = transforms.identity() if quality is None else transforms.jpeg(quality, subsample=subsample)
+    recoded = transforms.jpeg(75)
     half, box = transforms.resize(0.5), transforms.resize(0.5, mode="area")
 
     def moved(rng: random.Random) -> Transform:
@@ -60,12 +66,16 @@ def conditions(quality: int | None, *, subsample: bool = True, slide: int = 24) 
 
     slides = [transforms.shift(*(round(slide * part) for part in parts)) for parts in _SLIDES]
     return [
-        Condition("published", seen, (published, *(published.then(move) for move in slides))),
-        Condition("jpeg75", recompressed, (transforms.jpeg(75), transforms.jpeg(75).then(slides[0]))),
-        Condition("half", halved, (published.then(box), published.then(slides[1]).then(half))),
+        Condition("published", seen, (published, *(published.then(move) for move in slides)), published),
+        Condition("jpeg75", recompressed, (recoded, recoded.then(slides[0])), published.then(recoded)),
+        Condition(
+            "half", halved, (published.then(box), published.then(slides[1]).then(half)), published, 0.5
+        ),
     ]
 
 
+#: A detector that uses so many times fewer pixels a side than it is shown sees no difference.
+_MUCH = 3
 #: Shares of the slide, across and down, that exams look at.
 _SLIDES = ((0.29, 0.63), (0.71, 0.21), (0.5, 0.92))
 
@@ -77,10 +87,20 @@ class Wide:
     Attributes:
         compose: from noise of the patch and the side of the square to ``(1, 3, side, side)``.
         boxes: from ``(N, 4)`` boxes in pixels of the patch, and the side, to pixels of the square.
+        longest: side of the square before it is shrunk, in pixels; 0 where only the final side matters.
     """
 
     compose: Callable[[Tensor, int], Tensor]
     boxes: Callable[[Tensor, int], Tensor]
+    longest: int = 0
+
+    def side_for(self, wanted: int, shrink: float) -> int:
+        """The side at which a detector that shrinks to ``wanted`` is shown the picture.
+
+        Where it is shown much more than it uses, how the picture was shrunk before makes no difference.
+        """
+        shown = round(self.longest * shrink)
+        return shown if shrink < 1 and wanted < shown < _MUCH * wanted else wanted
 
 
 @dataclass(frozen=True)
@@ -218,10 +238,10 @@ def examine(
     beaten = {}
     for detector in detectors:
         if side := wide_side(task, detector):
-            # what it shrinks so much hardly differs between the conditions
-            picture, faces = _whole(task, noise, side)
-            missed = not bool(found(detector.detect(picture)[0], faces).any())
-            beaten.update({(detector.name, condition.name): missed for condition in met})
+            for condition in met:
+                picture, faces = whole(task, coded(task, noise, condition), condition, side)
+                missed = not bool(found(detector.detect(picture.clamp(0, 1))[0], faces).any())
+                beaten[detector.name, condition.name] = missed
     near = [detector for detector in detectors if not wide_side(task, detector)]
     picture = transforms.quantise(task.clean + noise)
     for condition in met:
@@ -237,8 +257,20 @@ def examine(
     return beaten
 
 
-def _whole(task: Task, noise: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """The square with the noise in it, and where the faces are there."""
+def coded(task: Task, noise: Tensor, condition: Condition) -> Tensor:
+    """What the condition's encoder makes of the noise: the change of the patch's pixels after it."""
+    if condition.code is None:
+        return noise
+    return condition.code(transforms.quantise(task.clean + noise)) - task.clean
+
+
+def whole(task: Task, change: Tensor, condition: Condition, side: int) -> tuple[Tensor, Tensor]:
+    """What a detector that shrinks the picture to ``side`` is shown, and where the faces are there.
+
+    Args:
+        change: of the patch's pixels; see :func:`coded`.
+    """
     if task.wide is None:
         raise UsageError("this task is a patch without its picture")
-    return task.wide.compose(noise, side).clamp(0, 1), task.wide.boxes(task.faces, side)
+    shown = task.wide.side_for(side, condition.shrink)
+    return task.wide.compose(change, shown), task.wide.boxes(task.faces, shown)

@@ -57,7 +57,7 @@ class WideView:
             placed: Tensor = (inside / patch.scale + corner) * (side / self.longest)
             return placed
 
-        return Wide(compose, boxes)
+        return Wide(compose, boxes, self.longest)
 
     def _spans(self, patch: Patch, side: int) -> tuple[Tensor, Tensor]:
         """What a patch's rows and columns become in the square: ``(side, height)`` and ``(side, width)``."""
