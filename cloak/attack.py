@@ -1,9 +1,7 @@
 """From objective to noise: the ensemble optimiser.
 
-What decides whether an ensemble falls together (measured, see ``benchmarks/attacks.py``): each detector's
-gradient is normalised by its L1 norm and weighted by how far that detector is from fooled, counting as fooled
-what is missed with margin; each step meets another transformation, drawn by how badly it still goes, that
-detectors share; steps follow the gradient's size, not its sign; noise stays in the faces' context.
+Each detector's gradient is scaled to the same size and weighted by how far that detector is from missing the faces with
+margin; each step meets another transformation, drawn by how badly it still goes; noise stays in the faces' context.
 """
 
 from __future__ import annotations
