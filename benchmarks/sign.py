@@ -115,7 +115,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 @contextmanager
-def workplace() -> Iterator[tuple[Path, Desk, Home]]:
+def fresh_home() -> Iterator[tuple[Path, Desk, Home]]:
     with tempfile.TemporaryDirectory() as name:
         os.environ["VEILMARK_HOME"] = f"{name}/home"
         home = Home.locate()
@@ -141,7 +141,7 @@ def main() -> None:
         print(_row(name, request, arguments.rounds, arguments.megabytes), flush=True)
     rates = {}
     for workers in (1, 2):
-        with workplace() as (folder, desk, _):
+        with fresh_home() as (folder, desk, _):
             sources = [folder / f"{index}.jpg" for index in range(arguments.files)]
             for index, source in enumerate(sources):
                 picture(source, 4000, 3000, seed=index)
@@ -164,7 +164,7 @@ def _row(name: str, request: SignRequest, rounds: int, megabytes: int) -> str:
             picture(source, *((1600, 1200) if name == "2 MP JPEG" else (4000, 3000)))
         size = source.stat().st_size / 1e6
         for _ in range(rounds):
-            with workplace() as (folder, desk, home):
+            with fresh_home() as (folder, desk, home):
                 output = folder / f"signed{source.suffix}"
                 bare.append(timed(lambda o=output, d=desk: sign_bare(source, o, d)))
                 ours.append(timed(lambda o=output, d=desk: sign_file(source, o, request, d, force=True)))

@@ -118,7 +118,7 @@ class Writer:
 
         Args:
             frame: of the source.
-            noise: int8 ``(H, W, 3)``, upright, in levels of 255; None for none. Pixels without noise keep their
+            noise: signed integers ``(H, W, 3)``, upright, in levels of 255; None for none. Pixels without noise keep their
                 exact luma and chroma.
         """
         import av
