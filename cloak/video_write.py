@@ -118,8 +118,8 @@ class Writer:
 
         Args:
             frame: of the source.
-            noise: signed integers ``(H, W, 3)``, upright, in levels of 255; None for none. Pixels without noise keep their
-                exact luma and chroma.
+            noise: signed integers ``(H, W, 3)``, upright, in levels of 255; None for none. Pixels without noise keep
+                their exact luma and chroma.
         """
         import av
 
