@@ -209,7 +209,7 @@ def cloak_bytes(
         worker.learn(judged)
         left = best[0].trouble(attacked)
         # one more round for JPEG 75 and half size; further ones only while a face shows as published
-        if left == 0 or options.library_attack or (turn >= 1 and left < WEIGHTS["published"]):
+        if left == 0 or options.torchattack or (turn >= 1 and left < WEIGHTS["published"]):
             break
     if best is None:
         raise UsageError("no round was made")

@@ -83,6 +83,6 @@ class CloakOptions:
         return Strength(self.strength)
 
     @property
-    def library_attack(self) -> str | None:
+    def torchattack(self) -> str | None:
         """The name of torchattacks' attack, or None for ours."""
         return self.attack.partition(":")[2] or None

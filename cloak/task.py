@@ -236,13 +236,15 @@ def examine(
         hopeless: pairs that need not be asked, because they are known to be far from beaten.
     """
     beaten = {}
+    sides = {detector.name: wide_side(task, detector) for detector in detectors}
+    changes = {c.name: coded(task, noise, c) for c in met} if any(sides.values()) else {}
     for detector in detectors:
-        if side := wide_side(task, detector):
+        if side := sides[detector.name]:
             for condition in met:
-                picture, faces = whole(task, coded(task, noise, condition), condition, side)
+                picture, faces = whole(task, changes[condition.name], condition, side)
                 missed = not bool(found(detector.detect(picture.clamp(0, 1))[0], faces).any())
                 beaten[detector.name, condition.name] = missed
-    near = [detector for detector in detectors if not wide_side(task, detector)]
+    near = [detector for detector in detectors if not sides[detector.name]]
     picture = transforms.quantise(task.clean + noise)
     for condition in met:
         left = [detector for detector in near if (detector.name, condition.name) not in hopeless]

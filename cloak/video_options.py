@@ -50,7 +50,7 @@ def check_picture_options(options: CloakOptions) -> None:
         (options.displace_landmarks, "displaced landmarks"),
         (options.recognition, "protection from face recognition"),
         (options.faces is not None, "a choice of faces"),
-        (options.library_attack is not None, "torchattacks"),
+        (options.torchattack is not None, "torchattacks"),
         (options.format is not None, "a picture's format"),
         (options.quality is not None, "a picture's quality"),
     ):

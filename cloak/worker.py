@@ -119,11 +119,11 @@ class Worker:
         options, patch = self.options, self.patches[index]
         met = also_shown(self.encoder.conditions(patch), self.view.scale / patch.scale)
         task = self._task(patch, index, number)
-        if options.library_attack:
+        if options.torchattack:
             from cloak.adapter import run_torchattack
 
             outcome = run_torchattack(
-                options.library_attack,
+                options.torchattack,
                 task,
                 [one.inside(patch) for one in self.attacked],
                 met,

@@ -16,9 +16,9 @@ from cloak.budget import context_mask
 from cloak.decoys import place_decoys
 from cloak.detectors.base import FaceDetector
 from cloak.judge import to_tensor
-from cloak.regions import merge_faces
+from cloak.regions import merge_faces, plan_patches
 from cloak.strength import Strength
-from cloak.task import Condition, Goals, Schedule, Task, conditions, examine
+from cloak.task import Condition, Goals, Schedule, Task, Wide, coded, conditions, examine, whole
 from cloak.transforms import identity
 from provenance.errors import UsageError
 
@@ -142,3 +142,32 @@ def test_unknown_attacks_are_refused_with_the_list(scene: Scene) -> None:
         with pytest.raises(UsageError) as caught:
             run_torchattack(name, scene.task(8), scene.detectors, AS_IS)
         assert "PGD" in caught.value.hint
+
+
+def test_whole_picture_detectors_meet_the_encoder_and_the_size_before_theirs(scene: Scene) -> None:
+    asked: list[int] = []
+
+    def compose(change: Tensor, side: int) -> Tensor:
+        asked.append(side)
+        return torch.zeros(1, 3, side, side) + change.mean()
+
+    wide = Wide(compose, lambda boxes, side: boxes * (side / 512), 512)
+    task = scene.task(12, wide=wide)
+    noise = torch.full_like(task.clean, 3 / 255)
+    published, recoded, half = conditions(40)
+    assert published.code is not None and recoded.code is not None
+    change = coded(task, noise, published)
+    assert change.shape == noise.shape
+    assert (change - noise).abs().max() > 2 / 255  # quality 40 leaves its mark
+    assert coded(task, noise, Condition("plain", published.draw, published.exams)) is noise
+    for condition in (published, recoded, half):
+        _, faces = whole(task, change, condition, 128)
+        assert torch.allclose(faces, task.faces * (asked[-1] / 512))
+    assert asked == [128, 128, 256]
+    assert replace(wide, longest=6000).side_for(128, 0.5) == 128  # far more than it uses
+
+
+def test_a_face_a_little_over_the_wanted_size_is_not_resampled() -> None:
+    little, large = torch.tensor([[150.0, 150, 365, 365]]), torch.tensor([[150.0, 150, 750, 750]])
+    assert plan_patches((512, 512), little)[0].scale == 1.0
+    assert plan_patches((900, 900), large)[0].scale == pytest.approx(208 / 600, abs=0.02)
