@@ -1,0 +1,49 @@
+"""Figures as a person reads them, with what is not known about them."""
+
+from __future__ import annotations
+
+import math
+
+from synth.measure.stats import Effect, Estimate
+
+
+def number(value: float, digits: int) -> str:
+    """``-`` for what could not be measured."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+
+
+def interval(one: Estimate, digits: int) -> str:
+    """``0.71 (0.66 to 0.76)``; the value alone where one measurement gives no interval."""
+    if one.low is None or one.high is None or not math.isfinite(one.value):
+        return number(one.value, digits)
+    return f"{one.value:.{digits}f} ({one.low:.{digits}f} to {one.high:.{digits}f})"
+
+
+def change(one: Estimate, digits: int) -> str:
+    """As :func:`interval`, with a sign."""
+    if not math.isfinite(one.value):
+        return "-"
+    if one.low is None or one.high is None:
+        return f"{one.value:+.{digits}f}"
+    return f"{one.value:+.{digits}f} ({one.low:+.{digits}f} to {one.high:+.{digits}f})"
+
+
+def points(one: Estimate) -> str:
+    """A difference of shares in percentage points: ``-86 points, -95 to -70``."""
+    if not math.isfinite(one.value):
+        return "-"
+    if one.low is None or one.high is None:
+        return f"{100 * one.value:+.0f} points"
+    return f"{100 * one.value:+.0f} points, {100 * one.low:+.0f} to {100 * one.high:+.0f}"
+
+
+def p_value(effect: Effect) -> str:
+    """``p 0.004``, or what the pairs at hand could have shown at best."""
+    p = effect.p if effect.adjusted is None else effect.adjusted
+    if math.isnan(p):
+        return "no pairs"
+    text = "p < 0.001" if p < 0.001 else f"p {p:.2g}"
+    if effect.least_p > 0.05:
+        count = effect.difference.count
+        text += f"; {count} pair{'s' * (count != 1)} can give no less than {effect.least_p:.2g}"
+    return text
