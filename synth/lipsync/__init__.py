@@ -1,0 +1,42 @@
+"""The lip-sync generator: sound and a video of a person give a video of that person saying it.
+
+The method is that of Suwajanakorn, Seitz and Kemelmacher-Shlizerman, "Synthesizing Obama: Learning Lip Sync from
+Audio", ACM Transactions on Graphics 36(4), 2017. :func:`lipsync` (pipeline.py) is its flow, stage by stage:
+
+* audio.py: sound to features at 100 Hz
+* mouth_model.py, mouth_train.py: features to the shape of the mouth, through an LSTM
+* shape.py: the target's face: landmarks, pose, frontal pictures
+* texture.py, teeth.py: shapes to pictures of the lower face, out of the person's own frames
+* retime.py, halfframes.py: which frame of the target is shown when
+* composite.py: the lower face goes back into the target's frame
+* workspace.py: what is kept of all this, so that nothing is made twice
+
+What it makes leaves through :mod:`synth.label`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synth.lipsync.mouth_model import MouthModel, MouthOptions
+    from synth.lipsync.mouth_train import train_mouth
+    from synth.lipsync.pipeline import LipsyncOptions, lipsync
+    from synth.lipsync.retime import retime
+
+_HOMES = {
+    "LipsyncOptions": "synth.lipsync.pipeline",
+    "MouthModel": "synth.lipsync.mouth_model",
+    "MouthOptions": "synth.lipsync.mouth_model",
+    "lipsync": "synth.lipsync.pipeline",
+    "retime": "synth.lipsync.retime",
+    "train_mouth": "synth.lipsync.mouth_train",
+}
+__all__ = ["LipsyncOptions", "MouthModel", "MouthOptions", "lipsync", "retime", "train_mouth"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
