@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from provenance.commands.console import clean, fraction, note, print_json, stdout
+from provenance.commands.work import desk_for
+from provenance.errors import UsageError
+from provenance.home import Home
+from synth.commands import Consents, Declared, permission
+from synth.commands_swap import _interruptible
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from synth.report import Report
 
 measure_app = typer.Typer(
@@ -90,6 +101,148 @@ def detectors(
     with fraction("Measuring") as report:
         measured = measure_detectors(pairs, options, cache, progress=report)
     finish(report_of(measured, options, cache), output, as_json)
+
+
+@measure_app.command("swap")
+def swap(
+    person: Annotated[
+        Path, typer.Option("--person", help="Whose face is stolen: a video, or a folder of pictures.")
+    ],
+    target: Annotated[Path, typer.Option("--target", help="The video into which the face is put.")],
+    output: Output,
+    preset: Annotated[
+        str, typer.Option("--preset", help="tiny (an hour on two cores) or full (the whole grid, for a GPU).")
+    ] = "tiny",
+    strength: Annotated[
+        str | None, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")
+    ] = None,
+    attackers: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR, mixes:PERCENT (of clean "
+            "data)."
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Of the generators, comma-separated; three at least.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=10, help="Of each training.")] = None,
+    frames: Annotated[int | None, typer.Option(min=20, help="Published, at most.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option(min=2, help="Held-out frames to measure on, at most.")
+    ] = None,
+    side: Annotated[
+        int | None, typer.Option(min=128, help="Longer side of what is published, pixels.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--detectors",
+            help="Detectors the cloak is made against. Default: all that can be attacked, less what `other:` uses.",
+        ),
+    ] = None,
+    cloak_steps: Annotated[int | None, typer.Option(min=1, help="Of the cloak's search, a round.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")
+    ] = False,
+    consent: Consents = None,
+    i_have_consent: Declared = False,
+    identity: Annotated[
+        str | None, typer.Option(help="Which identity signs. Default: the first made.")
+    ] = None,
+    weights: Weights = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Train the same face swapper on a person's footage clean, cloaked, and with random noise, and compare the fakes.
+
+    Ctrl-C stops; the same command goes on there. No generated clip is kept; generated pictures in the report are marked
+    and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
+    """
+    from synth.measure.cache import Cache
+    from synth.measure.swap import measure_swap, plan_for
+    from synth.measure.swap_options import PRESETS
+    from synth.measure.swap_report import report_of
+
+    # 1. What is asked, and on which basis.
+    if preset not in PRESETS:
+        raise UsageError(f"no preset is called {preset[:40]!r}", hint="one of " + ", ".join(PRESETS))
+    asked: dict[str, Any] = {
+        "strengths": _names(strength) if strength else None,
+        "attackers": _names(attackers) if attackers else None,
+        "seeds": _numbers(seeds) if seeds else None,
+        "against": _names(against) if against else None,
+        "steps": steps,
+        "frames": frames,
+        "held_out": held_out,
+        "side": side,
+        "cloak_steps": cloak_steps,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    options = replace(PRESETS[preset], **given, weights=weights, device=device)
+    basis = {
+        side: permission(_files(path), consent, i_have_consent)
+        for side, path in (("a", person), ("b", target))
+    }
+    sentence = "; ".join(dict.fromkeys(one.sentence for one in basis.values()))
+    # 2. The plan.
+    cache = Cache(output / WORK_FOLDER)
+    for line in plan_for(person, options, cache).lines():
+        note(line)
+    if plan:
+        return
+    # 3. The work.
+    home = Home.locate()
+    if not home.is_initialized():
+        note(
+            "note: the report will show no generated pictures, which must be signed; `veilmark init` makes a key"
+        )
+    with _interruptible() as interrupted, fraction("Measuring") as report:
+        result = measure_swap(
+            person,
+            target,
+            {side: one.to_json() for side, one in basis.items()},
+            options,
+            cache,
+            tell=note,
+            progress=report,
+            stop=interrupted,
+            label=_labeller(home, identity, sentence) if home.is_initialized() else None,
+        )
+    finish(report_of(result), output, as_json)
+
+
+def _labeller(
+    home: Home, identity: str | None, consent: str
+) -> Callable[[NDArray[np.uint8], Path, int], None]:
+    """Writes generated pictures marked and signed as synthetic."""
+    from synth.label import Generated, label_generated, mark_visibly
+    from synth.measure.pictures import jpeg
+
+    def label(pixels: NDArray[np.uint8], path: Path, seed: int) -> None:
+        about = Generated("veilmark measure swap", [], False, clean(consent, 4000), seed)
+        with (
+            tempfile.TemporaryDirectory(dir=path.parent, prefix=".veilmark-") as hidden,
+            desk_for(home, identity) as desk,
+        ):
+            made = Path(hidden) / "unlabelled.jpg"
+            made.write_bytes(jpeg(mark_visibly(pixels), 90))
+            label_generated(made, path, about, desk, force=True)
+
+    return label
+
+
+def _files(path: Path) -> list[Path]:
+    from synth.extraction.footage import open_footage
+
+    return [source.path for source in open_footage(path)]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(one) for one in _names(text))
+    except ValueError:
+        raise UsageError(f"{text[:60]!r} is no list of numbers", hint="give, say, --seeds 1,2,3") from None
 
 
 def finish(report: Report, output: Path, as_json: bool) -> None:

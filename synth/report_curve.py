@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from synth.report import Curve, Point
 
@@ -36,8 +37,11 @@ def draw(curve: Curve) -> str:
         return across, _TOP + plot * (1 - (min(max(y, low_y), high_y) - low_y) / (high_y - low_y))
 
     parts = [_axes(curve, (low_x, high_x), (low_y, high_y), at, plot)]
+    # beside each other where they would lie on each other
+    apart = 0.09 if curve.ticks else 0.0
     for number, points in enumerate(lines.values()):
-        good = [point for point in points if math.isfinite(point.y)]
+        aside = apart * (number - (len(lines) - 1) / 2)
+        good = [replace(point, x=point.x + aside) for point in points if math.isfinite(point.y)]
         parts.append(_band(number, good, at))
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(p.x, p.y) for p in good))
         dash = f" stroke-dasharray='{_DASHES[number]}'" if _DASHES[number] else ""

@@ -147,7 +147,8 @@ section{background:var(--card);border:1px solid var(--line);border-radius:.7rem;
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;min-width:100%}
 th,td{text-align:right;padding:.32rem .55rem;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600}thead th{color:var(--soft);vertical-align:bottom}tbody th{font-weight:500}
-th:first-child{text-align:left;position:sticky;left:0;background:var(--card);max-width:11rem;overflow-wrap:anywhere}
+th:first-child{text-align:left;position:sticky;left:0;background:var(--card);min-width:7.2rem;max-width:12rem;
+overflow-wrap:break-word}
 td{white-space:nowrap}
 .group th{color:var(--soft);padding-top:.8rem;max-width:none;font-weight:600}
 .facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}.facts th{vertical-align:top;white-space:nowrap}

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from provenance.version import VERSION
 
 #: Rises when results are computed in another way than before.
 EDITION = 1
+_SCRATCH = "scratch-"
 _LARGEST = 64 * 1024 * 1024
 
 
@@ -45,7 +51,9 @@ class Cache:
                 place.chmod(0o700)
         except OSError as error:
             raise NotWritableError(f"cannot write in {folder}: {error.strerror or error}") from error
-        self.found = 0
+        for left in folder.glob(f"{_SCRATCH}*"):
+            if not _alive(left.name):
+                shutil.rmtree(left, ignore_errors=True)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """A result, or None; one that is damaged counts as not there."""
@@ -58,7 +66,6 @@ class Cache:
             return None
         if not isinstance(value, dict):
             return None
-        self.found += 1
         return value
 
     def put(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
@@ -71,6 +78,15 @@ class Cache:
         write_bytes(self.folder / "results" / f"{key}.json", data, force=True)
         loaded: dict[str, Any] = json.loads(data)
         return loaded
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A private folder for what must not stay, such as generated clips without a label. It is deleted in the end,
+        also after an error; what a killed run left is deleted by the next.
+        """
+        name = f"{_SCRATCH}{os.getpid()}-"
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=name, ignore_cleanup_errors=True) as place:
+            yield Path(place)
 
     def file(self, key: str, suffix: str) -> Path:
         """Where a file of that name is, or would be."""
@@ -95,3 +111,17 @@ class Cache:
         if path.stat().st_size > 16 * _LARGEST:
             raise CorruptMediaError(f"{path} is too large to be a result", hint="delete the folder")
         return path.read_bytes()
+
+
+def _alive(name: str) -> bool:
+    """Whether the process that a scratch folder names still runs."""
+    number = name.removeprefix(_SCRATCH).partition("-")[0]
+    if not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -12,10 +12,11 @@ from synth.measure.cache import Cache
 from synth.measure.conditions import CONDITIONS
 from synth.measure.detectors import NOISE, DetectorOptions, Measured, versions_of
 from synth.measure.stats import Effect, Estimate, holm, mean, paired, paired_shares, share
-from synth.measure.wording import interval, number, p_value, points
+from synth.measure.wording import bare_p, interval, number, p_value, points
 from synth.report import Curve, Gallery, Point, Report, Table, device_name, percent
 
 _MOST_SHOWN = 4
+_BOUNDS = {"ssim": (-1.0, 1.0), "flip": (0.0, 1.0)}
 _ATTACKED, _UNSEEN = "attacked", "unseen"
 _LIMITS = (
     "Faces are those that at least two families of detectors report in the clean picture: a face that only one family "
@@ -112,22 +113,29 @@ def groups_of(measured: Measured, options: DetectorOptions) -> dict[str, list[st
 
 
 def _headline(measured: Measured, groups: dict[str, list[str]], version: str, faces: int) -> str:
-    parts = []
+    parts, controls = [], []
     for group, words in ((_ATTACKED, "the cloak was made against"), (_UNSEEN, "it never saw")):
-        if not groups[group]:
+        names = groups[group]
+        if not names:
             continue
-        effect = group_effect(measured, version, groups[group])
-        text = (
-            f"the {len(groups[group])} detectors that {words} find {percent(effect.treated)} of the faces as "
-            f"published, without it {percent(effect.baseline)} (difference {points(effect.difference)}, "
-            f"{p_value(effect)}"
+        effect = group_effect(measured, version, names)
+        who = (
+            f"the {len(names)} detectors that {words} find"
+            if len(names) > 1
+            else f"{names[0]}, which {words}, finds"
+        )
+        chance = f"; {p_value(effect)}" if group == _ATTACKED else ""
+        parts.append(
+            f"{who} {percent(effect.treated)} of the faces instead of {percent(effect.baseline)} "
+            f"({points(effect.difference)}{chance})"
         )
         if NOISE + version in measured.versions:
-            noise = group_effect(measured, NOISE + version, groups[group])
-            text += f"; with random noise of equal energy {percent(noise.treated)}"
-        parts.append(text + ")")
-    size = f"{len(measured.rows)} picture{'s' * (len(measured.rows) != 1)} with {faces} faces"
-    return f"{size}, {_called(version)}: " + "; ".join(parts) + "."
+            controls.append(percent(group_effect(measured, NOISE + version, names).treated))
+    size = (
+        f"{len(measured.rows)} picture{'s' * (len(measured.rows) != 1)} with {faces} face{'s' * (faces != 1)}"
+    )
+    noise = f" Random noise of equal energy: {' and '.join(controls)}." if controls else ""
+    return f"{size}, {_called(version)}: as published, {'; '.join(parts)}.{noise}"
 
 
 def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> Iterator[str]:
@@ -136,6 +144,8 @@ def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> 
             continue
         worst = max(CONDITIONS, key=lambda name: group_effect(measured, version, groups[group], name).treated)
         effect = group_effect(measured, version, groups[group], worst)
+        if worst == "nothing":
+            continue
         yield (
             f"After the condition that helps the {group} detectors most ({worst}) they find {percent(effect.treated)} "
             f"(clean pictures, treated alike: {percent(effect.baseline)})."
@@ -166,7 +176,7 @@ def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str
             one = effects[name]
             control = percent(_share(measured, noise, "nothing", [name]).value) if noise else "not shown"
             figures = (percent(one.baseline), percent(one.treated), control, points(one.difference))
-            rows.append((name, *figures, p_value(one), one.verdict))
+            rows.append((name, *figures, bare_p(one), one.verdict))
     return Table(
         f"Are faces still found as published? ({_called(version)})",
         ("detector", "clean", "cloaked", "equal noise", "difference, 95 %", "p", "so the share is"),
@@ -235,7 +245,7 @@ def _quality_table(measured: Measured) -> Table:
         for part in ("face", "picture"):
             for name, digits in (("psnr", 1), ("ssim", 3), ("flip", 3)):
                 values = _floats([row["quality"][version][part][name] for row in measured.rows])
-                cells.append(interval(mean(values), digits))
+                cells.append(interval(mean(values), digits, *_BOUNDS.get(name, ())))
         rows.append(tuple(cells))
     return Table(
         "What does it cost the eye?",

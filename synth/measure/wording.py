@@ -12,11 +12,13 @@ def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
-def interval(one: Estimate, digits: int) -> str:
-    """``0.71 (0.66 to 0.76)``; the value alone where one measurement gives no interval."""
+def interval(one: Estimate, digits: int, least: float = -math.inf, most: float = math.inf) -> str:
+    """``0.71 (0.66 to 0.76)``; the value alone where one measurement gives no interval. The bounds of what is measured
+    cut off what a t interval says beyond them.
+    """
     if one.low is None or one.high is None or not math.isfinite(one.value):
         return number(one.value, digits)
-    return f"{one.value:.{digits}f} ({one.low:.{digits}f} to {one.high:.{digits}f})"
+    return f"{one.value:.{digits}f} ({max(least, one.low):.{digits}f} to {min(most, one.high):.{digits}f})"
 
 
 def change(one: Estimate, digits: int) -> str:
@@ -37,13 +39,19 @@ def points(one: Estimate) -> str:
     return f"{100 * one.value:+.0f} points, {100 * one.low:+.0f} to {100 * one.high:+.0f}"
 
 
-def p_value(effect: Effect) -> str:
-    """``p 0.004``, or what the pairs at hand could have shown at best."""
+def bare_p(effect: Effect) -> str:
+    """``0.004``, adjusted where it was adjusted."""
     p = effect.p if effect.adjusted is None else effect.adjusted
-    if math.isnan(p):
+    return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def p_value(effect: Effect) -> str:
+    """``p 0.004``, and where they are too few, what the pairs at hand could have shown at best."""
+    if not effect.difference.count:
         return "no pairs"
-    text = "p < 0.001" if p < 0.001 else f"p {p:.2g}"
-    if effect.least_p > 0.05:
-        count = effect.difference.count
-        text += f"; {count} pair{'s' * (count != 1)} can give no less than {effect.least_p:.2g}"
-    return text
+    count = effect.difference.count
+    pairs = f"{count} pair{'s' * (count != 1)}"
+    if effect.adjusted is None and effect.p <= effect.least_p * 1.001 and effect.least_p > 0.05:
+        return f"p {bare_p(effect)}, the least that {pairs} can give"
+    text = f"p {bare_p(effect)}"
+    return text if effect.least_p <= 0.05 else f"{text}; {pairs} can give no less than {effect.least_p:.2g}"

@@ -1,0 +1,289 @@
+"""What a person publishes: the same footage clean, cloaked, and with noise that was not searched for; and its last
+fifth, which nobody learns from.
+
+A video is published as a video (the cloak's noise moves along with the face), a folder of pictures as pictures. The
+clean version is encoded exactly as the cloaked one is. Nothing here is generated; it is somebody's footage with noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cloak.judge import scaled
+from cloak.options import CloakOptions
+from cloak.video import cloak_video
+from cloak.video_options import VideoOptions
+from provenance.errors import CorruptMediaError, NoFaceError, UsageError
+from provenance.media import sha256_file
+from synth.extraction.footage import Source, open_footage
+from synth.measure.cache import Cache, key_of
+from synth.measure.conditions import equal_energy
+from synth.measure.detectors import NOISE, DetectorOptions, versions_of
+from synth.measure.pairs import Pair
+from synth.measure.swap_options import CLEAN, SwapOptions
+
+Pixels = NDArray[np.uint8]
+Progress = Callable[[float], None]
+#: The last share of footage, in time, that is held out.
+HELD_OUT = 0.2
+_MASTER_CRF = 6
+_FEWEST = 20
+
+
+@dataclass
+class Material:
+    """One person's footage.
+
+    Attributes:
+        files: what it is made of.
+        digests: SHA-256 of the files.
+        rate: frames a second of a video, or None for pictures.
+        clips: by variant, the published video (no noise control: that is made from the others).
+        pairs: of published pictures.
+        late: the held-out clip, or pictures.
+    """
+
+    files: list[Path]
+    digests: list[str]
+    options: SwapOptions
+    cache: Cache
+    rate: Fraction | None
+    clips: dict[str, Path]
+    pairs: list[Pair]
+    late: list[Path]
+
+    @property
+    def key(self) -> str:
+        """A hash of all that the published frames depend on."""
+        return published_key(self.digests, self.options)
+
+    def frames(self, variant: str) -> Iterator[Pixels]:
+        """What is published: ``clean``, a strength, or ``noise like`` one; uint8 ``(H, W, 3)`` each."""
+        plain = variant.removeprefix(NOISE)
+        if self.rate is None:
+            yield from self._pictures(plain, noise=variant != plain)
+        elif variant == plain:
+            yield from frames_of(self.clips[plain])
+        else:
+            seed = self.options.cloak_seed
+            both = zip(frames_of(self.clips[CLEAN]), frames_of(self.clips[plain]), strict=True)
+            yield from (equal_energy(clean, cloaked, seed) for clean, cloaked in both)
+
+    def held_out(self) -> Iterator[Pixels]:
+        """Frames that nobody learns from."""
+        for path in self.late:
+            yield from frames_of(path)
+
+    def _pictures(self, plain: str, *, noise: bool) -> Iterator[Pixels]:
+        for pair in self.pairs:
+            names = [] if plain == CLEAN else [plain]
+            clean, versions = versions_of(pair, names, _picture_options(self.options, noise), self.cache)
+            yield clean if plain == CLEAN else versions[NOISE + plain if noise else plain]
+
+
+def published_key(digests: list[str], options: SwapOptions) -> str:
+    """The cache's name of published footage."""
+    chosen = {name: getattr(options, name) for name in ("frames", "held_out", "side", "crf")}
+    return key_of("published", {"files": digests, **chosen})
+
+
+def prepare(path: Path, options: SwapOptions, cache: Cache) -> Material:
+    """Split a person's footage into what is published and what is held out; the clean version is made here.
+
+    Raises:
+        UsageError: several videos, or too little footage.
+        MissingPathError, MediaError: it cannot be read.
+    """
+    sources = [one for one in open_footage(path) if one.kind != "unreadable"]
+    videos = [one for one in sources if one.kind == "video"]
+    if videos and len(sources) > 1:
+        raise UsageError(
+            f"{path} holds {len(videos)} videos among {len(sources)} files",
+            hint="name one video, or a folder that holds pictures alone",
+        )
+    files = [one.path for one in sources]
+    made = Material(files, [sha256_file(one) for one in files], options, cache, None, {}, [], [])
+    if not videos:
+        cut = _cut(len(files), path)
+        made.pairs = [Pair(one) for one in _spread(files[:cut], options.frames)]
+        made.late = _spread(files[cut:], options.held_out)
+        return made
+    _split_video(videos[0], made)
+    return made
+
+
+def publish(made: Material, strength: str, progress: Progress | None = None) -> None:
+    """Cloak what is published at one strength; what an earlier run left is continued.
+
+    Raises:
+        NoFaceError: the cloak's detectors see no face in any of it.
+    """
+    options = made.options
+    if made.rate is None:
+        _publish_pictures(made, strength, progress)
+        return
+    chosen = {"strength": strength, "against": list(options.attacked), "seed": options.cloak_seed}
+    chosen |= {"steps": options.cloak_steps, "rounds": options.cloak_rounds}
+    key = key_of("cloaked clip", {"master": made.key, **chosen})
+    path = made.cache.file(key, ".mp4")
+    if not path.is_file():
+        cloak_video(
+            made.cache.file(made.key, ".master.mp4"),
+            path,
+            CloakOptions(
+                strength=strength,
+                detectors=options.attacked,
+                judges=(),
+                weights=options.weights,
+                steps=options.cloak_steps,
+                rounds=options.cloak_rounds,
+                seed=options.cloak_seed,
+                device=options.device,
+                again=True,
+            ),
+            VideoOptions(crf=options.crf, control=False),
+            progress=progress,
+        )
+    made.clips[strength] = path
+
+
+def frames_of(path: Path) -> Iterator[Pixels]:
+    """Frames of a clip, or the one picture."""
+    for raw in open_footage(path)[0].frames():
+        yield raw.pixels
+
+
+def film(path: Path, frames: Iterator[Pixels], rate: Fraction, crf: int) -> int:
+    """Encode frames of one size as H.264 in MP4; returns how many.
+
+    Raises:
+        CorruptMediaError: no frame, or frames of different sizes.
+    """
+    import av
+
+    count, shape = 0, None
+    with av.open(str(path), "w", format="mp4") as container:
+        stream: Any = container.add_stream(
+            "libx264", rate=rate, options={"crf": str(crf), "preset": "medium"}
+        )
+        for pixels in frames:
+            if shape is None:
+                shape = pixels.shape
+                stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
+            elif pixels.shape != shape:
+                raise CorruptMediaError(
+                    f"frame {count} changes its size from {shape[:2]} to {pixels.shape[:2]}"
+                )
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame.pts, frame.time_base = count, 1 / rate
+            container.mux(stream.encode(frame))
+            count += 1
+        if not count:
+            raise CorruptMediaError("there is no frame to encode")
+        container.mux(stream.encode(None))
+    return count
+
+
+def _split_video(source: Source, made: Material) -> None:
+    """Three clips: the master (near lossless, to be cloaked), the clean one as it is published, the held-out one."""
+    import av
+
+    options, cache, key = made.options, made.cache, made.key
+    with av.open(str(source.path), metadata_errors="ignore") as container:
+        made.rate = Fraction(container.streams.video[0].average_rate or 25).limit_denominator(1001)
+    count = source.expected or sum(1 for _ in source.frames(lambda _: True))
+    cut = _cut(count, source.path)
+    early = set(_spread(list(range(cut)), options.frames))
+    late = set(list(range(cut, count))[: options.held_out])
+    parts = {
+        ".master.mp4": (early, _MASTER_CRF),
+        ".late.mp4": (late, _MASTER_CRF),
+        ".clean.mp4": (None, options.crf),
+    }
+    for suffix, (wanted, crf) in parts.items():
+        path = cache.file(key, suffix)
+        if not path.is_file():
+            frames = (
+                (_even(raw.pixels, options.side) for raw in source.frames(wanted.__contains__))
+                if wanted is not None
+                else frames_of(cache.file(key, ".master.mp4"))
+            )
+            partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+            film(partial, frames, made.rate, crf)
+            partial.replace(path)
+    made.clips[CLEAN] = cache.file(key, ".clean.mp4")
+    made.late = [cache.file(key, ".late.mp4")]
+
+
+def _publish_pictures(made: Material, strength: str, progress: Progress | None) -> None:
+    options, kept = _picture_options(made.options, False), []
+    for place, pair in enumerate(made.pairs):
+        try:
+            versions_of(pair, [strength], options, made.cache)
+        except NoFaceError:
+            continue  # nothing to hide: it is published, and learned from, by nobody
+        kept.append(pair)
+        if progress:
+            progress((place + 1) / len(made.pairs))
+    if not kept:
+        raise NoFaceError("the cloak's detectors see no face in any of the pictures")
+    made.pairs = kept
+
+
+def _picture_options(options: SwapOptions, noise: bool) -> DetectorOptions:
+    return DetectorOptions(
+        strengths=options.strengths,
+        attacked=options.attacked,
+        steps=options.cloak_steps,
+        seed=options.cloak_seed,
+        control=noise,
+        weights=options.weights,
+        device=options.device,
+    )
+
+
+def _cut(count: int, path: Path) -> int:
+    cut = round(count * (1 - HELD_OUT))
+    if cut < _FEWEST or count - cut < 2:
+        raise UsageError(
+            f"{path} has {count} frames or pictures, of which the last fifth is held out; expected at least "
+            f"{_FEWEST + 5}",
+            hint="name more footage of the person",
+        )
+    return cut
+
+
+def _spread(items: list[Any], most: int) -> list[Any]:
+    """At most so many, evenly spread."""
+    if len(items) <= most:
+        return items
+    return [items[index] for index in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
+def _even(pixels: Pixels, side: int) -> Pixels:
+    """The longer side at most ``side``, both even, as H.264 wants them."""
+    scale = min(1.0, side / max(pixels.shape[:2]))
+    small = scaled(pixels, scale) if scale < 1 else pixels
+    height, width = (length // 2 * 2 for length in small.shape[:2])
+    return np.ascontiguousarray(small[:height, :width])
+
+
+def write_pictures(folder: Path, frames: Iterator[Pixels]) -> int:
+    """Frames as PNG files, named by their number; returns how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for count, pixels in enumerate(frames, 1):
+        good, data = cv2.imencode(
+            ".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        )
+        if good:
+            (folder / f"{count - 1:06d}.png").write_bytes(data.tobytes())
+    return count

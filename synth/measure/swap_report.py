@@ -1,0 +1,374 @@
+"""From extracted faces and measured generators to tables, curves, pictures, and one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from synth.measure.detectors import NOISE
+from synth.measure.stats import Effect, Estimate, holm, mean, paired
+from synth.measure.swap import Result
+from synth.measure.swap_options import CLEAN, Attacker
+from synth.measure.wording import bare_p, change, interval, number, p_value
+from synth.report import Curve, Gallery, Point, Report, Shot, Table, device_name, percent
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is measured of a generator.
+
+    Attributes:
+        name: for a person.
+        better: +1 where more is good for the attacker, -1 where less is.
+        digits: after the point.
+        about: how to read it.
+    """
+
+    name: str
+    better: int
+    digits: int
+    about: str
+
+
+MEASURES: dict[str, Measure] = {
+    "rebuilt ssim": Measure(
+        "SSIM of rebuilt faces", 1, 3, "clean held-out faces of the person, by their own decoder"
+    ),
+    "rebuilt psnr": Measure("PSNR of rebuilt faces, dB", 1, 2, "the same"),
+    "rebuilt feature": Measure(
+        "feature distance of rebuilt faces", -1, 3, "relative, a face network's; 0: equal"
+    ),
+    "rebuilt sharpness": Measure("fine detail of rebuilt faces", 1, 3, "share of the photographs' own"),
+    "swapped identity": Measure(
+        "distance from the person", -1, 3, "of faces in the fake; dlib: one person below 0.6"
+    ),
+    "swapped taken for the person": Measure(
+        "nearer to the person than to the target", 1, 2, "share of faces"
+    ),
+    "swapped landmarks": Measure(
+        "landmark distance from the filmed face", -1, 4, "in distances between the eyes"
+    ),
+    "swapped found": Measure("faces found in the fake", 1, 2, "share of frames"),
+    "flicker": Measure("flicker added by the fake", -1, 2, "levels of 255"),
+}
+_LIMITS = (
+    "One person, one target, one generator: nothing here says how other people's footage or other generators fare.",
+    "A generator that trains longer, or starts from a face prior, may learn past what is shown.",
+    "The cloak was made by somebody who knew which detectors it would meet; attackers named `other` use another.",
+    "No learned denoiser was tried; assume that it does at least as well as the cleaning shown.",
+    "Frames of one clip are alike, so nothing is tested over frames; tests are over seeds of the generator alone, and "
+    "say nothing about other footage.",
+)
+_PREFIX = "fake: "
+
+
+def measures_in(result: Result) -> dict[str, Measure]:
+    """Those that were measured, the fake detectors' last."""
+    seen = {name for cell in result.cells.values() for name in cell.get("measures", {})}
+    known = {name: one for name, one in MEASURES.items() if name in seen}
+    extra = sorted(name for name in seen if name.startswith(_PREFIX))
+    more = {
+        name: Measure(f"fake detector {name.removeprefix(_PREFIX)}", -1, 3, "0: nothing found, 1: a fake")
+        for name in extra
+    }
+    return {**known, **more}
+
+
+def values(result: Result, variant: str, attacker: str, measure: str) -> list[float]:
+    """One for each seed, NaN where nothing could be trained or measured."""
+    found = []
+    for seed in result.options.seeds:
+        value = result.cells[variant, attacker, seed].get("measures", {}).get(measure)
+        found.append(math.nan if value is None else float(value))
+    return found
+
+
+def effects(result: Result, variant: str, attacker: str, against: str = CLEAN) -> dict[str, Effect]:
+    """By measure: what learning from a variant changed, over pairs of equal seeds; p adjusted for the number of
+    measures.
+    """
+    return holm(
+        {
+            name: paired(values(result, against, attacker, name), values(result, variant, attacker, name))
+            for name in measures_in(result)
+        }
+    )
+
+
+def worse(measure: Measure, effect: Effect) -> str:
+    """What an effect means for the attacker's fakes."""
+    if effect.verdict not in ("higher", "lower"):
+        return effect.verdict
+    return "better" if (effect.difference.value > 0) == (measure.better > 0) else "worse"
+
+
+def report_of(result: Result) -> Report:
+    """The whole report."""
+    options = result.options
+    cloaked = [name for name in result.variants[1:] if not name.startswith(NOISE)]
+    return Report(
+        kind="swap",
+        title="What a cloak does to a face swapper",
+        headline=_headline(result, cloaked[-1]),
+        summary=(*_summary(result), *result.notes),
+        tables=(_faces_table(result), *_effect_tables(result, cloaked), _means_table(result)),
+        curves=tuple(_curves(result, cloaked)),
+        galleries=tuple(_galleries(result)),
+        limits=(*_few(result), *_LIMITS),
+        configuration={
+            "attackers": {one.name: one.sentence for one in options.parsed},
+            "footage, SHA-256": result.files,
+            "held-out faces": result.held_out,
+            "features measured by": result.features,
+            "distance between the two people": result.apart,
+            **options.to_json(),
+        },
+        seeds=options.seeds,
+        device=device_name(options.device),
+        seconds=result.seconds,
+        data=_data(result),
+    )
+
+
+def _headline(result: Result, variant: str) -> str:
+    attacker = result.options.parsed[0].name
+    clean, cloaked = (result.faces[one, attacker] for one in (CLEAN, variant))
+    noise = result.faces.get((NOISE + variant, attacker))
+    control = f" (random noise of equal energy: {noise.kept})" if noise else ""
+    text = (
+        f"Of {clean.frames} frames cloaked at {variant}, an attacker who {Attacker.parse(attacker).sentence} gets "
+        f"{cloaked.kept} faces instead of {clean.kept}{control}"
+    )
+    trained = [
+        one.name for one in result.options.parsed if _effect(result, variant, one.name).difference.count
+    ]
+    if attacker not in trained:
+        text += " and can train no generator on them"
+    if not trained:
+        return text + "; nor can any other attacker that was tried."
+    best = attacker if attacker in trained else trained[0]
+    effect = _effect(result, variant, best)
+    measure = MEASURES["rebuilt ssim"]
+    who = (
+        "their generator"
+        if best == attacker
+        else f"one who {Attacker.parse(best).sentence} can; the generator"
+    )
+    beyond = ""
+    if noise:
+        over = effects(result, variant, best, NOISE + variant)["rebuilt ssim"]
+        beyond = f"; beyond the noise control {change(over.difference, 3)}"
+    return (
+        f"{text}; {who} rebuilds clean held-out faces with an SSIM of {number(effect.treated, 3)} instead of "
+        f"{number(effect.baseline, measure.digits)} ({change(effect.difference, 3)}, {p_value(effect)}){beyond}."
+    )
+
+
+def _effect(result: Result, variant: str, attacker: str) -> Effect:
+    """Of the measure that was chosen beforehand to sum up with; so its p is not adjusted for the others."""
+    name = "rebuilt ssim"
+    return paired(values(result, CLEAN, attacker, name), values(result, variant, attacker, name))
+
+
+def _summary(result: Result) -> Iterator[str]:
+    if result.real:
+        judged = {name: score for name, score in result.real.items() if score is not None}
+        said = ", ".join(f"{name} {score:.2f}" for name, score in judged.items()) or "none could judge"
+        yield f"The target's real clip, as fake detectors score it (0: nothing found): {said}."
+    untrained = {
+        (variant, attacker) for (variant, attacker, _), cell in result.cells.items() if "untrained" in cell
+    }
+    for variant, attacker in sorted(untrained):
+        yield f"{variant}, attacker {attacker}: no generator; {result.faces[variant, attacker].kept} faces are too few."
+
+
+def _faces_table(result: Result) -> Table:
+    rows = []
+    for attacker in result.options.parsed:
+        cells = []
+        for variant in result.variants:
+            one = result.faces[variant, attacker.name]
+            cells.append(f"{one.kept} ({percent(one.kept / one.frames if one.frames else math.nan)})")
+        rows.append((attacker.name, *cells))
+    frames = result.faces[CLEAN, result.options.parsed[0].name].frames
+    return Table(
+        "How many faces does an attacker get?",
+        ("attacker", *result.variants),
+        tuple(rows),
+        f"Of {frames} published frames, faces that extraction keeps for training. Frames of one clip are no "
+        "independent evidence, so no test is made of them. "
+        + "; ".join(f"{a.name}: {a.sentence}" for a in result.options.parsed),
+    )
+
+
+def _effect_tables(result: Result, cloaked: list[str]) -> Iterator[Table]:
+    shown = measures_in(result)
+    for variant in cloaked:
+        against = [CLEAN] + ([NOISE + variant] if NOISE + variant in result.variants else [])
+        for attacker in result.options.parsed:
+            rows: list[tuple[str, ...]] = []
+            for base in against:
+                found = effects(result, variant, attacker.name, base)
+                if not any(one.difference.count for one in found.values()):
+                    continue
+                rows.append((f"against {'clean data' if base == CLEAN else 'random noise of equal energy'}",))
+                for name, measure in shown.items():
+                    one = found[name]
+                    rows.append(
+                        (
+                            measure.name,
+                            number(one.baseline, measure.digits),
+                            number(one.treated, measure.digits),
+                            change(one.difference, measure.digits),
+                            bare_p(one),
+                            worse(measure, one),
+                        )
+                    )
+            if not rows:
+                continue
+            least = 2.0 ** (1 - len(result.options.seeds))
+            yield Table(
+                f"Is the generator worse? ({variant}, attacker {attacker.name})",
+                ("measure", "without", "cloaked", "difference, 95 %", "p", "so the fake is"),
+                tuple(rows),
+                f"Pairs of equal seeds ({len(result.options.seeds)}); sign-flip test, adjusted by Holm for "
+                f"{len(shown)} measures; before that no p below {least:.2g} is possible.",
+            )
+
+
+def _means_table(result: Result) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for name, measure in measures_in(result).items():
+        rows.append(
+            (
+                f"{measure.name} ({measure.about}; {'more' if measure.better > 0 else 'less'} is a better fake)",
+            )
+        )
+        for attacker in result.options.parsed:
+            cells = [
+                interval(mean(values(result, variant, attacker.name, name)), measure.digits)
+                for variant in result.variants
+            ]
+            rows.append((attacker.name, *cells))
+    return Table(
+        "Every measure, means over seeds with 95 % intervals",
+        ("attacker", *result.variants),
+        tuple(rows),
+    )
+
+
+def _curves(result: Result, cloaked: list[str]) -> Iterator[Curve]:
+    names = tuple(result.variants)
+    attackers = [one.name for one in result.options.parsed]
+    yield Curve(
+        "Faces an attacker gets",
+        "what is published",
+        "% of frames",
+        {
+            name: tuple(
+                Point(
+                    place, 100 * result.faces[variant, name].kept / max(1, result.faces[variant, name].frames)
+                )
+                for place, variant in enumerate(names)
+            )
+            for name in attackers[:6]
+        },
+        ticks=names,
+        bounds=(0, 100),
+    )
+    for measure in ("rebuilt ssim", "swapped identity"):
+        if measure not in measures_in(result):
+            continue
+        lines = {}
+        for attacker in attackers[:6]:
+            means = [mean(values(result, variant, attacker, measure)) for variant in names]
+            if any(one.count for one in means):
+                lines[attacker] = tuple(_point(place, one) for place, one in enumerate(means))
+        about = MEASURES[measure]
+        if lines:
+            yield Curve(
+                about.name, "what is published", about.name, lines, ticks=names,
+                note=f"{about.about}; means over seeds, bars are 95 % intervals.",
+            )  # fmt: skip
+    shares = sorted(one.share for one in result.options.parsed if one.share)
+    if shares and "rebuilt ssim" in measures_in(result):
+        yield _mixing_curve(result, cloaked, shares)
+
+
+def _mixing_curve(result: Result, cloaked: list[str], shares: list[float]) -> Curve:
+    lines = {}
+    by_share = {one.share: one.name for one in result.options.parsed if one.share}
+    for variant in cloaked:
+        points = [
+            (100 * share, mean(values(result, variant, by_share[share], "rebuilt ssim"))) for share in shares
+        ]
+        lines[variant] = tuple(_point(x, one) for x, one in points)
+    return Curve(
+        "What clean data among the cloaked is worth",
+        "% of the data that is clean",
+        MEASURES["rebuilt ssim"].name,
+        lines,
+    )
+
+
+def _galleries(result: Result) -> Iterator[Gallery]:
+    shots = [
+        Shot(f"{variant}, attacker {attacker}", path.read_bytes())
+        for (variant, attacker), path in result.sheets.items()
+    ]
+    if shots:
+        yield Gallery(
+            "The target with the person's face, by generators that learned from each",
+            tuple(shots),
+            note=f"Seed {result.options.seeds[0]}, the same frames of held-out footage. Each picture is synthetic, "
+            "marked, and signed as such: saved on its own, it still says so.",
+        )
+
+
+def _data(result: Result) -> dict[str, Any]:
+    cloaked = [name for name in result.variants[1:] if not name.startswith(NOISE)]
+    tested: dict[str, Any] = {}
+    for variant in cloaked:
+        for base in (CLEAN, NOISE + variant):
+            if base in result.variants:
+                tested[f"{variant} against {base}"] = {
+                    one.name: {
+                        name: effect.to_json()
+                        for name, effect in effects(result, variant, one.name, base).items()
+                    }
+                    for one in result.options.parsed
+                }
+    return {
+        "faces": [
+            {
+                "variant": variant,
+                "attacker": attacker,
+                "frames": one.frames,
+                "kept": one.kept,
+                "counts": one.counts,
+            }
+            for (variant, attacker), one in result.faces.items()
+        ],
+        "generators": [
+            {"variant": variant, "attacker": attacker, "seed": seed, **cell}
+            for (variant, attacker, seed), cell in result.cells.items()
+        ],
+        "real clip": result.real,
+        "effects": tested,
+    }
+
+
+def _few(result: Result) -> Iterator[str]:
+    seeds = len(result.options.seeds)
+    if seeds < 10:
+        yield (
+            f"{seeds} seeds cannot show a difference at 5 %: the least p that they can give is "
+            f"{2.0 ** (1 - seeds):.2g}, before it is adjusted for the number of measures. Read the intervals, and use "
+            "ten seeds or more for a test."
+        )
+
+
+def _point(place: float, one: Estimate) -> Point:
+    return Point(place, one.value, one.low, one.high)
