@@ -10,7 +10,7 @@ from dataclasses import replace
 from synth.report import Curve, Point
 
 _WIDTH, _HEIGHT = 460, 300
-_LEFT, _RIGHT, _TOP = 46, 12, 12
+_LEFT, _RIGHT, _TOP = 62, 12, 12
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "4 2", "1 2")
 Place = Callable[[float, float], tuple[float, float]]
 #: Lines are told apart by colour, dashes and marks; the page has colours for so many.

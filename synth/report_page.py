@@ -100,8 +100,8 @@ def _facts(report: Report) -> str:
         "time": f"{report.seconds:.0f} s of work",
         "seeds": ", ".join(str(one) for one in report.seeds),
         "versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
-        **report.configuration,
     }
+    facts |= {name: value for name, value in report.configuration.items() if name not in facts}
     rows = "".join(
         f"<tr><th scope=row>{_e(name)}<td>{_e(_plain(value))}</tr>" for name, value in facts.items()
     )

@@ -1,0 +1,24 @@
+"""The protocol: what a cloak is worth, by the same measures for clean data, cloaked data, and plain noise.
+
+* :func:`measure_detectors` (detectors.py): what face detectors see.
+* :func:`measure_swap` (swap.py): what a face swapper learns.
+* stats.py holds the tests and intervals, cache.py what is finished already.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synth.measure.detectors import measure_detectors
+    from synth.measure.swap import measure_swap
+
+_HOMES = {"measure_detectors": "synth.measure.detectors", "measure_swap": "synth.measure.swap"}
+__all__ = ["measure_detectors", "measure_swap"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -7,10 +7,10 @@ which say honestly what few pairs can show: with three, no p below 0.25 exists.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -152,8 +152,7 @@ def sign_flip(differences: Values, *, seed: int = 0) -> tuple[float, float]:
         return math.nan, 1.0
     seen = abs(float(values.sum()))
     if count <= _EXACT_PAIRS:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=count)))
-        sums = np.abs(signs @ values)
+        sums = np.abs(_every_sign(count) @ values)
         return float(np.mean(sums >= seen * (1 - 1e-9) - _TINY)), 2.0 ** (1 - count)
     draws = np.random.default_rng(seed).choice((1.0, -1.0), (_DRAWS, count))
     hits = int((np.abs(draws @ values) >= seen * (1 - 1e-9) - _TINY).sum())
@@ -173,6 +172,14 @@ def holm(effects: Mapping[str, Effect]) -> dict[str, Effect]:
     return {name: replace(one, adjusted=adjusted.get(name)) for name, one in effects.items()}
 
 
+@lru_cache(maxsize=_EXACT_PAIRS)
+def _every_sign(count: int) -> NDArray[np.float64]:
+    """``(2^count, count)`` of all assignments of +1 and -1."""
+    bits = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+    return 1.0 - 2.0 * bits
+
+
+@lru_cache(maxsize=1024)
 def student_quantile(probability: float, freedom: float) -> float:
     """The value below which Student's t with so many degrees of freedom lies with this probability (0.5 to 1)."""
     low, high = 0.0, 1.0

@@ -22,6 +22,7 @@ from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
 from synth.measure import fakes
 from synth.measure.cache import Cache, key_of
+from synth.measure.conditions import Pixels
 from synth.measure.detectors import NOISE
 from synth.measure.material import Material, prepare, publish
 from synth.measure.swap_cells import (
@@ -77,6 +78,7 @@ class Result:
         notes: what a person should know.
         files: SHA-256 of the footage.
         sheets: generated pictures, signed, by (variant, attacker's name).
+        published: a frame of each variant.
         seconds: of all work, earlier runs' included.
     """
 
@@ -91,7 +93,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
     files: dict[str, list[str]] = field(default_factory=dict)
     sheets: dict[tuple[str, str], Path] = field(default_factory=dict)
-    published: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, Pixels] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -185,6 +187,7 @@ def measure_swap(
     for strength in dict.fromkeys(options.strengths):
         tell(f"cloaking at {strength}")
         publish(made, strength, part(0.25 / len(set(options.strengths))))
+        result.published |= _shown(made, strength, options)
         _stopped(stop)
     # 2. Extract: what each attacker gets, before any training.
     pairs = [(variant, attacker) for variant in result.variants for attacker in options.parsed]
@@ -220,6 +223,12 @@ def measure_swap(
     if progress:
         progress(1.0)
     return result
+
+
+def _shown(made: Material, strength: str, options: SwapOptions) -> dict[str, Pixels]:
+    """The first published frame, clean, cloaked, and with noise."""
+    names = [CLEAN, strength, *([NOISE + strength] if options.control else [])]
+    return {name: next(made.frames(name)) for name in names}
 
 
 def _judge(

@@ -37,7 +37,7 @@ from synth.swap.train import train
 Progress = Callable[[float], None]
 Stop = Callable[[], bool]
 Label = Callable[[Pixels, Path, int], None]
-_TILES, _TILE = 6, 160
+_TILES, _COLUMNS, _TILE = 6, 3, 160
 _MOST_LOOKED_AT = 24
 
 
@@ -172,6 +172,7 @@ def measured(
 def _look_at(made: Path, judge: Judge, found: dict[str, float | None]) -> Pixels | None:
     """Find faces again in the swapped clip: how many, whose they are, and whether they move as filmed."""
     total = len(judge.tracked.times)
+    shown = max(1, min(total, _MOST_LOOKED_AT) // _TILES)
     wanted = set(np.linspace(0, total - 1, min(total, _MOST_LOOKED_AT)).round().astype(int).tolist())
     seen, gaps = 0, []
     aligned: list[Pixels] = []
@@ -182,7 +183,7 @@ def _look_at(made: Path, judge: Judge, found: dict[str, float | None]) -> Pixels
             continue
         seen += 1
         again = judge.finder.find(raw.pixels)
-        if len(tiles) < _TILES:
+        if len(tiles) < _TILES and (seen - 1) % shown == 0:
             tiles.append(warp(raw.pixels, alignment(filmed, _TILE), _TILE))
         if not again:
             continue
@@ -197,7 +198,11 @@ def _look_at(made: Path, judge: Judge, found: dict[str, float | None]) -> Pixels
         far = np.linalg.norm(vectors - judge.target, axis=1)
         found["swapped identity"] = float(near.mean())
         found["swapped taken for the person"] = float((near < far).mean())
-    return np.hstack(tiles) if tiles else None
+    if not tiles:
+        return None
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _COLUMNS)
+    rows = [np.hstack(tiles[first : first + _COLUMNS]) for first in range(0, len(tiles), _COLUMNS)]
+    return np.vstack(rows)
 
 
 @torch.no_grad()
