@@ -1,0 +1,79 @@
+"""What a detector says: a score or why there is none, and what it saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The detectors in the order in which they are shown, and what each is after.
+DETECTORS = {
+    "blink": "eyes that close too rarely, too often, or for too long",
+    "pulse": "skin without a pulse that is the same everywhere, and frames that do not follow each other",
+    "warp": "a face that was warped into place from another resolution",
+    "blend": "a face that was blended into the picture",
+    "splice": "parts of the picture with another processing history",
+}
+#: Detectors that need a moving picture.
+NEED_VIDEO = ("blink", "pulse")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve to be drawn: values over ``x``, NaN where there is none."""
+
+    name: str
+    x: NDArray[np.floating] | Sequence[float]
+    y: NDArray[np.floating] | Sequence[float]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves with common axes; ``marks`` are upright lines at these x, ``bands`` are shaded from one x to another."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+    marks: tuple[float, ...] = ()
+    bands: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass
+class Finding:
+    """One detector's result.
+
+    Attributes:
+        score: 0 (nothing found that speaks for a fake) to 1; None where it could not judge.
+        reason: why it could not judge; empty where it did.
+        saw: measured values by name, in the units that docs/detect.md gives.
+        sentence: what it saw, in words.
+        plots: curves.
+        pictures: maps, uint8 ``(H, W, 3)`` RGB by name.
+    """
+
+    score: float | None
+    reason: str = ""
+    saw: dict[str, Any] = field(default_factory=dict)
+    sentence: str = ""
+    plots: list[Plot] = field(default_factory=list)
+    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @classmethod
+    def cannot(cls, reason: str, **saw: Any) -> Finding:
+        """Could not judge."""
+        return cls(None, reason, saw)
+
+
+def bounded(value: float) -> float:
+    """A score in [0, 1]; what is no number becomes 0.5."""
+    return min(1.0, max(0.0, value)) if math.isfinite(value) else 0.5
+
+
+def logistic(value: float) -> float:
+    """1 / (1 + exp(-value)), without overflow."""
+    return 1 / (1 + math.exp(-min(60.0, max(-60.0, value))))

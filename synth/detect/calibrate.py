@@ -1,0 +1,178 @@
+"""From scores to probabilities, with the little there is: shrunken logistic regression, and the area under a curve.
+
+Both classes weigh the same whatever their numbers, so that a probability of 0.5 means "as likely among the fakes as
+among the real clips of the calibration", not "half of all such clips are fakes".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.errors import CorruptMediaError
+from synth.detect.base import logistic
+
+Floats = NDArray[np.float64]
+SCHEMA = "veilmark.detect-joint/1"
+_EDGE = 0.02
+
+
+def fit_logistic(
+    values: Floats, fake: NDArray[np.bool_], shrink: float, *, weights: Floats | None = None
+) -> tuple[Floats, float]:
+    """Weights and offset of a logistic regression with a ridge of ``shrink`` on the weights (not the offset), by
+    Newton's method.
+
+    Args:
+        values: ``(N, F)``.
+        fake: ``(N,)``.
+        shrink: like so many made-up observations that know nothing.
+        weights: ``(N,)`` of the observations, before the classes are balanced.
+    """
+    x = np.hstack([np.asarray(values, np.float64), np.ones((len(values), 1))])
+    own = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64).copy()
+    for group in (fake, ~fake):
+        own[group] *= len(x) / 2 / max(float(own[group].sum()), 1e-9)
+    ridge = np.diag([shrink] * values.shape[1] + [1e-6])
+    beta = np.zeros(x.shape[1])
+    for _ in range(60):
+        p = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
+        slope = x.T @ (own * (p - fake)) + ridge @ beta
+        curve = (x * (own * np.maximum(p * (1 - p), 1e-6))[:, None]).T @ x + ridge
+        step = np.linalg.solve(curve, slope)
+        step *= min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-12))
+        beta -= step
+        if float(np.abs(step).max()) < 1e-9:
+            break
+    return beta[:-1], float(beta[-1])
+
+
+def auc(real: Sequence[float], fake: Sequence[float]) -> float:
+    """Probability that a fake scores higher than a real one, ties half; NaN where one is missing."""
+    if not len(real) or not len(fake):
+        return float("nan")
+    a, b = np.asarray(real, np.float64)[:, None], np.asarray(fake, np.float64)[None]
+    return float(((b > a) + 0.5 * (b == a)).mean())
+
+
+def average_precision(values: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
+    """Area under the curve of precision over recall, by steps; NaN without anything to find."""
+    if not truth.any():
+        return float("nan")
+    order = np.argsort(-np.asarray(values, np.float64).ravel(), kind="stable")
+    hit = truth.ravel()[order]
+    level = np.asarray(values, np.float64).ravel()[order]
+    last = np.append(np.flatnonzero(np.diff(level)), len(level) - 1)
+    found = np.cumsum(hit)[last]
+    precision = found / (last + 1)
+    return float((np.diff(np.append(0, found)) * precision).sum() / found[-1])
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The joint score: one logistic regression on the log-odds of the detectors' scores.
+
+    A detector that could not judge counts as its usual value over the calibration's clips: it says nothing.
+
+    Attributes:
+        weights, centres: by detector.
+        offset: of the log-odds.
+        about: on what it was calibrated.
+    """
+
+    weights: Mapping[str, float]
+    centres: Mapping[str, float]
+    offset: float
+    about: str = ""
+
+    def probability(self, scores: Mapping[str, float | None]) -> float | None:
+        """0 to 1; None where no detector that counts could judge."""
+        total, judged = self.offset, False
+        for name, weight in self.weights.items():
+            score = scores.get(name)
+            if score is not None:
+                total += weight * (log_odds(score) - self.centres[name])
+                judged = judged or weight > 0
+        return logistic(total) if judged else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "weights": {name: round(value, 6) for name, value in self.weights.items()},
+            "centres": {name: round(value, 6) for name, value in self.centres.items()},
+            "offset": round(self.offset, 6),
+            "about": self.about,
+        }
+
+    @classmethod
+    def loads(cls, text: bytes) -> Joint:
+        """From JSON text.
+
+        Raises:
+            CorruptMediaError: it is something else.
+        """
+        try:
+            data = json.loads(text)
+            if data["schema"] != SCHEMA or set(data["weights"]) != set(data["centres"]):
+                raise ValueError("another schema, or weights without centres")
+            weights = {str(name): float(value) for name, value in data["weights"].items()}
+            centres = {str(name): float(value) for name, value in data["centres"].items()}
+            offset = float(data["offset"])
+            if not np.isfinite([*weights.values(), *centres.values(), offset]).all():
+                raise ValueError("numbers that are not finite")
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise CorruptMediaError(f"this is no joint calibration: {str(error)[:200]}") from error
+        return cls(weights, centres, offset, str(data.get("about", ""))[:2000])
+
+
+def log_odds(score: float) -> float:
+    """Of a score, which is kept away from 0 and 1, so that no single detector decides alone."""
+    kept = min(1 - _EDGE, max(_EDGE, score))
+    return float(np.log(kept / (1 - kept)))
+
+
+def fit_joint(
+    rows: Sequence[Mapping[str, float | None]],
+    fake: Sequence[bool],
+    names: Sequence[str],
+    *,
+    shrink: float = 4.0,
+    weights: Sequence[float] | None = None,
+    about: str = "",
+) -> Joint:
+    """Calibrate on scores that were given to clips of people that the detectors had not learned from.
+
+    Weights that come out below 0 are set to 0 and the others fitted again: with so few clips a detector that seems to
+    speak for what it should speak against has met chance.
+    """
+    truth = np.asarray(fake, bool)
+    table = np.array(
+        [
+            [np.nan if row.get(name) is None else log_odds(float(row[name] or 0.0)) for name in names]
+            for row in rows
+        ]
+    )
+    centres = np.array([np.nanmean(column) if np.isfinite(column).any() else 0.0 for column in table.T])
+    filled = np.where(np.isfinite(table), table - centres, 0.0)
+    used = np.isfinite(table).any(0)
+    own = None if weights is None else np.asarray(weights, np.float64)
+    while True:
+        beta = np.zeros(len(names))
+        beta[used], offset = fit_logistic(filled[:, used], truth, shrink, weights=own)
+        if not (beta < 0).any():
+            break
+        used &= beta > 0
+        if not used.any():
+            break
+    beta = np.maximum(beta, 0)
+    return Joint(
+        dict(zip(names, beta.tolist(), strict=True)),
+        dict(zip(names, centres.tolist(), strict=True)),
+        offset,
+        about,
+    )

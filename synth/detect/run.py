@@ -1,0 +1,191 @@
+"""Ask every fake detector about a file. What comes out is a score, never a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from provenance.errors import UsageError
+from synth.detect.base import DETECTORS, Finding
+from synth.detect.blink import blink_finding
+from synth.detect.judges import Judges
+from synth.detect.watch import Watched, Watcher, whole_picture
+
+SCHEMA = "veilmark.detect/1"
+_NO_FACE = "no face was found"
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """How to ask.
+
+    Attributes:
+        detectors: which of :data:`DETECTORS`; all unless given.
+        max_seconds: how much of a video is looked at, from its beginning.
+        device: where torch computes.
+        weights_dir: a folder to look in for face detectors' weights first.
+        models: a folder with other trained fake detectors.
+        pictures: also make maps (saliency, consistency).
+    """
+
+    detectors: tuple[str, ...] = tuple(DETECTORS)
+    max_seconds: float = 30.0
+    device: str = "cpu"
+    weights_dir: Path | None = None
+    models: Path | None = None
+    pictures: bool = False
+
+    def check(self) -> None:
+        """Raises UsageError for a detector that does not exist, or a length out of bounds."""
+        unknown = [name for name in self.detectors if name not in DETECTORS]
+        if unknown or not self.detectors:
+            raise UsageError(
+                f"no fake detector is called {', '.join(unknown)[:100]!r}",
+                hint="the names are: " + ", ".join(DETECTORS),
+            )
+        if not 0.1 <= self.max_seconds <= 600:
+            raise UsageError(f"{self.max_seconds:g} seconds are not between 0.1 and 600")
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What the detectors say about one file.
+
+    Attributes:
+        path: the file.
+        findings: by detector, in their order.
+        joint: calibrated joint score, 0 to 1, or None where nothing could be judged.
+        watched: what they looked at.
+        notes: about the file, for people.
+    """
+
+    path: Path
+    findings: dict[str, Finding]
+    joint: float | None
+    watched: Watched
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """By detector: 0 to 1, None where it could not judge."""
+        return {name: finding.score for name, finding in self.findings.items()}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why detectors could not judge."""
+        return {name: one.reason for name, one in self.findings.items() if one.score is None}
+
+    @property
+    def face(self) -> bool:
+        """A face was found."""
+        return bool(self.watched.found.any())
+
+    def to_json(self) -> dict[str, Any]:
+        """As docs/detect.md describes it."""
+        return {
+            "schema": SCHEMA,
+            "file": str(self.path),
+            "kind": self.watched.kind,
+            "seconds": round(self.watched.seconds, 3),
+            "frames": len(self.watched.times),
+            "frames_with_face": int(self.watched.found.sum()),
+            "joint": None if self.joint is None else round(self.joint, 4),
+            "detectors": {
+                name: {
+                    "score": None if one.score is None else round(one.score, 4),
+                    "reason": one.reason,
+                    "sentence": one.sentence,
+                    "saw": one.saw,
+                }
+                for name, one in self.findings.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+def detect_file(
+    path: Path,
+    options: DetectOptions | None = None,
+    *,
+    watcher: Watcher | None = None,
+    judges: Judges | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Detection:
+    """Look at a video or a picture and ask the fake detectors.
+
+    Args:
+        path: a file.
+        options: which detectors, and how.
+        watcher, judges: ready ones, for many files.
+        progress: is told the share done.
+
+    Raises:
+        UsageError: wrong options; MissingPathError: no such file.
+        MediaError: it is no picture and no video, is damaged, or too large.
+        MissingModelError: weights are missing.
+    """
+    from synth.extraction.footage import open_footage
+
+    chosen = options or DetectOptions()
+    chosen.check()
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="name the files in it")
+    source = open_footage(path)[0]
+    watcher = watcher or _watcher(chosen.device, chosen.weights_dir)
+    judges = judges or _judges(chosen.models, chosen.device)
+    watched = watcher.watch(source, max_seconds=chosen.max_seconds, progress=progress)
+    if not watched.found.any():
+        whole_picture(source, watched)
+    return judge(path, watched, judges, chosen, damage=source.damage)
+
+
+def judge(
+    path: Path, watched: Watched, judges: Judges, options: DetectOptions | None = None, *, damage: str = ""
+) -> Detection:
+    """Ask the fake detectors about footage that was watched."""
+    chosen = options or DetectOptions()
+    face = bool(watched.found.any())
+    findings: dict[str, Finding] = {}
+    for name in DETECTORS:
+        if name not in chosen.detectors:
+            continue
+        if name == "splice":
+            findings[name] = judges.consistency(watched, pictures=chosen.pictures)
+        elif not face:
+            findings[name] = Finding.cannot(_NO_FACE)
+        elif name == "blink":
+            findings[name] = blink_finding(watched)
+        elif name == "pulse":
+            findings[name] = judges.pulse(watched)
+        else:
+            findings[name] = judges.face(name, watched, pictures=chosen.pictures)
+    scores = {name: finding.score for name, finding in findings.items()}
+    joint = judges.joint.probability(scores) if judges.joint is not None else None
+    return Detection(path, findings, joint, watched, _notes(watched, damage))
+
+
+def _notes(watched: Watched, damage: str) -> tuple[str, ...]:
+    notes = []
+    if watched.cut:
+        notes.append(f"only the first {watched.seconds:.0f} s were looked at")
+    if watched.several > 0.05:
+        notes.append(
+            f"{watched.several:.0%} of the frames show more than one face: "
+            "one of them was followed, the largest at first"
+        )
+    if damage:
+        notes.append(damage)
+    return tuple(notes)
+
+
+@lru_cache(maxsize=2)
+def _watcher(device: str, weights_dir: Path | None) -> Watcher:
+    return Watcher(device, weights_dir)
+
+
+@lru_cache(maxsize=2)
+def _judges(models: Path | None, device: str) -> Judges:
+    return Judges(models, device)
