@@ -203,11 +203,11 @@ def there_and_back(count: int, needed: int) -> NDArray[np.int64]:
 
 
 def _value(speed: NDArray[np.floating], blink: NDArray[np.bool_], weights: Weights) -> Floats:
+    if np.ndim(speed) != 1 or np.shape(speed) != np.shape(blink):
+        raise UsageError(f"found speeds of shape {np.shape(speed)} and blinks of {np.shape(blink)}")
     value = np.asarray(speed, np.float64) + weights.blink * np.asarray(blink, np.float64)
-    if value.ndim != 1 or len(speed) != len(blink) or not np.isfinite(value).all() or (value < 0).any():
-        raise UsageError(
-            f"found {len(speed)} speeds and {len(blink)} blinks, expected as many, finite and >= 0"
-        )
+    if not np.isfinite(value).all() or (value < 0).any():
+        raise UsageError("found speeds that are not finite or below 0")
     if min(weights.blink, weights.onset, weights.repeat) < 0:
         raise UsageError(f"weights are {weights}, expected none below 0")
     return value
