@@ -18,7 +18,19 @@ from cloak import transforms
 from cloak.budget import less_colour, project, to_grey
 from cloak.detectors.base import FaceDetector
 from cloak.objective import decoy, displace, hide, widen
-from cloak.task import Condition, Goals, Outcome, Schedule, Task, Wide, coded, examine, habit_of, wide_side
+from cloak.task import (
+    Condition,
+    Goals,
+    Outcome,
+    Schedule,
+    Task,
+    Wide,
+    coded,
+    examine,
+    habit_of,
+    wide_for,
+    wide_side,
+)
 from cloak.transforms import Transform
 
 Progress = Callable[[float], None]
@@ -186,7 +198,8 @@ class _Search:
         size = float((task.faces[:, 2:] - task.faces[:, :2]).amax()) * transform.scale
         total = torch.zeros_like(leaf)
         for detector in detectors:
-            seen = habit_of(detector).shrunk(size, self.rng)
+            habit = habit_of(detector)
+            seen = habit.stretched(task.extent, transform.scale).then(habit.shrunk(size, self.rng))
             loss, distance = self._loss(detector, seen(leaf), transform.then(seen).boxes)
             weight = self._weight(detector, [condition], distance)
             total += weight * _unit_gradient(loss, leaf)
@@ -197,14 +210,12 @@ class _Search:
         self, detectors: Sequence[FaceDetector], condition: Condition, noise: Tensor
     ) -> Tensor:
         """The weighted directions of detectors that look at the whole picture, encoded once for all of them."""
-        wide, change = self.task.wide, coded(self.task, noise, condition)
-        if wide is None:
-            return torch.zeros_like(noise)
+        change = coded(self.task, noise, condition)
         leaf = change.detach().requires_grad_(True)
         total = torch.zeros_like(leaf)
         for detector in detectors:
-            shown = wide.side_for(wide_side(self.task, detector), condition.shrink)
-            picture = wide.compose(leaf, shown)
+            wide = wide_for(self.task, detector)
+            picture, shown = wide.show(leaf, wide_side(self.task, detector), condition.shrink)
             loss, distance = self._loss(detector, picture, partial(_placed, wide, shown))
             total += self._weight(detector, [condition], distance) * _unit_gradient(loss, leaf)
         if change is noise:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -48,6 +48,16 @@ class Judged:
         names = {detector.name for detector in attacked}
         return sum(
             WEIGHTS[condition] * sum(hits) for (name, condition), hits in self.hits.items() if name in names
+        )
+
+    def plus(self, other: Judged) -> Judged:
+        """With what other detectors find in the same picture."""
+        return replace(
+            self,
+            hits=self.hits | other.hits,
+            counted=self.counted | other.counted,
+            elsewhere=self.elsewhere | other.elsewhere,
+            recognition=self.recognition | other.recognition,
         )
 
 

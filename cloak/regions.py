@@ -88,14 +88,24 @@ def merge_faces(reports: Sequence[Detections]) -> Tensor:
 _WORTH_SHRINKING = 0.72
 
 
-def _scale_for(side: float, wanted: int) -> float:
+#: Faces of fewer pixels are not worked on smaller, however small the picture is shown.
+_SMALL_FACE = 96
+
+
+def _scale_for(side: float, wanted: int, shown: float) -> float:
     """1 for faces up to about the wanted size: noise that is resampled a little only gets blurred by it."""
-    scale = wanted / side
+    scale = min(wanted / side, max(shown, _SMALL_FACE / side))
     return scale if scale < _WORTH_SHRINKING else 1.0
 
 
 def plan_patches(
-    size: tuple[int, int], faces: Tensor, *, context: float = 0.75, face_side: int = 208, longest: int = 640
+    size: tuple[int, int],
+    faces: Tensor,
+    *,
+    context: float = 0.75,
+    face_side: int = 208,
+    longest: int = 640,
+    shown: float = 1.0,
 ) -> list[Patch]:
     """Patches that together cover every face with ``context`` face sizes around it.
 
@@ -105,6 +115,7 @@ def plan_patches(
         context: in face sizes, how much of the surroundings a detector needs to see.
         face_side: the largest face of a patch is worked on at no more than this many pixels.
         longest: no patch is worked on at more pixels per side, unless one face's rectangle needs it.
+        shown: the scale at which detectors are shown the picture; no large face needs to be worked on at more.
     """
     height, width = size
     rectangles: list[tuple[tuple[int, int, int, int], list[int]]] = []
@@ -120,7 +131,7 @@ def plan_patches(
         for first in range(len(rectangles)):
             for second in range(first + 1, len(rectangles)):
                 a, b = rectangles[first], rectangles[second]
-                if _worth_joining(a, b, sides, face_side, longest):
+                if _worth_joining(a, b, sides, face_side, longest, shown):
                     rectangles[first] = (_union(a[0], b[0]), a[1] + b[1])
                     del rectangles[second]
                     merged = True
@@ -129,7 +140,7 @@ def plan_patches(
                 break
     patches = []
     for (left, top, right, bottom), members in rectangles:
-        scale = _scale_for(max(sides[i] for i in members), face_side)
+        scale = _scale_for(max(sides[i] for i in members), face_side, shown)
         patches.append(
             Patch(
                 left,
@@ -150,6 +161,7 @@ def _worth_joining(
     sides: Sequence[float],
     face_side: int,
     longest: int,
+    shown: float,
 ) -> bool:
     """Rectangles that overlap are joined while the result stays small and the faces are of similar size."""
     (a, members_a), (b, members_b) = first, second
@@ -159,7 +171,7 @@ def _worth_joining(
     if max(largest) > face_side and max(largest) > 2.5 * min(largest):
         return False
     left, top, right, bottom = _union(a, b)
-    scale = _scale_for(max(largest), face_side)
+    scale = _scale_for(max(largest), face_side, shown)
     return max(right - left, bottom - top) * scale <= longest
 
 

@@ -85,14 +85,18 @@ class Wide:
     """The whole picture around a patch, padded to a square and shrunk.
 
     Attributes:
-        compose: from noise of the patch and the side of the square to ``(1, 3, side, side)``.
+        compose: from noise of the patch and the side of the square to ``(1, 3, side, side)``; a third argument, true,
+            asks for averaging over areas, by which pictures are shrunk before they are published.
         boxes: from ``(N, 4)`` boxes in pixels of the patch, and the side, to pixels of the square.
-        longest: side of the square before it is shrunk, in pixels; 0 where only the final side matters.
+        longest: side of the square that detectors are shown, in pixels; 0 where only the final side matters.
+        corner: the same with the picture in the square's upper left corner instead of its middle; None where only
+            the middle is at hand.
     """
 
-    compose: Callable[[Tensor, int], Tensor]
+    compose: Callable[..., Tensor]
     boxes: Callable[[Tensor, int], Tensor]
     longest: int = 0
+    corner: Wide | None = None
 
     def side_for(self, wanted: int, shrink: float) -> int:
         """The side at which a detector that shrinks to ``wanted`` is shown the picture.
@@ -100,7 +104,14 @@ class Wide:
         Where it is shown much more than it uses, how the picture was shrunk before makes no difference.
         """
         shown = round(self.longest * shrink)
-        return shown if shrink < 1 and wanted < shown < _MUCH * wanted else wanted
+        return shown if shrink < 1 and 0 < shown < _MUCH * wanted else wanted
+
+    def show(self, change: Tensor, wanted: int, shrink: float) -> tuple[Tensor, int]:
+        """What a detector that shrinks to ``wanted`` is shown, and its side."""
+        shown = self.side_for(wanted, shrink)
+        if shrink < 1 and shown == round(self.longest * shrink):
+            return self.compose(change, shown, True), shown
+        return self.compose(change, shown), shown
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,7 @@ class Task:
             Large blotches of colour on skin are what the eye minds most.
         energy: the largest root mean square of the noise over the faces, in [0, 1]; None for no such bound.
         wide: the whole picture, for detectors that judge it as a whole; None where ``clean`` is all of it.
+        extent: height and width of the whole picture at the scale of ``clean``; None where that is all of it.
     """
 
     clean: Tensor
@@ -129,6 +141,7 @@ class Task:
     zones: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
     landmarks: Mapping[str, list[Tensor]] = field(default_factory=dict)
     wide: Wide | None = None
+    extent: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -194,11 +207,25 @@ class Habit:
             what it judges to 12, 24 and 48 pixels anyway.
         step: of its own pyramid: shrunk by whole steps, its levels stay the same.
         whole: it shrinks the whole picture to one small square, so it must be shown the whole picture.
+        corner: it puts the picture into the corner of that square, not into its middle.
+        multiple: it stretches the whole picture to a multiple of so many pixels a side; 0: it does not.
     """
 
     face_side: int = 0
     step: float = 1.0
     whole: bool = False
+    corner: bool = False
+    multiple: int = 0
+
+    def stretched(self, extent: tuple[float, float] | None, scale: float) -> Transform:
+        """What happens to a part of a picture that was ``extent`` large before a transform of that ``scale``."""
+        if not self.multiple or extent is None:
+            return transforms.identity()
+        down, across = (
+            math.ceil(side / self.multiple) * self.multiple / side
+            for side in (max(1, round(whole * scale)) for whole in extent)
+        )
+        return transforms.stretch(down, across, self.multiple)
 
     def shrunk(self, size: float, rng: random.Random) -> Transform:
         """A resize to about the wanted size of faces that are ``size`` pixels large; now and then between steps."""
@@ -209,7 +236,13 @@ class Habit:
         return transforms.resize(self.step**steps * between) if steps else transforms.identity()
 
 
-HABITS = {"cascade": Habit(face_side=80, step=0.709), "blazeface": Habit(whole=True)}
+HABITS = {
+    "cascade": Habit(face_side=80, step=0.709),
+    "centerface": Habit(multiple=32),
+    "blazeface": Habit(whole=True),
+    "tiny-yolo": Habit(whole=True, corner=True),
+    "ssd": Habit(whole=True, corner=True),
+}
 
 
 def habit_of(detector: FaceDetector) -> Habit:
@@ -220,6 +253,17 @@ def habit_of(detector: FaceDetector) -> Habit:
 def wide_side(task: Task, detector: FaceDetector) -> int:
     """The side of the small square on which this detector judges the whole picture; 0 where it is shown a patch."""
     return int(getattr(detector, "side", 0)) if task.wide is not None and habit_of(detector).whole else 0
+
+
+def wide_for(task: Task, detector: FaceDetector) -> Wide:
+    """The whole picture in the square as this detector pads it.
+
+    Raises:
+        UsageError: the task is a patch without its picture.
+    """
+    if task.wide is None:
+        raise UsageError("this task is a patch without its picture")
+    return task.wide.corner if habit_of(detector).corner and task.wide.corner is not None else task.wide
 
 
 @torch.no_grad()
@@ -241,7 +285,8 @@ def examine(
     for detector in detectors:
         if side := sides[detector.name]:
             for condition in met:
-                picture, faces = whole(task, changes[condition.name], condition, side)
+                wide = wide_for(task, detector)
+                picture, faces = whole(wide, task.faces, changes[condition.name], condition, side)
                 missed = not bool(found(detector.detect(picture.clamp(0, 1))[0], faces).any())
                 beaten[detector.name, condition.name] = missed
     near = [detector for detector in detectors if not sides[detector.name]]
@@ -250,11 +295,13 @@ def examine(
         left = [detector for detector in near if (detector.name, condition.name) not in hopeless]
         beaten.update({(detector.name, condition.name): detector in left for detector in near})
         for exam in condition.exams:
-            shown, faces = exam(picture), exam.boxes(task.faces)
+            shown = exam(picture)
             for detector in left:
-                if beaten[detector.name, condition.name] and bool(
-                    found(detector.detect(shown)[0], faces).any()
-                ):
+                if not beaten[detector.name, condition.name]:
+                    continue
+                seen = habit_of(detector).stretched(task.extent, exam.scale)
+                faces = exam.then(seen).boxes(task.faces)
+                if bool(found(detector.detect(seen(shown))[0], faces).any()):
                     beaten[detector.name, condition.name] = False
     return beaten
 
@@ -266,13 +313,17 @@ def coded(task: Task, noise: Tensor, condition: Condition) -> Tensor:
     return condition.code(transforms.quantise(task.clean + noise)) - task.clean
 
 
-def whole(task: Task, change: Tensor, condition: Condition, side: int) -> tuple[Tensor, Tensor]:
+def whole(
+    wide: Wide, faces: Tensor, change: Tensor, condition: Condition, side: int
+) -> tuple[Tensor, Tensor]:
     """What a detector that shrinks the picture to ``side`` is shown, and where the faces are there.
 
     Args:
+        wide: the whole picture.
+        faces: ``(N, 4)`` in pixels of the patch.
         change: of the patch's pixels; see :func:`coded`.
+        condition: the way the picture reaches the detector.
+        side: of the detector's own input.
     """
-    if task.wide is None:
-        raise UsageError("this task is a patch without its picture")
-    shown = task.wide.side_for(side, condition.shrink)
-    return task.wide.compose(change, shown), task.wide.boxes(task.faces, shown)
+    picture, shown = wide.show(change, side, condition.shrink)
+    return picture, wide.boxes(faces, shown)

@@ -49,12 +49,14 @@ class Transform:
         apply: the step itself.
         scale: size of the output divided by the size of the input.
         offset: pixels cut off at the left and at the top, before scaling.
+        stretch: how much more than by ``scale`` it grows, across and down.
     """
 
     name: str
     apply: Callable[[Tensor], Tensor]
     scale: float = 1.0
     offset: tuple[int, int] = (0, 0)
+    stretch: tuple[float, float] = (1.0, 1.0)
 
     def __call__(self, pictures: Tensor) -> Tensor:
         return self.apply(pictures)
@@ -62,16 +64,18 @@ class Transform:
     def boxes(self, boxes: Tensor) -> Tensor:
         """Where ``(N, 4)`` boxes of the input lie in the output."""
         dx, dy = self.offset
-        return (boxes - boxes.new_tensor([dx, dy, dx, dy])) * self.scale
+        across, down = (self.scale * more for more in self.stretch)
+        return (boxes - boxes.new_tensor([dx, dy, dx, dy])) * boxes.new_tensor([across, down, across, down])
 
     def then(self, later: Transform) -> Transform:
         """This step, and ``later`` on its result."""
-        dx, dy = later.offset
+        dx, dy = (cut / (self.scale * more) for cut, more in zip(later.offset, self.stretch, strict=True))
         return Transform(
             f"{self.name}+{later.name}",
             lambda pictures: later.apply(self.apply(pictures)),
             self.scale * later.scale,
-            (self.offset[0] + round(dx / self.scale), self.offset[1] + round(dy / self.scale)),
+            (self.offset[0] + round(dx), self.offset[1] + round(dy)),
+            (self.stretch[0] * later.stretch[0], self.stretch[1] * later.stretch[1]),
         )
 
 
@@ -126,6 +130,19 @@ def window(left: int, top: int, right: int, bottom: int) -> Transform:
         1.0,
         (left, top),
     )
+
+
+def stretch(down: float, across: float, multiple: int) -> Transform:
+    """Bilinear resize by two factors, then the borders repeated up to a multiple of so many pixels a side."""
+
+    def apply(pictures: Tensor) -> Tensor:
+        height, width = pictures.shape[-2:]
+        size = (max(1, round(height * down)), max(1, round(width * across)))
+        if size != (height, width):
+            pictures = functional.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
+        return functional.pad(pictures, (0, -size[1] % multiple, 0, -size[0] % multiple), mode="replicate")
+
+    return Transform(f"stretch{down:g},{across:g}", apply, stretch=(across, down))
 
 
 def round_through(values: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from cloak.budget import context_mask, visibility_mask
 from cloak.decoys import place_decoys
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.judge import View, to_tensor
-from cloak.objective import of_faces
+from cloak.objective import found, of_faces
 from cloak.options import CloakOptions
 from cloak.outcome import Judged
 from cloak.regions import Patch, plan_patches
@@ -32,6 +32,8 @@ CHROMA = 1.0
 #: Formats that lose something.
 LOSSY = ("JPEG", "WebP", "AVIF")
 _SUBSAMPLED_BELOW = 90
+#: So many pixels to work on get all steps; more get fewer, but no fewer than these.
+FULL_AREA, FEWEST_STEPS = 1_000_000, 16
 
 Progress = Callable[[float], None]
 
@@ -75,11 +77,12 @@ class Worker:
         self.chosen, self.view, self.before = chosen, view, before
         self.zones = place_decoys(picture.pixels, everyone, options.decoys, options.seed)
         size = picture.pixels.shape[:2]
-        self.patches = plan_patches(size, torch.cat([chosen, self.zones]))
+        self.patches = plan_patches(size, torch.cat([chosen, self.zones]), shown=view.scale)
         self.wide = WideView(picture.pixels, options.device)
+        self.cornered = WideView(picture.pixels, options.device, corner=True)
         self.noises: list[Tensor | None] = [None] * len(self.patches)
         self.pending = list(range(len(self.patches)))
-        self.stubborn: set[tuple[str, str]] = set()
+        self.stubborn: list[set[tuple[str, str]]] = [set() for _ in self.patches]
         self.steps = self.largest = 0
 
     def turn(self, number: int, progress: Progress | None) -> np.ndarray:
@@ -105,15 +108,37 @@ class Worker:
     def learn(self, judged: Judged) -> None:
         """Next time, work on the patches whose faces an attacked detector still finds."""
         names = {detector.name for detector in self.attacked}
-        left = {
-            face
-            for (name, _), hits in judged.hits.items()
-            if name in names
-            for face, hit in enumerate(hits)
-            if hit
-        }
-        self.pending = [i for i, patch in enumerate(self.patches) if left & set(patch.faces)]
-        self.stubborn = {pair for pair, hits in judged.hits.items() if pair[0] in names and any(hits)}
+        for index, patch in enumerate(self.patches):
+            mine = [face for face in patch.faces if face < len(self.chosen)]
+            self.stubborn[index] = {
+                pair
+                for pair, hits in judged.hits.items()
+                if pair[0] in names and any(hits[face] for face in mine)
+            }
+        self.pending = [index for index, pairs in enumerate(self.stubborn) if pairs]
+
+    @property
+    def allowed(self) -> int:
+        """Steps that each pending patch may take: fewer where there is much to work on, so that time is bounded."""
+        share = FULL_AREA / max(self.area, 1)
+        return min(self.options.steps, max(FEWEST_STEPS, round(self.options.steps * share)))
+
+    @property
+    def area(self) -> int:
+        """Pixels to work on."""
+        return sum(self.patches[index].height * self.patches[index].width for index in self.pending)
+
+    def _concerned(self, index: int) -> list[FaceDetector]:
+        """The detectors that see one of the patch's faces, as they look at this patch."""
+        patch = self.patches[index]
+        if any(face >= len(self.chosen) for face in patch.faces):
+            concerned = self.attacked  # decoys are for all
+        else:
+            faces = self.chosen[list(patch.faces)] * self.view.scale
+            seeing = {name for name, report in self.before.items() if bool(found(report, faces).any())}
+            seeing |= {name for name, _ in self.stubborn[index]}
+            concerned = [one for one in self.attacked if one.name in seeing or one.name not in self.before]
+        return [one.inside(patch) for one in concerned]
 
     def _work(self, index: int, number: int, progress: Progress) -> None:
         options, patch = self.options, self.patches[index]
@@ -125,25 +150,25 @@ class Worker:
             outcome = run_torchattack(
                 options.torchattack,
                 task,
-                [one.inside(patch) for one in self.attacked],
+                self._concerned(index),
                 met,
                 steps=options.steps,
                 seed=options.seed,
             )
         else:
-            least = min(20 * number, options.steps)
-            schedule = Schedule(steps=options.steps, least=least, seed=options.seed + number)
+            steps = self.allowed
+            schedule = Schedule(steps=steps, least=min(20 * number, steps), seed=options.seed + number)
             goals = Goals(
                 decoy=0.3 if len(task.zones) else 0.0, landmark=0.3 if options.displace_landmarks else 0.0
             )
             outcome = optimise(
                 task,
-                [one.inside(patch) for one in self.attacked],
+                self._concerned(index),
                 met,
                 goals=goals,
                 schedule=schedule,
                 start=self.noises[index],
-                stubborn=self.stubborn,
+                stubborn=self.stubborn[index],
                 progress=progress,
             )
         self.noises[index] = outcome.noise
@@ -168,6 +193,7 @@ class Worker:
             zones=zones,
             landmarks=self._landmarks(patch) if self.options.displace_landmarks else {},
             wide=self._wide(patch, index),
+            extent=(self.pixels.shape[0] * patch.scale, self.pixels.shape[1] * patch.scale),
         )
 
     def _landmarks(self, patch: Patch) -> dict[str, list[Tensor]]:
@@ -194,7 +220,7 @@ class Worker:
             for i, (other, noise) in enumerate(zip(self.patches, self.noises, strict=True))
             if i != index and noise is not None
         ]
-        return self.wide.around(patch, others)
+        return replace(self.wide.around(patch, others), corner=self.cornered.around(patch, others))
 
 
 def _looks_grey(pixels: np.ndarray) -> bool:

@@ -147,7 +147,7 @@ def test_unknown_attacks_are_refused_with_the_list(scene: Scene) -> None:
 def test_whole_picture_detectors_meet_the_encoder_and_the_size_before_theirs(scene: Scene) -> None:
     asked: list[int] = []
 
-    def compose(change: Tensor, side: int) -> Tensor:
+    def compose(change: Tensor, side: int, area: bool = False) -> Tensor:
         asked.append(side)
         return torch.zeros(1, 3, side, side) + change.mean()
 
@@ -161,7 +161,7 @@ def test_whole_picture_detectors_meet_the_encoder_and_the_size_before_theirs(sce
     assert (change - noise).abs().max() > 2 / 255  # quality 40 leaves its mark
     assert coded(task, noise, Condition("plain", published.draw, published.exams)) is noise
     for condition in (published, recoded, half):
-        _, faces = whole(task, change, condition, 128)
+        _, faces = whole(wide, task.faces, change, condition, 128)
         assert torch.allclose(faces, task.faces * (asked[-1] / 512))
     assert asked == [128, 128, 256]
     assert replace(wide, longest=6000).side_for(128, 0.5) == 128  # far more than it uses

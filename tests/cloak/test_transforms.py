@@ -90,3 +90,18 @@ def test_quantised_values_are_eight_bit() -> None:
 def test_nonsense_is_refused(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UsageError):
         make()
+
+
+def test_a_stretched_part_is_where_the_stretched_picture_has_it() -> None:
+    """A detector that stretches pictures to a multiple of 32 pixels sees a part as large as inside its picture."""
+    picture = torch.zeros(1, 3, 150, 200)
+    picture[..., 40:80, 60:120] = 1
+    box = torch.tensor([[60.0, 40.0, 120.0, 80.0]])
+    seen = transforms.shift(20, 10).then(transforms.stretch(160 / 150, 224 / 200, 32))
+    out = seen(picture)[0, 0]
+    assert out.shape[0] % 32 == out.shape[1] % 32 == 0
+    rows, columns = (out > 0.5).any(1).nonzero()[:, 0], (out > 0.5).any(0).nonzero()[:, 0]
+    found = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
+    assert torch.allclose(seen.boxes(box)[0], found, atol=1.0)
+    whole = torch.tensor([60 - 20, 40 - 10, 120 - 20, 80 - 10]) * torch.tensor([1.12, 1.0667] * 2)
+    assert torch.allclose(seen.boxes(box)[0], whole, atol=0.05)
