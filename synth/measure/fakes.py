@@ -7,6 +7,8 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
+from provenance.errors import MissingModelError
+
 
 @lru_cache(maxsize=1)
 def names() -> dict[str, str]:
@@ -24,10 +26,15 @@ def names() -> dict[str, str]:
 
 
 def scores(clip: Path, device: str) -> dict[str, float | None]:
-    """By detector: 0 (nothing found) to 1 (a fake); None where it could not judge. Empty without detectors."""
+    """By detector: 0 (nothing found) to 1 (a fake); None where it could not judge. Empty without detectors, or without
+    the weights that they learned.
+    """
     if not names():
         return {}
     from synth.detect import DetectOptions, detect_file
 
-    found = detect_file(clip, DetectOptions(device=device))
+    try:
+        found = detect_file(clip, DetectOptions(device=device))
+    except MissingModelError:
+        return {}
     return {name: None if score is None else round(float(score), 5) for name, score in found.scores.items()}

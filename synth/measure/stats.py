@@ -176,7 +176,7 @@ def holm(effects: Mapping[str, Effect]) -> dict[str, Effect]:
 def _every_sign(count: int) -> NDArray[np.float64]:
     """``(2^count, count)`` of all assignments of +1 and -1."""
     bits = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-    return 1.0 - 2.0 * bits
+    return np.asarray(1.0 - 2.0 * bits, np.float64)
 
 
 @lru_cache(maxsize=1024)

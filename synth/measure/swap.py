@@ -261,12 +261,12 @@ def _judge(
         judge.target = embedded(judge.embedder, theirs.pixels()).mean(0)
         result.apart = float(np.linalg.norm(judge.person - judge.target))
     else:
-        result.notes.append("identity was not measured: the weights of dlib's recognition are not installed")
+        result.notes.append("Identity was not measured: the weights of dlib's recognition are not installed.")
     key = key_of("real clip", {"clip": sha256_file(clip), "asked": judge.names})
     result.real = cache.get(key) or cache.put(key, fakes.scores(clip, options.device))
     if not judge.names:
         result.notes.append(
-            "no fake detector is installed, so nothing is said about how easy fakes are to detect"
+            "no fake detector is installed, so nothing is said about how easy fakes are to detect."
         )
     return judge
 

@@ -1,0 +1,264 @@
+"""``measure detectors``: equal pictures differ in nothing, destroyed ones in everything, and labels turn the sign."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from cloak import detectors
+from cloak.detectors.base import Detections, FaceDetector
+from provenance.desk import open_desk
+from provenance.errors import MissingPathError, UsageError
+from provenance.home import Home
+from provenance.manifest import ManifestSpec, Parent
+from provenance.setup import initialize
+from provenance.sign import SignRequest, sign_file
+from synth.commands_measure import measure_app
+from synth.measure.cache import Cache, key_of
+from synth.measure.conditions import CLEANING, CONDITIONS, equal_energy
+from synth.measure.detectors import GIVEN, NOISE, DetectorOptions, Measured, measure_detectors
+from synth.measure.detectors_report import group_effect, recall_effects
+from synth.measure.look import faces_agreed_on, landmark_errors, look
+from synth.measure.pairs import Pair, pair_up, pictures_in
+
+CREW = ("blazeface-short", "centerface")
+
+
+@pytest.fixture(scope="module")
+def faces(portraits: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The two portraits, small."""
+    return {
+        "collins": cv2.resize(
+            portraits["astronaut"][0:300, 60:360], (240, 240), interpolation=cv2.INTER_AREA
+        ),
+        "hopper": cv2.resize(portraits["hopper"][0:420, 60:480], (240, 240), interpolation=cv2.INTER_AREA),
+    }
+
+
+@pytest.fixture(scope="module")
+def crew() -> list[FaceDetector]:
+    members = [detectors.load(name) for name in CREW]
+    for name, one in zip(CREW, members, strict=True):
+        one.name = name  # type: ignore[misc]
+    return members
+
+
+@pytest.fixture(scope="module")
+def seen(faces: dict[str, np.ndarray], crew: list[FaceDetector]) -> list[dict[str, Any]]:
+    """Each portrait as it is, once more as it is, and destroyed."""
+    rows = []
+    for name, pixels in faces.items():
+        grey = np.full_like(pixels, 128)
+        rows.append({"name": name, **look(pixels, {"same": pixels, "destroyed": grey}, crew)})
+    return rows
+
+
+def measured(rows: list[dict[str, Any]]) -> Measured:
+    families = {one: detectors.info(one).family for one in rows[0]["boxes"]["clean"]}
+    return Measured(rows, [Pair(Path(row["name"])) for row in rows], ["same", "destroyed"], families, [])
+
+
+def test_of_equal_pictures_every_measure_shows_nothing(seen: list[dict[str, Any]]) -> None:
+    for effect in recall_effects(measured(seen), "same").values():
+        assert effect.difference.value == 0 and effect.p == 1
+    for row in seen:
+        for condition in CONDITIONS:
+            assert row["seen"]["same"][condition] == row["seen"]["clean"][condition]
+        for one in row["seen"]["same"]["nothing"].values():
+            assert one["decoys"] == 0 and all(error == 0 for error in one["landmarks"])
+
+
+def test_destroyed_pictures_show_in_every_condition(seen: list[dict[str, Any]]) -> None:
+    whole = measured(seen)
+    for condition in CONDITIONS:
+        effect = group_effect(whole, "destroyed", list(whole.detectors), condition)
+        assert effect.treated == 0
+        assert effect.difference.value == pytest.approx(-effect.baseline) and effect.baseline > 0.5
+
+
+def test_swapped_labels_turn_the_sign(seen: list[dict[str, Any]]) -> None:
+    turned = [
+        {**row, "seen": {"clean": row["seen"]["destroyed"], "destroyed": row["seen"]["clean"]}}
+        for row in seen
+    ]
+    names = list(measured(seen).detectors)
+    there = group_effect(measured(seen), "destroyed", names)
+    back = group_effect(measured(turned), "destroyed", names)
+    assert back.difference.value == pytest.approx(-there.difference.value) and back.p == there.p
+
+
+def test_where_families_agree_is_a_face() -> None:
+    boxes = torch.tensor([[0.0, 0, 40, 40], [100, 100, 140, 140]])
+    both, one = Detections(boxes, torch.ones(2)), Detections(boxes[:1], torch.ones(1))
+    none = Detections(torch.zeros(0, 4), torch.zeros(0))
+    agreed = faces_agreed_on({"x": both, "y": one}, boxes, {"x": "p", "y": "q"})
+    assert agreed.tolist() == [True, False]
+    assert not faces_agreed_on({"x": both, "y": both}, boxes, {"x": "p", "y": "p"}).logical_not().any()
+    alone = faces_agreed_on({"x": both, "y": both, "z": none}, boxes, {"x": "p", "y": "p", "z": "q"})
+    assert alone.tolist() == [False, False]
+
+
+def test_landmark_errors_are_in_face_sizes() -> None:
+    box = torch.tensor([[0.0, 0, 50, 50]])
+    points = torch.tensor([[[10.0, 10], [40, 10]]])
+    first = Detections(box, torch.ones(1), points)
+    assert landmark_errors(first, Detections(box, torch.ones(1), points + torch.tensor([3.0, 4]))) == [
+        pytest.approx(0.1)
+    ]
+    assert landmark_errors(first, Detections(box + 500, torch.ones(1), points + 500)) == []
+    assert landmark_errors(first, Detections(box, torch.ones(1))) == []
+
+
+@pytest.mark.parametrize("treat", [*CONDITIONS.values(), *CLEANING.values()])
+def test_conditions_give_pictures(treat: Any, faces: dict[str, np.ndarray]) -> None:
+    pixels = faces["collins"].copy()
+    made = treat(pixels)
+    assert made.dtype == np.uint8 and made.ndim == 3 and made.shape[0] / made.shape[1] == 1.0
+    np.testing.assert_array_equal(pixels, faces["collins"])
+
+
+def test_the_control_has_the_cloaks_energy_and_not_its_pattern(faces: dict[str, np.ndarray]) -> None:
+    clean = np.clip(faces["hopper"], 20, 235)[:224, :224]
+    change = np.random.default_rng(0).integers(-12, 13, clean.shape)
+    change[:, 64:] = 0
+    cloaked = (clean + change).astype(np.uint8)
+    control = equal_energy(clean, cloaked, 5)
+    left = (control.astype(int) - clean) ** 2
+    for top in range(0, 224, 32):
+        for start in range(0, 224, 32):
+            part = np.s_[top : top + 32, start : start + 32]
+            assert left[part].sum() == (change[part] ** 2).sum()
+    assert abs(np.corrcoef((control.astype(int) - clean).ravel(), change.ravel())[0, 1]) < 0.1
+    np.testing.assert_array_equal(control, equal_energy(clean, cloaked, 5))
+    np.testing.assert_array_equal(equal_energy(clean, clean, 5), clean)
+    with pytest.raises(UsageError, match="differ in size"):
+        equal_energy(clean, cloaked[:-1], 5)
+
+
+def test_pairs_by_name_and_by_what_the_manifest_says(portrait_files: dict[str, Path], tmp_path: Path) -> None:
+    home = Home.locate()
+    initialize(home, subject="Researcher", algorithm="es256", passphrase=None)
+    renamed, other = tmp_path / "c" / "IMG_1.jpg", tmp_path / "c" / "hopper.png"
+    renamed.parent.mkdir()
+    spec = ManifestSpec(relation="cloaked", parents=(Parent(portrait_files["astronaut"], embed=False),))
+    with open_desk(home) as desk:
+        sign_file(portrait_files["astronaut"], renamed, SignRequest(spec), desk)
+    Image.open(portrait_files["hopper"]).save(other)
+    Image.open(portrait_files["hopper"]).save(tmp_path / "c" / "stranger.jpg")
+    originals = pictures_in(sorted(portrait_files.values()))
+    pairs, notes = pair_up(originals, pictures_in([tmp_path / "c"]))
+    assert pairs == [Pair(portrait_files["astronaut"], renamed), Pair(portrait_files["hopper"], other)]
+    assert len(notes) == 1 and "stranger" in notes[0]
+    with pytest.raises(UsageError, match="found no pair"):
+        pair_up(originals, [tmp_path / "c" / "stranger.jpg"])
+
+
+def test_two_originals_of_one_name_are_not_guessed_between(
+    portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    twins = [tmp_path / side / "a.png" for side in "xy"]
+    for path, size in zip(twins, (50, 60), strict=True):
+        path.parent.mkdir()
+        Image.new("RGB", (size, size)).save(path)
+    copy = tmp_path / "a.jpg"
+    Image.new("RGB", (50, 50)).save(copy)
+    with pytest.raises(UsageError, match="may belong to"):
+        pair_up(twins, [copy])
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no picture")
+    with pytest.raises(UsageError, match="is no picture"):
+        pictures_in([tmp_path / "a.txt"])
+    with pytest.raises(MissingPathError):
+        pictures_in([tmp_path / "missing"])
+    with pytest.raises(MissingPathError, match="no picture"):
+        pictures_in([tmp_path])
+
+
+def test_the_cache_keeps_what_fits_and_hides_it(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "work")
+    key = key_of("look", {"a": [1, 2]})
+    assert key != key_of("look", {"a": [2, 1]}) and key != key_of("swap", {"a": [1, 2]})
+    assert cache.get(key) is None
+    assert cache.put(key, {"x": (1, 2)}) == cache.get(key) == {"x": [1, 2]}
+    (cache.folder / "results" / f"{key}.json").write_bytes(b"{broken")
+    assert cache.get(key) is None
+    assert cache.keep(key, ".bin", b"abc").read_bytes() == cache.read(key, ".bin") == b"abc"
+    assert cache.read(key, ".other") is None
+    for place in (cache.folder, cache.folder / "results", cache.folder / "files"):
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+
+
+def test_nothing_unlabelled_stays_in_the_scratch_folder(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "work")
+    with pytest.raises(KeyboardInterrupt), cache.scratch() as place:
+        (place / "unlabelled.mp4").write_bytes(b"x")
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+        raise KeyboardInterrupt
+    assert not place.exists()
+    killed, alive = (tmp_path / "work" / f"scratch-{pid}-x" for pid in (2**22 + 7, os.getpid()))
+    for folder in (killed, alive):
+        folder.mkdir()
+    Cache(tmp_path / "work")
+    assert not killed.exists() and alive.exists()
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(UsageError, match="unknown strength"):
+        DetectorOptions(strengths=("extreme",))
+    with pytest.raises(UsageError, match="no detector is called"):
+        DetectorOptions(attacked=("nobody",))
+
+
+def test_mixed_pairs_are_refused(portrait_files: dict[str, Path], tmp_path: Path) -> None:
+    one, other = portrait_files.values()
+    with pytest.raises(UsageError, match="some have none"):
+        measure_detectors([Pair(one, other), Pair(other)], DetectorOptions(), Cache(tmp_path / "w"))
+
+
+def test_the_command_from_files_to_report(faces: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """A copy that shows no face any more: found by nobody, said in the report; a second run only reads."""
+    for folder, pixels in (
+        ("clean", faces["collins"][:150, 20:170]),
+        ("made", np.full((150, 150, 3), 90, np.uint8)),
+    ):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / "picture.png")
+    app = typer.Typer()
+    app.add_typer(measure_app, name="measure")
+    out = tmp_path / "out"
+    call = [
+        "measure",
+        "detectors",
+        str(tmp_path / "clean"),
+        "--cloaked",
+        str(tmp_path / "made"),
+        "-o",
+        str(out),
+    ]
+    call += ["--detectors", "blazeface-short", "--json"]
+    first = CliRunner().invoke(app, call, catch_exceptions=False)
+    said = json.loads(first.stdout)
+    assert said["schema"] == "veilmark.measured/1" and said["kind"] == "detectors"
+    assert "finds 0 % of the faces instead of 100 %" in said["headline"]
+    effect = said["data"]["effects"][GIVEN]["nothing"]["blazeface-short"]
+    assert effect["difference"]["value"] == -1 and effect["verdict"] == "too few pairs"
+    assert NOISE + GIVEN in said["data"]["effects"]
+    page = (out / "report.html").read_text()
+    assert "picture.png" in page and page.count("data:image/jpeg") >= 7
+    written = {path: path.stat().st_mtime_ns for path in (out / ".work" / "results").iterdir()}
+    again = CliRunner().invoke(app, call, catch_exceptions=False)
+    assert {path: path.stat().st_mtime_ns for path in (out / ".work" / "results").iterdir()} == written
+    assert json.loads(again.stdout)["data"] == said["data"]
