@@ -41,6 +41,7 @@ class Film:
         import av
         from av.codec.codec import UnknownCodecError
 
+        self.path = path
         name = container_for(path)
         try:
             self._out = av.open(
@@ -66,6 +67,7 @@ class Film:
         if sound is not None:
             self._pieces = self._sound(sound, seconds)
         self._waiting: Any = None
+        self._abandoned = False
         self._rate, self._count = rate, 0
 
     def __enter__(self) -> Film:
@@ -77,7 +79,7 @@ class Film:
         import av
 
         try:
-            if kind is None:
+            if kind is None and not self._abandoned:
                 self._out.mux(self._video.encode(None))
                 self._speak(None)
                 if self._voice is not None:
@@ -86,6 +88,10 @@ class Film:
             raise NotWritableError(f"cannot finish the video: {problem}") from problem
         finally:
             self._out.close()
+
+    def abandon(self) -> None:
+        """Close without completing."""
+        self._abandoned = True
 
     def write(self, pixels: NDArray[np.uint8]) -> None:
         """Append a frame, uint8 ``(H, W, 3)``."""

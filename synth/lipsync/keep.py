@@ -1,0 +1,83 @@
+"""What each stage found, written to look at: diagrams as they are, films of a likeness through a labeller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.atomic import write_bytes
+from provenance.errors import NotWritableError
+from synth.label import mark_visibly
+from synth.lipsync.film import Film
+from synth.lipsync.render import Watch
+from synth.lipsync.retime import Retimed
+from synth.lipsync.views import mouth_view, sound_view, timing_view
+
+Pixels = NDArray[np.uint8]
+
+
+class Keeper:
+    """Writes into a folder: 1-sound.png, 2-mouth.mp4, 3-timing.png and .csv, 4-texture.mp4, 5-target.mp4.
+
+    Args:
+        folder: is made where it is missing.
+        hidden: a folder for films that are not labelled yet.
+        label: takes such a film and the place where it shall lie; signs and records it (:mod:`synth.label`).
+    """
+
+    def __init__(self, folder: Path, hidden: Path, label: Callable[[Path, Path], None]) -> None:
+        self.folder, self.hidden, self.label = folder, hidden, label
+        self._films: dict[str, Film] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def sound(self, features: NDArray[np.floating], quiet: NDArray[np.bool_]) -> None:
+        """The features, and where the pauses are."""
+        self._picture("1-sound.png", sound_view(features, quiet))
+
+    def mouth(self, shapes: NDArray[np.floating], mean: NDArray[np.floating], rate: float) -> None:
+        """The lips' borders as a film."""
+        made = self.hidden / "2-mouth.mp4"
+        with Film(made, (256, 256), _fraction(rate), None, 0.0) as film:
+            for shape in shapes:
+                film.write(mark_visibly(mouth_view(shape, mean)))
+        self.label(made, self.folder / made.name)
+
+    def timing(self, timing: Retimed, value: NDArray[np.floating], quiet: NDArray[np.bool_]) -> None:
+        """Which frame of the target each made frame is laid onto."""
+        self._picture("3-timing.png", timing_view(timing, value, quiet))
+        rows = "\n".join(f"{index},{place:g}" for index, place in enumerate(timing.frames))
+        write_bytes(self.folder / "3-timing.csv", f"made,target\n{rows}\n".encode())
+
+    def watch(self, rate: float) -> Watch:
+        """To be shown textures and re-timed target frames, one after the other; :meth:`close` completes the films."""
+        names = {"texture": "4-texture.mp4", "target": "5-target.mp4"}
+
+        def show(what: str, index: int, pixels: Pixels) -> None:
+            if what not in self._films:
+                size = (pixels.shape[1], pixels.shape[0])
+                self._films[what] = Film(self.hidden / names[what], size, _fraction(rate), None, 0.0)
+            self._films[what].write(mark_visibly(pixels))
+
+        return show
+
+    def close(self) -> None:
+        """Complete and label the films."""
+        for film in self._films.values():
+            film.__exit__(None, None, None)
+            self.label(film.path, self.folder / film.path.name)
+        self._films = {}
+
+    def _picture(self, name: str, pixels: Pixels) -> None:
+        good, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        if not good:
+            raise NotWritableError(f"cannot encode {name}")
+        write_bytes(self.folder / name, data.tobytes())
+
+
+def _fraction(rate: float) -> Fraction:
+    return Fraction(rate).limit_denominator(100_000)

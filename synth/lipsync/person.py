@@ -1,0 +1,213 @@
+"""The target: what its video tells about how the person looks, speaks and moves. Kept per person, see workspace.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloak.video_io import VideoInfo, probe
+from provenance.errors import CorruptMediaError, NoFaceError, UsageError
+from provenance.media import sha256_file
+from synth.extraction.canonical import pose
+from synth.extraction.finder import FaceFinder
+from synth.lipsync.audio import Sound, feature_times, features, load_sound, voiced
+from synth.lipsync.mouth_model import MouthModel, MouthOptions, load_mouth, resampled, save_mouth
+from synth.lipsync.mouth_train import Clip, train_mouth
+from synth.lipsync.shape import Track, mouth_shapes, opening, track_face
+from synth.lipsync.workspace import Workspace, fingerprint
+
+TRACK_FILE = "track-1.npz"
+#: Footage in which fewer frames show the face, or whose usual yaw or pitch is more, degrees, is refused.
+LEAST_FOUND, MOST_YAW, MOST_PITCH = 0.5, 35.0, 35.0
+#: Opening that varies less than this while the sound is voiced (distances between the eyes, from the 10th to the 90th
+#: percentile) is a mouth that does not speak, or that nothing is seen of.
+LEAST_MOVEMENT = 0.012
+Report = Callable[[float], None]
+
+
+@dataclass
+class Person:
+    """A target video, studied.
+
+    Attributes:
+        path, sha256: the file. info: what it is.
+        track: the face in each frame.
+        shapes: ``(T, 36)`` its mouth, NaN where there is no face.
+        sound: its own sound; None where it has none.
+    """
+
+    path: Path
+    sha256: str
+    info: VideoInfo
+    track: Track
+    shapes: NDArray[np.float64]
+    sound: Sound | None
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return float(self.info.rate)
+
+    def clip(self, start: float = 0.0, end: float = float("inf")) -> Clip | None:
+        """Sound and mouth side by side, from second to second; None without sound."""
+        if self.sound is None or self.sound.is_silent:
+            return None
+        last = min(end, self.sound.seconds)
+        part = self.sound if start <= 0 and last >= self.sound.seconds else self.sound.part(start, last)
+        inside = (self.track.times >= start) & (self.track.times < last)
+        if inside.sum() < 2:
+            return None
+        return Clip.of(features(part), self.shapes[inside], self.track.times[inside] - max(start, 0.0))
+
+
+def study(
+    path: Path,
+    workspace: Workspace,
+    *,
+    device: str = "cpu",
+    weights_dir: Path | None = None,
+    progress: Report | None = None,
+) -> Person:
+    """Track the face of a video, or take what an earlier run kept.
+
+    Raises:
+        NoFaceError: no face, or in fewer than half of the frames.
+        UsageError: the person looks away from the camera most of the time.
+        MediaError: the video cannot be read.
+    """
+    info, digest = probe(path), sha256_file(path)
+    file = workspace.person(digest) / TRACK_FILE
+    track = _kept_track(file)
+    if track is None:
+        track = track_face(path, FaceFinder(device=device, weights_dir=weights_dir), progress)
+        track.save(file)
+    require_usable(track, path.name)
+    return Person(path, digest, info, track, mouth_shapes(track), _own_sound(path))
+
+
+def require_usable(track: Track, name: str) -> None:
+    """Raise NoFaceError or UsageError where the footage shows too little of the face."""
+    share = float(track.found.mean())
+    if share < LEAST_FOUND:
+        raise NoFaceError(
+            f"{name} shows a face in {share:.0%} of its frames, expected {LEAST_FOUND:.0%} or more",
+            hint="cut out the part that shows the face",
+        )
+    seen = track.landmarks[track.found][:: max(1, int(track.found.sum()) // 200)]
+    angles = np.median(np.abs([pose(one)[:2] for one in seen]), axis=0)
+    if angles[0] > MOST_YAW or angles[1] > MOST_PITCH:
+        raise UsageError(
+            f"the face in {name} is usually turned by {angles[0]:.0f} degrees to the side and {angles[1]:.0f} up or "
+            f"down, expected {MOST_YAW:.0f} at most",
+            hint="name footage in which the person looks towards the camera",
+        )
+
+
+def mouth_of(
+    person: Person,
+    workspace: Workspace,
+    options: MouthOptions,
+    *,
+    prior: Path | None = None,
+    until: float = 1.0,
+    stop: Callable[[], bool] | None = None,
+    device: str = "cpu",
+    progress: Report | None = None,
+) -> tuple[MouthModel, bool]:
+    """The person's mouth model: kept from an earlier run, or taught now; and whether it was kept.
+
+    Args:
+        prior: a model of several speakers to begin with.
+        until: share of the footage, from its beginning, that is learned from.
+        stop: asked after each epoch; training then goes on where it stopped when called again.
+
+    Raises:
+        UsageError: nothing to learn from and no prior; a mouth that does not move.
+    """
+    start = load_mouth(prior) if prior else None
+    clip = person.clip(0.0, until * float(person.track.times[-1] + 1 / person.rate))
+    if clip is None:
+        if start is None:
+            raise UsageError(
+                f"{person.path.name} has no sound that its mouth could be learned from",
+                hint="name footage in which the person speaks, or a model of other speakers with --mouth",
+            )
+        return start.of_person(person.shapes), False
+    _require_speaking(person, clip)
+    how = {"options": asdict(options), "prior": sha256_file(prior) if prior else None, "until": until}
+    file = workspace.person(person.sha256) / f"mouth-{fingerprint(how)[:16]}.safetensors"
+    try:
+        if file.is_file():
+            return load_mouth(file, device), True
+    except CorruptMediaError:
+        file.unlink()
+    if start is not None:
+        options = replace(options, epochs=max(1, options.epochs // 3), rate=options.rate / 3)
+    checkpoint = file.with_name(f"{file.stem}-run.safetensors")
+    model = train_mouth(
+        [clip], options, start=start, checkpoint=checkpoint, stop=stop, progress=progress, device=device
+    )
+    if model.notes.get("finished"):
+        save_mouth(file, model)
+        checkpoint.unlink(missing_ok=True)
+    return model, False
+
+
+def _require_speaking(person: Person, clip: Clip) -> None:
+    assert person.sound is not None  # noqa: S101 - there is a clip
+    said = voiced(person.sound)[: len(clip.seen)] & clip.seen[: person.sound.steps]
+    if said.sum() < 50:
+        raise UsageError(
+            f"the sound of {person.path.name} has {said.sum() / 100:.1f} s of voice while the face is seen, expected "
+            "0.5 s or more",
+            hint="name footage in which the person speaks",
+        )
+    low, high = np.percentile(opening(clip.shapes[: len(said)][said]), (10, 90))
+    if high - low < LEAST_MOVEMENT:
+        raise UsageError(
+            f"the mouth in {person.path.name} hardly moves while there is speech ({high - low:.3f} of the distance "
+            f"between the eyes, expected {LEAST_MOVEMENT} or more)",
+            hint="name footage in which the person speaks and the mouth is not covered",
+        )
+
+
+def closed_mouth(person: Person) -> NDArray[np.float64]:
+    """``(36,)`` the person's mouth at rest: the mean of the least open tenth of frames."""
+    seen = person.shapes[person.track.found]
+    order = np.argsort(opening(seen))
+    return np.asarray(seen[order[: max(1, len(order) // 10)]].mean(0))
+
+
+def at_frames(flags: NDArray[np.bool_], times: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Flags at 100 Hz at the times of frames."""
+    return np.asarray(resampled(flags[:, None].astype(float), feature_times(len(flags)), times)[:, 0] > 0.5)
+
+
+def _own_sound(path: Path) -> Sound | None:
+    try:
+        return load_sound(path)
+    except CorruptMediaError:
+        return None
+
+
+def _kept_track(file: Path) -> Track | None:
+    try:
+        return Track.load(file) if file.is_file() else None
+    except CorruptMediaError:
+        file.unlink()
+        return None
+
+
+def described(person: Person) -> dict[str, Any]:
+    """For the report: what is known of the target."""
+    return {
+        "frames": len(person.track.times),
+        "frames_with_a_face": int(person.track.found.sum()),
+        "seconds": round(float(person.track.times[-1]), 3),
+        "own_sound": person.sound is not None,
+    }

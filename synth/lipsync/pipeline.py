@@ -1,0 +1,315 @@
+"""The whole way, from a sound and a target video to a video of that person saying it.
+
+:func:`lipsync` is the flow: sound, face, mouth, timing, picture, film. What a stage finds is kept in the workspace and
+not found twice. The film that is written here is not labelled yet: :func:`synth.commands_lipsync.lipsync` hands it to
+:func:`synth.label.label_generated`, the only door out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.errors import UsageError
+from provenance.media import sha256_file
+from synth.label import mark_visibly
+from synth.lipsync import audio
+from synth.lipsync.composite import CompositeOptions, Compositor
+from synth.lipsync.film import Film
+from synth.lipsync.frontal import Frontal
+from synth.lipsync.keep import Keeper
+from synth.lipsync.mouth_model import MouthModel, MouthOptions
+from synth.lipsync.person import Person, at_frames, closed_mouth, described, mouth_of, study
+from synth.lipsync.reel import Reel
+from synth.lipsync.render import Stage, render
+from synth.lipsync.retime import Retimed, Weights, blinks, movement, retime, there_and_back
+from synth.lipsync.texture import Candidates, TextureOptions
+from synth.lipsync.workspace import Changes, Workspace
+
+STAGES = ("sound", "face", "mouth", "timing", "candidates", "picture", "film")
+#: A target is played at no more than so many frames a second.
+MOST_FRAMES_A_SECOND = 60
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class LipsyncOptions:
+    """How it is done.
+
+    Attributes:
+        mouth, weights, texture, composite: of the stages.
+        prior: a mouth model of other speakers, to begin with or, for a target without sound, to use.
+        mark: draw the word SYNTHETIC into each frame.
+        until: share of the target that is learned from (mouth and texture); less than 1 for measuring.
+        device, weights_dir: where torch computes, and where to look for the detectors' weights first.
+    """
+
+    mouth: MouthOptions = field(default_factory=MouthOptions)
+    weights: Weights = field(default_factory=Weights)
+    texture: TextureOptions = field(default_factory=TextureOptions)
+    composite: CompositeOptions = field(default_factory=CompositeOptions)
+    prior: Path | None = None
+    mark: bool = True
+    until: float = 1.0
+    device: str = "cpu"
+    weights_dir: Path | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for values that make no sense."""
+        self.mouth.check()
+        if not 0.1 <= self.until <= 1:
+            raise UsageError(f"{self.until} of the target to learn from, expected 0.1 to 1")
+
+
+@dataclass(frozen=True)
+class LipsyncReport:
+    """What was done.
+
+    Attributes:
+        frames: of the result. composited: with a new lower face; the others show no face.
+        halves: half-frames. resumed: frames that an interrupted run had made.
+        seconds: of the result. target: what is known of the target.
+        mouth: epochs, errors. stages: seconds of computing (CPU) by stage.
+        notes: what a person should know.
+    """
+
+    frames: int
+    composited: int
+    halves: int
+    seconds: float
+    target: dict[str, Any]
+    mouth: dict[str, Any]
+    stages: dict[str, float]
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def lipsync(
+    target: Path,
+    sound: Path,
+    output: Path,
+    options: LipsyncOptions,
+    workspace: Workspace,
+    *,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+    keeper: Keeper | None = None,
+) -> LipsyncReport | None:
+    """Make a video of the target's person saying a sound. It lasts as long as the sound.
+
+    A sound that is longer than the target has it played there and back; of a longer target a part is used, chosen by
+    the re-timing. A silent sound gives the mouth at rest. What is no speech, such as music, moves the mouth as well:
+    nothing here tells the two apart.
+
+    Args:
+        target: a video of one person. sound: a sound file, or a video whose sound is meant.
+        output: where to write, .mp4, .m4v, .mov or .mkv; unlabelled.
+        options: see :class:`LipsyncOptions`. workspace: what is kept between runs.
+        progress: is told the stage (one of :data:`STAGES`) and its share done.
+        stop: asked often; when it says yes the state is kept, and None is returned.
+        keeper: is given what each stage found, to look at.
+
+    Raises:
+        NoFaceError, UsageError: a target that shows too little of a face; see :mod:`synth.lipsync.person`.
+        MediaError: something that cannot be read. NotWritableError: the output.
+    """
+    options.check()
+    clock, notes = _Clock(progress), list[str]()
+
+    # 1. Sound to features: 28 numbers, 100 times a second.
+    with clock.stage("sound"):
+        spoken = audio.load_sound(sound)
+        heard, quiet = audio.features(spoken), audio.silent(spoken)
+        notes += _about(spoken, sound)
+    if keeper:
+        keeper.sound(heard, quiet)
+
+    # 2. The target's face in each frame.
+    with clock.stage("face") as report:
+        person = study(
+            target, workspace, device=options.device, weights_dir=options.weights_dir, progress=report
+        )
+
+    # 3. The mouth: learned from the target's own sound, then led by the new one.
+    with clock.stage("mouth") as report:
+        model, _ = mouth_of(
+            person, workspace, options.mouth, prior=options.prior, until=options.until, stop=stop,
+            device=options.device, progress=report,
+        )  # fmt: skip
+        if stop and stop():
+            return None
+        times = frame_times(spoken.seconds, person.rate)
+        shapes = led(model, heard, times) if not spoken.is_silent else resting(person, len(times))
+    if keeper:
+        keeper.mouth(shapes, model.mean, person.rate)
+
+    # 4. Which frame of the target is shown when.
+    with clock.stage("timing") as report:
+        played, timing = timed(person, quiet, times, options.weights, report)
+        if len(played) > len(person.track.times):
+            notes.append("the sound is longer than the target, which is played there and back")
+    if keeper:
+        keeper.timing(
+            timing, movement(person.track.landmarks[played], _even(played, person)), at_frames(quiet, times)
+        )
+
+    # 5. Mouth to texture, texture into the target's frame.
+    with clock.stage("candidates") as report:
+        candidates = collect(person, options.until, report)
+    made = _pictures(person, played, timing, shapes, candidates, options, workspace, sound, keeper)
+
+    # 6. Frames and sound to a film.
+    width, height = person.info.upright
+    composited = 0
+    with (
+        clock.stage("picture") as report,
+        Film(output, (width, height), _rate(person), sound, spoken.seconds) as film,
+    ):
+        for one in made:
+            composited += one.composited
+            film.write(mark_visibly(one.pixels) if options.mark else one.pixels)
+            report((one.index + 1) / len(times))
+            if stop and stop():
+                film.abandon()
+                return None
+    changes_of(person, sound, options, workspace).clear()
+    if composited < len(times):
+        notes.append(f"{len(times) - composited} frames show no face and stay as they are")
+    told = {
+        name: model.notes[name] for name in ("epochs", "best_epoch", "held_out_error") if name in model.notes
+    }
+    return LipsyncReport(
+        len(times), composited, int(timing.halves.sum()), round(spoken.seconds, 3), described(person), told,
+        clock.spent, notes,
+    )  # fmt: skip
+
+
+def frame_times(seconds: float, rate: float) -> NDArray[np.float64]:
+    """When the frames of the result begin, seconds; as many as it takes to cover the sound."""
+    return np.arange(max(1, int(np.ceil(seconds * rate - 1e-6)))) / rate
+
+
+def led(model: MouthModel, heard: NDArray[np.floating], times: NDArray[np.floating]) -> NDArray[np.float64]:
+    """``(N, 36)`` shapes of the mouth at the frames' times."""
+    return model.predict(heard, times)
+
+
+def resting(person: Person, count: int) -> NDArray[np.float64]:
+    """``(N, 36)``: the mouth at rest, for silence."""
+    return np.repeat(closed_mouth(person)[None], count, axis=0)
+
+
+def timed(
+    person: Person,
+    quiet: NDArray[np.bool_],
+    times: NDArray[np.floating],
+    weights: Weights,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[NDArray[np.int64], Retimed]:
+    """The order in which the target's frames are played, and which of them each made frame is laid onto."""
+    played = there_and_back(len(person.track.times), len(times))
+    moments = _even(played, person)
+    speed = movement(person.track.landmarks[played], moments)
+    blink = blinks(person.track.openness[played], moments)
+    calm = at_frames(quiet, times)
+    begun = audio.onsets(calm, rate=person.rate)
+    return played, retime(speed, blink, calm, begun, weights, progress)
+
+
+def collect(
+    person: Person, until: float = 1.0, progress: Callable[[float], None] | None = None
+) -> Candidates:
+    """The person's own frames, seen from the front, out of the first share of the target."""
+    from cloak.video_io import frames
+
+    last = max(2, round(until * len(person.track.times)))
+
+    def shown() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for frame in frames(person.info):
+            if frame.index >= last:
+                return
+            if person.track.found[frame.index]:
+                yield frame.index, frame.rgb()
+            if progress:
+                progress((frame.index + 1) / last)
+
+    return Candidates.collect(person.track, shown(), Frontal.of(person.track))
+
+
+def changes_of(person: Person, sound: Path, options: LipsyncOptions, workspace: Workspace) -> Changes:
+    """Where the finished frames of this film are kept while it is made."""
+    how = {**asdict(options), "device": "", "weights_dir": "", "mark": True, "prior": ""}
+    how["prior"] = sha256_file(options.prior) if options.prior else ""
+    return Changes(workspace.saying(person.sha256, sha256_file(sound), how))
+
+
+def _pictures(
+    person: Person,
+    played: NDArray[np.int64],
+    timing: Retimed,
+    shapes: NDArray[np.float64],
+    candidates: Candidates,
+    options: LipsyncOptions,
+    workspace: Workspace,
+    sound: Path,
+    keeper: Keeper | None,
+) -> Iterator[Any]:
+    stage = Stage(Reel(person.info, person.track.times), person.track.landmarks, played, timing)
+    compositor = Compositor(person.track, options.composite)
+    changes = changes_of(person, sound, options, workspace)
+    watch = keeper.watch(person.rate) if keeper else None
+    yield from render(stage, shapes, candidates, compositor, options.texture, changes=changes, watch=watch)
+
+
+def _even(played: NDArray[np.int64], person: Person) -> NDArray[np.float64]:
+    return np.arange(len(played)) / person.rate
+
+
+def _rate(person: Person) -> Any:
+    rate = person.info.rate
+    if rate > MOST_FRAMES_A_SECOND:
+        raise UsageError(
+            f"{person.path.name} has {float(rate):.0f} frames a second, expected {MOST_FRAMES_A_SECOND} at most",
+            hint="convert it first",
+        )
+    return rate
+
+
+def _about(sound: audio.Sound, path: Path) -> list[str]:
+    notes = []
+    if sound.is_silent:
+        notes.append(f"{path.name} is silent: the mouth rests")
+    if sound.damage:
+        notes.append(f"{path.name} is damaged: {sound.damage}; {sound.seconds:.1f} s of it are used")
+    return notes
+
+
+class _Clock:
+    """Seconds of computing by stage, and who is told about them."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress, self.spent = progress, dict[str, float]()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[float], None]]:
+        start, told = time.process_time(), self.progress
+
+        def report(share: float) -> None:
+            if told:
+                told(name, min(1.0, share))
+
+        report(0.0)
+        try:
+            yield report
+        finally:
+            self.spent[name] = round(time.process_time() - start, 3)
+        report(1.0)
