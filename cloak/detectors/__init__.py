@@ -87,6 +87,19 @@ DETECTORS: tuple[DetectorInfo, ...] = (
     ),
     *(
         DetectorInfo(
+            f"face-api-{variant}",
+            family,
+            "cloak.detectors.face_api",
+            "FaceApi",
+            (f"face-api-{variant}-manifest", f"face-api-{variant}-weights"),
+            variant=variant,
+        )
+        for variant, family in (("tiny", "tiny-yolo"), ("ssd", "ssd"))
+    ),
+    DetectorInfo("dlib-hog", "hog", "cloak.detectors.hog", "DlibHog", package="dlib"),
+    DetectorInfo("dlib-cnn", "mmod", "cloak.detectors.mmod", "DlibCnn", ("dlib-mmod",), package="dlib"),
+    *(
+        DetectorInfo(
             f"haar-{variant}",
             "haar",
             "cloak.detectors.judges",
@@ -96,18 +109,6 @@ DETECTORS: tuple[DetectorInfo, ...] = (
             package="cv2",
         )
         for variant in ("default", "alt2")
-    ),
-    DetectorInfo(
-        "dlib-hog", "hog", "cloak.detectors.judges", "DlibHog", differentiable=False, package="dlib"
-    ),
-    DetectorInfo(
-        "dlib-cnn",
-        "mmod",
-        "cloak.detectors.judges",
-        "DlibCnn",
-        ("dlib-mmod",),
-        differentiable=False,
-        package="dlib",
     ),
 )
 

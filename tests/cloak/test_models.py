@@ -6,11 +6,14 @@ import dataclasses
 import hashlib
 import http.server
 import importlib.metadata
+import io
 import re
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,19 @@ ROOT = Path(__file__).parents[2]
 CONTENT = bytes(range(256)) * 700
 
 
+def _package(name: str) -> bytes:
+    """A gzipped tar file with CONTENT under a name."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(CONTENT)
+        archive.addfile(member, io.BytesIO(CONTENT))
+    return buffer.getvalue()
+
+
+PACKAGE = _package("package/model/example.bin")
+
+
 class _Answers(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT in several states of health."""
 
@@ -32,6 +48,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             "/wrong": b"x" + CONTENT[1:],
             "/long": CONTENT * 2,
             "/short": CONTENT[:-1],
+            "/package": PACKAGE,
         }.get(self.path)
         if body is None and self.path != "/cut":
             self.send_error(404)
@@ -102,6 +119,31 @@ def test_bad_download_leaves_the_good_file(
     assert (tmp_path / "example.pth").read_bytes() == CONTENT
 
 
+def test_a_file_is_taken_out_of_its_archive_and_nothing_else(
+    downloadable: models.ModelFile, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = models.Archive(len(PACKAGE), hashlib.sha256(PACKAGE).hexdigest())
+    packed = replace(
+        downloadable, path="package/model/example.bin", address=f"{server}/package", archive=archive
+    )
+    monkeypatch.setattr(models, "MODELS", (packed,))
+    assert models.get("example", tmp_path).read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["example.bin"]
+    other = replace(packed, archive=replace(archive, sha256="0" * 64), path="package/model/other.bin")
+    monkeypatch.setattr(models, "MODELS", (other,))
+    with pytest.raises(MissingModelError, match="other bytes"):
+        models.get("example", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["example.bin"]
+
+
+def test_a_detector_s_name_stands_for_its_files() -> None:
+    names = [known.name for known in models.named("face-api-ssd")]
+    assert names == ["face-api-ssd-manifest", "face-api-ssd-weights"]
+    assert [known.name for known in models.named("retinaface-slim")] == ["retinaface-slim"]
+    with pytest.raises(UsageError, match="no model is called"):
+        models.named("nothing")
+
+
 def test_nobody_answers(downloadable: models.ModelFile, tmp_path: Path) -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as closed:
         address = f"http://127.0.0.1:{closed.server_port}/right"
@@ -141,7 +183,8 @@ def test_list_is_consistent() -> None:
         assert known.licence and known.source
         assert bool(known.carrier) != bool(known.address), "each has one way to get it"
         if known.address:
-            assert re.search("/[0-9a-f]{40}/", known.address), "pinned to a commit"
+            pinned = re.search("/[0-9a-f]{40}/", known.address) or known.archive
+            assert pinned, "pinned to a commit, or inside an archive of known bytes"
     for detector in DETECTORS:
         assert set(detector.models) <= set(names)
 
