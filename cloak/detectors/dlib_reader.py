@@ -19,6 +19,7 @@ from provenance.errors import MissingModelError
 
 _MOST_LAYERS = 1000
 _LONGEST_NAME = 40
+_HOG_CELL, _HOG_BANDS = 8, 31
 _TAG, _LAYER, _FIRST = 1, 2, 3
 
 
@@ -69,6 +70,21 @@ def read_network(data: bytes) -> Network:
         return _network(_Source(data))
     except (ValueError, OverflowError, UnicodeDecodeError) as error:
         raise MissingModelError(f"cannot read the dlib model: {error}") from error
+
+
+def read_filters(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The linear filters of a detector that dlib trained on histograms of oriented gradients.
+
+    Returns:
+        ``(N, 31, rows, columns)`` filters and ``(N,)`` limits that their answers must reach, float32.
+
+    Raises:
+        MissingModelError: the bytes are no such detector, or one with padding or other cells than of 8 pixels.
+    """
+    try:
+        return _filters(_Source(data))
+    except (ValueError, OverflowError) as error:
+        raise MissingModelError(f"cannot read the dlib detector: {error}") from error
 
 
 class _Source:
@@ -163,6 +179,29 @@ def _network(source: _Source) -> Network:
     return Network(loss, settings, means, size, tuple(layers))
 
 
+def _filters(source: _Source) -> tuple[np.ndarray, np.ndarray]:
+    """A version, the scanner's settings, which boxes are told twice, and for each filter its weights and its limit."""
+    head = tuple(source.whole() for _ in range(6))
+    if head != (2, 1, 0, 0, _HOG_CELL, 0):
+        raise ValueError(f"found {head} where the settings of such a detector should start")
+    sides = tuple(source.count(1000) for _ in range(2))
+    _, *_ = (source.whole() for _ in range(3))  # how many levels, and how small
+    source.real()
+    rows, columns = sides[1] // _HOG_CELL, sides[0] // _HOG_CELL
+    count = _HOG_BANDS * rows * columns
+    if source.whole() != count:
+        raise ValueError(f"found another number of weights than {count}")
+    source.real(), source.real()
+    found = []
+    for _ in range(source.count(100)):
+        shape = source.whole(), source.whole()
+        if shape != (-count - 1, -1):
+            raise ValueError(f"found a filter of {shape}")
+        found.append([source.real() for _ in range(count + 1)])
+    values = np.array(found, np.float32).reshape(-1, count + 1)
+    return values[:, :-1].reshape(-1, _HOG_BANDS, rows, columns), values[:, -1].copy()
+
+
 def _metric(source: _Source) -> tuple[float, ...]:
     """Margin and threshold of the distance."""
     return source.real(), source.real()
@@ -215,6 +254,27 @@ def _affine(source: _Source) -> Layer:
     return Layer("affine", (), values[:channels], values[channels:])
 
 
+def _batch_normalisation(source: _Source) -> Layer:
+    """In use it is a scaling by what was learned about the channels."""
+    values = source.weights()
+    scale, offset = source.dimensions(1), source.dimensions(1)
+    _, _, means, variances = (source.weights() for _ in range(4))
+    source.whole(), source.whole()  # how many updates, over how many pictures
+    _learning_rates(source)
+    smallest = source.real()
+    channels = math.prod(scale)
+    if (
+        scale != offset
+        or scale[1] != channels
+        or {2 * channels} != {len(values), 2 * len(means), 2 * len(variances)}
+    ):
+        raise ValueError(f"found a normalisation of {scale} with {len(values)} weights")
+    if smallest <= 0 or (variances < 0).any():
+        raise ValueError("found a normalisation by a negative variance")
+    gain = values[:channels] / np.sqrt(variances + np.float32(smallest))
+    return Layer("affine", (), gain, values[channels:] - gain * means)
+
+
 def _pool(kind: str) -> Callable[[_Source], Layer]:
     def read(source: _Source) -> Layer:
         shape = tuple(source.count(1 << 16) for _ in range(6))
@@ -243,6 +303,7 @@ def _learning_rates(source: _Source) -> None:
 _KINDS: dict[str, Callable[[_Source], Layer]] = {
     "con_4": _convolution,
     "affine_": _affine,
+    "bn_con2": _batch_normalisation,
     "relu_": lambda source: Layer("relu"),
     "max_pool_2": _pool("max_pool"),
     "avg_pool_2": _pool("avg_pool"),

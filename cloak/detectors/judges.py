@@ -23,7 +23,7 @@ from provenance.errors import MissingModelError, UsageError
 
 _MOST_FACES = 1000
 _LEAST_SIDE = 32
-_CASCADES = {
+CASCADES = {
     "default": "haarcascade_frontalface_default.xml",
     "alt2": "haarcascade_frontalface_alt2.xml",
 }
@@ -76,9 +76,9 @@ class HaarCascade(Judge):
 
     def __init__(self, variant: str = "default") -> None:
         super().__init__()
-        if variant not in _CASCADES:
+        if variant not in CASCADES:
             raise UsageError(
-                f"no Haar cascade is called {variant!r}", hint="the names are: " + ", ".join(_CASCADES)
+                f"no Haar cascade is called {variant!r}", hint="the names are: " + ", ".join(CASCADES)
             )
         import cv2
 
@@ -87,7 +87,7 @@ class HaarCascade(Judge):
             raise MissingModelError(
                 "this OpenCV has no cascades", hint="run `pip install 'opencv-python-headless<5'`"
             )
-        self._cascade = cv2.CascadeClassifier(str(folder / _CASCADES[variant]))
+        self._cascade = cv2.CascadeClassifier(str(folder / CASCADES[variant]))
 
     @classmethod
     def load(cls, weights_dir: Path | None = None, variant: str = "default") -> HaarCascade:

@@ -1,0 +1,112 @@
+"""dlib's convolutional face detector with gradients (King, 2015, "Max-Margin Object Detection").
+
+Seven convolutions over every level of a pyramid; each value of their answer is the score of a window of 80 pixels.
+:meth:`DlibCnn.detect` is dlib's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cloak import models
+from cloak.detectors import judges
+from cloak.detectors.base import Candidates, check_pictures
+from cloak.detectors.dlib_reader import Network, read_network
+from cloak.detectors.pyramid import levels
+from provenance.errors import MissingModelError
+
+#: dlib's scores are about 1 for clear faces; times this they are about as steep as a network's logits.
+STEEPNESS = 4.0
+#: What dlib puts around the picture, so that faces at its border are seen.
+_BORDER = 11
+_LEAST_SIDE = 40
+
+
+class DlibCnn(judges.DlibCnn):
+    """At the picture's own size: faces from about 80 pixels."""
+
+    means: Tensor
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        network = read_network(path.read_bytes())
+        if network.loss != "loss_mmod_" or network.settings[0] != network.settings[1]:
+            raise MissingModelError("this dlib model is no face detector")
+        self.window = float(network.settings[0])
+        self.register_buffer("means", torch.tensor(network.means).view(1, 3, 1, 1))
+        self.convolutions = nn.ModuleList(_folded(network))
+        self.freeze()
+
+    @classmethod
+    def load(cls, weights_dir: Path | None = None) -> DlibCnn:
+        """With the installed weights.
+
+        Raises:
+            MissingModelError: dlib or the weights are missing, or the weights are altered.
+        """
+        models.read("dlib-mmod", weights_dir)
+        path = models.locate(models.model("dlib-mmod"), weights_dir)
+        if path is None:
+            raise MissingModelError("the weights dlib-mmod have just disappeared")
+        return cls(path)
+
+    def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
+        """Every window at the sizes that the places of interest may have; without focus, at all sizes."""
+        check_pictures(pictures)
+        result = []
+        for number, picture in enumerate(pictures):
+            faces = None if focus is None else focus[number]
+            boxes, logits = [pictures.new_zeros(0, 4)], [pictures.new_zeros(0)]
+            for level, _ in levels(picture[None] * 255, self.window, 1.0, faces, _LEAST_SIDE):
+                scores, corner = self._windows(level)
+                down, across = (
+                    side / whole for side, whole in zip(level.shape[-2:], picture.shape[-2:], strict=True)
+                )
+                size = level.new_tensor([across, down] * 2)
+                boxes.append((torch.cat([corner, corner + self.window], 1) - _BORDER) / size)
+                logits.append(scores * STEEPNESS)
+            result.append(Candidates(torch.cat(boxes), torch.cat(logits)))
+        return result
+
+    def _windows(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores ``(M,)`` of windows, and their left upper corners ``(M, 2)``, in pixels of the level with border."""
+        # around the levels dlib leaves zeros, after the mean was taken off
+        x = functional.pad((level - self.means) / 256, (_BORDER,) * 4)
+        stride, offset = 1, 0.0
+        last = len(self.convolutions) - 1
+        for place, convolution in enumerate(self.convolutions):
+            x = convolution(x)
+            if place < last:
+                x = functional.relu(x)
+            offset += stride * ((convolution.kernel_size[0] - 1) / 2 - convolution.padding[0])
+            stride *= convolution.stride[0]
+        rows, columns = x.shape[-2:]
+        y, x_place = torch.meshgrid(
+            torch.arange(rows, device=level.device), torch.arange(columns, device=level.device), indexing="ij"
+        )
+        centre = torch.stack([x_place, y], 2).reshape(-1, 2) * stride + offset
+        return x.flatten(), centre - self.window / 2
+
+
+def _folded(network: Network) -> list[nn.Conv2d]:
+    """The convolutions, each with the scaling that follows it; between them are nothing but rectifiers."""
+    found: list[nn.Conv2d] = []
+    for layer in network.layers:
+        if layer.kind == "conv" and layer.weight is not None and layer.bias is not None:
+            out, inside, *kernel = layer.weight.shape
+            convolution = nn.Conv2d(inside, out, tuple(kernel), layer.shape[2:4], layer.shape[4:6])
+            convolution.weight.data = torch.from_numpy(layer.weight.copy())
+            convolution.bias.data = torch.from_numpy(layer.bias.copy())  # type: ignore[union-attr]
+            found.append(convolution)
+        elif layer.kind == "affine" and found and layer.weight is not None and layer.bias is not None:
+            gain = torch.from_numpy(layer.weight.copy())
+            found[-1].weight.data *= gain.view(-1, 1, 1, 1)
+            found[-1].bias.data = found[-1].bias.data * gain + torch.from_numpy(layer.bias.copy())  # type: ignore[union-attr]
+        elif layer.kind != "relu":
+            raise MissingModelError(f"found a {layer.kind} layer where this network has none")
+    return found
