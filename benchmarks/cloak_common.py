@@ -19,6 +19,7 @@ from cloak import detectors
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.judge import ask, find_faces, recompressed, scaled, under_conditions, which_found
 from cloak.quality import crop, psnr
+from synth.measure.conditions import equal_energy as equal_energy
 
 CONDITIONS = ("published", "jpeg75", "half")
 
@@ -72,25 +73,6 @@ def encoded(pixels: np.ndarray, quality: int = 95) -> bytes:
 
 def decoded(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-
-
-def equal_energy(clean: np.ndarray, cloaked: np.ndarray, seed: int) -> np.ndarray:
-    """The control: the cloak's own differences, shuffled by blocks of 4 x 4 pixels and with random signs.
-
-    It keeps the amount of change in each neighbourhood of 32 x 32 pixels and its grain, and destroys what was
-    searched for.
-    """
-    rng = np.random.default_rng(seed)
-    change = cloaked.astype(np.int16) - clean
-    height, width = (side // 32 * 32 for side in clean.shape[:2])
-    core = change[:height, :width].reshape(height // 32, 8, 4, width // 32, 8, 4, 3)
-    core = core.transpose(0, 3, 1, 4, 2, 5, 6).reshape(-1, 64, 4, 4, 3).copy()
-    for neighbourhood in core:
-        rng.shuffle(neighbourhood)
-        neighbourhood *= rng.choice((-1, 1), (64, 1, 1, 3)).astype(np.int16)
-    core = core.reshape(height // 32, width // 32, 8, 8, 4, 4, 3).transpose(0, 2, 4, 1, 3, 5, 6)
-    change[:height, :width] = core.reshape(height, width, 3)
-    return np.clip(clean + change, 0, 255).astype(np.uint8)
 
 
 def counter_measures(pixels: np.ndarray) -> dict[str, np.ndarray]:

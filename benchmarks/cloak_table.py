@@ -25,11 +25,11 @@ import numpy as np
 from cloak_common import CONDITIONS, Subject, Tally, decoded, encoded, equal_energy, one_thread, pictures
 
 from cloak import CloakOptions, cloak_bytes, detectors
-from cloak.detectors.base import Detections, FaceDetector
+from cloak.detectors.base import FaceDetector
 from cloak.judge import ask, new_reports
-from cloak.objective import of_faces
 from provenance.errors import NoFaceError
 from provenance.media import open_picture
+from synth.measure.look import landmark_errors
 
 
 def main() -> None:
@@ -121,20 +121,6 @@ def one(
         "cpu_seconds": round(spent, 1),
         "megapixels": pixels.shape[0] * pixels.shape[1] / 1e6,
     }
-
-
-def landmark_errors(before: Detections, after: Detections) -> list[float]:
-    """For faces reported both times: the mean distance of the landmarks, in face sizes."""
-    if before.landmarks is None or after.landmarks is None:
-        return []
-    same = of_faces(after.boxes, before.boxes)
-    found = []
-    for column in range(len(before)):
-        for row in same[:, column].nonzero()[:1, 0].tolist():
-            size = (before.boxes[column, 2:] - before.boxes[column, :2]).mean()
-            gap = (after.landmarks[row] - before.landmarks[column]).square().sum(1).sqrt().mean()
-            found.append(float(gap / size))
-    return found
 
 
 def report(rows: list[dict[str, Any]]) -> None:

@@ -28,6 +28,7 @@ from cloak.models import locate, model
 from cloak.quality import psnr
 from cloak.recognition import SAME_PERSON
 from provenance.media import open_picture
+from synth.measure.conditions import network_chain
 
 Treatment = Callable[[np.ndarray], np.ndarray]
 
@@ -38,9 +39,7 @@ def _back(pixels: np.ndarray, like: np.ndarray, how: int) -> np.ndarray:
 
 def _network_chain(pixels: np.ndarray) -> np.ndarray:
     """Two social networks in a row: each compresses, one shrinks; then enlarged again."""
-    once = recompressed(pixels, 80)
-    twice = recompressed(scaled(once, 0.7), 65)
-    return _back(twice, pixels, cv2.INTER_CUBIC)
+    return _back(network_chain(pixels), pixels, cv2.INTER_CUBIC)
 
 
 def _enlarged(pixels: np.ndarray) -> np.ndarray:
