@@ -102,7 +102,7 @@ class DlibHog(judges.DlibHog):
         signed = [(histograms[inner] * one).clamp_max(0.2) for one in near]
         plain = [(unsigned[inner] * one).clamp_max(0.2) for one in near]
         sums = [0.2357 * one.sum(1, keepdim=True) for one in signed]
-        return torch.cat([0.5 * sum(signed), 0.5 * sum(plain), *sums], 1)
+        return torch.cat([0.5 * torch.stack(signed).sum(0), 0.5 * torch.stack(plain).sum(0), *sums], 1)
 
     def _cells(self, votes: Tensor) -> Tensor:
         """Votes of the inner pixels ``(1, 18, H - 2, W - 2)`` spread bilinearly over the cells' centres."""

@@ -39,7 +39,12 @@ class DlibCnn(judges.DlibCnn):
             raise MissingModelError("this dlib model is no face detector")
         self.window = float(network.settings[0])
         self.register_buffer("means", torch.tensor(network.means).view(1, 3, 1, 1))
-        self.convolutions = nn.ModuleList(_folded(network))
+        convolutions = _folded(network)
+        self.convolutions = nn.ModuleList(convolutions)
+        self.stride, self.offset = 1, 0.0
+        for one in convolutions:
+            self.offset += self.stride * ((one.kernel_size[0] - 1) / 2 - int(one.padding[0]))
+            self.stride *= one.stride[0]
         self.freeze()
 
     @classmethod
@@ -77,19 +82,13 @@ class DlibCnn(judges.DlibCnn):
         """Scores ``(M,)`` of windows, and their left upper corners ``(M, 2)``, in pixels of the level with border."""
         # around the levels dlib leaves zeros, after the mean was taken off
         x = functional.pad((level - self.means) / 256, (_BORDER,) * 4)
-        stride, offset = 1, 0.0
-        last = len(self.convolutions) - 1
         for place, convolution in enumerate(self.convolutions):
-            x = convolution(x)
-            if place < last:
-                x = functional.relu(x)
-            offset += stride * ((convolution.kernel_size[0] - 1) / 2 - convolution.padding[0])
-            stride *= convolution.stride[0]
+            x = convolution(functional.relu(x) if place else x)
         rows, columns = x.shape[-2:]
         y, x_place = torch.meshgrid(
             torch.arange(rows, device=level.device), torch.arange(columns, device=level.device), indexing="ij"
         )
-        centre = torch.stack([x_place, y], 2).reshape(-1, 2) * stride + offset
+        centre = torch.stack([x_place, y], 2).reshape(-1, 2) * self.stride + self.offset
         return x.flatten(), centre - self.window / 2
 
 
@@ -98,8 +97,9 @@ def _folded(network: Network) -> list[nn.Conv2d]:
     found: list[nn.Conv2d] = []
     for layer in network.layers:
         if layer.kind == "conv" and layer.weight is not None and layer.bias is not None:
-            out, inside, *kernel = layer.weight.shape
-            convolution = nn.Conv2d(inside, out, tuple(kernel), layer.shape[2:4], layer.shape[4:6])
+            out, inside, height, width = layer.weight.shape
+            down, across, above, beside = layer.shape[2:]
+            convolution = nn.Conv2d(inside, out, (height, width), (down, across), (above, beside))
             convolution.weight.data = torch.from_numpy(layer.weight.copy())
             convolution.bias.data = torch.from_numpy(layer.bias.copy())  # type: ignore[union-attr]
             found.append(convolution)
