@@ -66,7 +66,7 @@ def saliency(network: FaceNet, pictures: Tensor) -> NDArray[np.float32]:
     """Where the logit comes from: ``(N, SIDE, SIDE)`` in [0, 1], 1 speaking most for a fake.
 
     Gradient times activation of the last layer, positive part (Selvaraju et al., "Grad-CAM", ICCV 2017); times the
-    size of the gradient of the picture (Simonyan, Vedaldi and Zisserman, 2013), so that it is finer than the last layer.
+    size of the gradient of the picture (Simonyan, Vedaldi and Zisserman, 2013), which is finer than the last layer.
     """
     wanted = pictures.detach().clone().requires_grad_(True)
     features = network.features(wanted)

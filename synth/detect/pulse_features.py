@@ -2,7 +2,8 @@
 
 After Ciftci, Demir and Yin, "FakeCatcher: Detection of Synthetic Portrait Videos using Biological Signals", TPAMI 2020:
 signals of left cheek, right cheek and middle, their correlation in space and time, and their spectra. Added: four
-figures of flicker, the temporal-spatial discontinuity between frames. A window is four seconds, the paper's omega = 128 frames.
+figures of flicker, the temporal-spatial discontinuity between frames. A window is four seconds, the paper's omega = 128
+frames.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from synth.detect.pulse import (
 from synth.detect.watch import REGIONS, Watched
 
 Floats = NDArray[np.float64]
-WINDOW, STEP = 4.0, 2.0
+WINDOW, STEP = 4.0, 1.0
 _PAIRS = tuple(itertools.combinations(range(len(REGIONS)), 2))
 _MOST_MISSING = 0.1
 

@@ -2,7 +2,8 @@
 
 The pulse multiplies the pixels of the face by ``1 + a * w * sin(2 pi f t)``. ``a`` is the amplitude in the green
 channel; ``w`` are the relative strengths of red, green and blue under white light: 0.33, 0.77, 0.53 (de Haan and van
-Leest, Physiological Measurement 35, 2014), here divided by 0.77. Eyes and mouth pulse too: regions of skin alone are read.
+Leest, Physiological Measurement 35, 2014), here divided by 0.77. Eyes and mouth pulse too: only
+regions of skin are read.
 """
 
 from __future__ import annotations

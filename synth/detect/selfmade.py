@@ -58,8 +58,8 @@ def blend_recipe(random: np.random.Generator) -> Recipe:
     """Of a self-blended image."""
     three = random.normal(size=(2, 3))
     return Recipe(
-        gain=_three(1 + 0.05 * three[0]),
-        shift=_three(5 * three[1]),
+        gain=_three(1 + 0.035 * three[0]),
+        shift=_three(4 * three[1]),
         contrast=float(1 + 0.06 * random.normal()),
         sharpen=float(random.choice([0.0, 0.5, 0.9, -0.5, -0.8, -1.1])),
         side=int(random.choice([0, 0, 80, 104, 128])),

@@ -1,0 +1,164 @@
+"""``veilmark detect``: what five small fake detectors say about a file, and what they saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.commands.console import clean, complain, fraction, note, print_json, stdout
+from provenance.errors import (
+    ExitCode,
+    NotWritableError,
+    OutputExistsError,
+    UsageError,
+    VeilmarkError,
+    combine,
+)
+
+if TYPE_CHECKING:
+    from synth.detect.run import Detection
+
+_BAR = 20
+
+
+def detect(
+    files: Annotated[list[Path], typer.Argument(help="Videos or pictures.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="A folder for what each detector saw: curves, spectra, maps."),
+    ] = None,
+    detectors: Annotated[
+        str | None,
+        typer.Option("--detectors", help="Which, comma-separated: blink, pulse, warp, blend, splice."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="How much of a video is looked at, 0.1 to 600.")
+    ] = 30.0,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="A folder with weights to look in first.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite pictures that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
+) -> None:
+    """Score how much a video or a picture looks like a deepfake, and show why.
+
+    A score is no verdict: these detectors are small, learned from few people, and miss fakes of kinds they never met.
+    For what can be proven, ask `veilmark verify`. Exit codes: 0 judged; 6 no face (only the splice detector needs
+    none); 7 a face, but nothing could be judged (too short, too small, too heavily compressed).
+    """
+    from synth.detect.base import DETECTORS
+    from synth.detect.run import DetectOptions, detect_file
+
+    chosen = tuple(DETECTORS)
+    if detectors is not None:
+        chosen = tuple(dict.fromkeys(name.strip() for name in detectors.split(",") if name.strip()))
+    if device != "cpu":
+        import torch
+
+        if device != "cuda" or not torch.cuda.is_available():
+            raise UsageError(
+                f"the device {device[:40]!r} is not available", hint="leave --device out, or use cpu or cuda"
+            )
+    options = DetectOptions(
+        detectors=chosen,
+        max_seconds=seconds,
+        device=device,
+        weights_dir=weights,
+        pictures=output is not None,
+    )
+    options.check()
+    codes: list[int] = []
+    for path in files:
+        try:
+            with fraction(f"Looking at {path.name[:40]}") as report:
+                found = detect_file(path, options, progress=report)
+            written = _save(found, output, force) if output is not None else []
+        except VeilmarkError as error:
+            if len(files) == 1:
+                raise
+            complain(str(error), error.hint, subject=str(path))
+            codes.append(int(error.exit_code))
+            continue
+        if as_json:
+            print_json({**found.to_json(), "saved": [str(one) for one in written]})
+        else:
+            _print(found, written)
+        codes.append(int(_code(found)))
+    code = combine(codes)
+    if code:
+        raise typer.Exit(int(code))
+
+
+def _code(found: Detection) -> ExitCode:
+    if any(score is not None for name, score in found.scores.items() if name != "splice"):
+        return ExitCode.OK
+    if not found.face:
+        return ExitCode.NO_FACE if set(found.scores) != {"splice"} else _judged(found)
+    return _judged(found)
+
+
+def _judged(found: Detection) -> ExitCode:
+    return ExitCode.OK if any(one is not None for one in found.scores.values()) else ExitCode.PARTIAL
+
+
+def _print(found: Detection, written: list[Path]) -> None:
+    console = stdout()
+    console.print(clean(str(found.path)), markup=False)
+    for name, finding in found.findings.items():
+        if finding.score is None:
+            console.print(f"  {name:<7} cannot judge: {clean(finding.reason)}", markup=False)
+            continue
+        bar = "#" * round(finding.score * _BAR)
+        console.print(
+            f"  {name:<7} {finding.score:4.2f} |{bar:<{_BAR}}| {clean(finding.sentence)}", markup=False
+        )
+    if found.joint is None:
+        console.print("  joint   cannot judge", markup=False)
+    else:
+        bar = "#" * round(found.joint * _BAR)
+        console.print(f"  joint   {found.joint:4.2f} |{bar:<{_BAR}}| {_words(found.joint)}", markup=False)
+    for line in found.notes:
+        note(f"note: {line}")
+    if written:
+        console.print(f"  {written[0].parent}: {len(written)} pictures of what they saw", markup=False)
+
+
+def _words(joint: float) -> str:
+    """What the number means, without saying what the file is."""
+    if joint < 0.35:
+        return "more like the real clips it was calibrated on"
+    if joint <= 0.65:
+        return "undecided"
+    return "more like the fakes it was calibrated on"
+
+
+def _save(found: Detection, output: Path, force: bool) -> list[Path]:
+    """Plots and maps as PNG, in the order of the detectors."""
+    import io
+
+    from PIL import Image
+
+    from provenance.atomic import write_bytes
+    from synth.detect.plots import draw
+
+    pictures = {}
+    for name, finding in found.findings.items():
+        for number, plot in enumerate(finding.plots):
+            pictures[f"{name}-{number + 1}"] = draw(plot)
+        pictures |= finding.pictures
+    paths = {output / f"{found.path.stem}-{name}.png": pixels for name, pixels in pictures.items()}
+    existing = next((path for path in paths if path.exists()), None)
+    if existing is not None and not force:
+        raise OutputExistsError(f"{existing} already exists")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotWritableError(f"cannot write in {output}: {error.strerror or error}") from error
+    for path, pixels in paths.items():
+        data = io.BytesIO()
+        Image.fromarray(pixels).save(data, "PNG")
+        write_bytes(path, data.getvalue(), force=True)
+    return list(paths)
