@@ -34,13 +34,22 @@ import provenance.commands.store
 import provenance.commands.trust
 import provenance.commands.verify
 import synth.commands
+import synth.commands_detect
+import synth.commands_lipsync
+import synth.commands_measure
 import synth.commands_swap
 from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.version import VERSION
 
 #: What an optional extra brings, by the module that is missing without it.
-_EXTRAS = {"torch": "cloak", "torchattacks": "cloak", "faiss": "scale"}
+_EXTRAS = {
+    "torch": "cloak",
+    "torchattacks": "cloak",
+    "faiss": "scale",
+    "kaldi_native_fbank": "synth",
+    "safetensors": "synth",
+}
 
 
 class _Guarded(TyperGroup):
@@ -120,7 +129,11 @@ app.command("consent")(synth.commands.consent)
 synth.commands.synth_app.command("train")(synth.commands_swap.train)
 synth.commands.synth_app.command("prior")(synth.commands_swap.prior)
 synth.commands.synth_app.command("swap")(synth.commands_swap.swap)
+synth.commands.synth_app.command("mouth")(synth.commands_lipsync.mouth)
+synth.commands.synth_app.command("lipsync")(synth.commands_lipsync.lipsync)
 app.add_typer(synth.commands.synth_app, name="synth")
+app.command("detect")(synth.commands_detect.detect)
+app.add_typer(synth.commands_measure.measure_app, name="measure")
 app.add_typer(provenance.commands.ledger.app, name="ledger")
 app.add_typer(provenance.commands.identity.app, name="identity")
 app.add_typer(provenance.commands.trust.app, name="trust")
