@@ -27,7 +27,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from synth.swap.augment import Batch, face_alone
+from synth.swap.augment import Batch, shown
 from synth.swap.checkpoint import Origin
 from synth.swap.config import PRESETS, Preset, preset
 from synth.swap.critic import Critic
@@ -92,7 +92,8 @@ class PlainFaces(Dataset):  # type: ignore[type-arg]
         seen[..., :3] = np.clip(seen[..., :3] + noise, 0, 1)
         planes = np.ascontiguousarray(np.dstack([seen, moved]).transpose(2, 0, 1))
         whole = torch.from_numpy(planes)
-        return face_alone(whole[None, :3], whole[None, 3:4])[0], whole[4:7], whole[7:8], whole[8:9]
+        seen_of = shown(whole[None, :3], whole[None, 3:4], whole[None, 8:9])[0]
+        return seen_of, whole[4:7], whole[7:8], whole[8:9]
 
 
 def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int) -> Callable[[], None]:
@@ -164,7 +165,7 @@ def operations(chosen: Preset) -> float:
     size, count = chosen.architecture.size, chosen.recipe.batch
     with torch.device("meta"):
         generator = Generator(chosen.architecture)
-        pictures = {side: torch.rand(count, 3, size, size) for side in "ab"}
+        pictures = {side: torch.rand(count, 4, size, size) for side in "ab"}
     with FlopCounterMode(display=False) as counter:
         made = generator(pictures)
         sum(colours.sum() + mask.sum() for colours, mask in made.values()).backward()
@@ -190,7 +191,7 @@ def memory(chosen: Preset) -> str:
     size, count = chosen.architecture.size, chosen.recipe.batch
     with torch.device("meta"):
         generator, critic = Generator(chosen.architecture), Critic(chosen.architecture)
-        pictures = {side: torch.rand(count, 3, size, size) for side in "ab"}
+        pictures = {side: torch.rand(count, 4, size, size) for side in "ab"}
     kept: dict[int, int] = {}
     own = {weight.untyped_storage()._cdata for weight in generator.parameters()}
 

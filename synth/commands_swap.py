@@ -156,8 +156,8 @@ def swap(
     from synth.extraction.finder import FaceFinder
     from synth.label import Generated, label_generated
     from synth.permission import carried_permission
-    from synth.swap.checkpoint import load_model
-    from synth.swap.convert import ConvertOptions, Swapper, described
+    from synth.swap.checkpoint import load_model, model_file
+    from synth.swap.convert import ConvertOptions, Swapper, described, learned_from
     from synth.swap.footage import swap_picture, swap_video
 
     # 1. Everything that can be wrong, before any work.
@@ -188,7 +188,14 @@ def swap(
             done = swap_picture(footage, made, swapper, finder, mark=visible_mark)
         else:
             done = swap_video(footage, made, swapper, finder, mark=visible_mark, progress=report)
-        about = Generated("veilmark synth swap", [footage], True, statement, origin.seed)
+        about = Generated(
+            "veilmark synth swap",
+            [footage, model_file(model)],
+            True,
+            statement,
+            origin.seed,
+            learned_from(origin),
+        )
         result = label_generated(made, output, about, desk, force=force)
     if done.with_several:
         note(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from provenance.desk import Desk
 from provenance.errors import UsageError
 from provenance.manifest import ManifestSpec, Parent
+from provenance.manifest_actions import source_type
 from provenance.sign import SignRequest, SignResult, sign_file
 
 GENERATED = "trainedAlgorithmicMedia"
@@ -26,6 +28,7 @@ COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
 MARK_TEXT = "SYNTHETIC"
 CONSENT_LABEL = "org.veilmark.consent"
 _MARK_HEIGHT = 0.055
+_MOST_NAMED = 64
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Generated:
         composite: real footage with generated parts, not wholly generated.
         consent: the statement under which faces or voices were used, as one sentence.
         seed: of the run that made it.
+        learned_from: what the generator was trained on and is not at hand any more: title and description of each,
+            such as ``("clip.mp4", "training footage of person a, SHA-256 ...")``. They become ingredients too.
     """
 
     generator: str
@@ -46,6 +51,7 @@ class Generated:
     composite: bool
     consent: str
     seed: int | None = None
+    learned_from: Sequence[tuple[str, str]] = ()
 
 
 def label_generated(
@@ -70,6 +76,7 @@ def label_generated(
             digital_source_type=COMPOSITE if about.composite else GENERATED,
             parents=_parents(about),
             extra_assertions=((CONSENT_LABEL, _statement(about)),),
+            definition=_learned(about),
         )
         request = SignRequest(spec, extra={"generator": about.generator, "consent": about.consent})
         return sign_file(unlabelled, output, request, desk, force=force)
@@ -111,6 +118,30 @@ def _parents(about: Generated) -> tuple[Parent, ...]:
         Parent(path, first if index == 0 else "inputTo", embed=False)
         for index, path in enumerate(about.inputs)
     )
+
+
+def _learned(about: Generated) -> dict[str, Any] | None:
+    """Ingredients that are named without a file, and the action that they went into."""
+    if not about.learned_from:
+        return None
+    named = [
+        {
+            "title": title[:200] or "unnamed",
+            "format": "application/octet-stream",
+            "relationship": "inputTo",
+            "description": text[:1000],
+            "label": f"learned-{index}",
+        }
+        for index, (title, text) in enumerate(about.learned_from[:_MOST_NAMED])
+    ]
+    learned = {
+        "action": "c2pa.edited",
+        "description": "by a generator that learned from these",
+        "digitalSourceType": source_type(COMPOSITE if about.composite else GENERATED),
+        "parameters": {"ingredientIds": [one["label"] for one in named]},
+    }
+    actions = {"label": "c2pa.actions.v2", "data": {"actions": [learned]}}
+    return {"ingredients": named, "assertions": [actions]}
 
 
 def _statement(about: Generated) -> dict[str, str | int]:

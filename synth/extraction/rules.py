@@ -21,6 +21,11 @@ from synth.extraction.measures import UsualColours, colour_of
 
 #: Fewer faces than this are no set to compare a face with.
 SMALLEST_SET = 5
+#: Faces nearer than this to a set's average are surely of the person whom it shows; how far they are, in the middle, is
+#: what is usual for the set.
+_SURELY = 0.46
+#: A set whose faces are all alike (one still scene) may meet a pose that is not.
+_LEAST_DISTANCE = 0.36
 #: A set's usual looks are taken from at most so many of its faces, evenly spread.
 _SAMPLE = 1500
 
@@ -46,7 +51,9 @@ class Thresholds:
         uneven: share of the skin in another colour than the rest (occluded).
         departure: share of the face in another colour than the set has there (occluded).
         face_share: least FaceMesh logit, as a share of the set's median (occluded).
-        distance: from the set's average embedding, or from the reference's (wrong-person).
+        distance: from the set's average embedding, or from the reference's: the most that is ever allowed
+            (wrong-person).
+        distance_over_set: how much further than the set's median (wrong-person).
         bits: PDQ bits, of 256, by which two faces must differ; less are one (duplicate). -1 turns the rule off.
     """
 
@@ -67,7 +74,8 @@ class Thresholds:
     uneven: float = 0.30
     departure: float = 0.10
     face_share: float = 0.60
-    distance: float = 0.46
+    distance: float = 0.60
+    distance_over_set: float = 0.23
     bits: int = 2
 
     def to_json(self) -> dict[str, Any]:
@@ -152,13 +160,13 @@ def _by_set(
     fates = {id(face): KEEP for face in members}
     embedded = [face for face in members if face.embedding is not None]
     if reference is None and len(embedded) >= SMALLEST_SET:
-        reference = centre(
-            np.stack([face.embedding for face in embedded if face.embedding is not None]), limits
-        )
-    for face in embedded:
-        if reference is not None and face.embedding is not None:
+        reference = centre(np.stack([face.embedding for face in embedded if face.embedding is not None]))
+    if reference is not None:
+        for face in embedded:
             face.measures["distance"] = float(np.linalg.norm(face.embedding - reference))
-            if face.measures["distance"] > limits.distance:
+        limit = person_limit([face.measures["distance"] for face in embedded], limits)
+        for face in embedded:
+            if face.measures["distance"] > limit:
                 fates[id(face)] = "wrong-person"
     own = [face for face in members if fates[id(face)] == KEEP]
     if len(own) >= SMALLEST_SET:
@@ -196,7 +204,24 @@ def _compare(
             fates[id(face)] = "blurred"
 
 
-def centre(embeddings: NDArray[np.float32], limits: Thresholds | None = None) -> NDArray[np.float32]:
+def person_limit(distances: Sequence[float], limits: Thresholds) -> float:
+    """How far from the set's average embedding, or from a reference, a face of the wanted person may be.
+
+    How much one person's faces vary differs between people and footage by more than what separates one person from
+    another like them; therefore the limit goes with the set's own median, up to ``limits.distance``.
+
+    Args:
+        distances: of all faces; those of other people among them hardly shift the limit.
+        limits: ``distance`` and ``distance_over_set`` are used.
+    """
+    surely = [one for one in distances if one <= _SURELY]
+    if len(surely) < SMALLEST_SET:
+        return limits.distance
+    usual = float(np.median(surely)) + limits.distance_over_set
+    return min(limits.distance, max(_LEAST_DISTANCE, usual))
+
+
+def centre(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """The average embedding ``(128,)`` of the person whom most faces of a set show.
 
     That is the mean over the face with most others nearby, and those others; faces of further people do not shift it.
@@ -204,13 +229,12 @@ def centre(embeddings: NDArray[np.float32], limits: Thresholds | None = None) ->
     Args:
         embeddings: ``(N, 128)``, N at least 1.
     """
-    near = (limits or Thresholds()).distance
     sample = embeddings[:: max(1, -(-len(embeddings) // _SAMPLE))]
     products = sample @ sample.T
     squares = np.diag(products)
     apart = np.sqrt(np.maximum(0, squares[:, None] + squares[None] - 2 * products))
-    best = int(np.argmax((apart < near).sum(1)))
-    return np.asarray(sample[apart[best] < near].mean(0), np.float32)
+    best = int(np.argmax((apart < _SURELY).sum(1)))
+    return np.asarray(sample[apart[best] < _SURELY].mean(0), np.float32)
 
 
 def _is_duplicate(face: Face, seen: list[bytes], bits: int) -> bool:

@@ -1,7 +1,7 @@
 """Random changes of training faces, on the device, in plain torch, a whole batch at a time.
 
 What the encoder sees is distorted and made worse ("crappified"); what it must bring back is not. Rotation, zoom,
-shift, mirror image and colour change both alike.
+shift, mirror image and colour change both alike. How far eyes and mouth are open is shown to the encoder undistorted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Batch:
     """Faces of one person, ready for a step.
 
     Attributes:
-        seen: ``(N, 3, S, S)`` in [0, 1], what the encoder gets: the face alone, see :func:`face_alone`.
+        seen: ``(N, 4, S, S)`` in [0, 1], what the encoder gets, see :func:`shown`.
         wanted: the same faces undistorted, what the decoder must give.
         mask, details: ``(N, 1, S, S)`` in [0, 1], belonging to ``wanted``.
     """
@@ -57,8 +57,20 @@ def augmented(
     seen = recoloured(distorted[:, :3], gain, shift, saturation)
     if how.crappify > 0:
         seen = crappified(seen, how.crappify, draws)
-    seen = face_alone(seen, distorted[:, 3:4])
-    return Batch(seen, wanted, moved[:, 3:4].clamp(0, 1), moved[:, 4:5].clamp(0, 1))
+    mask, details = moved[:, 3:4].clamp(0, 1), moved[:, 4:5].clamp(0, 1)
+    return Batch(shown(seen, distorted[:, 3:4], details), wanted, mask, details)
+
+
+def shown(pictures: Tensor, mask: Tensor, details: Tensor) -> Tensor:
+    """What the encoder gets, ``(N, 4, S, S)``: the face alone, and as a fourth channel where its eyes and its mouth are
+    open. From colours alone, which differ between people and are made worse in training, it learned no more than half
+    of how far a mouth was open.
+
+    Args:
+        pictures: ``(N, 3, S, S)`` in [0, 1].
+        mask, details: ``(N, 1, S, S)`` in [0, 1], of :func:`synth.extraction.canonical.face_mask` and ``detail_mask``.
+    """
+    return torch.cat([face_alone(pictures, mask), details.clamp(0, 1)], 1)
 
 
 def face_alone(pictures: Tensor, mask: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class Weights:
     Attributes:
         dssim, l1, mask, feature, adversarial: factors of the terms.
         background: how much a pixel outside of the face counts, against 1 on it.
-        details: how much more a pixel of eyes and mouth counts.
+        details: how much more a pixel counts between the lids and between the lips; on the lips half of that.
     """
 
     dssim: float = 1.0
@@ -68,7 +68,7 @@ class Weights:
     feature: float = 0.5
     adversarial: float = 0.02
     background: float = 0.05
-    details: float = 3.0
+    details: float = 5.0
 
 
 @dataclass(frozen=True)

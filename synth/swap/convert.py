@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from synth.extraction.canonical import alignment, face_mask, transformed, warp
+from synth.extraction.canonical import alignment, detail_mask, face_mask, transformed, warp
 from synth.swap import blend, colour, masks, smooth
-from synth.swap.augment import face_alone
+from synth.swap.augment import shown
 from synth.swap.checkpoint import Origin
 from synth.swap.model import Generator
 
@@ -120,10 +120,13 @@ class Swapper:
         Returns:
             colours ``(N, S, S, 3)`` and masks ``(N, S, S)``, both in [0, 1].
         """
-        hulls = np.stack([face_mask(one, self.size) for one in points])[:, None]
-        inside = torch.from_numpy(hulls).to(self.device).float() / 255
+        masks, details = (
+            torch.from_numpy(np.stack([drawn(one, self.size) for one in points])[:, None])
+            for drawn in (face_mask, detail_mask)
+        )
         pictures = torch.from_numpy(aligned).to(self.device).permute(0, 3, 1, 2).float() / 255
-        colours, learned = self.generator.as_person(face_alone(pictures, inside), self.options.to)
+        inside, open_ = (one.to(self.device).float() / 255 for one in (masks, details))
+        colours, learned = self.generator.as_person(shown(pictures, inside, open_), self.options.to)
         return colours.permute(0, 2, 3, 1).cpu().numpy(), learned[:, 0].cpu().numpy()
 
     def swap(
@@ -196,6 +199,17 @@ def described(origin: Origin, to: str) -> str:
     )
     maker = f"a generator (preset {origin.preset.name}, seed {origin.seed}) that learned from {learned}"
     return f"face replaced by that of person {to}, by {maker}"
+
+
+def learned_from(origin: Origin) -> list[tuple[str, str]]:
+    """For the label: title of each piece of footage that a model learned from, and whose it is, with its SHA-256."""
+    named = []
+    for side, names in sorted(origin.sources.items()):
+        for one in list(names):
+            title, _, digest = str(one).partition(" sha256:")
+            known = f", SHA-256 {digest}" if digest else ""
+            named.append((title, f"training footage of person {side}{known}"))
+    return named
 
 
 def _reach(matrix: NDArray[np.float64], size: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from provenance.errors import NoFaceError, UsageError
-from synth.swap.augment import Batch, augmented, face_alone
+from synth.swap.augment import Batch, augmented, shown
 from synth.swap.config import Augmentation
 
 FEWEST_FACES = 16
@@ -35,7 +35,7 @@ class Bank:
 
     Attributes:
         pixels: ``(N, S, S, 3)`` uint8 RGB.
-        masks, details: ``(N, S, S)`` uint8.
+        masks, details: ``(N, S, S)`` uint8, of :func:`synth.extraction.canonical.face_mask` and ``detail_mask``.
     """
 
     pixels: Tensor
@@ -91,10 +91,10 @@ class Bank:
         return self.pixels[which].permute(0, 3, 1, 2).float() / 255
 
     def plain(self, which: Tensor | slice = slice(None)) -> Batch:
-        """Faces as they are; what the encoder sees is the face alone."""
+        """Faces as they are; what the encoder sees is not distorted."""
         pictures = self.pictures(which)
         mask, details = ((one[which][:, None].float() / 255) for one in (self.masks, self.details))
-        return Batch(face_alone(pictures, mask), pictures, mask, details)
+        return Batch(shown(pictures, mask, details), pictures, mask, details)
 
     def draw(self, count: int, how: Augmentation, draws: torch.Generator) -> Batch:
         """``count`` faces at random, changed at random."""

@@ -16,6 +16,8 @@ from torch.nn import functional
 from synth.swap.config import Architecture
 
 _SLOPE = 0.1
+#: Channels that the encoder sees: three colours, and where eyes and mouth are open.
+_SEEN = 4
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -64,13 +66,13 @@ class Doubled(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures ``(N, 3, S, S)`` in [0, 1] to ``(N, 8 W, S / 8 ... 8, ...)``: halvings down to 4 to 7 pixels, the dense
-    bottleneck, and one doubling.
+    """What :func:`synth.swap.augment.shown` gives, ``(N, 4, S, S)`` in [0, 1], to ``(N, 8 W, S / 8 ... 8, ...)``:
+    halvings down to 4 to 7 pixels, the dense bottleneck, and one doubling.
     """
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
-        side, before, convs = shape.size, 3, []
+        side, before, convs = shape.size, _SEEN, []
         while side >= 8:
             after = shape.width * min(8, shape.size // side)
             convs.append(nn.Conv2d(before, after, 5, stride=2, padding=2))
@@ -133,7 +135,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, pictures: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-        """Each side's pictures ``(N, 3, S, S)`` through its own decoder; the encoder sees all of them at once."""
+        """Each side's pictures ``(N, 4, S, S)`` through its own decoder; the encoder sees all of them at once."""
         shared = self.encoder(torch.cat([pictures[side] for side in pictures]))
         parts = shared.split([len(batch) for batch in pictures.values()])
         return {side: self.decoders[side](part) for side, part in zip(pictures, parts, strict=True)}

@@ -156,6 +156,20 @@ def test_masks_cover_what_they_say(portraits: dict[str, np.ndarray]) -> None:
     assert detail[50, 40] == detail[50, 88] == 255 and detail[50, 64] == 0 and detail[20].max() == 0
 
 
+def test_it_can_be_read_how_far_a_mouth_is_open() -> None:
+    points = np.full((POINTS, 2), -50.0)
+    angle = np.linspace(0, 2 * np.pi, len(LIPS), endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1)
+    points[list(LIPS)] = np.add(ring * (20, 12), (64, 90))
+    areas = []
+    for gap in (0.0, 3.0, 6.0):
+        points[list(INNER_LIPS)] = np.add(ring * (14, gap), (64, 90))
+        detail = detail_mask(points, 128)
+        assert detail[81, 64] == 128, "on the lip"
+        areas.append(int((detail == 255).sum()))
+    assert areas[0] < 20 and areas[1] > 80 and 1.7 < areas[2] / areas[1] < 2.6
+
+
 def test_an_outline_outside_of_the_picture_is_cut_off() -> None:
     assert face_mask(np.array([[-900, -900], [900, -900], [900, 900], [-900, 900]]), 64).min() == 255
     assert face_mask(np.array([[-90, -90], [-80, -90], [-80, -70]]), 64).max() == 0

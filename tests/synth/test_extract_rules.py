@@ -15,7 +15,7 @@ from synth.extraction import measures
 from synth.extraction.alignments import RULES, Alignments, Face, Frame
 from synth.extraction.canonical import alignment, transformed, warp
 from synth.extraction.finder import FaceFinder, Found
-from synth.extraction.rules import Thresholds, centre, judge
+from synth.extraction.rules import Thresholds, centre, judge, person_limit
 
 SIZE = 128
 
@@ -287,6 +287,16 @@ def test_the_person_is_whom_most_faces_show_unless_a_picture_says_so() -> None:
         one.fate = one.judged = "keep"
     judge(as_set(faces), Thresholds(), colours=lambda _: PLAIN, reference=other)
     assert [one.fate for one in faces] == ["wrong-person"] * 6 + ["keep"] * 4
+
+
+def test_how_far_a_face_may_be_goes_with_its_set() -> None:
+    limits = Thresholds()
+    calm, lively = [0.10 + 0.002 * n for n in range(20)], [0.30 + 0.006 * n for n in range(20)]
+    assert person_limit(calm, limits) == pytest.approx(0.36), "a still scene leaves room for another pose"
+    assert person_limit(lively, limits) == pytest.approx(0.357 + 0.23)
+    assert person_limit([*lively, 0.8, 0.9, 1.0], limits) == person_limit(lively, limits)
+    assert person_limit([0.44] * 20, limits) == limits.distance, "never further than that"
+    assert person_limit(calm[:4], limits) == limits.distance, "too few to say what is usual"
 
 
 def test_the_average_is_not_shifted_by_other_people() -> None:

@@ -54,6 +54,8 @@ def model(tmp_path: Path) -> Path:
     """A generator that never learned: it makes a grey blur of any face."""
     torch.manual_seed(0)
     about = origin(minute_preset())
+    about.sources["a"] = ["portrait.mp4 sha256:" + "0" * 64]
+    about.sources["b"] = []
     save_model(tmp_path / "model" / MODEL_FILE, Generator(about.preset.architecture), about)
     return tmp_path / "model"
 
@@ -109,7 +111,9 @@ def test_a_video_leaves_signed_with_its_sound_and_times(
     verdict = verify_file(output, TrustStore.load(home))
     assert (verdict.state, verdict.relation) == ("trusted", "synthetic")
     assert "compositeWithTrainedAlgorithmicMedia" in [one["digital_source_type"] for one in verdict.actions]
-    assert [one["title"] for one in verdict.ingredients] == ["clip.mp4"]
+    named = {(one["title"], one["relationship"]) for one in verdict.ingredients}
+    inputs = {("model.safetensors", "inputTo"), ("portrait.mp4", "inputTo")}
+    assert named == {("clip.mp4", "parentOf"), *inputs}, "footage, model, and what it learned from"
     assert not list(tmp_path.glob(".veilmark-*")), "nothing unlabelled is left"
 
 

@@ -73,18 +73,18 @@ def test_shapes(size: int, residuals: int) -> None:
     shape = Architecture(size=size, width=4, code=8, residuals=residuals, critic_width=4)
     with torch.device("meta"):
         generator, critic = Generator(shape), Critic(shape)
-        pictures = torch.zeros(2, 3, size, size)
+        pictures = torch.zeros(2, 4, size, size)
     made = generator({"a": pictures, "b": pictures[:1]})
     assert [tuple(one.shape) for one in made["a"]] == [(2, 3, size, size), (2, 1, size, size)]
     assert [tuple(one.shape) for one in made["b"]] == [(1, 3, size, size), (1, 1, size, size)]
-    verdict, features = critic(pictures, "b")
+    verdict, features = critic(pictures[:, :3], "b")
     assert verdict.shape[0] == 2 and verdict.shape[-1] in (size // 4, size // 8) and len(features) >= 3
 
 
 def test_people_share_the_encoder_and_nothing_else() -> None:
     torch.manual_seed(0)
     generator = Generator(Architecture(width=4, code=8))
-    pictures = torch.rand(2, 3, 64, 64)
+    pictures = torch.rand(2, 4, 64, 64)
     colours, mask = generator({"a": pictures})["a"]
     (colours.mean() + mask.mean()).backward()
     touched = {name for name, weight in generator.named_parameters() if weight.grad is not None}
@@ -174,6 +174,15 @@ def test_what_is_no_face_is_not_shown_to_the_encoder() -> None:
     mask[..., 20:40, 20:40] = 1
     other = torch.where(mask > 0, pictures, torch.rand_like(pictures))
     assert torch.equal(face_alone(pictures, mask), face_alone(other, mask))
+
+
+def test_the_encoder_is_shown_undistorted_what_is_open() -> None:
+    bank = drawn_bank(3, 6)
+    how = Augmentation(rotation=0, zoom=0, shift=0, flip=0, warp=0.1, crappify=1)
+    made = bank.draw(6, how, torch.Generator().manual_seed(2))
+    assert made.seen.shape[1] == 4
+    assert torch.equal(made.seen[:, 3:], made.details)
+    assert float(made.details.flatten(1).amax(1).min()) > 0.9
 
 
 def test_ssim_agrees_with_the_other_implementation() -> None:
