@@ -212,6 +212,73 @@ def swap(
     finish(report_of(result), output, as_json)
 
 
+@measure_app.command("lipsync")
+def lipsync(
+    person: Annotated[Path, typer.Option("--person", help="A video in which one person speaks.")],
+    output: Output,
+    strength: Annotated[str, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")] = "mid",
+    attackers: Annotated[
+        str, typer.Option(help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR.")
+    ] = "naive,other:mtcnn",
+    seeds: Annotated[str, typer.Option(help="Of the generators, comma-separated; three at least.")] = "1,2,3",
+    epochs: Annotated[int, typer.Option(min=10, help="Of each training.")] = 100,
+    side: Annotated[int, typer.Option(min=128, help="Longer side of what is published, pixels.")] = 640,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--detectors",
+            help="Detectors the cloak is made against. Default: all that can be attacked, less what `other:` uses.",
+        ),
+    ] = None,
+    cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 30,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")
+    ] = False,
+    consent: Consents = None,
+    i_have_consent: Declared = False,
+    weights: Weights = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Teach a lip-sync's mouth from footage that is clean, cloaked, or has random noise, and compare how it follows
+    speech that nobody learned from.
+
+    Ctrl-C stops; the same command goes on there. Exit codes: 0 measured; 6 no face; 8 no consent.
+    """
+    from synth.measure.cache import Cache
+    from synth.measure.lipsync import lipsync_options, measure_lipsync, plan_for
+    from synth.measure.swap_options import SwapOptions
+    from synth.measure.swap_report import report_of
+
+    given = SwapOptions(
+        strengths=_names(strength),
+        attackers=_names(attackers),
+        seeds=_numbers(seeds),
+        against=_names(against) if against else None,
+        side=side,
+        cloak_steps=cloak_steps,
+        weights=weights,
+        device=device,
+    )
+    options = lipsync_options(given, epochs)
+    basis = permission(_files(person), consent, i_have_consent)
+    for line in plan_for(person, options).lines():
+        note(line)
+    if plan:
+        return
+    with _interruptible() as interrupted, fraction("Measuring") as report:
+        result = measure_lipsync(
+            person,
+            basis.to_json(),
+            options,
+            Cache(output / WORK_FOLDER),
+            tell=note,
+            progress=report,
+            stop=interrupted,
+        )
+    finish(report_of(result), output, as_json)
+
+
 def _labeller(
     home: Home, identity: str | None, consent: str
 ) -> Callable[[NDArray[np.uint8], Path, int], None]:

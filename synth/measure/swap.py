@@ -80,6 +80,8 @@ class Result:
         sheets: generated pictures, signed, by (variant, attacker's name).
         published: a frame of each variant.
         seconds: of all work, earlier runs' included.
+        kind: ``swap`` or ``lipsync``; of a lip-sync, ``tracks``: how far landmarks are displaced, by (variant,
+            attacker's name).
     """
 
     options: SwapOptions
@@ -95,6 +97,8 @@ class Result:
     sheets: dict[tuple[str, str], Path] = field(default_factory=dict)
     published: dict[str, Pixels] = field(default_factory=dict)
     seconds: float = 0.0
+    kind: str = "swap"
+    tracks: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 def variants_of(options: SwapOptions) -> list[str]:
@@ -187,8 +191,8 @@ def measure_swap(
     for strength in dict.fromkeys(options.strengths):
         tell(f"cloaking at {strength}")
         publish(made, strength, part(0.25 / len(set(options.strengths))))
-        result.published |= _shown(made, strength, options)
-        _stopped(stop)
+        result.published |= shown(made, strength, options)
+        stopped(stop)
     # 2. Extract: what each attacker gets, before any training.
     pairs = [(variant, attacker) for variant in result.variants for attacker in options.parsed]
     tell(f"extracting faces {len(pairs)} times")
@@ -196,7 +200,7 @@ def measure_swap(
         result.faces[variant, attacker.name] = extracted(
             made, variant, attacker, consent["a"], options, part(0.15 / len(pairs))
         )
-        _stopped(stop)
+        stopped(stop)
     target_faces = extracted(other, CLEAN, Attacker("naive"), consent["b"], options)
     judge = _judge(made, other, consent, options, cache, result)
     # 3. Train and measure: the same generator, seeds and steps on each; cells with the same faces only once.
@@ -218,14 +222,14 @@ def measure_swap(
         )
         result.cells[variant, attacker.name, seed] = cell
         _keep_sheet(result, variant, attacker, seed, (faces, target_faces, judge, options, cache))
-        _stopped(stop)
+        stopped(stop)
     result.seconds = _seconds(result)
     if progress:
         progress(1.0)
     return result
 
 
-def _shown(made: Material, strength: str, options: SwapOptions) -> dict[str, Pixels]:
+def shown(made: Material, strength: str, options: SwapOptions) -> dict[str, Pixels]:
     """The first published frame, clean, cloaked, and with noise."""
     names = [CLEAN, strength, *([NOISE + strength] if options.control else [])]
     return {name: next(made.frames(name)) for name in names}
@@ -296,7 +300,8 @@ def _seconds(result: Result) -> float:
     return float(sum(spent.values()) + sum(cells.values()))
 
 
-def _stopped(stop: Stop) -> None:
+def stopped(stop: Stop) -> None:
+    """End here if somebody asked for it."""
     if stop():
         raise KeyboardInterrupt
 

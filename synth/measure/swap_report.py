@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from synth.measure import pictures
 from synth.measure.detectors import NOISE
+from synth.measure.measures import KINDS, LIMITS, MEASURES, PREFIX, Measure
 from synth.measure.stats import Effect, Estimate, holm, mean, paired
 from synth.measure.swap import Result
 from synth.measure.swap_options import CLEAN, Attacker
@@ -16,62 +16,13 @@ from synth.measure.wording import bare_p, change, interval, number, p_value
 from synth.report import Curve, Gallery, Point, Report, Shot, Table, device_name, percent
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What is measured of a generator.
-
-    Attributes:
-        name: for a person.
-        better: +1 where more is good for the attacker, -1 where less is.
-        digits: after the point.
-        about: how to read it.
-    """
-
-    name: str
-    better: int
-    digits: int
-    about: str
-
-
-MEASURES: dict[str, Measure] = {
-    "rebuilt ssim": Measure(
-        "SSIM of rebuilt faces", 1, 3, "clean held-out faces of the person, by their own decoder"
-    ),
-    "rebuilt psnr": Measure("PSNR of rebuilt faces, dB", 1, 2, "the same"),
-    "rebuilt feature": Measure(
-        "feature distance of rebuilt faces", -1, 3, "relative, a face network's; 0: equal"
-    ),
-    "rebuilt sharpness": Measure("fine detail of rebuilt faces", 1, 3, "share of the photographs' own"),
-    "swapped identity": Measure(
-        "distance from the person", -1, 3, "of faces in the fake; dlib: one person below 0.6"
-    ),
-    "swapped taken for the person": Measure(
-        "nearer to the person than to the target", 1, 2, "share of faces"
-    ),
-    "swapped landmarks": Measure(
-        "landmark distance from the filmed face", -1, 4, "in distances between the eyes"
-    ),
-    "swapped found": Measure("faces found in the fake", 1, 2, "share of frames"),
-    "flicker": Measure("flicker added by the fake", -1, 2, "levels of 255"),
-}
-_LIMITS = (
-    "One person, one target, one generator: nothing here says how other people's footage or other generators fare.",
-    "A generator that trains longer, or starts from a face prior, may learn past what is shown.",
-    "The cloak was made by somebody who knew which detectors it would meet; only attackers called other use another.",
-    "No learned denoiser was tried; assume that it does at least as well as the cleaning shown.",
-    "Frames of one clip are alike, so nothing is tested over frames; tests are over seeds of the generator alone, and "
-    "say nothing about other footage.",
-)
-_PREFIX = "fake: "
-
-
 def measures_in(result: Result) -> dict[str, Measure]:
     """Those that were measured, the fake detectors' last."""
     seen = {name for cell in result.cells.values() for name in cell.get("measures", {})}
     known = {name: one for name, one in MEASURES.items() if name in seen}
-    extra = sorted(name for name in seen if name.startswith(_PREFIX))
+    extra = sorted(name for name in seen if name.startswith(PREFIX))
     more = {
-        name: Measure(f"fake detector {name.removeprefix(_PREFIX)}", -1, 3, "0: nothing found, 1: a fake")
+        name: Measure(f"fake detector {name.removeprefix(PREFIX)}", -1, 3, "0: nothing found, 1: a fake")
         for name in extra
     }
     return {**known, **more}
@@ -110,14 +61,14 @@ def report_of(result: Result) -> Report:
     options = result.options
     cloaked = [name for name in result.variants[1:] if not name.startswith(NOISE)]
     return Report(
-        kind="swap",
-        title="What a cloak does to a face swapper",
+        kind=result.kind,
+        title=KINDS[result.kind].title,
         headline=_headline(result, cloaked[-1]),
         summary=(*_summary(result), *result.notes),
-        tables=(_faces_table(result), *_effect_tables(result, cloaked), _means_table(result)),
+        tables=(*_faces_tables(result), *_effect_tables(result, cloaked), _means_table(result)),
         curves=tuple(_curves(result, cloaked)),
         galleries=tuple(_galleries(result, cloaked)),
-        limits=(*_few(result), *_LIMITS),
+        limits=(*_few(result), *KINDS[result.kind].limits, *LIMITS),
         configuration={
             "attackers": {one.name: one.sentence for one in options.parsed},
             "footage, SHA-256": result.files,
@@ -151,7 +102,8 @@ def _headline(result: Result, variant: str) -> str:
         return text + "; nor can any other attacker that was tried."
     best = attacker if attacker in trained else trained[0]
     effect = _effect(result, variant, best)
-    measure = MEASURES["rebuilt ssim"]
+    words = KINDS[result.kind]
+    measure = MEASURES[words.primary]
     who = (
         "their generator"
         if best == attacker
@@ -159,17 +111,18 @@ def _headline(result: Result, variant: str) -> str:
     )
     beyond = ""
     if noise:
-        over = effects(result, variant, best, NOISE + variant)["rebuilt ssim"]
-        beyond = f"; beyond the noise control {change(over.difference, 3)}"
+        over = effects(result, variant, best, NOISE + variant)[words.primary]
+        beyond = f"; beyond the noise control {change(over.difference, measure.digits)}"
     return (
-        f"{text}; {who} rebuilds clean held-out faces with an SSIM of {number(effect.treated, 3)} instead of "
-        f"{number(effect.baseline, measure.digits)} ({change(effect.difference, 3)}, {p_value(effect)}){beyond}."
+        f"{text}; {who} {words.achieves} {number(effect.treated, measure.digits)} instead of "
+        f"{number(effect.baseline, measure.digits)} ({change(effect.difference, measure.digits)}, {p_value(effect)})"
+        f"{beyond}."
     )
 
 
 def _effect(result: Result, variant: str, attacker: str) -> Effect:
     """Of the measure that was chosen beforehand to sum up with; so its p is not adjusted for the others."""
-    name = "rebuilt ssim"
+    name = KINDS[result.kind].primary
     return paired(values(result, CLEAN, attacker, name), values(result, variant, attacker, name))
 
 
@@ -185,7 +138,7 @@ def _summary(result: Result) -> Iterator[str]:
         yield f"{variant}, attacker {attacker}: no generator; {result.faces[variant, attacker].kept} faces are too few."
 
 
-def _faces_table(result: Result) -> Table:
+def _faces_tables(result: Result) -> Iterator[Table]:
     rows = []
     for attacker in result.options.parsed:
         cells = []
@@ -194,7 +147,20 @@ def _faces_table(result: Result) -> Table:
             cells.append(f"{one.kept} ({percent(one.kept / one.frames if one.frames else math.nan)})")
         rows.append((attacker.name, *cells))
     frames = result.faces[CLEAN, result.options.parsed[0].name].frames
-    return Table(
+    if result.tracks:
+        yield Table(
+            "How far are landmarks displaced?",
+            ("attacker", *result.variants),
+            tuple(
+                (
+                    one.name,
+                    *(number(result.tracks.get((v, one.name), math.nan), 4) for v in result.variants),
+                )
+                for one in result.options.parsed
+            ),
+            "Mean distance from the landmarks found in the clean footage, in distances between the eyes.",
+        )
+    yield Table(
         "How many faces does an attacker get?",
         ("attacker", *result.variants),
         tuple(rows),
@@ -279,7 +245,7 @@ def _curves(result: Result, cloaked: list[str]) -> Iterator[Curve]:
         ticks=names,
         bounds=(0, 100),
     )
-    for measure in ("rebuilt ssim", "swapped identity"):
+    for measure in ("rebuilt ssim", "swapped identity", "lips error", "lips opening"):
         if measure not in measures_in(result):
             continue
         lines = {}
@@ -374,6 +340,9 @@ def _data(result: Result) -> dict[str, Any]:
             for (variant, attacker, seed), cell in result.cells.items()
         ],
         "real clip": result.real,
+        "displaced": [
+            {"variant": v, "attacker": a, "landmarks": one} for (v, a), one in result.tracks.items()
+        ],
         "effects": tested,
     }
 

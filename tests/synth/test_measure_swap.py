@@ -19,12 +19,14 @@ from provenance.media import sha256_file
 from synth.measure.cache import Cache
 from synth.measure.conditions import CLEANING
 from synth.measure.detectors import NOISE
+from synth.measure.lipsync import judged, lipsync_options
 from synth.measure.material import prepare, published_key
+from synth.measure.measures import MEASURES
 from synth.measure.stats import paired
 from synth.measure.swap import Result, measure_swap, variants_of
 from synth.measure.swap_faces import Faces, derived, extracted, faces_key
 from synth.measure.swap_options import CLEAN, PRESETS, Attacker, SwapOptions
-from synth.measure.swap_report import MEASURES, effects, report_of, worse
+from synth.measure.swap_report import effects, report_of, worse
 from synth.permission import permission_for
 from synth.report_page import render
 from synth.swap.checkpoint import load_model
@@ -222,6 +224,20 @@ def test_destroyed_data_make_a_worse_generator(portraits: dict[str, np.ndarray],
     assert effect.difference.high is not None and effect.difference.high < 0
     assert effect.p == 0.25  # all that three seeds can say
     assert DECLARED["basis"] == "declared"
+
+
+def test_a_mouth_that_says_the_same_has_no_error() -> None:
+    draws = np.random.default_rng(0)
+    filmed = draws.normal(0, 0.1, (60, 36))
+    said = judged(filmed, filmed)
+    assert said["lips error"] == 0 and said["lips opening"] == pytest.approx(1)
+    off = filmed + np.tile([0.03, 0.04], 18)
+    filmed[5] = np.nan  # a frame without a face counts for nothing
+    assert judged(off, filmed)["lips error"] == pytest.approx(0.05)
+    still = np.repeat(filmed[:1], 60, axis=0)
+    assert judged(still, filmed)["lips opening"] == 0
+    with pytest.raises(UsageError, match="cannot be mixed"):
+        lipsync_options(SwapOptions(attackers=("mixes:10",)), 20)
 
 
 @pytest.mark.slow
