@@ -46,6 +46,7 @@ def optimise(
     start: Tensor | None = None,
     stubborn: Collection[tuple[str, str]] = (),
     progress: Progress | None = None,
+    search: type[Search] | None = None,
 ) -> Outcome:
     """Search noise within the limit that reaches the goals against every detector in every condition.
 
@@ -57,27 +58,28 @@ def optimise(
         start: noise to go on from; None starts from a little random noise.
         stubborn: pairs of detector and condition that are known to need attention, whatever the exams say.
         progress: is told the share of the work done, in [0, 1].
+        search: how to search; None for :class:`Search`.
     """
     goals, schedule = goals or Goals(), schedule or Schedule()
     best: Outcome | None = None
     made = 0
     for attempt in range(schedule.restarts + 1):
         rng = random.Random(schedule.seed * 1000 + attempt)
-        search = _Search(
+        state = (search or Search)(
             task, detectors, met, goals, schedule, rng, start if attempt == 0 else None, stubborn
         )
         for step in range(schedule.steps):
-            search.step(schedule, step)
+            state.step(schedule, step)
             made += 1
             if progress:
                 progress(made / (schedule.steps * (schedule.restarts + 1)))
             if (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps:
-                beaten = search.exam()
-                outcome = Outcome(search.noise, beaten, made)
+                beaten = state.exam()
+                outcome = Outcome(state.noise, beaten, made)
                 if best is None or outcome.open <= best.open:
                     best = outcome
-                if outcome.open == 0 and step + 1 >= schedule.least and search.goals_reached():
-                    return Outcome(search.noise, beaten, made)
+                if outcome.open == 0 and step + 1 >= schedule.least and state.goals_reached():
+                    return Outcome(state.noise, beaten, made)
         if best is not None and best.open == 0:
             break
     if best is None:
@@ -128,8 +130,14 @@ _BOLDEST = 3.0
 _REST = 3
 
 
-class _Search:
-    """The state of one start."""
+class Search:
+    """The state of one start.
+
+    Attributes:
+        margin: logits below a detector's threshold from which on the search counts a face as hidden.
+    """
+
+    margin = 1.0
 
     def __init__(
         self,
@@ -265,10 +273,10 @@ class _Search:
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
         considered = detector.candidates(picture, [focus])[0]
-        hiding = hide(considered, faces)
+        hiding = hide(considered, faces, margin=self.margin)
         # a cascade is fooled by any one stage: push where it gives way already
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
-        distance = float(hiding.detach().min())
+        distance = float((hiding.detach() if self.margin == 1 else hide(considered, faces).detach()).min())
         if raise_decoys:
             raising = decoy(considered, zones)
             self.decoy_loss = 0.8 * self.decoy_loss + 0.2 * float(raising.detach())

@@ -67,6 +67,12 @@ def cloak(
         bool,
         typer.Option("--recognition", help="Also make face recognition take each face for somebody else."),
     ] = False,
+    transfer: Annotated[
+        bool,
+        typer.Option(
+            "--transfer", help="Spend every step on margin: carries further to detectors not attacked, slower."
+        ),
+    ] = False,
     faces: Annotated[
         str | None,
         typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all."),
@@ -127,6 +133,7 @@ def cloak(
         decoys=decoys,
         displace_landmarks=displace_landmarks,
         recognition=recognition,
+        transfer=transfer,
         faces=_numbers(faces) if faces else None,
         steps=steps,
         format=format_,
