@@ -12,9 +12,6 @@ On the clips below ``media/talking`` and ``media/people``, each of one person wi
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,7 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
+from landmarks import asked, clips
 from PIL import Image
 
 from provenance.errors import NoFaceError
@@ -104,32 +101,21 @@ def fate_of(alignments: Alignments, number: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=int, default=24, help="frames of each clip, evenly spread")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    data = os.environ.get("VEILMARK_TEST_DATA")
-    if not data:
-        sys.exit("set VEILMARK_TEST_DATA to the folder of test media")
-    torch.set_num_threads(options.threads)
-    media = Path(data) / "media"
-    clips = sorted(media.glob("talking/*.mp4")) + sorted(media.glob("people/*.mp4"))
+    count, media = asked(__doc__, 24, "frames of each clip, evenly spread")
     embedder, finder = DlibEmbedder(), FaceFinder()
     limits = Thresholds(bits=-1)
     spoilt: dict[str, Counter[str]] = {name: Counter() for name in SPOILT}
     harmed: Counter[str] = Counter()
     people: dict[str, np.ndarray] = {}
 
-    print(f"1. clean footage, {options.frames} frames a clip\n")
+    print(f"1. clean footage, {count} frames a clip\n")
     print(f"{'':<16}{'kept':>7}{'ms CPU':>9}   refused")
     with tempfile.TemporaryDirectory() as scratch:
-        for clip in clips:
+        for clip in clips(media):
             folder = Path(scratch) / clip.stem
             folder.mkdir()
             source = open_footage(clip)[0]
-            wanted = {int(place) for place in np.linspace(0, source.expected - 1, options.frames)}
+            wanted = {int(place) for place in np.linspace(0, source.expected - 1, count)}
             frames = [one.pixels for one in source.frames(lambda index, w=wanted: index in w)]
             for number, pixels in enumerate(frames):
                 Image.fromarray(pixels).save(folder / f"{number:03d}.png", compress_level=1)

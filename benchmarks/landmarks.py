@@ -41,6 +41,19 @@ Points = Callable[[np.ndarray], np.ndarray | None]
 CHECKED = ("blazeface-short", "blazeface-back", "blazeface-full", "centerface", "mtcnn")
 
 
+def asked(about: str | None, frames: int, what: str) -> tuple[int, Path]:
+    """The command line of a benchmark on the test media: how many frames of a clip, and the media's folder."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=frames, help=what)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    data = os.environ.get("VEILMARK_TEST_DATA")
+    if not data:
+        sys.exit("set VEILMARK_TEST_DATA to the folder of test media")
+    torch.set_num_threads(options.threads)
+    return options.frames, Path(data) / "media"
+
+
 def clips(folder: Path) -> list[Path]:
     return sorted(folder.glob("talking/*.mp4")) + sorted(folder.glob("people/*.mp4"))
 
@@ -195,20 +208,11 @@ def table_of_steadiness(folder: Path, kinds: dict[str, Points], count: int) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=int, default=30, help="frames in a row of each clip")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    data = os.environ.get("VEILMARK_TEST_DATA")
-    if not data:
-        sys.exit("set VEILMARK_TEST_DATA to the folder of test media")
-    torch.set_num_threads(options.threads)
-    folder, finder = Path(data) / "media", FaceFinder()
-    table_of_detectors(folder, options.frames)
+    count, folder = asked(__doc__, 30, "frames in a row of each clip")
+    finder = FaceFinder()
+    table_of_detectors(folder, count)
     table_of_agreement(folder, finder)
-    table_of_steadiness(folder, {"FaceMesh": mesh_points(finder), "dlib 68": dlib_points()}, options.frames)
+    table_of_steadiness(folder, {"FaceMesh": mesh_points(finder), "dlib 68": dlib_points()}, count)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def _by_set(
         reference = centre(np.stack([face.embedding for face in embedded if face.embedding is not None]))
     if reference is not None:
         for face in embedded:
-            face.measures["distance"] = float(np.linalg.norm(face.embedding - reference))
+            face.measures["distance"] = float(np.linalg.norm(np.asarray(face.embedding) - reference))
         limit = person_limit([face.measures["distance"] for face in embedded], limits)
         for face in embedded:
             if face.measures["distance"] > limit:

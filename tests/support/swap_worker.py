@@ -1,0 +1,38 @@
+"""One of several processes that train together; torchrun starts them. ``swap_worker.py FOLDER [STOP]``: train on drawn
+faces into FOLDER, or go on there; each process writes what it ended with.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from synth.swap.checkpoint import CHECKPOINT_FILE
+from synth.swap.parallel import join, rank, world_size
+from synth.swap.train import train
+from tests.support.swap_faces import drawn_bank, minute_preset, origin, stop_after
+
+
+def main() -> None:
+    folder, stop = Path(sys.argv[1]), [int(one) for one in sys.argv[2:]]
+    torch.set_num_threads(1)
+    device = join("cpu")
+    done = train(
+        {"a": drawn_bank(1), "b": drawn_bank(2)},
+        origin(minute_preset(16)),
+        folder,
+        device=device,
+        resume=(folder / CHECKPOINT_FILE).exists(),
+        # only one of them is asked to stop; all must
+        stop=stop_after(stop[0]) if stop and rank() == 1 else lambda: False,
+    )
+    about = {"finished": done.finished, "steps": done.steps, "processes": world_size()}
+    (folder / f"rank{rank()}.json").write_text(json.dumps(about))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
