@@ -70,7 +70,7 @@ def cloak(
     transfer: Annotated[
         bool,
         typer.Option(
-            "--transfer", help="Spend every step on margin: carries further to detectors not attacked, slower."
+            "--transfer", help="Spend every step on margin: fools more of the detectors not attacked; slower."
         ),
     ] = False,
     faces: Annotated[
