@@ -6,6 +6,7 @@ for data with as much random noise. Everything that is finished is kept, so that
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -223,6 +224,8 @@ def measure_swap(
         result.cells[variant, attacker.name, seed] = cell
         _keep_sheet(result, variant, attacker, seed, (faces, target_faces, judge, options, cache))
         stopped(stop)
+    # no model stays, of this run or of one that was never finished
+    shutil.rmtree(cache.folder / "models", ignore_errors=True)
     result.seconds = _seconds(result)
     if progress:
         progress(1.0)

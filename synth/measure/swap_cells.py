@@ -101,7 +101,8 @@ def trained_and_measured(
     if learnable < FEWEST_FACES:
         return cache.put(key, {"untrained": f"{person.kept} faces are too few to train on", "seconds": 0.0})
     began = time.perf_counter()
-    folder = cache.folder / "models" / key
+    # what is learned does not depend on how it is measured, so an interrupted training outlives a change of that
+    folder = cache.folder / "models" / model_key(person, target, seed, options)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     sets = {
         side: FaceSet.load(cache.folder / "faces" / one.folder)
@@ -111,7 +112,7 @@ def trained_and_measured(
         carried_permission(consent[side], Home.locate())
     sources = {side: [source["sha256"] for source in one.alignments.sources] for side, one in sets.items()}
     chosen = options.generator()
-    origin = Origin(chosen, ("a", "b"), consent, sources, seed, {"key": key})
+    origin = Origin(chosen, ("a", "b"), consent, sources, seed, {})
     size = chosen.architecture.size
     outcome = train(
         {side: Bank.of(one, size, options.device) for side, one in sets.items()},
@@ -134,12 +135,20 @@ def trained_and_measured(
     return cache.put(key, result)
 
 
-def cell_key(person: Faces, target: Faces, seed: int, judge: Judge, options: SwapOptions) -> str:
-    """The cache's name of a trained cell."""
+def model_key(person: Faces, target: Faces, seed: int, options: SwapOptions) -> str:
+    """The cache's name of a generator."""
     chosen = {
         "faces": [person.digest, target.digest],
         "generator": options.generator().to_json(),
         "seed": seed,
+    }
+    return key_of("generator", chosen)
+
+
+def cell_key(person: Faces, target: Faces, seed: int, judge: Judge, options: SwapOptions) -> str:
+    """The cache's name of a trained and measured cell."""
+    chosen = {
+        "generator": model_key(person, target, seed, options),
         "clip": sha256_file(judge.clip),
         "held out": digest_of(judge.held_out.pixels.cpu().numpy()),
         "features": judge.features_name,

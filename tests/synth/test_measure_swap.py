@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from provenance.media import sha256_file
 from synth.measure.cache import Cache
 from synth.measure.conditions import CLEANING
 from synth.measure.detectors import NOISE
-from synth.measure.lipsync import judged, lipsync_options
+from synth.measure.lipsync import judged, lipsync_options, measure_lipsync
 from synth.measure.material import prepare, published_key
 from synth.measure.measures import MEASURES
 from synth.measure.stats import paired
@@ -271,7 +272,37 @@ def test_the_whole_protocol_stops_and_goes_on(test_data: Path, tmp_path: Path) -
     measured = [cell["measures"] for cell in result.cells.values() if "measures" in cell]
     assert measured and all(math.isfinite(one["rebuilt ssim"]) for one in measured)
     assert all(shape == (320, 480, 3) for shape, _ in labelled)
-    assert not list((cache.folder / "models").iterdir()) and not list(cache.folder.glob("scratch-*"))
+    assert not (cache.folder / "models").exists() and not list(cache.folder.glob("scratch-*"))
     again = run(lambda: False)
     assert again.cells == result.cells and again.seconds == result.seconds
     assert "SSIM" in report_of(result).headline
+
+
+@pytest.mark.slow
+@pytest.mark.vectors
+def test_the_mouth_is_led_by_speech_it_did_not_learn(test_data: Path, tmp_path: Path) -> None:
+    """A contracted model's speech; no picture is made, so nothing needs a label."""
+    from synth.extraction.footage import open_footage
+    from synth.lipsync.film import Film
+
+    source = test_data / "media" / "talking" / "model1.mp4"
+    clip = tmp_path / "a.mp4"
+    with Film(clip, (180, 320), Fraction(25), source, 3.2) as out:
+        for raw in open_footage(source)[0].frames(lambda index: index < 80):
+            out.write(cv2.resize(raw.pixels, (180, 320), interpolation=cv2.INTER_AREA))
+    consent = permission_for([clip], Home.locate(), declared=True).to_json()
+    options, cache = lipsync_options(TOY, 10), Cache(tmp_path / "work")
+    result = measure_lipsync(clip, consent, options, cache)
+    assert result.faces[CLEAN, "naive"].kept == result.faces[CLEAN, "naive"].frames == 64
+    assert result.held_out == 16 and len(result.cells) == 6
+    assert result.tracks[CLEAN, "naive"] == 0 < result.tracks[NOISE + "mid", "naive"] < 0.2
+    assert all(
+        0 < cell["measures"]["lips error"] < 0.5 for cell in result.cells.values() if "measures" in cell
+    )
+    report = report_of(result)
+    assert (
+        report.kind == "lipsync"
+        and "speech" in report.headline
+        and "Only the shape" in " ".join(report.limits)
+    )
+    assert measure_lipsync(clip, consent, options, cache).cells == result.cells
