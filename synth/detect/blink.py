@@ -168,7 +168,7 @@ def count_chance(count: int, seconds: float) -> float:
     for number in range(count):
         below += term
         term *= (SHAPE + number) / (number + 1) * (1 - success)
-    return min(1.0, 2 * min(below + term, 1 - below))
+    return min(1.0, max(0.0, 2 * min(below + term, 1 - below)))
 
 
 def duration_chance(durations: list[float]) -> float:

@@ -40,7 +40,8 @@ class Remade:
         watched: the same clip, watched; as many frames are made.
         change: makes a frame from a frame and the landmarks ``(468, 2)`` in it.
         crf: of x264.
-        size: longest side of the frames at most, or 0; landmarks of ``scaled`` follow.
+
+    Frames are cut to the box in which the face moves, with half of its size around it: ``corner`` is its left top.
     """
 
     kind = "video"
@@ -56,15 +57,17 @@ class Remade:
         self.path: Path = footage.path
         self.expected = len(watched.times)
         self._times = watched.times
+        self.corner, self._far = _box(watched)
         self._data = _encoded(self._changed(footage, watched, change), max(1.0, watched.rate), crf)
 
-    @staticmethod
-    def _changed(footage: Footage, watched: Watched, change: Any) -> Iterator[Pixels]:
+    def _changed(self, footage: Footage, watched: Watched, change: Any) -> Iterator[Pixels]:
         count = len(watched.times)
+        (left, top), (right, bottom) = self.corner, self._far
         for raw in footage.frames(lambda index: index < count):
-            points = watched.landmarks[raw.index, :, :2].astype(np.float64)
+            points = watched.landmarks[raw.index, :, :2].astype(np.float64) - self.corner
             there = change is not None and not np.isnan(points[0, 0])
-            yield change(raw.pixels, points) if there else raw.pixels
+            part = raw.pixels[top:bottom, left:right]
+            yield change(part, points) if there else part
             if raw.index == count - 1:
                 break
 
@@ -101,6 +104,7 @@ def remade(
         change = Rebuilder(footage, watched)
     made = Remade(footage, watched, change, crf=crf)
     result = copy.deepcopy(watched)
+    result.landmarks[..., :2] -= np.array(made.corner, np.float32)
     collect(made, result)
     return result
 
@@ -157,6 +161,16 @@ class Rebuilder:
         laid = cv2.warpAffine(made, back, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         mask = cv2.warpAffine(soft, back, size, flags=cv2.INTER_LINEAR)[..., None]
         return np.asarray(np.clip(np.rint(pixels + (laid - pixels) * mask), 0, 255), np.uint8)
+
+
+def _box(watched: Watched) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Left top and right bottom, at multiples of 8 pixels; the latter may lie outside of the frame."""
+    points = watched.landmarks[watched.found][..., :2]
+    low, high = points.min((0, 1)), points.max((0, 1))
+    reach = 0.5 * float((points.max(1) - points.min(1)).max())
+    left, top = (max(0, int(one - reach) // 8 * 8) for one in low)
+    right, bottom = (-(-int(one + reach) // 8) * 8 for one in high)
+    return (left, top), (right, bottom)
 
 
 def _encoded(frames: Iterator[Pixels], rate: float, crf: int) -> bytes:

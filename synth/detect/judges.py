@@ -19,7 +19,7 @@ from synth.detect.calibrate import Joint
 from synth.detect.face_net import SIDE, FaceNet, prepared, saliency
 from synth.detect.pulse_features import FEATURES, WINDOW, windows
 from synth.detect.splice_net import PATCH, Consistency, SpliceNet, consistency
-from synth.detect.watch import REGION_NAMES, Watched
+from synth.detect.watch import FRAMES, REGION_NAMES, Watched
 from synth.swap.checkpoint import load
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -184,7 +184,7 @@ class Judges:
     def consistency(self, watched: Watched, *, pictures: bool = True) -> Finding:
         """Splices: how well the patches of whole frames fall into two groups with different histories."""
         results: list[tuple[Consistency, NDArray[np.uint8], float]] = []
-        for number, frame in enumerate(watched.frames):
+        for number, frame in enumerate(watched.frames[:FRAMES]):
             found = consistency(self.splice[0], frame, self.device)
             if found is None:
                 continue

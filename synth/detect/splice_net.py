@@ -21,7 +21,7 @@ PATCH = 64
 #: Which parts of a history are compared, besides all of it.
 TRAITS = ("quality", "resampling", "sharpening", "noise", "demosaicing")
 #: So many patches of a picture are compared with each other, at most.
-MOST_PATCHES = 700
+MOST_PATCHES = 450
 _FLAT = 1.5
 _WIDTHS = (16, 24, 32, 48)
 _CODE = 32

@@ -29,8 +29,9 @@ from synth.detect.run import judge
 from synth.detect.watch import Watched, Watcher
 from synth.extraction.footage import open_footage
 
-STEPS = {"warp": 300, "blend": 600, "splice": 400}
-SECONDS, GROUPS = 6.0, 3
+STEPS = {"warp": 150, "blend": 350, "splice": 200}
+EACH = {"warp": 3, "blend": 5}
+SECONDS, GROUPS = 6.0, 2
 
 
 @dataclass
@@ -125,7 +126,7 @@ def _learn_pulse(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
 def _learn_faces(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
     everyone = {face.person for face in lesson.faces}
     for kind in ("warp", "blend"):
-        pool = train_faces.make_pool(kind, lesson.faces, 5, lesson.seed)
+        pool = train_faces.make_pool(kind, lesson.faces, EACH[kind], lesson.seed)
         means, truth = [], []
         networks = []
         for group in lesson.groups:
@@ -137,7 +138,7 @@ def _learn_faces(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
                 for fake, pictures in ((False, pool.real[rows]), (True, pool.fake[rows])):
                     # as many at a time as a clip has faces
                     values = train_faces.logits_of(network, pictures)
-                    for part in np.array_split(values, 5):
+                    for part in np.array_split(values, EACH[kind]):
                         means.append(float(part.mean()))
                         truth.append(fake)
         slope, offset = train_faces.calibration(np.array(means), np.array(truth))
@@ -154,7 +155,7 @@ def _learn_faces(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
 
 
 def _learn_splice(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
-    patches = train_splice.make_patches(lesson.scenes, 48, 12, lesson.seed)
+    patches = train_splice.make_patches(lesson.scenes, 48, 8, lesson.seed)
     contrast, truth, networks = [], [], []
     for group in lesson.groups:
         held = [number for number, one in enumerate(lesson.scenes) if one.person in group]
@@ -162,7 +163,7 @@ def _learn_splice(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None
         network = train_splice.teach(
             patches, others, steps=lesson.steps["splice"], seed=lesson.seed, say=_say
         )
-        found = train_splice.measure(network, patches, lesson.scenes, held, count=16, seed=lesson.seed + 1)
+        found = train_splice.measure(network, patches, lesson.scenes, held, count=12, seed=lesson.seed + 1)
         networks.append(network)
         contrast += found.spliced + found.whole
         truth += [True] * len(found.spliced) + [False] * len(found.whole)

@@ -31,7 +31,7 @@ Report = Callable[[float], None]
 POINTS = 468
 #: Sides of aligned faces: for colours and flicker, and for the networks.
 SIGNAL_SIDE, FACE_SIDE = 128, 192
-FACES, FRAMES = 12, 3
+FACES, FRAMES = 12, 2
 #: Whole frames are kept with at most so many pixels on a side, around the face.
 _FRAME_SIDE = 1024
 _STEADINESS = 0.4

@@ -1,0 +1,168 @@
+"""``veilmark detect``: what it prints and saves, and what it says about files that it cannot judge."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+import synth.commands_detect as commands
+from provenance.errors import (
+    CorruptMediaError,
+    MissingPathError,
+    OutputExistsError,
+    UnknownFormatError,
+    UsageError,
+)
+from synth.detect import DetectOptions, detect_file
+from synth.detect.base import DETECTORS, Line, Plot
+from synth.detect.judges import MOST_FROZEN, Judges
+from synth.detect.plots import draw
+from synth.detect.watch import Watched, Watcher
+from synth.extraction.footage import open_footage
+from tests.support.clips import film, wandering
+
+app = typer.Typer()
+app.command("detect")(commands.detect)
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Exit code and output; an expected error is raised."""
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def clip(portraits: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds at 12 frames a second: too short to judge blinks or a pulse by."""
+    frames = wandering(portraits["astronaut"], 24)
+    return film(tmp_path_factory.mktemp("detect") / "clip.mp4", frames, rate=12)
+
+
+@pytest.fixture(scope="module")
+def watched(clip: Path) -> Watched:
+    return Watcher().watch(open_footage(clip)[0])
+
+
+def test_a_picture_is_judged_by_what_needs_no_time(portrait_files: dict[str, Path], tmp_path: Path) -> None:
+    code, text = run(portrait_files["astronaut"], "-o", tmp_path / "saw")
+    assert code == 0
+    assert "blink   cannot judge: a single picture does not blink" in text
+    assert "joint" in text and "fake." not in text and "is a fake" not in text
+    saved = {path.name for path in (tmp_path / "saw").iterdir()}
+    assert saved == {
+        f"astronaut-{name}.png" for name in ("warp-saliency", "blend-saliency", "consistency-map")
+    }
+    with pytest.raises(OutputExistsError):
+        run(portrait_files["astronaut"], "-o", tmp_path / "saw")
+
+
+def test_a_clip_that_is_too_short_says_so_and_json_has_everything(clip: Path, tmp_path: Path) -> None:
+    code, text = run(clip, "--json", "-o", tmp_path / "saw")
+    data = json.loads(text)
+    assert code == 0
+    assert data["schema"] == "veilmark.detect/1"
+    assert (data["kind"], data["frames"], data["frames_with_face"]) == ("video", 24, 24)
+    assert list(data["detectors"]) == list(DETECTORS)
+    for name, found in data["detectors"].items():
+        assert (found["score"] is None) == bool(found["reason"])
+        assert found["score"] is None or 0 <= found["score"] <= 1
+        if name in ("blink", "pulse"):
+            assert found["score"] is None
+    assert 0 <= data["joint"] <= 1
+    assert all(Path(one).is_file() for one in data["saved"])
+
+
+def test_a_longer_clip_has_its_curves_drawn(watched: Watched, clip: Path) -> None:
+    """The same face looked at for longer: frames are repeated in time, not decoded again."""
+    import copy
+
+    from synth.detect.run import judge
+
+    longer = copy.deepcopy(watched)
+    order = np.abs((np.arange(180) + 23) % 46 - 23)  # there and back
+    for name in ("landmarks", "openness", "colours", "flicker"):
+        setattr(longer, name, getattr(longer, name)[order])
+    longer.times = np.arange(180) / 30
+    found = judge(clip, longer, Judges())
+    assert all(score is not None for score in found.scores.values())
+    assert {plot.title for finding in found.findings.values() for plot in finding.plots} >= {
+        "Openness of the eyes",
+        "Spectra of the pulse signal (POS)",
+    }
+    longer.frozen = MOST_FROZEN + 0.1
+    longer.blur = 0.9
+    longer.span = 20.0
+    crushed = judge(clip, longer, Judges())
+    assert "compressed" in crushed.reasons["pulse"]
+    assert "too small" in crushed.reasons["warp"]
+
+
+def test_without_a_face_only_splices_are_looked_for(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 255, (200, 240, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    code, text = run(tmp_path / "noise.png")
+    assert code == 6
+    assert text.count("no face was found") == 4
+    code, text = run(tmp_path / "noise.png", "--detectors", "splice")
+    assert code == 0 and "blink" not in text
+    Image.fromarray(np.full((200, 240, 3), 80, np.uint8)).save(tmp_path / "flat.png")
+    code, text = run(tmp_path / "flat.png", "--detectors", "splice")
+    assert code == 7 and "too little texture" in text and "joint   cannot judge" in text
+
+
+def test_bad_inputs_are_named(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "a.txt").write_text("no picture")
+    (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[:2000])
+    with pytest.raises(MissingPathError):
+        run(tmp_path / "none.mp4")
+    with pytest.raises(UsageError, match="folder"):
+        run(tmp_path)
+    with pytest.raises(UnknownFormatError):
+        run(tmp_path / "a.txt")
+    with pytest.raises(CorruptMediaError):
+        run(tmp_path / "cut.mp4")
+    with pytest.raises(UsageError, match="no fake detector is called"):
+        run(clip, "--detectors", "blink,magic")
+    with pytest.raises(UsageError, match="between"):
+        run(clip, "--seconds", "nan")
+    with pytest.raises(UsageError, match="not available"):
+        run(clip, "--device", "tpu")
+
+
+def test_of_several_files_the_good_ones_are_judged(tmp_path: Path, portrait_files: dict[str, Path]) -> None:
+    (tmp_path / "a.txt").write_text("no picture")
+    result = CliRunner().invoke(
+        app, [str(tmp_path / "a.txt"), str(portrait_files["hopper"]), "--json", "--detectors", "warp"]
+    )
+    assert result.exit_code == 3
+    assert json.loads(result.stdout.strip().splitlines()[-1])["detectors"]["warp"]["score"] is not None
+
+
+def test_the_library_gives_scores_and_reasons(clip: Path, watched: Watched) -> None:
+    found = detect_file(clip, DetectOptions(max_seconds=0.5, detectors=("blink", "warp")))
+    assert set(found.scores) == {"blink", "warp"} and set(found.reasons) == {"blink"}
+    assert found.watched.cut and any("only the first" in line for line in found.notes)
+    assert watched.rate == pytest.approx(12, abs=0.1)
+    assert np.isfinite(watched.colours).all() and np.isfinite(watched.flicker[1:-1]).all()
+    assert 1 <= len(watched.faces) <= 12 and watched.faces[0].shape == (192, 192, 3)
+
+
+def test_plots_show_their_curves() -> None:
+    x = np.linspace(0, 10, 50)
+    y = np.sin(x)
+    y[20:25] = np.nan
+    plain = draw(Plot("t", "x", "y", (Line("none", x, np.full(50, np.nan)),)))
+    drawn = draw(Plot("t", "x", "y", (Line("some", x, y), Line("dot", [5.0], [0.5])), marks=(3.0,)))
+    assert drawn.shape == plain.shape == (340, 720, 3)
+    blue = (np.abs(drawn.astype(int) - (0, 114, 178)).sum(2) < 60).sum()
+    assert blue > 300
+    assert (np.abs(drawn.astype(int) - (213, 94, 0)).sum(2) < 60).sum() > 5

@@ -1,0 +1,266 @@
+"""What the detectors learn from and with: fakes made of one picture, histories, machines, calibration, networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provenance.errors import CorruptMediaError, MissingModelError
+from synth.detect import svm, train_faces, train_pulse, train_splice
+from synth.detect.base import DETECTORS
+from synth.detect.calibrate import Joint, auc, average_precision, fit_joint, fit_logistic
+from synth.detect.face_net import SIDE, FaceNet, prepared, saliency
+from synth.detect.histories import History, processed, random_history, spliced
+from synth.detect.judges import WEIGHTS, Judges
+from synth.detect.material import Face, folds
+from synth.detect.pulse_features import FEATURES
+from synth.detect.selfmade import Recipe, blend_recipe, self_made, warp_recipe
+from synth.detect.splice_net import PATCH, SpliceNet, consistency, places
+from synth.extraction.canonical import alignment, face_mask, transformed, warp
+from synth.extraction.finder import FaceFinder
+
+
+@pytest.fixture(scope="module")
+def face(portraits: dict[str, np.ndarray]) -> Face:
+    pixels = portraits["astronaut"]
+    points = FaceFinder().find(pixels)[0].landmarks[:, :2].astype(np.float64)
+    matrix = alignment(points, 192)
+    return Face("collins", warp(pixels, matrix, 192), transformed(points, matrix).astype(np.float32))
+
+
+class TestSelfMade:
+    def test_nothing_changes_outside_of_the_mask_or_without_a_recipe(self, face: Face) -> None:
+        random = np.random.default_rng(0)
+        same, _ = self_made(face.pixels, face.points, Recipe())
+        assert np.array_equal(same, face.pixels)
+        for recipe in [blend_recipe(random) for _ in range(8)] + [warp_recipe(random) for _ in range(8)]:
+            made, mask = self_made(face.pixels, face.points, recipe)
+            assert np.array_equal(made[mask == 0], face.pixels[mask == 0])
+            assert 0.02 < mask.mean() < 0.5
+            assert mask[face_mask(face.points, 192) == 0].mean() < 0.15
+
+    def test_a_recipe_is_all_there_is_to_it(self, face: Face) -> None:
+        recipe = blend_recipe(np.random.default_rng(3))
+        first, _ = self_made(face.pixels, face.points, recipe)
+        second, _ = self_made(face.pixels, face.points, recipe)
+        assert np.array_equal(first, second)
+        assert recipe == blend_recipe(np.random.default_rng(3))
+
+    def test_warping_takes_detail_from_the_face(self, face: Face) -> None:
+        made, mask = self_made(face.pixels, face.points, Recipe(side=48, border=0.02))
+        inside = mask > 0.9
+
+        def detail(one: np.ndarray) -> float:
+            return float(np.abs(np.diff(one[..., 1].astype(float), axis=1))[inside[:, 1:]].mean())
+
+        assert detail(made) < 0.8 * detail(face.pixels)
+
+
+class TestHistories:
+    def test_no_history_changes_nothing(self, portraits: dict[str, np.ndarray]) -> None:
+        assert np.array_equal(
+            processed(portraits["astronaut"], History(), np.random.default_rng(0)), portraits["astronaut"]
+        )
+
+    @pytest.mark.parametrize(
+        "history",
+        [
+            History(demosaicing=1),
+            History(demosaicing=2),
+            History(noise=4),
+            History(resampling=0.7),
+            History(sharpening=1.0),
+            History(sharpening=-1.0),
+            History(quality=60),
+        ],
+    )
+    def test_each_leaves_a_trace_and_the_picture(
+        self, history: History, portraits: dict[str, np.ndarray]
+    ) -> None:
+        source = portraits["astronaut"]
+        made = processed(source, history, np.random.default_rng(0))
+        assert made.shape[0] == round(512 * history.resampling)
+        if made.shape == source.shape:
+            apart = np.abs(made.astype(float) - source).mean()
+            assert 0.2 < apart < 9
+        assert history.traits() != History().traits()
+
+    def test_a_splice_is_where_it_is_said_to_be(self) -> None:
+        random = np.random.default_rng(5)
+        base, other = np.zeros((300, 400, 3), np.uint8), np.full((260, 380, 3), 255, np.uint8)
+        for _ in range(10):
+            whole, mask = spliced(base, other, random)
+            assert np.array_equal(whole[..., 0] == 255, mask)
+            assert 0.04 < mask.mean() < 0.35
+
+
+class TestMachine:
+    def test_it_decides_as_scikit_learn_does(self) -> None:
+        svc = pytest.importorskip("sklearn.svm")
+        random = np.random.default_rng(0)
+        rows = []
+        for number in range(12):
+            fake = number % 2 == 1
+            rows.append(train_pulse.Row(f"p{number}", fake, random.normal(0.8 * fake, 1, (4, len(FEATURES)))))
+        machine = svm.loads(json.dumps(train_pulse.teach(rows).to_json()).encode())
+        values = np.concatenate([row.values for row in rows])
+        truth = np.repeat([row.fake for row in rows], 4)
+        peer = svc.SVC(C=1.0, kernel="rbf", gamma=0.5 / len(FEATURES))
+        scaled = (values - values.mean(0)) / values.std(0)
+        peer.fit(scaled, truth.astype(int))
+        assert machine.decide(values) == pytest.approx(peer.decision_function(scaled), abs=1e-3)
+        held = train_pulse.held_out(rows, [[f"p{n}" for n in range(6)], [f"p{n}" for n in range(6, 12)]])
+        calibrated = train_pulse.calibrated(machine, rows, held)
+        assert calibrated.slope > 0
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"schema": "other/1"},
+            {"support": [[1.0]]},
+            {"gamma": -1.0},
+            {"gamma": float("nan")},
+            {"scale": [0.0] * len(FEATURES)},
+            {"dual": "many"},
+            {"mean": None},
+        ],
+    )
+    def test_what_is_no_machine_is_refused(self, change: dict[str, object]) -> None:
+        data = json.loads((WEIGHTS / "pulse.json").read_bytes())
+        with pytest.raises(CorruptMediaError):
+            svm.Machine.from_json({**data, **change})
+        with pytest.raises(CorruptMediaError):
+            svm.loads(b"[" * 100_000)
+
+
+class TestCalibration:
+    def test_areas_are_those_of_scikit_learn(self) -> None:
+        metrics = pytest.importorskip("sklearn.metrics")
+        random = np.random.default_rng(1)
+        truth = random.random(200) < 0.3
+        values = np.round(random.normal(truth * 0.7, 1), 1)  # with ties
+        assert auc(values[~truth].tolist(), values[truth].tolist()) == pytest.approx(
+            metrics.roc_auc_score(truth, values)
+        )
+        assert average_precision(values, truth) == pytest.approx(
+            metrics.average_precision_score(truth, values)
+        )
+
+    def test_the_regression_is_that_of_scikit_learn(self) -> None:
+        linear = pytest.importorskip("sklearn.linear_model")
+        random = np.random.default_rng(2)
+        truth = random.random(80) < 0.25
+        values = random.normal(truth[:, None] * [1.0, 0.0, -0.5], 1)
+        weights, offset = fit_logistic(values, truth, 3.0)
+        peer = linear.LogisticRegression(C=1 / 3.0, class_weight="balanced", tol=1e-9).fit(values, truth)
+        assert weights == pytest.approx(peer.coef_[0], abs=1e-4)
+        assert offset == pytest.approx(peer.intercept_[0], abs=1e-4)
+
+    def test_a_detector_that_could_not_judge_says_nothing(self) -> None:
+        joint = Joint({"blink": 0.5, "warp": 1.0}, {"blink": 0.0, "warp": 0.0}, 0.0)
+        assert joint.probability({"blink": None, "warp": None}) is None
+        assert joint.probability({"warp": 0.5}) == pytest.approx(0.5)
+        low, high = (joint.probability({"warp": one, "blink": None}) for one in (0.1, 0.9))
+        assert low is not None and high is not None and low < 0.2 < 0.8 < high
+
+    def test_a_detector_that_knows_nothing_gets_little_weight_and_none_is_turned_round(self) -> None:
+        random = np.random.default_rng(3)
+        truth = [bool(one) for one in random.random(60) < 0.5]
+        rows = [
+            {"warp": 0.8 if fake else 0.3, "blink": float(random.random()), "blend": 0.3 if fake else 0.8}
+            for fake in truth
+        ]
+        joint = fit_joint(rows, truth, ["warp", "blink", "blend"])
+        assert joint.weights["warp"] > 3 * joint.weights["blink"]
+        assert joint.weights["blend"] == 0
+
+    @given(st.dictionaries(st.sampled_from(list(DETECTORS)), st.one_of(st.none(), st.floats(0, 1))))
+    def test_a_joint_score_is_a_probability(self, scores: dict[str, float | None]) -> None:
+        found = Joint.loads((WEIGHTS / "joint.json").read_bytes()).probability(scores)
+        assert found is None or 0 <= found <= 1
+
+    @pytest.mark.parametrize("text", [b"{}", b"no", b'{"schema": "veilmark.detect-joint/1", "weights": 3}'])
+    def test_what_is_no_calibration_is_refused(self, text: bytes) -> None:
+        with pytest.raises(CorruptMediaError):
+            Joint.loads(text)
+
+
+class TestNetworks:
+    def test_the_face_network_learns_what_warping_leaves(self, face: Face) -> None:
+        pool = train_faces.make_pool("warp", [face], 12, 0)
+        network = train_faces.teach(pool, None, steps=40, seed=0, batch=16)
+        real, fake = (train_faces.logits_of(network, one) for one in (pool.real, pool.fake))
+        assert auc(real.tolist(), fake.tolist()) > 0.8
+        maps = saliency(network, prepared([face.pixels]))
+        assert maps.shape == (1, SIDE, SIDE) and maps.max() == pytest.approx(1) and maps.min() >= 0
+
+    def test_the_pool_treats_both_alike(self, face: Face) -> None:
+        pool = train_faces.make_pool("warp", [face], 4, 1)
+        again = train_faces.make_pool("warp", [face], 4, 1)
+        assert np.array_equal(pool.real, again.real) and np.array_equal(pool.fake, again.fake)
+        # corners lie outside of every mask: the same treatment leaves the same pixels, but for JPEG's rounding
+        corner = np.s_[:, :12, :12]
+        assert np.abs(pool.real[corner].astype(int) - pool.fake[corner]).mean() < 2
+
+    def test_the_splice_network_learns(self, portraits: dict[str, np.ndarray]) -> None:
+        scenes = [train_splice.scene(name, pixels) for name, pixels in portraits.items()]
+        patches = train_splice.make_patches([one for one in scenes if one], 8, 8, 0)
+        losses: list[str] = []
+        network = train_splice.teach(patches, [0, 1], steps=100, seed=0, batch=32, say=losses.append)
+        assert float(losses[-1].rpartition(" ")[2]) < 0.69
+        assert isinstance(network, SpliceNet)
+
+    def test_patches_lie_inside_and_are_not_too_many(self) -> None:
+        for height, width in ((PATCH, PATCH), (200, 1024), (1024, 1024)):
+            found = places(height, width)
+            assert 1 <= len(found) <= 450
+            assert (found >= 0).all() and (found + PATCH <= (width, height)).all()
+        assert consistency(SpliceNet().eval(), np.zeros((50, 500, 3), np.uint8)) is None
+        assert consistency(SpliceNet().eval(), np.zeros((500, 500, 3), np.uint8)) is None
+
+    def test_people_are_held_out_once_and_pairs_together(self) -> None:
+        people = [f"p{number}" for number in range(13)]
+        groups = folds(people, 3, ["p3", "p11"])
+        assert sorted(one for group in groups for one in group) == sorted(people)
+        assert {"p3", "p11"} <= set(groups[0])
+        assert max(len(group) for group in groups) - min(len(group) for group in groups) <= 1
+
+
+class TestShipped:
+    def test_the_weights_are_small_and_load(self) -> None:
+        sizes = {path.name: path.stat().st_size for path in WEIGHTS.iterdir() if path.is_file()}
+        assert set(sizes) == {
+            "pulse.json",
+            "joint.json",
+            "warp.safetensors",
+            "blend.safetensors",
+            "splice.safetensors",
+        }
+        assert all(size < 1_500_000 for size in sizes.values())
+        judges = Judges()
+        for network, slope, offset in (*judges.faces.values(), judges.splice):
+            assert all(torch.isfinite(one).all() for one in network.state_dict().values())
+            assert slope > 0 and np.isfinite(offset)
+        assert judges.joint is not None and max(judges.joint.weights.values()) > 0
+
+    def test_missing_and_foreign_weights_are_told(self, tmp_path: Path) -> None:
+        with pytest.raises(MissingModelError):
+            Judges(tmp_path)
+        for path in WEIGHTS.iterdir():
+            if path.is_file():
+                (tmp_path / path.name).write_bytes(path.read_bytes())
+        (tmp_path / "warp.safetensors").write_bytes((tmp_path / "splice.safetensors").read_bytes())
+        with pytest.raises(CorruptMediaError, match="no such network"):
+            Judges(tmp_path)
+
+    def test_histories_are_drawn_from_all(self) -> None:
+        random = np.random.default_rng(0)
+        drawn = [random_history(random) for _ in range(200)]
+        assert len({one.quality for one in drawn}) > 5 and {one.demosaicing for one in drawn} == {0, 1, 2}
+        assert FaceNet()(torch.zeros(2, 3, SIDE, SIDE)).shape == (2,)
