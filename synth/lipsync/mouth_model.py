@@ -23,6 +23,8 @@ from synth.swap.checkpoint import load, prefixed, save, unprefixed
 
 POINTS = 18
 SHAPE = 2 * POINTS
+#: Steps between the earlier features that are read with the present one.
+CONTEXT_STEP = 4
 SCHEMA = "veilmark.mouth-model/1"
 _HINT = "delete it, so that it is trained again"
 _LIMITS: dict[str, tuple[float, float]] = {
@@ -30,6 +32,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "units": (4, 1024),
     "layers": (1, 4),
     "coefficients": (1, SHAPE),
+    "context": (0, 25),
     "sequence": (20, 1000),
     "batch": (1, 1000),
     "epochs": (1, 10_000),
@@ -51,6 +54,8 @@ class MouthOptions:
         delay: steps of 10 ms that the output comes later than the sound.
         units, layers, bidirectional: of the LSTM.
         coefficients: principal components that are kept.
+        context: how many earlier features are read together with the present one, four steps apart. The paper's 17
+            hours teach a network to remember what it heard 200 ms ago; some seconds of footage do not.
         sequence, batch: steps of a training sequence, and how many are learned from at once.
         rate, clip: Adam's, and the norm that gradients are cut to.
         epochs: passes over the sequences.
@@ -66,6 +71,7 @@ class MouthOptions:
     layers: int = 1
     bidirectional: bool = False
     coefficients: int = 20
+    context: int = 0
     sequence: int = 100
     batch: int = 100
     rate: float = 1e-3
@@ -103,7 +109,7 @@ class MouthNet(nn.Module):
     def __init__(self, options: MouthOptions) -> None:
         super().__init__()
         self.lstm = nn.LSTM(
-            FEATURES,
+            FEATURES * (options.context + 1),
             options.units,
             options.layers,
             batch_first=True,
@@ -151,9 +157,16 @@ class MouthModel:
         return np.asarray(np.asarray(coefficients, np.float64) @ self.basis * self.scale + self.mean)
 
     def standardised(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Features as the network wants them; far out ones are cut at 8 standard deviations."""
+        """``(N, 28 * (context + 1))``: features as the network wants them, with those before them; cut at 8 standard
+        deviations.
+        """
         values = (np.asarray(features, np.float64) - self.heard_mean) / self.heard_scale
-        return np.clip(values, -8, 8).astype(np.float32)
+        now = np.clip(values, -8, 8).astype(np.float32)
+        reach = CONTEXT_STEP * self.options.context
+        padded = np.concatenate([np.repeat(now[:1], reach, axis=0), now])
+        return np.hstack(
+            [padded[reach - back : len(padded) - back] for back in range(0, reach + 1, CONTEXT_STEP)]
+        )
 
     @torch.no_grad()
     def predict_steps(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -164,9 +177,9 @@ class MouthModel:
         """
         if features.ndim != 2 or features.shape[1] != FEATURES or not len(features):
             raise UsageError(f"found features of shape {features.shape}, expected (N, {FEATURES})")
-        values = self.standardised(features)
         # what comes after the end sounds like the end, so that the last answers arrive
-        padded = np.concatenate([values, np.repeat(values[-1:], self.options.delay, axis=0)])
+        longer = np.concatenate([features, np.repeat(features[-1:], self.options.delay, axis=0)])
+        padded = self.standardised(longer)
         self.net.eval()
         device = next(self.net.parameters()).device
         answer = self.net(torch.from_numpy(padded)[None].to(device))[0, self.options.delay :]

@@ -255,7 +255,7 @@ def _fresh(clips: Sequence[Clip], options: MouthOptions) -> MouthModel:
 
 
 def _adapted(clips: Sequence[Clip], options: MouthOptions, start: MouthModel) -> MouthModel:
-    fixed = ("delay", "units", "layers", "bidirectional", "coefficients")
+    fixed = ("delay", "units", "layers", "bidirectional", "coefficients", "context")
     options = replace(options, **{name: getattr(start.options, name) for name in fixed})
     options.check()
     net = MouthNet(options)
