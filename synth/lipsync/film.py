@@ -44,6 +44,7 @@ class Film:
         self.path = path
         name = container_for(path)
         try:
+            path.open("wb").close()  # the muxer opens it late
             self._out = av.open(
                 str(path), "w", format=name, options={} if name == "matroska" else {"movflags": "+faststart"}
             )

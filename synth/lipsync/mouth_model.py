@@ -71,16 +71,16 @@ class MouthOptions:
     layers: int = 1
     bidirectional: bool = False
     coefficients: int = 20
-    context: int = 0
+    context: int = 5
     sequence: int = 100
     batch: int = 100
     rate: float = 1e-3
     clip: float = 10.0
     epochs: int = 300
     stride: int = 5
-    noise: float = 0.3
-    dropout: float = 0.2
-    held_out: float = 0.15
+    noise: float = 1.0
+    dropout: float = 0.5
+    held_out: float = 0.0
     seed: int = 0
 
     def check(self) -> None:

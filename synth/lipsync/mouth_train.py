@@ -290,7 +290,7 @@ def _finished(run: _Run) -> MouthModel:
         "finished": run.epoch >= options.epochs,
         "epochs": run.epoch,
         "best_epoch": run.best_epoch,
-        "held_out_error": round(run.best, 6) if np.isfinite(run.best) else None,
+        "held_out_error": round(run.best, 6) if options.held_out and np.isfinite(run.best) else None,
         "history": [(epoch, round(a, 5), round(b, 5)) for epoch, a, b in run.history],
     }
     return model

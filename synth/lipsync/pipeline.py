@@ -242,7 +242,7 @@ def collect(
             if progress:
                 progress((frame.index + 1) / last)
 
-    return Candidates.collect(person.track, shown(), Frontal.of(person.track))
+    return Candidates.collect(person.track, shown(), Frontal.of(person.track), lambda index: index < last)
 
 
 def changes_of(person: Person, sound: Path, options: LipsyncOptions, workspace: Workspace) -> Changes:

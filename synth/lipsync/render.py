@@ -103,7 +103,7 @@ def render(
                 hint="run the same command again",
             )
         yield Made(index, base, kept, True)
-    textures = synthesize_textures(shapes[start:], candidates, options)
+    textures = synthesize_textures(shapes, candidates, options, start)
     for index, (texture, alpha) in enumerate(textures, start=start):
         base, landmarks = stage.frame(index)
         seen = bool(np.isfinite(landmarks).all())

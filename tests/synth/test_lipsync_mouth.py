@@ -107,7 +107,9 @@ def test_adapting_begins_where_others_ended() -> None:
         prior.of_person(np.full((4, SHAPE), np.nan))
 
 
-@pytest.mark.parametrize("kind", [{"bidirectional": True, "delay": 0}, {"layers": 2}, {"context": 5}, {"held_out": 0.0}])
+@pytest.mark.parametrize(
+    "kind", [{"bidirectional": True, "delay": 0}, {"layers": 2}, {"context": 5}, {"held_out": 0.0}]
+)
 def test_every_build_predicts_in_time(kind: dict[str, object], tmp_path: Path) -> None:
     options = MouthOptions(**{**asdict(SMALL), "epochs": 2, **kind})
     model = train_mouth([clip(300, 0)], options)
