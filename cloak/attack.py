@@ -32,6 +32,7 @@ from cloak.task import (
     wide_side,
 )
 from cloak.transforms import Transform
+from provenance.errors import UsageError
 
 Progress = Callable[[float], None]
 
@@ -126,6 +127,9 @@ _ENOUGH = 0.3
 _DEARER, _CHEAPER = 1.08, 0.93
 #: No value moves further in a step than so many times the average.
 _BOLDEST = 3.0
+#: How often a detector is shown the whole picture where that costs little: a small picture, or a cascade, which only
+#: looks where it is told to.
+_ENTIRELY, _FEW_PIXELS = 0.6, 200_000
 #: A detector that is fooled everywhere is asked every so many steps.
 _REST = 3
 
@@ -170,13 +174,15 @@ class Search:
         for detector in self.detectors:
             if number % _REST and self._rests(detector):
                 continue
-            name = self._condition_for(detector).name
-            groups.setdefault((name, wide_side(self.task, detector) > 0), []).append(detector)
+            wide = wide_side(self.task, detector) > 0
+            for met in self._conditions_for(detector, further=not wide):
+                far = wide or self._entirely(detector, met)
+                groups.setdefault((met.name, far), []).append(detector)
         for condition in self.met:
             if near := groups.get((condition.name, False)):
                 total += self._near_gradient(near, condition, noise)
-            if far := groups.get((condition.name, True)):
-                total += self._whole_gradient(far, condition, noise)
+            if whole := groups.get((condition.name, True)):
+                total += self._whole_gradient(whole, condition, noise)
         if self.task.grey:
             total = to_grey(total)
         self.velocity = schedule.momentum * self.velocity + total
@@ -184,15 +190,34 @@ class Search:
         size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
         self.noise = self._legal(self.noise - size * self.task.limit * self._direction())
 
-    def _condition_for(self, detector: FaceDetector) -> Condition:
-        """The condition to meet next, drawn by how badly it goes."""
+    def _entirely(self, detector: FaceDetector, met: Condition) -> bool:
+        """Shall it be shown the whole picture this time, rather than the surroundings of the faces, moved a little?"""
+        entire = self.task.entire
+        if entire is None or self.rng.random() > _ENTIRELY:
+            return False
+        pixels = entire.picture.shape[-1] * entire.picture.shape[-2] * met.shrink**2
+        return habit_of(detector).rounds or pixels < _FEW_PIXELS
+
+    def _conditions_for(self, detector: FaceDetector, *, further: bool) -> list[Condition]:
+        """The condition to meet next, drawn by how badly it goes.
+
+        Args:
+            further: also a smaller size while it goes badly there: it costs little, and is what holds out longest.
+        """
         weights = [
             1.0
             if (detector.name, c.name) in self.stubborn
             else max(self.trouble[detector.name, c.name], 0.05)
             for c in self.met
         ]
-        return self.rng.choices(self.met, weights)[0]
+        drawn = self.rng.choices(self.met, weights)[0]
+        if not further:
+            return [drawn]
+        return [
+            c
+            for c in self.met
+            if c is drawn or (c.shrink < 1 and self.trouble[detector.name, c.name] > _ENOUGH)
+        ]
 
     def _near_gradient(
         self, detectors: Sequence[FaceDetector], condition: Condition, noise: Tensor
@@ -203,11 +228,9 @@ class Search:
         transform = _around(busy).then(condition.draw(self.rng))
         shown = transform(transforms.quantise(task.clean + noise))
         leaf = shown.detach().requires_grad_(True)
-        size = float((task.faces[:, 2:] - task.faces[:, :2]).amax()) * transform.scale
         total = torch.zeros_like(leaf)
         for detector in detectors:
-            habit = habit_of(detector)
-            seen = habit.stretched(task.extent, transform.scale).then(habit.shrunk(size, self.rng))
+            seen = habit_of(detector).stretched(task.extent, transform.scale)
             loss, distance = self._loss(detector, seen(leaf), transform.then(seen).boxes)
             weight = self._weight(detector, [condition], distance)
             total += weight * _unit_gradient(loss, leaf)
@@ -222,14 +245,26 @@ class Search:
         leaf = change.detach().requires_grad_(True)
         total = torch.zeros_like(leaf)
         for detector in detectors:
-            wide = wide_for(self.task, detector)
-            picture, shown = wide.show(leaf, wide_side(self.task, detector), condition.shrink)
-            loss, distance = self._loss(detector, picture, partial(_placed, wide, shown))
+            picture, placed = self._shown(detector, condition, leaf)
+            loss, distance = self._loss(detector, picture, placed)
             total += self._weight(detector, [condition], distance) * _unit_gradient(loss, leaf)
         if change is noise:
             return total
         (gradient,) = torch.autograd.grad(change, noise, total)
         return gradient
+
+    def _shown(
+        self, detector: FaceDetector, condition: Condition, change: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The whole picture as this detector is shown it, and where boxes of the patch lie in it."""
+        if side := wide_side(self.task, detector):
+            wide = wide_for(self.task, detector)
+            picture, shown = wide.show(change, side, condition.shrink)
+            return picture, partial(_placed, wide, shown)
+        entire = self.task.entire
+        if entire is None:
+            raise UsageError("this task is a patch without its picture")
+        return entire.show(change, condition.shrink), partial(entire.boxes, shrink=condition.shrink)
 
     def _weight(self, detector: FaceDetector, met: Sequence[Condition], distance: float) -> float:
         """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: More parts of a picture than this take so long that a word is said beforehand.
 _FEW_PARTS = 4
+#: So is it for what may take more seconds than this.
+_LONG = 180.0
 #: Where a result lies, its report (None: no face was found), and how it was signed (None: not at all).
 Done = tuple[Path, "CloakReport | VideoReport | None", "SignResult | None"]
 
@@ -242,7 +244,7 @@ def _cloak_one(
 
 def _tell(plan: Plan) -> None:
     """Say beforehand what will take long."""
-    if plan.parts > _FEW_PARTS:
+    if plan.parts > _FEW_PARTS or plan.seconds > _LONG:
         note(f"note: {plan}; --faces chooses some, --steps and --detectors make it shorter")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from cloak import transforms
 from cloak.detectors.base import FaceDetector
@@ -60,8 +61,8 @@ def conditions(quality: int | None, *, subsample: bool = True, slide: int = 24) 
         return transforms.jpeg(rng.randrange(60, 86)).then(moved(rng))
 
     def halved(rng: random.Random) -> Transform:
-        factor = rng.choice((0.42, 0.5, 0.5, 0.5, 0.58, 0.7))
-        smaller = moved(rng).then(transforms.resize(factor, mode=rng.choice(("bilinear", "area"))))
+        factor = rng.choice((0.44, 0.5, 0.5, 0.5, 0.5, 0.58))
+        smaller = moved(rng).then(transforms.resize(factor, mode=rng.choice(("bilinear", "area", "area"))))
         return published.then(smaller) if rng.random() < 0.5 else smaller
 
     slides = [transforms.shift(*(round(slide * part) for part in parts)) for parts in _SLIDES]
@@ -115,6 +116,40 @@ class Wide:
 
 
 @dataclass(frozen=True)
+class Entire:
+    """The whole picture at the patch's scale, for detectors whose view of a face depends on where the picture ends: a
+    cascade rounds the sizes of its pyramid and its crops to whole pixels.
+
+    Attributes:
+        picture: ``(1, 3, H, W)`` in [0, 1], with the noise of the other patches.
+        left, top: where the patch lies in it.
+    """
+
+    picture: Tensor
+    left: int
+    top: int
+
+    def show(self, change: Tensor, shrink: float) -> Tensor:
+        """The picture with the patch's pixels changed, averaged down."""
+        height, width = self.picture.shape[-2:]
+        borders = (
+            self.left,
+            width - self.left - change.shape[-1],
+            self.top,
+            height - self.top - change.shape[-2],
+        )
+        shown = (self.picture + functional.pad(change, borders)).clamp(0, 1)
+        if shrink == 1:
+            return shown
+        size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+        return functional.interpolate(shown, size=size, mode="area")
+
+    def boxes(self, inside: Tensor, shrink: float) -> Tensor:
+        """Boxes of the patch in what is shown."""
+        return (inside + inside.new_tensor([self.left, self.top] * 2)) * shrink
+
+
+@dataclass(frozen=True)
 class Task:
     """One patch to work on.
 
@@ -129,6 +164,7 @@ class Task:
             Large blotches of colour on skin are what the eye minds most.
         energy: the largest root mean square of the noise over the faces, in [0, 1]; None for no such bound.
         wide: the whole picture, for detectors that judge it as a whole; None where ``clean`` is all of it.
+        entire: the whole picture at this scale; None where that is too large.
         extent: height and width of the whole picture at the scale of ``clean``; None where that is all of it.
     """
 
@@ -141,6 +177,7 @@ class Task:
     zones: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
     landmarks: Mapping[str, list[Tensor]] = field(default_factory=dict)
     wide: Wide | None = None
+    entire: Entire | None = None
     extent: tuple[float, float] | None = None
 
 
@@ -203,18 +240,15 @@ class Habit:
     """How a family of detectors is best asked.
 
     Attributes:
-        face_side: faces need be no larger than about this for it, in pixels; 0: as they are. A cascade shrinks
-            what it judges to 12, 24 and 48 pixels anyway.
-        step: of its own pyramid: shrunk by whole steps, its levels stay the same.
         whole: it shrinks the whole picture to one small square, so it must be shown the whole picture.
         corner: it puts the picture into the corner of that square, not into its middle.
+        rounds: what it makes of a face depends on where the picture ends.
         multiple: it stretches the whole picture to a multiple of so many pixels a side; 0: it does not.
     """
 
-    face_side: int = 0
-    step: float = 1.0
     whole: bool = False
     corner: bool = False
+    rounds: bool = False
     multiple: int = 0
 
     def stretched(self, extent: tuple[float, float] | None, scale: float) -> Transform:
@@ -227,17 +261,9 @@ class Habit:
         )
         return transforms.stretch(down, across, self.multiple)
 
-    def shrunk(self, size: float, rng: random.Random) -> Transform:
-        """A resize to about the wanted size of faces that are ``size`` pixels large; now and then between steps."""
-        if not self.face_side or size <= self.face_side:
-            return transforms.identity()
-        steps = round(math.log(self.face_side / size) / math.log(self.step))
-        between = rng.uniform(0.85, 1.18) if rng.random() < 0.25 else 1.0
-        return transforms.resize(self.step**steps * between) if steps else transforms.identity()
-
 
 HABITS = {
-    "cascade": Habit(face_side=80, step=0.709),
+    "cascade": Habit(rounds=True),
     "centerface": Habit(multiple=32),
     "blazeface": Habit(whole=True),
     "tiny-yolo": Habit(whole=True, corner=True),
@@ -281,7 +307,8 @@ def examine(
     """
     beaten = {}
     sides = {detector.name: wide_side(task, detector) for detector in detectors}
-    changes = {c.name: coded(task, noise, c) for c in met} if any(sides.values()) else {}
+    asked = any(sides.values()) or task.entire is not None
+    changes = {c.name: coded(task, noise, c) for c in met} if asked else {}
     for detector in detectors:
         if side := sides[detector.name]:
             for condition in met:
@@ -294,6 +321,12 @@ def examine(
     for condition in met:
         left = [detector for detector in near if (detector.name, condition.name) not in hopeless]
         beaten.update({(detector.name, condition.name): detector in left for detector in near})
+        if task.entire is not None:
+            shown = transforms.quantise(task.entire.show(changes[condition.name], condition.shrink))
+            faces = task.entire.boxes(task.faces, condition.shrink)
+            for detector in left:
+                missed = not bool(found(detector.detect(shown)[0], faces).any())
+                beaten[detector.name, condition.name] = missed
         for exam in condition.exams:
             shown = exam(picture)
             for detector in left:

@@ -19,7 +19,7 @@ from cloak.options import CloakOptions
 from cloak.outcome import Judged
 from cloak.regions import Patch, plan_patches
 from cloak.shown import also_shown
-from cloak.task import Condition, Goals, Schedule, Task, Wide, conditions
+from cloak.task import Condition, Entire, Goals, Schedule, Task, Wide, conditions
 from cloak.transfer import optimise_for_transfer
 from cloak.wide import WideView
 from provenance.media import Picture, encode_picture
@@ -195,6 +195,7 @@ class Worker:
             zones=zones,
             landmarks=self._landmarks(patch) if self.options.displace_landmarks else {},
             wide=self._wide(patch, index),
+            entire=self._entire(patch, index),
             extent=(self.pixels.shape[0] * patch.scale, self.pixels.shape[1] * patch.scale),
         )
 
@@ -214,6 +215,17 @@ class Worker:
                 for i in range(len(faces))
             ]
         return result
+
+    def _entire(self, patch: Patch, index: int) -> Entire | None:
+        """The whole picture with the noise of the other patches in it, where detectors are shown it at this scale."""
+        if self.view.scale != 1 or patch.scale != 1:
+            return None
+        canvas = np.zeros(self.pixels.shape, np.int16)
+        for place, (other, noise) in enumerate(zip(self.patches, self.noises, strict=True)):
+            if place != index and noise is not None:
+                _add(canvas, other, noise)
+        picture = np.clip(self.pixels + canvas, 0, 255).astype(np.uint8)
+        return Entire(to_tensor(picture, self.options.device), patch.left, patch.top)
 
     def _wide(self, patch: Patch, index: int) -> Wide:
         """The whole picture at a small size, with the noise of the other patches in it."""

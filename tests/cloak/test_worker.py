@@ -9,11 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from cloak import CloakOptions, detectors
+from cloak import CloakOptions, detectors, transforms
 from cloak.detectors.base import Detections
 from cloak.judge import scaled, to_tensor, view_of
+from cloak.objective import inside
 from cloak.outcome import Judged
 from cloak.regions import plan_patches
+from cloak.task import Entire, habit_of
 from cloak.wide import WideView
 from cloak.worker import FEWEST_STEPS, FULL_AREA, Encoder, Worker
 from provenance.media import open_picture
@@ -68,3 +70,64 @@ def test_many_faces_get_fewer_steps_and_only_the_detectors_that_see_them(
     assert len(worker.pending) == 1 and 24 in worker.patches[worker.pending[0]].faces
     assert [one.name for one in worker._concerned(worker.pending[0])] == ["centerface"]
     assert worker.allowed == 60 or worker.area > FULL_AREA
+
+
+@pytest.mark.parametrize(("name", "apart"), [("mtcnn", 2.0), ("centerface", 0.7)])
+@pytest.mark.parametrize("size", [1.0, 0.5])
+def test_a_part_looks_as_it_does_inside_its_picture(
+    portraits: dict[str, np.ndarray], name: str, apart: float, size: float
+) -> None:
+    """What the search shows a detector must tell what the detector makes of the whole picture, in logits.
+
+    A cascade rounds its crops to whole pixels, so that a logit or two depend on where the picture ends.
+    """
+    pixels, detector = portraits["hopper"], detectors.load(name)
+    face = torch.tensor([[174.0, 120.0, 356.0, 334.0]])
+    smaller = transforms.resize(size, mode="area") if size < 1 else transforms.identity()
+    part = transforms.window(96, 48, 432, 416).then(smaller)
+    seen = part.then(habit_of(detector).stretched((600.0, 512.0), size))
+
+    def best(picture: torch.Tensor, place: torch.Tensor) -> float:
+        with torch.no_grad():
+            found = detector.candidates(picture, [place])[0]
+        decisive = found.only(found.decisive)
+        return float(decisive.logits[inside(decisive.boxes, place)[:, 0]].max())
+
+    inside_it = best(to_tensor(scaled(pixels, size)), face * size)
+    alone = best(seen(to_tensor(pixels)), seen.boxes(face))
+    assert inside_it > 0 and alone == pytest.approx(inside_it, abs=apart)
+
+
+def test_the_entire_view_holds_the_change_at_its_place(portraits: dict[str, np.ndarray]) -> None:
+    pixels = portraits["astronaut"][:300, :400]
+    change = torch.full((1, 3, 64, 96), 8 / 255)
+    entire = Entire(to_tensor(pixels), left=32, top=64)
+    expected = pixels.astype(np.int16)
+    expected[64:128, 32:128] += 8
+    whole = np.clip(expected, 0, 255).astype(np.uint8)
+    assert torch.allclose(entire.show(change, 1.0), to_tensor(whole), atol=1e-6)
+    assert torch.allclose(entire.show(change, 0.5), to_tensor(scaled(whole, 0.5)), atol=1.01 / 255)
+    box = torch.tensor([[0.0, 0.0, 96.0, 64.0]])
+    assert entire.boxes(box, 0.5).tolist() == [[16.0, 32.0, 64.0, 64.0]]
+
+
+def test_the_entire_view_is_offered_where_it_is_what_detectors_are_shown(
+    portraits: dict[str, np.ndarray],
+) -> None:
+    face = torch.tensor([[181.0, 58, 268, 172]])
+    report = Detections(face, torch.ones(1))
+    crew = [detectors.load("centerface")]
+
+    def first(pixels: np.ndarray) -> Entire | None:
+        picture, view = open_picture(_as_png(pixels)), view_of(pixels)
+        options = CloakOptions(steps=60)
+        worker = Worker(
+            picture, crew, Encoder("PNG", None), options, face, face, view, {"centerface": report}
+        )
+        return worker._entire(worker.patches[0], 0)
+
+    small = first(portraits["astronaut"])
+    assert small is not None
+    assert torch.allclose(small.picture, to_tensor(portraits["astronaut"]))
+    assert (small.left, small.top) == (64, 0)
+    assert first(np.tile(portraits["astronaut"], (3, 3, 1))) is None
