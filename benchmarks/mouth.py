@@ -1,6 +1,6 @@
 """How well the mouth follows the sound: the LSTM and its options against the mean mouth and a linear model.
 
-    python benchmarks/mouth.py CLIP... [--epochs 300] [--work FOLDER] [--delays 0 5 10 20 40]
+    python benchmarks/mouth.py CLIP... [--epochs 100] [--only NAME...] [--work FOLDER] [--delays 0 5 10 20 40]
 
 Each clip is learned from in its first 80 % and judged on its last 20 %. Printed for each:
 
@@ -94,10 +94,11 @@ def variants(delays: list[int], epochs: int) -> dict[str, MouthOptions]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="+", type=Path)
-    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--delays", nargs="*", type=int, default=[0, 5, 10, 20, 40])
     parser.add_argument("--work", type=Path, default=Path("benchmarks-work/lipsync"))
     parser.add_argument("--no-pretraining", action="store_true")
+    parser.add_argument("--only", nargs="*", help="judge these clips; the others are only learned from")
     args = parser.parse_args()
     workspace, clips = Workspace(args.work), {}
     for path in args.clips:
@@ -116,6 +117,8 @@ def main() -> None:
         )
 
     for name, clip in clips.items():
+        if args.only and name not in args.only:
+            continue
         taught, test = clip.part(0, SHARE), clip.part(SHARE, 1)
         still, length = taught.shapes[taught.seen].mean(0), len(taught.features) / 100
         seconds, model = 0.0, None
@@ -144,7 +147,7 @@ def main() -> None:
                 length,
             )
             start = time.process_time()
-            few = MouthOptions(epochs=max(1, args.epochs // 3), rate=1e-3 / 3)
+            few = MouthOptions(epochs=max(1, args.epochs // 2))
             adapted = train_mouth([taught], few, start=prior)
             seconds = time.process_time() - start
             row(name, "adapted", judged(adapted, adapted.predict_steps(test.features), test, still), seconds,

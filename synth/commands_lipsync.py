@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from synth.lipsync.mouth_model import MouthModel, MouthOptions
     from synth.lipsync.pipeline import LipsyncReport
 
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes of the mouth's training. Default: 300.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes of the mouth's training. Default: 100.")]
 Delay = Annotated[
     int | None, typer.Option(help="Steps of 10 ms by which the mouth waits for the sound. Default: 20.")
 ]

@@ -48,7 +48,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class MouthOptions:
-    """How the network is built and taught; the defaults are the paper's, and below them what short footage needs.
+    """How the network is built and taught: built as the paper's, taught as short footage needs it. The paper, with 17
+    hours, takes 300 epochs, no context, no noise, no dropout; some seconds of footage it would learn by heart.
 
     Attributes:
         delay: steps of 10 ms that the output comes later than the sound.
@@ -76,7 +77,7 @@ class MouthOptions:
     batch: int = 100
     rate: float = 1e-3
     clip: float = 10.0
-    epochs: int = 300
+    epochs: int = 100
     stride: int = 5
     noise: float = 1.0
     dropout: float = 0.5

@@ -147,7 +147,7 @@ def mouth_of(
     except CorruptMediaError:
         file.unlink()
     if start is not None:
-        options = replace(options, epochs=max(1, options.epochs // 3), rate=options.rate / 3)
+        options = replace(options, epochs=max(1, options.epochs // 2))
     checkpoint = file.with_name(f"{file.stem}-run.safetensors")
     model = train_mouth(
         [clip], options, start=start, checkpoint=checkpoint, stop=stop, progress=progress, device=device

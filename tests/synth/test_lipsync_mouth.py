@@ -25,7 +25,16 @@ from synth.lipsync.mouth_train import Clip, train_mouth
 
 LEAD = 6
 SMALL = MouthOptions(
-    delay=8, units=16, coefficients=2, epochs=30, rate=1e-2, batch=20, noise=0.05, dropout=0.0
+    delay=8,
+    context=0,
+    held_out=0.15,
+    units=16,
+    coefficients=2,
+    epochs=30,
+    rate=1e-2,
+    batch=20,
+    noise=0.05,
+    dropout=0.0,
 )
 
 

@@ -1,0 +1,297 @@
+"""How good lip-sync is: a clip's held-out end with its own sound, then with foreign sound.
+
+    python benchmarks/lipsync.py CLIP... [--sound FOREIGN] [--prior MODEL] [--frames 60] [--curve] [--out FOLDER]
+
+The mouth and the texture learn from the first 80 % of a clip; everything is judged on the last 20 %, whose frames the
+lower face is composited into in their own order.
+
+* ``lips``: mean distance of the 18 lip points from the filmed ones, per cent of the distance between the eyes
+* ``corr``, ``lag``: of the mouth's opening with the filmed one, and where it is highest, in ms
+* ``ssim``, ``psnr``: of the mouth's region (``--frames`` of them, evenly spread) against the filmed frames
+* ``flicker``: levels that neighbouring frames differ by after the filmed movement is taken out, in the mouth's region
+  and in the rest of the face, and as filmed
+
+Baselines: ``frozen`` (mean mouth of the first 80 %), ``random`` (mouths of random frames), ``nearest`` (mouth of the
+frame whose sound, 21 features around, is nearest). All go through the same texture and compositing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mouth import best_lag, correlation
+from numpy.typing import NDArray
+
+from synth.lipsync import audio
+from synth.lipsync.composite import CompositeOptions, Compositor
+from synth.lipsync.mouth_model import MouthModel, MouthOptions, load_mouth, resampled
+from synth.lipsync.mouth_train import train_mouth
+from synth.lipsync.person import Person, at_frames, study
+from synth.lipsync.pipeline import collect
+from synth.lipsync.reel import Reel
+from synth.lipsync.shape import LIP_POINTS, opening
+from synth.lipsync.texture import TextureOptions, synthesize_textures
+from synth.lipsync.workspace import Workspace
+
+SHARE = 0.8
+Shapes = NDArray[np.float64]
+
+
+def taught_mouth(
+    person: Person, seconds: float, epochs: int, prior: MouthModel | None
+) -> tuple[MouthModel, float]:
+    """A mouth learned from the last ``seconds`` before the held-out end, and how long that took (CPU seconds)."""
+    end = SHARE * float(person.track.times[-1] + 1 / person.rate)
+    clip = person.clip(max(0.0, end - seconds), end)
+    assert clip is not None
+    options = MouthOptions(epochs=epochs)
+    if prior is not None:
+        options = replace(options, epochs=max(1, epochs // 2))
+    start = time.process_time()
+    model = train_mouth([clip], options, start=prior)
+    return model, time.process_time() - start
+
+
+def held_out(person: Person) -> NDArray[np.int64]:
+    """Frames of the last fifth that show a face."""
+    first = round(SHARE * len(person.track.times))
+    return np.array([index for index in range(first, len(person.track.times)) if person.track.found[index]])
+
+
+def baselines(person: Person, rows: NDArray[np.int64], seed: int = 0) -> dict[str, Shapes]:
+    """Mouths of the three baselines at the held-out frames."""
+    first = int(rows[0])
+    known = np.flatnonzero(person.track.found[:first])
+    random = np.random.default_rng(seed).choice(known, len(rows))
+    assert person.sound is not None
+    heard = audio.features(person.sound)
+    heard = (heard - heard.mean(0)) / np.maximum(heard.std(0), 1e-6)
+    around = np.hstack([np.roll(heard, shift, axis=0) for shift in range(-10, 11)])
+    at = np.clip((person.track.times * audio.FEATURE_RATE).astype(int), 0, len(around) - 1)
+    taught, wanted = around[at[known]], around[at[rows]]
+    nearest = known[((wanted[:, None] - taught[None]) ** 2).sum(-1).argmin(1)]
+    frozen = np.repeat(person.shapes[known].mean(0)[None], len(rows), axis=0)
+    return {"frozen": frozen, "random": person.shapes[random], "nearest": person.shapes[nearest]}
+
+
+def shape_figures(said: Shapes, truth: Shapes, rate: float) -> tuple[float, float, float]:
+    """Distance of lip points in per cent of the eyes' distance, correlation of the opening, and its lag in ms."""
+    gap = (said - truth).reshape(len(said), len(LIP_POINTS), 2)
+    lag = best_lag(opening(said), opening(truth), round(0.3 * rate)) if len(said) > 20 else 0
+    distance = 100 * float(np.linalg.norm(gap, axis=-1).mean())
+    return distance, correlation(opening(said), opening(truth)), 1000 * lag / rate
+
+
+def composited(
+    person: Person, candidates: Any, rows: NDArray[np.int64], shapes: Shapes, watch: Any = None
+) -> tuple[list[NDArray[np.uint8]], dict[str, float]]:
+    """Crops around the face of all rows, and CPU seconds of texture and compositing."""
+    reel, compositor = Reel(person.info, person.track.times), Compositor(person.track, CompositeOptions())
+    spent, result = {"texture": 0.0, "composite": 0.0}, []
+    textures = synthesize_textures(shapes, candidates, TextureOptions())
+    for number, row in enumerate(rows):
+        start = time.process_time()
+        texture, alpha = next(textures)
+        spent["texture"] += time.process_time() - start
+        base, landmarks = reel[int(row)], person.track.landmarks[row]
+        start = time.process_time()
+        made = compositor.compose(base, landmarks, texture, alpha, shapes[number])
+        spent["composite"] += time.process_time() - start
+        result.append(np.ascontiguousarray(made[face_box(landmarks, base.shape)]))
+        if watch:
+            watch(number, base, made)
+    return result, spent
+
+
+def face_box(landmarks: NDArray[np.floating], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+    margin = 0.15 * (high - low)
+    x, y = (
+        np.clip([low[0] - margin[0], high[0] + margin[0]], 0, shape[1]),
+        (low[1] - margin[1], high[1] + margin[1]),
+    )
+    y = np.clip(y, 0, shape[0])
+    return slice(int(y[0]), int(y[1])), slice(int(x[0]), int(x[1]))
+
+
+def mouth_box(landmarks: NDArray[np.floating], box: tuple[slice, slice]) -> tuple[slice, slice]:
+    points = landmarks[list(LIP_POINTS), :2]
+    low, high = points.min(0), points.max(0)
+    margin = 0.35 * (high[0] - low[0])
+    top, left = box[0].start, box[1].start
+    rows = slice(max(0, int(low[1] - margin) - top), int(high[1] + margin) - top)
+    return rows, slice(max(0, int(low[0] - margin) - left), int(high[0] + margin) - left)
+
+
+def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    from skimage.metrics import structural_similarity
+
+    return float(structural_similarity(a, b, channel_axis=2, data_range=255))
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    error = float(((a.astype(float) - b) ** 2).mean())
+    return 10 * float(np.log10(255**2 / max(error, 1e-9)))
+
+
+def pixel_figures(
+    person: Person, rows: NDArray[np.int64], crops: list[NDArray[np.uint8]], filmed: list[NDArray[np.uint8]]
+) -> tuple[float, float, float, float, float]:
+    """SSIM and PSNR of the mouth's region; flicker in it, in the rest of the face, and as filmed in the mouth."""
+    likeness, noise = [], []
+    flicker: list[tuple[float, float, float]] = []
+    flow_of = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    for number, row in enumerate(rows):
+        landmarks = person.track.landmarks[row]
+        area = mouth_box(landmarks, face_box(landmarks, (person.info.upright[1], person.info.upright[0])))
+        likeness.append(ssim(crops[number][area], filmed[number][area]))
+        noise.append(psnr(crops[number][area], filmed[number][area]))
+        if not number or crops[number - 1].shape != crops[number].shape:
+            continue
+        grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (filmed[number], filmed[number - 1])]
+        flow: Any = flow_of.calc(grey[0], grey[1], None)  # type: ignore[call-overload]
+        y, x = np.mgrid[0 : flow.shape[0], 0 : flow.shape[1]].astype(np.float32)
+        gaps = [
+            np.abs(
+                now - cv2.remap(before, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR).astype(float)
+            ).mean(-1)
+            for now, before in ((crops[number], crops[number - 1]), (filmed[number], filmed[number - 1]))
+        ]
+        rest = np.ones(gaps[0].shape, bool)
+        rest[area] = False
+        flicker.append((gaps[0][area].mean(), gaps[0][rest].mean(), gaps[1][area].mean()))
+    mean = np.mean(flicker, axis=0) if flicker else np.full(3, np.nan)
+    return float(np.mean(likeness)), float(np.mean(noise)), float(mean[0]), float(mean[1]), float(mean[2])
+
+
+def sheet(path: Path, rows: list[list[NDArray[np.uint8]]]) -> None:
+    """Crops side by side, marked; each row of pictures below the other."""
+    from synth.label import mark_visibly
+
+    lines = [
+        np.hstack([cv2.resize(one, (240, 300), interpolation=cv2.INTER_AREA) for one in row]) for row in rows
+    ]
+    whole = mark_visibly(np.vstack(lines))
+    cv2.imwrite(str(path), cv2.cvtColor(whole, cv2.COLOR_RGB2BGR))
+
+
+def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel | None) -> MouthModel:
+    """The clip's held-out end with its own sound."""
+    rows = held_out(person)
+    truth, name = person.shapes[rows], person.path.stem
+    model, training = taught_mouth(person, 1e9, args.epochs, prior)
+    assert person.sound is not None
+    first = float(person.track.times[rows[0]])
+    heard = audio.features(person.sound.part(first, person.sound.seconds))
+    made = {"lip-sync": model.predict(heard, person.track.times[rows] - first), **baselines(person, rows)}
+    # the mouth as it was filmed: what texture and compositing alone cost
+    made["as filmed"] = truth
+    print(f"\n{name}: {len(rows)} held-out frames; the mouth's training took {training:.0f} s of computing, "
+          f"{60 * training / (SHARE * person.track.times[-1]):.0f} s a minute of footage")  # fmt: skip
+    print(
+        f"{'':<10} {'lips %':>7} {'corr':>6} {'lag ms':>7} {'ssim':>6} {'psnr':>6} "
+        f"{'flicker: mouth':>15} {'rest':>6} {'filmed':>7}"
+    )
+    start = time.process_time()
+    candidates = collect(person, SHARE)
+    print(f"{'':<10} {len(candidates.indices)} candidates in {time.process_time() - start:.1f} s")
+    few = (
+        rows[np.linspace(0, len(rows) - 1, min(args.frames, len(rows))).round().astype(int)]
+        if args.spread
+        else rows[: args.frames]
+    )
+    reel = Reel(person.info, person.track.times)
+    filmed = [
+        np.ascontiguousarray(reel[int(row)][face_box(person.track.landmarks[row], reel[int(row)].shape)])
+        for row in few
+    ]
+    shown, spent = [filmed[:: max(1, len(few) // 6)][:6]], {}
+    for label, shapes in made.items():
+        figures = shape_figures(shapes, truth, person.rate)
+        crops, seconds = composited(person, candidates, few, shapes[np.searchsorted(rows, few)])
+        spent = spent or seconds
+        seen = pixel_figures(person, few, crops, filmed)
+        print(f"{label:<10} {figures[0]:7.2f} {figures[1]:6.2f} {figures[2]:7.0f} {seen[0]:6.3f} {seen[1]:6.2f} "
+              f"{seen[2]:15.2f} {seen[3]:6.2f} {seen[4]:7.2f}", flush=True)  # fmt: skip
+        shown.append(crops[:: max(1, len(few) // 6)][:6])
+    length = len(few) / person.rate
+    print(f"{'':<10} seconds of computing for a second of film: "
+          + ", ".join(f"{stage} {one / length:.1f}" for stage, one in spent.items()))  # fmt: skip
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        sheet(args.out / f"{name}.png", shown)
+    return model
+
+
+def foreign(person: Person, model: MouthModel, sound: Path) -> None:
+    """The mouth led by somebody else's sound: does it follow energy and voice, does it rest in pauses."""
+    spoken = audio.load_sound(sound)
+    heard, quiet = audio.features(spoken), audio.silent(spoken)
+    times = np.arange(round(spoken.seconds * person.rate)) / person.rate
+    said = opening(model.predict(heard, times))
+    level = resampled(heard[:, :1].astype(float), audio.feature_times(len(heard)), times)[:, 0]
+    level = np.convolve(level, np.ones(3) / 3, "same")
+    voice = at_frames(audio.voiced(spoken), times)
+    rest = at_frames(quiet, times)
+    moving = np.abs(np.gradient(said)) * person.rate
+    still = moving[rest].mean() / moving[~rest].mean() if rest.sum() > 5 else float("nan")
+    lag = 1000 * best_lag(said, level, round(0.3 * person.rate)) / person.rate
+    print(f"{person.path.stem} says {sound.name}: opening and energy {correlation(said, level):.2f}, voicing "
+          f"{correlation(said, voice.astype(float)):.2f}, lag {lag:.0f} ms; moves in pauses {still:.2f} of what it "
+          f"does in speech")  # fmt: skip
+
+
+def curve(person: Person, epochs: int, prior: MouthModel | None) -> None:
+    """Held-out figures against seconds of footage."""
+    rows, whole = held_out(person), SHARE * float(person.track.times[-1])
+    first = float(person.track.times[rows[0]])
+    assert person.sound is not None
+    heard = audio.features(person.sound.part(first, person.sound.seconds))
+    for seconds in [one for one in (2, 4, 8, 12) if one < whole] + [whole]:
+        model, _ = taught_mouth(person, seconds, epochs, prior)
+        said = model.predict(heard, person.track.times[rows] - first)
+        lips, corr, lag = shape_figures(said, person.shapes[rows], person.rate)
+        print(
+            f"{person.path.stem} {seconds:5.1f} s: lips {lips:.2f} %, corr {corr:.2f}, lag {lag:.0f} ms",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("--sound", nargs="*", type=Path, default=[])
+    parser.add_argument("--prior", type=Path)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=60, help="of the held-out end that are composited")
+    parser.add_argument(
+        "--spread", action="store_true", help="spread them over the end (no flicker is then told)"
+    )
+    parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("benchmarks-work/lipsync"))
+    args = parser.parse_args()
+    prior = load_mouth(args.prior) if args.prior else None
+    workspace = Workspace(args.work)
+    for path in args.clips:
+        start = time.process_time()
+        person = study(path, workspace)
+        length = float(person.track.times[-1])
+        print(
+            f"{path.name}: face found in {(time.process_time() - start) / length:.1f} s of computing a second"
+        )
+        model = self_reenactment(person, args, prior)
+        for sound in args.sound:
+            foreign(person, model, sound)
+        if args.curve:
+            curve(person, args.epochs, prior)
+
+
+if __name__ == "__main__":
+    main()
