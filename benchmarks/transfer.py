@@ -45,7 +45,6 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--transfer", action="store_true", help="cloak with --transfer")
     parser.add_argument("--only-print", action="store_true")
     asked = parser.parse_args()
     one_thread()
@@ -70,7 +69,6 @@ def measure(asked: argparse.Namespace) -> None:
                     attacked = attackable(present, group)
                     size = list(pixels.shape[:2])
                     key = [name, size, strength, seed, list(group), attacked, asked.steps, asked.rounds]
-                    key.append(asked.transfer)
                     if json.dumps(key) in done:
                         continue
                     options = CloakOptions(
@@ -81,7 +79,6 @@ def measure(asked: argparse.Namespace) -> None:
                         seed=seed,
                         steps=asked.steps,
                         rounds=asked.rounds,
-                        transfer=asked.transfer,
                     )
                     row = {"key": key, **one(pixels, options, everyone)}
                     with asked.out.open("a") as file:
@@ -125,16 +122,16 @@ def one(pixels: np.ndarray, options: CloakOptions, everyone: list[FaceDetector])
 
 
 def report(rows: list[dict[str, Any]]) -> None:
-    """For each strength and kind of search: each family, when it was left out and when it was attacked."""
+    """For each strength and number of steps: each family, when it was left out and when it was attacked."""
     rows = [row for row in rows if "counts" in row]
-    titles = dict.fromkeys((row["key"][2], *row["key"][6:]) for row in rows)
-    for strength, *how in titles:
-        mine = [row for row in rows if row["key"][2] == strength and row["key"][6:] == how]
+    titles = dict.fromkeys((row["key"][2], row["key"][6], row["key"][7]) for row in rows)
+    for strength, steps, rounds in titles:
+        mine = [row for row in rows if row["key"][2] == strength and row["key"][6:] == [steps, rounds]]
         names = sorted({row["key"][0] for row in mine})
         lowest = min(row["psnr"] for row in mine)
-        steps, rounds, transfer = how
-        search = f"{steps} steps, {rounds} rounds{', --transfer' if transfer else ''}"
-        print(f"\n{strength}, {search}, {', '.join(names)}; lowest face PSNR {lowest:.1f} dB")
+        print(
+            f"\n{strength}, {steps} steps, {rounds} rounds, {', '.join(names)}; lowest face PSNR {lowest:.1f} dB"
+        )
         print(f"{'':28s}{'cloaked':>16s} {'control':>16s} {'gain':>16s}  ({' / '.join(CONDITIONS)})")
         for family in sorted({family for row in mine for family in row["counts"]}):
             for label, wanted in (("left out", True), ("attacked", False)):

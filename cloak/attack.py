@@ -47,7 +47,6 @@ def optimise(
     start: Tensor | None = None,
     stubborn: Collection[tuple[str, str]] = (),
     progress: Progress | None = None,
-    search: type[Search] | None = None,
 ) -> Outcome:
     """Search noise within the limit that reaches the goals against every detector in every condition.
 
@@ -59,16 +58,13 @@ def optimise(
         start: noise to go on from; None starts from a little random noise.
         stubborn: pairs of detector and condition that are known to need attention, whatever the exams say.
         progress: is told the share of the work done, in [0, 1].
-        search: how to search; None for :class:`Search`.
     """
     goals, schedule = goals or Goals(), schedule or Schedule()
     best: Outcome | None = None
     made = 0
     for attempt in range(schedule.restarts + 1):
         rng = random.Random(schedule.seed * 1000 + attempt)
-        state = (search or Search)(
-            task, detectors, met, goals, schedule, rng, start if attempt == 0 else None, stubborn
-        )
+        state = _Search(task, detectors, met, goals, schedule, rng, start if attempt == 0 else None, stubborn)
         for step in range(schedule.steps):
             state.step(schedule, step)
             made += 1
@@ -134,14 +130,8 @@ _ENTIRELY, _FEW_PIXELS = 0.6, 200_000
 _REST = 3
 
 
-class Search:
-    """The state of one start.
-
-    Attributes:
-        margin: logits below a detector's threshold from which on the search counts a face as hidden.
-    """
-
-    margin = 1.0
+class _Search:
+    """The state of one start."""
 
     def __init__(
         self,
@@ -308,10 +298,10 @@ class Search:
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
         considered = detector.candidates(picture, [focus])[0]
-        hiding = hide(considered, faces, margin=self.margin)
+        hiding = hide(considered, faces)
         # a cascade is fooled by any one stage: push where it gives way already
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
-        distance = float((hiding.detach() if self.margin == 1 else hide(considered, faces).detach()).min())
+        distance = float(hiding.detach().min())
         if raise_decoys:
             raising = decoy(considered, zones)
             self.decoy_loss = 0.8 * self.decoy_loss + 0.2 * float(raising.detach())

@@ -69,12 +69,6 @@ def cloak(
         bool,
         typer.Option("--recognition", help="Also make face recognition take each face for somebody else."),
     ] = False,
-    transfer: Annotated[
-        bool,
-        typer.Option(
-            "--transfer", help="Spend every step on margin: fools more of the detectors not attacked; slower."
-        ),
-    ] = False,
     faces: Annotated[
         str | None,
         typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all."),
@@ -135,7 +129,6 @@ def cloak(
         decoys=decoys,
         displace_landmarks=displace_landmarks,
         recognition=recognition,
-        transfer=transfer,
         faces=_numbers(faces) if faces else None,
         steps=steps,
         format=format_,

@@ -26,8 +26,6 @@ class CloakOptions:
         decoys: how many faces to raise where there are none.
         displace_landmarks: also move the landmarks that alignment uses, for detectors that still see a face.
         recognition: also push each face away from itself in face recognition (needs its weights).
-        transfer: make every step and spend it on margin, so that more detectors that are not attacked miss the faces
-            too; see :mod:`cloak.transfer`.
         faces: which faces to hide, counted from 0 by falling size; None for all.
         format: JPEG, PNG, WebP ...; None keeps the input's where it can be written.
         quality: of the encoder, 1 to 100; None keeps a file's, or is 95.
@@ -47,7 +45,6 @@ class CloakOptions:
     decoys: int = 0
     displace_landmarks: bool = False
     recognition: bool = False
-    transfer: bool = False
     faces: tuple[int, ...] | None = None
     format: str | None = None
     quality: int | None = None

@@ -43,13 +43,12 @@ def check_picture_options(options: CloakOptions) -> None:
     """Refuse what cloaks of pictures can do and cloaks of videos cannot.
 
     Raises:
-        UsageError: decoys, landmarks, recognition, transfer, chosen faces, another attack, a picture's format or quality.
+        UsageError: decoys, landmarks, recognition, chosen faces, another attack, a picture's format or quality.
     """
     for asked, what in (
         (options.decoys > 0, "decoys"),
         (options.displace_landmarks, "displaced landmarks"),
         (options.recognition, "protection from face recognition"),
-        (options.transfer, "a search for transfer"),
         (options.faces is not None, "a choice of faces"),
         (options.torchattack is not None, "torchattacks"),
         (options.format is not None, "a picture's format"),

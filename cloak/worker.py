@@ -20,7 +20,6 @@ from cloak.outcome import Judged
 from cloak.regions import Patch, plan_patches
 from cloak.shown import also_shown
 from cloak.task import Condition, Entire, Goals, Schedule, Task, Wide, conditions
-from cloak.transfer import optimise_for_transfer
 from cloak.wide import WideView
 from provenance.media import Picture, encode_picture
 
@@ -162,8 +161,7 @@ class Worker:
             goals = Goals(
                 decoy=0.3 if len(task.zones) else 0.0, landmark=0.3 if options.displace_landmarks else 0.0
             )
-            search = optimise_for_transfer if options.transfer else optimise
-            outcome = search(
+            outcome = optimise(
                 task,
                 self._concerned(index),
                 met,

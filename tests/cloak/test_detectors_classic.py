@@ -82,3 +82,20 @@ def test_other_bytes_are_no_filters() -> None:
     for data in (b"", b"\x01\x02\x01\x01", bytes(200)):
         with pytest.raises(MissingModelError, match="cannot read the dlib detector"):
             read_filters(data)
+
+
+def test_gradients_of_stepped_features_point_downhill(portraits: dict[str, np.ndarray]) -> None:
+    """A small step against the HOG's smooth stand-in lowers its true score."""
+    if "dlib-hog" not in available(weights_dir()):
+        pytest.skip("dlib is not installed")
+    face = tensor(portraits["astronaut"][40:220:2, 130:310:2])
+    detector = load("dlib-hog")
+    (seen,) = detector.detect(face)
+    focus = [seen.boxes[:1]]
+    shown = face.clone().requires_grad_(True)
+    best = detector.candidates(shown, focus)[0].logits.max()
+    (gradient,) = torch.autograd.grad(best, shown)
+    lower = detector.candidates((face - 2 / 255 * gradient.sign()).clamp(0, 1), focus)[0].logits.max()
+    higher = detector.candidates((face + 2 / 255 * gradient.sign()).clamp(0, 1), focus)[0].logits.max()
+    assert float(lower) < float(best.detach()) - 0.5
+    assert float(higher) > float(lower)
