@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from provenance.errors import UsageError
 from synth.lipsync.frontal import Floats, Frontal, Pixels, sampled
 from synth.lipsync.jaw import CHIN_FOLLOWS, JawModel, corrected, goal_line
-from synth.lipsync.layers import Colour, filled, neck_mask, stacked, torso_mask
+from synth.lipsync.layers import Colour, face_mask, filled, neck_mask, stacked, torso_mask
 from synth.lipsync.shape import LIP_POINTS, POINTS, Series, Track, pose_of, unposed
 from synth.lipsync.texture import MOVING_JAW, lower_face
 
@@ -68,7 +68,7 @@ class Compositor:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from :meth:`state`."""
         side = self.frontal.side
-        shapes = {"light": (side, side, 3), "torso": (side, side), "skin": (4, 3)}
+        shapes = {"light": (side, side, 3), "torso": (side, side), "face": (side, side), "skin": (4, 3)}
         for name, value in state.items():
             if shapes.get(name) != value.shape or not np.isfinite(value).all():
                 raise UsageError(f"found no running mean of this target in {name[:40]!r}", hint="start anew")
@@ -109,8 +109,10 @@ class Compositor:
             texture = self._lit(texture, target, alpha, lips, frontal.pixels_of(face[list(LIP_POINTS)]))
         moved, spots = corrected(frontal, texture, target, made, goal, lips)
         front = np.minimum(sampled(alpha, spots), np.maximum(lower_face(frontal, goal), 0))
+        skin = self._skin(target, filmed)
+        front = self._mean("face", face_mask(frontal, target, moved, front, lips, skin))
         neck = neck_mask(frontal, goal, filmed)
-        torso = self._mean("torso", torso_mask(frontal, target, moved, self._skin(target, filmed), filmed))
+        torso = self._mean("torso", torso_mask(frontal, target, moved, skin, filmed))
         return self._into(pixels, landmarks, moved, neck, torso, front)
 
     def _into(
@@ -142,9 +144,9 @@ class Compositor:
         part = np.ascontiguousarray(pixels[top + low : top + high, left:right])
         # beyond its rows the texture is black, and pyramids look around: there the filmed picture stands in
         empty = sampled((moved.max(-1) > 0).astype(np.float32), back) < 0.99
-        made = np.where(empty[..., None], part, made).astype(np.uint8)
+        laid = np.asarray(np.where(empty[..., None], part, made), np.uint8)
         neck, torso, front = (np.ascontiguousarray(masks[..., one]) for one in range(3))
-        picture = stacked(part, made, neck, torso, np.where(empty, 0, front).astype(np.float32))
+        picture = stacked(part, laid, neck, torso, np.where(empty, 0, front).astype(np.float32))
         # pyramids blend a little beyond the masks' edge: what the masks do not touch is the frame's
         reach = cv2.GaussianBlur(np.maximum(front, neck * (1 - torso)), (0, 0), 2.0)
         share = np.clip(reach * 4, 0, 1)[..., None] * allowed[..., None]
@@ -170,7 +172,7 @@ class Compositor:
 
         rough = (spread(target) + 0.02) / (spread(texture) + 0.02)
         gain = self._mean("light", np.clip(rough, 1 / _MOST_GAIN, _MOST_GAIN))
-        return np.clip(np.rint(texture * gain), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(texture * gain), 0, 255), np.uint8)
 
     def _skin(self, target: Pixels, filmed: Series) -> Colour:
         """The colours of the target's chin and cheeks."""

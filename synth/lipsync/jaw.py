@@ -78,7 +78,7 @@ def corrected(
         coarse.reshape(*x.shape, 2).astype(np.float32), *np.meshgrid(fine, fine), cv2.INTER_LINEAR
     )
     places = np.stack(np.meshgrid(*(np.arange(side, dtype=np.float32) + np.float32(0.5),) * 2), -1)
-    spots_read = places + shift
+    spots_read = np.asarray(places + shift, np.float32)
     rough = sampled(texture, spots_read)
     flow = _flow(target, rough)
     band = jaw_band(goal, side, frontal.unit)
@@ -86,8 +86,8 @@ def corrected(
     length = np.linalg.norm(flow, axis=-1, keepdims=True)
     limit = np.float32(_MOST_FLOW * frontal.unit)
     flow = flow * np.minimum(1, limit / np.maximum(length, 1e-6)) * band[..., None]
-    spots_read = (spots_read + flow).astype(np.float32)
-    return np.asarray(sampled(texture, spots_read), np.uint8), spots_read
+    read = np.asarray(spots_read + flow, np.float32)
+    return np.asarray(sampled(texture, read), np.uint8), read
 
 
 def jaw_band(line: Series, side: int, unit: float) -> Floats:

@@ -80,9 +80,26 @@ def torso_mask(frontal: Frontal, target: Pixels, texture: Pixels, skin: Colour, 
         keep = np.maximum(keep, plain.likeness(target))
     border = frontal.pixels_of(frontal.base[list(UPPER_BORDER)])
     inside = filled(np.concatenate([filmed, border]), frontal.side)
-    inside = cv2.erode(inside, np.ones((3, 3), np.uint8))
+    inside = np.asarray(cv2.erode(inside, np.ones((3, 3), np.uint8)), np.float32)
     keep = cv2.medianBlur((keep * 255).astype(np.uint8), 5).astype(np.float32) / np.float32(255)
     return np.asarray(cv2.GaussianBlur(keep * (1 - inside), (0, 0), 0.02 * frontal.unit))
+
+
+def face_mask(
+    frontal: Frontal, target: Pixels, texture: Pixels, alpha: Floats, lips: Series, skin: Colour
+) -> Floats:
+    """The lower face, less what is hair or background in the target or in the texture at its sides; around the mouth
+    nothing is taken away.
+    """
+    side = frontal.side
+    rows, columns = np.mgrid[0:side, 0:side] + 0.5
+    away = np.hypot(columns - lips[:12, 0].mean(), (rows - lips[:12, 1].mean()) * 0.8) / frontal.unit
+    near = np.clip((0.75 - away) / 0.15, 0, 1).astype(np.float32)
+    both = np.minimum(skin.likeness(target), skin.likeness(texture))
+    reach = max(1, round(0.03 * frontal.unit))
+    both = np.asarray(cv2.erode(both, np.ones((2 * reach + 1,) * 2, np.uint8)), np.float32)
+    both = np.asarray(cv2.GaussianBlur(both, (0, 0), 0.04 * frontal.unit), np.float32)
+    return np.asarray(alpha * np.maximum(near, both), np.float32)
 
 
 def background(frontal: Frontal, target: Pixels, filmed: Series) -> Colour | None:

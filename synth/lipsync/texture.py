@@ -19,11 +19,13 @@ from synth.lipsync.shape import JAW, LIP_POINTS, Series, Track, frontalised
 
 #: The part of the jaw line that speech moves, and the border of the lower face above it.
 MOVING_JAW = JAW[2:-2]
-UPPER_BORDER = (323, 280, 327, 2, 98, 50, 93)
+UPPER_BORDER = (280, 327, 2, 98, 50)
 _STILL = (2, 98, 327, 50, 280, 234, 454, 33, 263)
 _MOST_BYTES = 400_000_000
 _OUTLIER, _MOST_TURN = 6.0, 0.62
 _EVERY = 6
+#: How much the mouth's place counts when candidates are compared, beside its form.
+_PLACE = 0.3
 
 
 @dataclass(frozen=True)
@@ -269,12 +271,20 @@ def lower_face(frontal: Frontal, jaw: Series) -> Floats:
 
 
 def _distances(wanted: Series, shapes: Series) -> Series:
-    """``(N, C)``, in parts so that memory stays small."""
+    """``(N, C)``, in parts so that memory stays small. Where the mouth is counts less than what it does: its place
+    depends on how well the pose was read, and candidates are moved there anyway.
+    """
+    wanted, shapes = _partly_centred(wanted), _partly_centred(shapes)
     parts = [
         np.linalg.norm(wanted[low : low + 64, None] - shapes[None], axis=-1)
         for low in range(0, len(wanted), 64)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, len(shapes)))
+
+
+def _partly_centred(shapes: Series) -> Series:
+    points = shapes.reshape(len(shapes), -1, 2)
+    return np.asarray((points - (1 - _PLACE) * points.mean(1, keepdims=True)).reshape(len(shapes), -1))
 
 
 def _steady(weights: Series, sigma: float) -> Series:
