@@ -136,6 +136,7 @@ def folds(people: Sequence[str], count: int, together: Sequence[str] = ()) -> li
     each other, are in the first group.
     """
     pair = sorted(set(together) & set(people))
+    count = max(2, count)
     ordered = sorted(set(people) - set(pair))
     room = max(0, -(-len(set(people)) // count) - len(pair))
     first, rest = [*pair, *ordered[:room]], ordered[room:]
