@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +98,7 @@ class Track:
                     name: np.asarray(data[name], np.float64)
                     for name in ("landmarks", "times", "poses", "openness", "base", "size")
                 }
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, ZlibError) as error:
             raise CorruptMediaError(f"{path} is no track of a face: {error}") from error
         size = parts.pop("size").ravel()
         many = len(parts["times"])

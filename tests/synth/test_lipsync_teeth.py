@@ -1,0 +1,62 @@
+"""Proxies and their detail."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+
+from synth.lipsync.frontal import Frontal
+from synth.lipsync.shape import opening
+from synth.lipsync.teeth import Teeth, choose_proxies, inner_mouth, steady_path
+from synth.lipsync.texture import Candidates
+from tests.synth.lipsync_face import speaking
+
+
+def some() -> Candidates:
+    track, frames, _ = speaking(20)
+    return Candidates.collect(track, enumerate(frames), Frontal.of(track))
+
+
+def test_the_path_is_the_cheapest() -> None:
+    costs = np.random.default_rng(0).random((5, 3))
+
+    def price(path: tuple[int, ...]) -> float:
+        changes = sum(a != b for a, b in itertools.pairwise(path))
+        return float(sum(costs[row, one] for row, one in enumerate(path)) + 0.3 * changes)
+
+    best = min(itertools.product(range(3), repeat=5), key=price)
+    assert np.isclose(price(tuple(steady_path(costs, 0.3))), price(best))
+
+
+def test_proxies_are_sharp_and_open() -> None:
+    candidates = some()
+    gaps = opening(candidates.shapes)
+    sharp = int(np.argsort(gaps)[-2])
+    noisy = candidates.textures.copy()
+    noisy[sharp] = np.random.default_rng(1).integers(0, 256, noisy[sharp].shape)
+    proxies = choose_proxies(replace(candidates, textures=noisy), 3)
+    assert sharp in proxies and gaps[proxies].min() >= np.median(gaps) - 1e-9
+
+
+def test_detail_comes_inside_the_lips_only() -> None:
+    candidates = some()
+    noisy = candidates.textures.copy()
+    noisy += np.random.default_rng(1).integers(0, 40, noisy.shape).astype(np.uint8)
+    candidates = replace(candidates, textures=noisy)
+    one = int(np.argmax(opening(candidates.shapes)))
+    teeth = Teeth.of(candidates, candidates.shapes[one : one + 1])
+    flat = np.full(candidates.textures.shape[1:], 100, np.uint8)
+    made = teeth.into(flat, candidates.points[one], 0, 1.0)
+    frontal = candidates.frontal
+    inside = inner_mouth(candidates.points[one], frontal.side, frontal.unit)[candidates.rows[0] :]
+    assert made[inside > 0.9].std() > 3
+    assert (made[inside == 0] == 100).all()
+
+
+def test_closed_lips_get_none() -> None:
+    candidates = some()
+    shut = candidates.points[0].copy()
+    shut[15:18] = shut[12:15][::-1]
+    assert inner_mouth(shut, candidates.frontal.side, candidates.frontal.unit).max() == 0
