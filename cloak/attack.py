@@ -165,7 +165,7 @@ class _Search:
             if number % _REST and self._rests(detector):
                 continue
             wide = wide_side(self.task, detector) > 0
-            for met in self._conditions_for(detector, further=not wide):
+            for met in self._conditions_for(detector):
                 far = wide or self._entirely(detector, met)
                 groups.setdefault((met.name, far), []).append(detector)
         for condition in self.met:
@@ -188,11 +188,9 @@ class _Search:
         pixels = entire.picture.shape[-1] * entire.picture.shape[-2] * met.shrink**2
         return habit_of(detector).rounds or pixels < _FEW_PIXELS
 
-    def _conditions_for(self, detector: FaceDetector, *, further: bool) -> list[Condition]:
-        """The condition to meet next, drawn by how badly it goes.
-
-        Args:
-            further: also a smaller size while it goes badly there: it costs little, and is what holds out longest.
+    def _conditions_for(self, detector: FaceDetector) -> list[Condition]:
+        """The condition to meet next, drawn by how badly it goes; and a smaller size, while it goes badly there: that
+        costs little, and is what holds out longest.
         """
         weights = [
             1.0
@@ -201,8 +199,6 @@ class _Search:
             for c in self.met
         ]
         drawn = self.rng.choices(self.met, weights)[0]
-        if not further:
-            return [drawn]
         return [
             c
             for c in self.met
