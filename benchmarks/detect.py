@@ -33,6 +33,7 @@ from synth.detect.pulse_proof import Pulsing
 from synth.detect.run import judge
 from synth.detect.train import (
     HELD_OUT,
+    IN_JOINT,
     SECONDS,
     Lesson,
     Row,
@@ -100,7 +101,7 @@ def with_joint(lesson: Lesson, rows: list[Row]) -> list[Row]:
     result = []
     for group in lesson.groups:
         known = [row for row in rows if row[0] not in group and row[1] in ("filmed", *KINDS)]
-        joint = fit_joint([row[2] for row in known], [row[1] not in REAL for row in known], list(DETECTORS))
+        joint = fit_joint([row[2] for row in known], [row[1] not in REAL for row in known], list(IN_JOINT))
         for person, kind, scores in rows:
             if person in group:
                 result.append((person, kind, {**scores, "joint": joint.probability(scores)}))
