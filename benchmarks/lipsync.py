@@ -152,16 +152,18 @@ def pixel_figures(
         area = mouth_box(landmarks, face_box(landmarks, (person.info.upright[1], person.info.upright[0])))
         likeness.append(ssim(crops[number][area], filmed[number][area]))
         noise.append(psnr(crops[number][area], filmed[number][area]))
-        if not number or crops[number - 1].shape != crops[number].shape:
+        if not number:
             continue
-        grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (filmed[number], filmed[number - 1])]
+        side = (crops[number].shape[1], crops[number].shape[0])
+        earlier = [cv2.resize(one[number - 1], side, interpolation=cv2.INTER_AREA) for one in (crops, filmed)]
+        grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (filmed[number], earlier[1])]
         flow: Any = flow_of.calc(grey[0], grey[1], None)  # type: ignore[call-overload]
         y, x = np.mgrid[0 : flow.shape[0], 0 : flow.shape[1]].astype(np.float32)
         gaps = [
             np.abs(
                 now - cv2.remap(before, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR).astype(float)
             ).mean(-1)
-            for now, before in ((crops[number], crops[number - 1]), (filmed[number], filmed[number - 1]))
+            for now, before in ((crops[number], earlier[0]), (filmed[number], earlier[1]))
         ]
         rest = np.ones(gaps[0].shape, bool)
         rest[area] = False

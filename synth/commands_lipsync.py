@@ -200,7 +200,7 @@ def _options(
 ) -> MouthOptions:
     from synth.lipsync.mouth_model import MouthOptions
 
-    given = {
+    given: dict[str, Any] = {
         "epochs": epochs,
         "delay": delay,
         "units": units,

@@ -184,7 +184,7 @@ def lipsync(
     changes_of(person, sound, options, workspace).clear()
     if composited < len(times):
         notes.append(f"{len(times) - composited} frames show no face and stay as they are")
-    told = {
+    told: dict[str, Any] = {
         name: model.notes[name] for name in ("epochs", "best_epoch", "held_out_error") if name in model.notes
     }
     return LipsyncReport(

@@ -122,7 +122,7 @@ def _remember(changes: Changes, compositor: Compositor, done: int) -> None:
     from provenance.atomic import replacing
 
     with replacing(_state_file(changes), mode=0o600) as temporary, temporary.open("wb") as file:
-        np.savez(file, done=np.array(done), **compositor.state())
+        np.savez(file, allow_pickle=False, done=np.array(done), **compositor.state())
 
 
 def _resumed(changes: Changes, compositor: Compositor) -> int:

@@ -33,7 +33,7 @@ def timing_view(timing: Retimed, value: NDArray[np.floating], quiet: NDArray[np.
     height, left, many = 600, 120, max(1, len(timing.frames))
     canvas = np.full((height, _WIDTH, 3), 255, np.uint8)
     x = left + (np.arange(many) * (_WIDTH - left - 1) / many).astype(int)
-    for at in np.flatnonzero(quiet[:many]):
+    for at in np.flatnonzero(quiet[:many]).tolist():
         canvas[:, x[at] : x[at] + max(1, (_WIDTH - left) // many)] = _GREY
     rows = len(value)
     y = height - 1 - (np.arange(rows) * (height - 1) / rows).astype(int)
