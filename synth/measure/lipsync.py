@@ -38,7 +38,7 @@ EVERY_FRAME = 100_000
 _POINTS, _EYES = 468, ((33, 133), (362, 263))
 #: Seconds, as measured on one core: to cloak a frame against one detector with one step a round, to follow a face, and
 #: for an epoch over a second of footage.
-_CLOAK, _TRACK, _EPOCH = 0.009, 0.12, 0.012
+_CLOAK, _TRACK, _EPOCH = 0.0045, 0.12, 0.012
 
 
 def lipsync_options(options: SwapOptions, epochs: int) -> SwapOptions:

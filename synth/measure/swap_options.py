@@ -95,7 +95,7 @@ class SwapOptions:
     """
 
     preset: str = "tiny"
-    steps: int | None = 500
+    steps: int | None = 400
     strengths: tuple[str, ...] = ("mid",)
     attackers: tuple[str, ...] = ("naive", "other:mtcnn")
     seeds: tuple[int, ...] = (1, 2, 3)
