@@ -104,7 +104,8 @@ def extract(
     else:
         summary = done.to_json()
         console = stdout()
-        console.print(f"kept {summary['kept']} faces of {summary['frames']} frames in {output}", markup=False)
+        faces = "1 face" if summary["kept"] == 1 else f"{summary['kept']} faces"
+        console.print(f"kept {faces} of {summary['frames']} frames in {output}", markup=False)
         for fate, number in summary["counts"].items():
             if fate != "keep":
                 console.print(f"  {fate:<14} {number}", markup=False)

@@ -219,7 +219,8 @@ def extract_faces(
     write_sheet(folder, result)
     notes += _notes(result, embedder)
     if not result.faces():
-        raise NoFaceError(*_nothing(footage, result))
+        message, hint = _nothing(footage, result)
+        raise NoFaceError(message, hint=hint)
     return Extraction(folder, result, resumed, notes)
 
 
@@ -354,6 +355,16 @@ def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:
     return notes
 
 
-def _nothing(footage: Path, alignments: Alignments) -> tuple[str]:
-    counts = ", ".join(f"{fate} {number}" for fate, number in alignments.counts().items())
-    return (f"no face of {footage} was kept ({counts or 'no frame'})",)
+_ADVICE = {
+    "several-people": "cut the footage to one person, or allow two: --threshold people=2 --reference PICTURE",
+    "too-small": "use footage in which the face is larger, or --threshold side=NUMBER",
+    "no-face": "use footage that shows a face from the front",
+}
+
+
+def _nothing(footage: Path, alignments: Alignments) -> tuple[str, str]:
+    counts = alignments.counts()
+    said = ", ".join(f"{fate} {number}" for fate, number in counts.items())
+    most = max(counts, key=lambda fate: counts[fate], default="no-face")
+    advice = _ADVICE.get(most, f"alignments.json says why; loosen the rule {most} with --threshold")
+    return f"no face of {footage} was kept ({said or 'no frame'})", advice

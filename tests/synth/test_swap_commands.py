@@ -209,3 +209,21 @@ def commands_presets() -> dict[str, object]:
     from synth.swap.config import PRESETS
 
     return PRESETS  # type: ignore[return-value]
+
+
+@pytest.mark.slow
+def test_a_picture_of_33_megapixels(
+    tmp_path: Path, home: Home, model: Path, portraits: dict[str, np.ndarray]
+) -> None:
+    """8K: the face is large, everything else stays as it is."""
+    wide = Image.new("RGB", (7680, 4320), (60, 60, 60))
+    wide.paste(Image.fromarray(portraits["astronaut"]).resize((4320, 4320)), (0, 0))
+    wide.save(tmp_path / "wide.png", compress_level=1)
+    output = tmp_path / "made.png"
+    call(
+        "swap", tmp_path / "wide.png", "--model", model, "-o", output, "--i-have-consent", "--no-visible-mark"
+    )
+    with Image.open(output) as made:
+        change = np.abs(np.asarray(made).astype(np.int16) - np.asarray(wide)).max(2)
+    assert change.shape == (4320, 7680)
+    assert (change[:, 4320:] == 0).all() and change[700:1300, 1600:2200].mean() > 5
