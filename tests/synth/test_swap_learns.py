@@ -87,13 +87,7 @@ def test_tiny_learns_two_people_of_whom_it_was_allowed(test_data: Path, tmp_path
             if again:
                 filmed.append(found[0].landmarks[:, :2])
                 made.append(again[0].landmarks[:, :2])
-        print(
-            side,
-            to,
-            len(made),
-            len(late),
-            correlation(*(mouth_openings(np.stack(x)) for x in (filmed, made))),
-        )
         assert len(made) > 0.7 * len(late), "a face is found again in what was made"
         assert landmark_correlation(np.stack(filmed), np.stack(made)) > 0.8, "the pose stays"
+        mouths = correlation(*(mouth_openings(np.stack(one)) for one in (filmed, made)))
         assert mouths > 0.4, "the mouth moves as filmed"
