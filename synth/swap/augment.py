@@ -63,8 +63,8 @@ def augmented(
 
 def shown(pictures: Tensor, mask: Tensor, details: Tensor) -> Tensor:
     """What the encoder gets, ``(N, 4, S, S)``: the face alone, and as a fourth channel where its eyes and its mouth are
-    open. From colours alone, which differ between people and are made worse in training, it learned no more than half
-    of how far a mouth was open.
+    open, so that how far a mouth is open need not be learned from colours alone, which differ between people and are
+    made worse in training.
 
     Args:
         pictures: ``(N, 3, S, S)`` in [0, 1].
