@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 
 # Those that need no argument; the others say with --help what they need.
 BENCHMARKS := $(filter-out %/demo.py %/demo_report.py %/cloak_common.py %/cloak_table.py %/find_edits.py \
-	%/reference_detections.py %/swap_quality.py,$(wildcard benchmarks/*.py))
+	%/reference_detections.py %/swap_quality.py %/transfer.py %/detect.py %/mouth.py %/lipsync.py,$(wildcard benchmarks/*.py))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

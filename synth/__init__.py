@@ -1,5 +1,7 @@
 """The measuring instrument: whatever it generates leaves signed and labelled as synthetic media.
 
+* extraction/: faces from footage. swap/: the face swapper. lipsync/: the mouth led by sound.
+* detect/: is it fake? measure/: what a cloak is worth, with report.py's pages.
 * :func:`label_generated` (label.py) is the only door out.
 """
 

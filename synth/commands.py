@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synth.permission import Permission
 
 synth_app = typer.Typer(
-    help="The measuring instrument: faces from footage, a swap generator, and what it makes, always labelled.",
+    help="The measuring instrument: faces from footage, a swap and a lip-sync generator; all they make is labelled.",
     no_args_is_help=True,
 )
 
