@@ -42,7 +42,7 @@ def run(*arguments: object) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def clip(portraits: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds at 12 frames a second: too short to judge blinks or a pulse by."""
-    frames = wandering(portraits["astronaut"], 24)
+    frames = wandering(portraits["astronaut"], 24, (480, 480))  # smaller faces are not judged
     return film(tmp_path_factory.mktemp("detect") / "clip.mp4", frames, rate=12)
 
 
@@ -92,7 +92,7 @@ def test_a_longer_clip_has_its_curves_drawn(watched: Watched, clip: Path) -> Non
         setattr(longer, name, getattr(longer, name)[order])
     longer.times = np.arange(180) / 30
     found = judge(clip, longer, Judges())
-    assert all(score is not None for score in found.scores.values())
+    assert found.reasons == {}
     assert {plot.title for finding in found.findings.values() for plot in finding.plots} >= {
         "Openness of the eyes",
         "Spectra of the pulse signal (POS)",
