@@ -1,8 +1,9 @@
-"""Detectors that only judge: no gradients, so no cloak is ever made against them.
+"""Detectors as their own libraries run them: Haar cascades, which only judge, and dlib's two.
 
-What they still find tells how far a cloak carries to detectors it never saw, two of them with no neural network
-at all. Their results have the same form as everybody's; where the original reports another kind of score, its
-sigmoid is given, so that 0.5 is the original's own threshold.
+What the cascades still find tells how far a cloak carries to detectors it never saw. dlib's get their gradients in
+:mod:`cloak.detectors.hog` and :mod:`cloak.detectors.mmod`, and are asked here. Results have the same form as
+everybody's; where the original reports another kind of score, its sigmoid is given, so that 0.5 is the original's own
+threshold.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cloak import models
 from cloak.detectors import judges
 from cloak.detectors.base import Candidates, check_pictures
 from cloak.detectors.dlib_reader import Network, read_network
@@ -46,19 +45,6 @@ class DlibCnn(judges.DlibCnn):
             self.offset += self.stride * ((one.kernel_size[0] - 1) / 2 - int(one.padding[0]))
             self.stride *= one.stride[0]
         self.freeze()
-
-    @classmethod
-    def load(cls, weights_dir: Path | None = None) -> DlibCnn:
-        """With the installed weights.
-
-        Raises:
-            MissingModelError: dlib or the weights are missing, or the weights are altered.
-        """
-        models.read("dlib-mmod", weights_dir)
-        path = models.locate(models.model("dlib-mmod"), weights_dir)
-        if path is None:
-            raise MissingModelError("the weights dlib-mmod have just disappeared")
-        return cls(path)
 
     def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
         """Every window at the sizes that the places of interest may have; without focus, at all sizes."""
