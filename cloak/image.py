@@ -36,6 +36,8 @@ RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
 _DEFAULT_QUALITY = 95
 #: A step of the search costs so many times what it takes to look at as many pixels (measured: 2 to 4).
 _SEARCHED = 3.0
+#: Where that makes more seconds than these, a step is tried: some detectors look at far less than the whole in it.
+_ROUGHLY = 120.0
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,10 @@ def cloak_bytes(
     attacked = [*crew.attacked, hunter] if hunter else crew.attacked
     worker = Worker(picture, attacked, encoder, options, chosen, everyone / view.scale, view, before)
     if plan:
-        seconds = looked * worker.area * worker.allowed * options.rounds * _SEARCHED
+        steps = worker.allowed * options.rounds
+        seconds = looked * worker.area * steps * _SEARCHED
+        if seconds > _ROUGHLY:
+            seconds = worker.seconds_a_step() * len(worker.patches) * steps
         plan(Plan(len(chosen), len(worker.patches), worker.allowed, options.rounds, seconds))
     best: tuple[Judged, bytes] | None = None
     for turn in range(options.rounds):

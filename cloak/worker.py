@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from cloak.options import CloakOptions
 from cloak.outcome import Judged
 from cloak.regions import Patch, plan_patches
 from cloak.shown import also_shown
-from cloak.task import Condition, Entire, Goals, Schedule, Task, Wide, conditions
+from cloak.task import Condition, Entire, Goals, Outcome, Schedule, Task, Wide, conditions
 from cloak.wide import WideView
 from provenance.media import Picture, encode_picture
 
@@ -34,6 +35,8 @@ LOSSY = ("JPEG", "WebP", "AVIF")
 _SUBSAMPLED_BELOW = 90
 #: So many pixels to work on get all steps; more get fewer, but no fewer than these.
 FULL_AREA, FEWEST_STEPS = 1_000_000, 16
+#: Steps of the trial that tells how long the search will take.
+_TRIAL = 2
 
 Progress = Callable[[float], None]
 
@@ -140,39 +143,43 @@ class Worker:
             concerned = [one for one in self.attacked if one.name in seeing or one.name not in self.before]
         return [one.inside(patch) for one in concerned]
 
+    def seconds_a_step(self) -> float:
+        """How long a step on one patch takes here, its share of the exams included; measured on the middling patch."""
+        index = sorted(self.pending, key=lambda i: self.patches[i].height * self.patches[i].width)[
+            len(self.pending) // 2
+        ]
+        started = time.perf_counter()
+        self._search(index, 0, _TRIAL)
+        return (time.perf_counter() - started) / _TRIAL
+
     def _work(self, index: int, number: int, progress: Progress) -> None:
+        steps = self.options.steps if self.options.torchattack else self.allowed
+        outcome = self._search(index, number, steps, progress)
+        self.noises[index] = outcome.noise
+        self.steps += outcome.steps
+
+    def _search(self, index: int, number: int, steps: int, progress: Progress | None = None) -> Outcome:
         options, patch = self.options, self.patches[index]
         met = also_shown(self.encoder.conditions(patch), self.view.scale / patch.scale)
         task = self._task(patch, index, number)
         if options.torchattack:
             from cloak.adapter import run_torchattack
 
-            outcome = run_torchattack(
-                options.torchattack,
-                task,
-                self._concerned(index),
-                met,
-                steps=options.steps,
-                seed=options.seed,
+            return run_torchattack(
+                options.torchattack, task, self._concerned(index), met, steps=steps, seed=options.seed
             )
-        else:
-            steps = self.allowed
-            schedule = Schedule(steps=steps, least=min(20 * number, steps), seed=options.seed + number)
-            goals = Goals(
+        return optimise(
+            task,
+            self._concerned(index),
+            met,
+            goals=Goals(
                 decoy=0.3 if len(task.zones) else 0.0, landmark=0.3 if options.displace_landmarks else 0.0
-            )
-            outcome = optimise(
-                task,
-                self._concerned(index),
-                met,
-                goals=goals,
-                schedule=schedule,
-                start=self.noises[index],
-                stubborn=self.stubborn[index],
-                progress=progress,
-            )
-        self.noises[index] = outcome.noise
-        self.steps += outcome.steps
+            ),
+            schedule=Schedule(steps=steps, least=min(20 * number, steps), seed=options.seed + number),
+            start=self.noises[index],
+            stubborn=self.stubborn[index],
+            progress=progress,
+        )
 
     def _task(self, patch: Patch, index: int, number: int) -> Task:
         device, strength = self.options.device, self.options.level
