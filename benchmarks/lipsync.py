@@ -1,15 +1,20 @@
 """How good lip-sync is: a clip's held-out end with its own sound, then with foreign sound.
 
-    python benchmarks/lipsync.py CLIP... [--sound FOREIGN] [--prior MODEL] [--frames 60] [--curve] [--out FOLDER]
+    python benchmarks/lipsync.py CLIP... [--sound FOREIGN] [--prior MODEL | --scratch] [--frames 60] [--curve]
+                                 [--out FOLDER]
 
 The mouth and the texture learn from the first 80 % of a clip; everything is judged on the last 20 %, whose frames the
-lower face is composited into in their own order.
+lower face is composited into in their own order. The mouth begins with ``--prior`` (the package's own, which no footage
+taught) or, with ``--scratch``, with nothing.
 
 * ``lips``: mean distance of the 18 lip points from the filmed ones, per cent of the distance between the eyes
-* ``corr``, ``lag``: of the mouth's opening with the filmed one, and where it is highest, in ms
+* ``corr``: correlation of the mouth's opening with the filmed one; ``lag``: by how many ms it comes late, where all lip
+  points agree best
 * ``ssim``, ``psnr``: of the mouth's region (``--frames`` of them, evenly spread) against the filmed frames
 * ``flicker``: levels that neighbouring frames differ by after the filmed movement is taken out, in the mouth's region
   and in the rest of the face, and as filmed
+
+``slow`` is told with ``--shapes-only``: the filmed mouth itself, but only its mean over the second around each frame.
 
 Baselines: ``frozen`` (mean mouth of the first 80 %), ``random`` (mouths of random frames), ``nearest`` (mouth of the
 frame whose sound, 21 features around, is nearest). All go through the same texture and compositing.
@@ -19,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +34,11 @@ from numpy.typing import NDArray
 
 from synth.lipsync import audio
 from synth.lipsync.composite import CompositeOptions, Compositor
+from synth.lipsync.mouth_adapt import PRIOR, adapt_mouth
 from synth.lipsync.mouth_model import MouthModel, MouthOptions, load_mouth, resampled
 from synth.lipsync.mouth_train import train_mouth
-from synth.lipsync.person import Person, at_frames, study
-from synth.lipsync.pipeline import collect
+from synth.lipsync.person import Person, at_frames, closed_mouth, study
+from synth.lipsync.pipeline import collect, led
 from synth.lipsync.reel import Reel
 from synth.lipsync.shape import LIP_POINTS, opening
 from synth.lipsync.texture import TextureOptions, synthesize_textures
@@ -51,11 +56,18 @@ def taught_mouth(
     clip = person.clip(max(0.0, end - seconds), end)
     assert clip is not None
     options = MouthOptions(epochs=epochs)
-    if prior is not None:
-        options = replace(options, epochs=max(1, epochs // 2))
     start = time.process_time()
-    model = train_mouth([clip], options, start=prior)
+    model = adapt_mouth([clip], prior, options) if prior else train_mouth([clip], options)
     return model, time.process_time() - start
+
+
+def said_at(person: Person, model: MouthModel, rows: NDArray[np.int64]) -> Shapes:
+    """The mouth at the held-out frames, led by the held-out sound alone."""
+    assert person.sound is not None
+    first = float(person.track.times[rows[0]])
+    sound = person.sound.part(first, person.sound.seconds)
+    rest = closed_mouth(person, SHARE)
+    return led(model, audio.heard(sound), audio.silent(sound), rest, person.track.times[rows] - first)
 
 
 def held_out(person: Person) -> NDArray[np.int64]:
@@ -70,7 +82,7 @@ def baselines(person: Person, rows: NDArray[np.int64], seed: int = 0) -> dict[st
     known = np.flatnonzero(person.track.found[:first])
     random = np.random.default_rng(seed).choice(known, len(rows))
     assert person.sound is not None
-    heard = audio.features(person.sound)
+    heard = audio.heard(person.sound)
     heard = (heard - heard.mean(0)) / np.maximum(heard.std(0), 1e-6)
     around = np.hstack([np.roll(heard, shift, axis=0) for shift in range(-10, 11)])
     at = np.clip((person.track.times * audio.FEATURE_RATE).astype(int), 0, len(around) - 1)
@@ -80,10 +92,17 @@ def baselines(person: Person, rows: NDArray[np.int64], seed: int = 0) -> dict[st
     return {"frozen": frozen, "random": person.shapes[random], "nearest": person.shapes[nearest]}
 
 
+def slow(truth: Shapes, rate: float) -> Shapes:
+    """The mean over a second around each frame."""
+    reach = round(rate / 2)
+    padded = np.pad(truth, ((reach, reach), (0, 0)), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, 0).mean(-1)
+
+
 def shape_figures(said: Shapes, truth: Shapes, rate: float) -> tuple[float, float, float]:
     """Distance of lip points in per cent of the eyes' distance, correlation of the opening, and its lag in ms."""
     gap = (said - truth).reshape(len(said), len(LIP_POINTS), 2)
-    lag = best_lag(opening(said), opening(truth), round(0.3 * rate)) if len(said) > 20 else 0
+    lag = best_lag(said, truth, round(0.3 * rate)) if len(said) > 20 else 0
     distance = 100 * float(np.linalg.norm(gap, axis=-1).mean())
     return distance, correlation(opening(said), opening(truth)), 1000 * lag / rate
 
@@ -189,17 +208,21 @@ def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel
     truth, name = person.shapes[rows], person.path.stem
     model, training = taught_mouth(person, 1e9, args.epochs, prior)
     assert person.sound is not None
-    first = float(person.track.times[rows[0]])
-    heard = audio.features(person.sound.part(first, person.sound.seconds))
-    made = {"lip-sync": model.predict(heard, person.track.times[rows] - first), **baselines(person, rows)}
+    made = {"lip-sync": said_at(person, model, rows), **baselines(person, rows)}
     # the mouth as it was filmed: what texture and compositing alone cost
     made["as filmed"] = truth
-    print(f"\n{name}: {len(rows)} held-out frames; the mouth's training took {training:.0f} s of computing, "
+    print(f"\n{name}: {len(rows)} held-out frames; the mouth's training took {training:.1f} s of computing, "
           f"{60 * training / (SHARE * person.track.times[-1]):.0f} s a minute of footage")  # fmt: skip
     print(
         f"{'':<10} {'lips %':>7} {'corr':>6} {'lag ms':>7} {'ssim':>6} {'psnr':>6} "
         f"{'flicker: mouth':>15} {'rest':>6} {'filmed':>7}"
     )
+    if args.shapes_only:
+        made["slow"] = slow(truth, person.rate)
+        for label, shapes in made.items():
+            distance, corr, lag = shape_figures(shapes, truth, person.rate)
+            print(f"{label:<10} {distance:7.2f} {corr:6.2f} {lag:7.0f}", flush=True)
+        return model
     start = time.process_time()
     candidates = collect(person, SHARE)
     print(f"{'':<10} {len(candidates.indices)} candidates in {time.process_time() - start:.1f} s")
@@ -234,30 +257,34 @@ def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel
 def foreign(person: Person, model: MouthModel, sound: Path) -> None:
     """The mouth led by somebody else's sound: does it follow energy and voice, does it rest in pauses."""
     spoken = audio.load_sound(sound)
-    heard, quiet = audio.features(spoken), audio.silent(spoken)
+    heard, quiet = audio.heard(spoken), audio.silent(spoken)
     times = np.arange(round(spoken.seconds * person.rate)) / person.rate
-    said = opening(model.predict(heard, times))
+    said = opening(led(model, heard, quiet, closed_mouth(person, SHARE), times))
     level = resampled(heard[:, :1].astype(float), audio.feature_times(len(heard)), times)[:, 0]
     level = np.convolve(level, np.ones(3) / 3, "same")
     voice = at_frames(audio.voiced(spoken), times)
-    rest = at_frames(quiet, times)
+    pause = at_frames(quiet, times)
+    # a mouth needs some time to close and to open: a pause without its first and last 0.12 s
+    reach = round(0.12 * person.rate)
+    rest = np.convolve(pause, np.ones(2 * reach + 1), "same") > 2 * reach + 0.5
     moving = np.abs(np.gradient(said)) * person.rate
-    still = moving[rest].mean() / moving[~rest].mean() if rest.sum() > 5 else float("nan")
+    still = moving[rest].mean() / moving[~pause].mean() if rest.sum() > 5 else float("nan")
     lag = 1000 * best_lag(said, level, round(0.3 * person.rate)) / person.rate
-    print(f"{person.path.stem} says {sound.name}: opening and energy {correlation(said, level):.2f}, voicing "
-          f"{correlation(said, voice.astype(float)):.2f}, lag {lag:.0f} ms; moves in pauses {still:.2f} of what it "
-          f"does in speech")  # fmt: skip
+    resting = float(said[rest].mean()) if rest.any() else float("nan")
+    print(
+        f"{person.path.stem} says {sound.name}: opening and energy {correlation(said, level):.2f}, voicing "
+        f"{correlation(said, voice.astype(float)):.2f}, lag {lag:.0f} ms; opening {said[~pause].mean():.3f} in "
+        f"speech, {resting:.3f} in pauses, where it moves {still:.2f} of what it does in speech",
+        flush=True,
+    )
 
 
 def curve(person: Person, epochs: int, prior: MouthModel | None) -> None:
     """Held-out figures against seconds of footage."""
     rows, whole = held_out(person), SHARE * float(person.track.times[-1])
-    first = float(person.track.times[rows[0]])
-    assert person.sound is not None
-    heard = audio.features(person.sound.part(first, person.sound.seconds))
     for seconds in [one for one in (2, 4, 8, 12) if one < whole] + [whole]:
         model, _ = taught_mouth(person, seconds, epochs, prior)
-        said = model.predict(heard, person.track.times[rows] - first)
+        said = said_at(person, model, rows)
         lips, corr, lag = shape_figures(said, person.shapes[rows], person.rate)
         print(
             f"{person.path.stem} {seconds:5.1f} s: lips {lips:.2f} %, corr {corr:.2f}, lag {lag:.0f} ms",
@@ -269,17 +296,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--sound", nargs="*", type=Path, default=[])
-    parser.add_argument("--prior", type=Path)
+    parser.add_argument("--prior", type=Path, default=PRIOR)
+    parser.add_argument("--scratch", action="store_true", help="train from the clip alone")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--frames", type=int, default=60, help="of the held-out end that are composited")
     parser.add_argument(
         "--spread", action="store_true", help="spread them over the end (no flicker is then told)"
     )
     parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--shapes-only", action="store_true", help="no pictures: mouths only")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path, default=Path("benchmarks-work/lipsync"))
     args = parser.parse_args()
-    prior = load_mouth(args.prior) if args.prior else None
+    prior = None if args.scratch else load_mouth(args.prior)
     workspace = Workspace(args.work)
     for path in args.clips:
         start = time.process_time()

@@ -51,7 +51,9 @@ def lipsync(
     i_have_consent: Declared = False,
     mouth: Annotated[
         Path | None,
-        typer.Option("--mouth", help="Begin with a mouth model that `veilmark synth mouth` made."),
+        typer.Option(
+            "--mouth", help="Begin with what `veilmark synth mouth` made. Default: the package's own."
+        ),
     ] = None,
     epochs: Epochs = None,
     delay: Delay = None,
@@ -76,13 +78,16 @@ def lipsync(
 ) -> None:
     """Let the person in a video say a sound: to measure what footage gives away, or to dub with consent.
 
-    The mouth is learned from the target's own sound and kept; so is everything else a second run needs. Interrupted,
-    it goes on where it stopped when run again. The result is signed as synthetic media, names its target and its sound,
-    and is recorded. Exit codes: 0 done; 6 no face; 8 an owner forbids it, or nobody said that it is allowed.
+    How mouths follow sound is known from the start; how this one does is learned from the target's own sound, and kept;
+    so is everything else a second run needs. With --epochs, --delay, --units, --layers or --bidirectional, and without
+    --mouth, a new network is trained from the target alone. Interrupted, it goes on where it stopped when run again.
+    The result is signed as synthetic media, names its target and its sound, and is recorded. Exit codes: 0 done; 6 no
+    face; 8 an owner forbids it, or nobody said that it is allowed.
     """
     from cloak.video_write import container_for
     from provenance.atomic import refuse_existing, require_writable
     from synth.label import Generated
+    from synth.lipsync.mouth_adapt import PRIOR
     from synth.lipsync.mouth_model import load_mouth
     from synth.lipsync.pipeline import LipsyncOptions
     from synth.lipsync.pipeline import lipsync as make
@@ -92,8 +97,10 @@ def lipsync(
     refuse_existing(output, force)
     container_for(output)
     taught = _options(epochs, delay, units, layers, bidirectional, seed)
+    own = any(one is not None for one in (epochs, delay, units, layers, bidirectional))
+    prior = mouth or (None if own else PRIOR)
     options = LipsyncOptions(
-        mouth=taught, prior=mouth, mark=visible_mark, device=_device(device), weights_dir=weights
+        mouth=taught, prior=prior, mark=visible_mark, device=_device(device), weights_dir=weights
     )
     options.check()
     home = Home.locate()

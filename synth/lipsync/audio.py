@@ -37,6 +37,9 @@ _QUIETER, _PAUSE = 30.0, 0.15
 _ONSET = 0.2
 #: Of the autocorrelation of voiced sound; its pitch lies between these, Hz.
 _VOICED, _LOWEST, _HIGHEST = 0.5, 60, 400
+#: Of evened features: 30 dB in natural logarithms of power, the softness of the floor, one step of energy, and the
+#: usual spread of cepstra.
+_RANGE, _FADE, _STEP, _SPREAD = 30 * np.log(10) / 10, 0.6, 2.5, 16.0
 Floats = NDArray[np.float32]
 
 
@@ -157,6 +160,34 @@ def features(sound: Sound) -> Floats:
     rows = [computer.get_frame(index) for index in range(computer.num_frames_ready)]
     base = np.stack(rows).astype(np.float32)[: max(1, sound.steps)]
     return np.hstack([base, np.diff(base, axis=0, prepend=base[:1])])
+
+
+def heard(sound: Sound) -> Floats:
+    """``(N, 28)`` at 100 Hz: :func:`features` as the mouth's network hears them, see :func:`evened`."""
+    return evened(features(sound))
+
+
+def evened(raw: NDArray[np.floating]) -> Floats:
+    """Features as if every sound had been recorded alike, so that a mouth that learned from one follows another.
+
+    The energy is told from the loud parts (their 95th percentile is 1, 11 dB is a step of 1), and nothing is quieter
+    than a floor 30 dB below them, or than the background noise. The cepstra lose their mean over what is louder than
+    the floor (cepstral mean normalisation: a microphone's and a room's colour is a constant in them), and fade out
+    towards the floor, where a mouth would otherwise read the noise. Differences are taken after that.
+
+    Args:
+        raw: ``(N, 28)`` of :func:`features`, of a whole recording: what is cut out of it is cut after this.
+    """
+    base = np.asarray(raw, np.float64)[:, : CEPSTRA + 1]
+    energy, cepstra = base[:, 0], base[:, 1:]
+    loud, quiet = np.percentile(energy, 95), np.percentile(energy, 5)
+    floor = max(loud - _RANGE, quiet + 0.25 * min(loud - quiet, _RANGE))
+    spoken = energy > floor if (energy > floor).sum() >= 20 else np.ones(len(energy), bool)
+    shown = 1 / (1 + np.exp(-np.clip((energy - floor) / _FADE, -30, 30)))
+    level = (np.maximum(energy, floor - 2 * _FADE) - loud) / _STEP + 1
+    colour = (cepstra - cepstra[spoken].mean(0)) * shown[:, None] / _SPREAD
+    even = np.column_stack([level, colour]).astype(np.float32)
+    return np.hstack([even, 3 * np.diff(even, axis=0, prepend=even[:1])])
 
 
 def feature_times(count: int) -> NDArray[np.float64]:

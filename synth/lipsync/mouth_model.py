@@ -25,7 +25,7 @@ POINTS = 18
 SHAPE = 2 * POINTS
 #: Steps between the earlier features that are read with the present one.
 CONTEXT_STEP = 4
-SCHEMA = "veilmark.mouth-model/1"
+SCHEMA = "veilmark.mouth-model/2"
 _HINT = "delete it, so that it is trained again"
 _LIMITS: dict[str, tuple[float, float]] = {
     "delay": (0, 100),

@@ -33,11 +33,14 @@ class Clip:
 
     Attributes:
         features: ``(N, 28)``. shapes: ``(N, 36)``. seen: ``(N,)``, where the shape is known.
+        also: ``(N, E)``, what the network learns beside the mouth, so that it hears what matters: it takes the place of
+            the last E coefficients, whose components are zero and move no lip. All clips have it, or none.
     """
 
     features: NDArray[np.float32]
     shapes: NDArray[np.float64]
     seen: NDArray[np.bool_]
+    also: NDArray[np.float32] | None = None
 
     @classmethod
     def of(
@@ -49,7 +52,8 @@ class Clip:
     def part(self, start: float, end: float) -> Clip:
         """From share to share of its length."""
         use = slice(round(start * len(self.features)), round(end * len(self.features)))
-        return Clip(self.features[use], self.shapes[use], self.seen[use])
+        also = None if self.also is None else self.also[use]
+        return Clip(self.features[use], self.shapes[use], self.seen[use], also)
 
 
 @dataclass
@@ -142,7 +146,7 @@ def train_mouth(
     before = torch.get_rng_state()
     try:
         torch.manual_seed(options.seed)
-        model = _adapted(usable, options, start) if start else _fresh(usable, options)
+        model = begun(usable, options, start) if start else _fresh(usable, options)
         run = _Run(model, device)
         identity = _identity(usable, options, start)
         if checkpoint is not None:
@@ -235,35 +239,52 @@ def _judge(net: MouthNet, judged: Sequence[_Learning], delay: int) -> float:
 
 def _learning(run: _Run, clip: Clip) -> _Learning:
     heard = torch.from_numpy(run.model.standardised(clip.features)).to(run.device)
-    centred = clip.shapes - _mean(clip) + run.model.mean
-    wanted = torch.from_numpy(run.model.coefficients(centred).astype(np.float32)).to(run.device)
+    centred = clip.shapes - mean_mouth(clip) + run.model.mean
+    told = run.model.coefficients(centred).astype(np.float32)
+    if clip.also is not None:
+        told[:, told.shape[1] - clip.also.shape[1] :] = clip.also
+    wanted = torch.from_numpy(told).to(run.device)
     return _Learning(heard, wanted, torch.from_numpy(clip.seen.astype(np.float32)).to(run.device))
 
 
 def _fresh(clips: Sequence[Clip], options: MouthOptions) -> MouthModel:
     """Principal components of all mouths, each about its person's mean; standard scales; an untaught network."""
-    centred = np.concatenate([one.shapes[one.seen] - _mean(one) for one in clips])
+    centred = np.concatenate([one.shapes[one.seen] - mean_mouth(one) for one in clips])
     _, values, basis = np.linalg.svd(centred, full_matrices=False)
     kept = np.zeros((options.coefficients, SHAPE))
-    kept[: len(basis)] = basis[: options.coefficients]
+    used = options.coefficients - (0 if clips[0].also is None else clips[0].also.shape[1])
+    kept[: min(len(basis), used)] = basis[:used]
     scale = max(1e-9, float(values[0]) / np.sqrt(len(centred)))
     heard = np.concatenate([one.features for one in clips]).astype(np.float64)
     net = MouthNet(options)
     return MouthModel(
-        options, net, kept, scale, _mean(clips[-1]), heard.mean(0), np.maximum(heard.std(0), 1e-3)
+        options, net, kept, scale, mean_mouth(clips[-1]), heard.mean(0), np.maximum(heard.std(0), 1e-3)
     )
 
 
-def _adapted(clips: Sequence[Clip], options: MouthOptions, start: MouthModel) -> MouthModel:
-    fixed = ("delay", "units", "layers", "bidirectional", "coefficients", "context")
+def begun(clips: Sequence[Clip], options: MouthOptions, start: MouthModel) -> MouthModel:
+    """A model that begins with what others taught: their network, its answers told in these people's own principal
+    components, about these people's mean mouth.
+    """
+    fixed = ("delay", "units", "layers", "bidirectional", "context")
     options = replace(options, **{name: getattr(start.options, name) for name in fixed})
     options.check()
-    net = MouthNet(options)
-    net.load_state_dict(start.net.state_dict())
-    return replace(start, options=options, net=net, mean=_mean(clips[-1]), notes={"adapted": True})
+    model = _fresh(clips, options)
+    model = replace(
+        model, heard_mean=start.heard_mean, heard_scale=start.heard_scale, notes={"adapted": True}
+    )
+    answers = np.concatenate([start.predict_steps(one.features)[one.seen] for one in clips])
+    told = torch.from_numpy(model.basis @ start.basis.T * (start.scale / model.scale))
+    usual = torch.from_numpy(model.basis @ (answers.mean(0) - start.mean) / model.scale)
+    weights = dict(start.net.state_dict())
+    weights["out.bias"] = told @ weights["out.bias"].double().cpu() - usual
+    weights["out.weight"] = told @ weights["out.weight"].double().cpu()
+    model.net.load_state_dict({name: one.float() for name, one in weights.items()})
+    return model
 
 
-def _mean(clip: Clip) -> NDArray[np.float64]:
+def mean_mouth(clip: Clip) -> NDArray[np.float64]:
+    """``(36,)``: the mean of what is seen; 0 where nothing is."""
     return np.asarray(clip.shapes[clip.seen].mean(0)) if clip.seen.any() else np.zeros(SHAPE)
 
 

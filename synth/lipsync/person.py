@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from provenance.media import sha256_file
 from synth.extraction.canonical import pose
 from synth.extraction.finder import FaceFinder
-from synth.lipsync.audio import Sound, feature_times, features, load_sound, voiced
+from synth.lipsync.audio import FEATURE_RATE, Sound, feature_times, heard, load_sound, voiced
+from synth.lipsync.mouth_adapt import adapt_mouth
 from synth.lipsync.mouth_model import MouthModel, MouthOptions, load_mouth, resampled, save_mouth
 from synth.lipsync.mouth_train import Clip, train_mouth
 from synth.lipsync.shape import Track, mouth_shapes, opening, track_face
@@ -58,11 +59,14 @@ class Person:
         if self.sound is None or self.sound.is_silent:
             return None
         last = min(end, self.sound.seconds)
-        part = self.sound if start <= 0 and last >= self.sound.seconds else self.sound.part(start, last)
+        part = self.sound if last >= self.sound.seconds else self.sound.part(0.0, last)
+        first = round(max(start, 0.0) * FEATURE_RATE)
         inside = (self.track.times >= start) & (self.track.times < last)
         if inside.sum() < 2:
             return None
-        return Clip.of(features(part), self.shapes[inside], self.track.times[inside] - max(start, 0.0))
+        return Clip.of(
+            heard(part)[first:], self.shapes[inside], self.track.times[inside] - first / FEATURE_RATE
+        )
 
 
 def study(
@@ -122,7 +126,8 @@ def mouth_of(
     """The person's mouth model: kept from an earlier run, or taught now; and whether it was kept.
 
     Args:
-        prior: a model of several speakers to begin with.
+        prior: a model of others to begin with; the footage then adapts it, see :mod:`synth.lipsync.mouth_adapt`.
+            Without it a network is trained from this footage alone, as ``options`` say.
         until: share of the footage, from its beginning, that is learned from.
         stop: asked after each epoch; training then goes on where it stopped when called again.
 
@@ -139,7 +144,12 @@ def mouth_of(
             )
         return start.of_person(person.shapes), False
     _require_speaking(person, clip)
-    how = {"options": asdict(options), "prior": sha256_file(prior) if prior else None, "until": until}
+    how = {
+        "way": "adapted" if prior else "trained",
+        "options": asdict(options),
+        "prior": sha256_file(prior) if prior else None,
+        "until": until,
+    }
     file = workspace.person(person.sha256) / f"mouth-{fingerprint(how)[:16]}.safetensors"
     try:
         if file.is_file():
@@ -147,7 +157,11 @@ def mouth_of(
     except CorruptMediaError:
         file.unlink()
     if start is not None:
-        options = replace(options, epochs=max(1, options.epochs // 2))
+        model = adapt_mouth([clip], start, options)
+        save_mouth(file, model)
+        if progress:
+            progress(1.0)
+        return model, False
     checkpoint = file.with_name(f"{file.stem}-run.safetensors")
     model = train_mouth(
         [clip], options, start=start, checkpoint=checkpoint, stop=stop, progress=progress, device=device
@@ -176,9 +190,10 @@ def _require_speaking(person: Person, clip: Clip) -> None:
         )
 
 
-def closed_mouth(person: Person) -> NDArray[np.float64]:
-    """``(36,)`` the person's mouth at rest: the mean of the least open tenth of frames."""
-    seen = person.shapes[person.track.found]
+def closed_mouth(person: Person, until: float = 1.0) -> NDArray[np.float64]:
+    """``(36,)`` the person's mouth at rest: the mean of the least open tenth of the footage's first share."""
+    known = person.track.found & (np.arange(len(person.track.times)) < until * len(person.track.times))
+    seen = person.shapes[known if known.any() else person.track.found]
     order = np.argsort(opening(seen))
     return np.asarray(seen[order[: max(1, len(order) // 10)]].mean(0))
 

@@ -25,7 +25,8 @@ from synth.lipsync.composite import CompositeOptions, Compositor
 from synth.lipsync.film import Film
 from synth.lipsync.frontal import Frontal
 from synth.lipsync.keep import Keeper
-from synth.lipsync.mouth_model import MouthModel, MouthOptions
+from synth.lipsync.mouth_adapt import PRIOR, at_rest
+from synth.lipsync.mouth_model import MouthModel, MouthOptions, resampled
 from synth.lipsync.person import Person, at_frames, closed_mouth, described, mouth_of, study
 from synth.lipsync.reel import Reel
 from synth.lipsync.render import Stage, render
@@ -45,7 +46,8 @@ class LipsyncOptions:
 
     Attributes:
         mouth, weights, texture, composite: of the stages.
-        prior: a mouth model of other speakers, to begin with or, for a target without sound, to use.
+        prior: a mouth model of others, which the target's footage adapts, or which a target without sound uses; the
+            package's own where nothing is said. None: a network is trained from the target alone, as ``mouth`` says.
         mark: draw the word SYNTHETIC into each frame.
         until: share of the target that is learned from (mouth and texture); less than 1 for measuring.
         device, weights_dir: where torch computes, and where to look for the detectors' weights first.
@@ -55,7 +57,7 @@ class LipsyncOptions:
     weights: Weights = field(default_factory=Weights)
     texture: TextureOptions = field(default_factory=TextureOptions)
     composite: CompositeOptions = field(default_factory=CompositeOptions)
-    prior: Path | None = None
+    prior: Path | None = PRIOR
     mark: bool = True
     until: float = 1.0
     device: str = "cpu"
@@ -128,7 +130,7 @@ def lipsync(
     # 1. Sound to features: 28 numbers, 100 times a second.
     with clock.stage("sound"):
         spoken = audio.load_sound(sound)
-        heard, quiet = audio.features(spoken), audio.silent(spoken)
+        heard, quiet = audio.heard(spoken), audio.silent(spoken)
         notes += _about(spoken, sound)
     if keeper:
         keeper.sound(heard, quiet)
@@ -148,7 +150,8 @@ def lipsync(
         if stop and stop():
             return None
         times = frame_times(spoken.seconds, person.rate)
-        shapes = led(model, heard, times) if not spoken.is_silent else resting(person, len(times))
+        rest = closed_mouth(person, options.until)
+        shapes = led(model, heard, quiet, rest, times)
     if keeper:
         keeper.mouth(shapes, model.mean, person.rate)
 
@@ -198,14 +201,16 @@ def frame_times(seconds: float, rate: float) -> NDArray[np.float64]:
     return np.arange(max(1, int(np.ceil(seconds * rate - 1e-6)))) / rate
 
 
-def led(model: MouthModel, heard: NDArray[np.floating], times: NDArray[np.floating]) -> NDArray[np.float64]:
-    """``(N, 36)`` shapes of the mouth at the frames' times."""
-    return model.predict(heard, times)
-
-
-def resting(person: Person, count: int) -> NDArray[np.float64]:
-    """``(N, 36)``: the mouth at rest, for silence."""
-    return np.repeat(closed_mouth(person)[None], count, axis=0)
+def led(
+    model: MouthModel,
+    heard: NDArray[np.floating],
+    quiet: NDArray[np.bool_],
+    rest: NDArray[np.float64],
+    times: NDArray[np.floating],
+) -> NDArray[np.float64]:
+    """``(N, 36)`` shapes of the mouth at the frames' times: as the sound leads it, and at rest in its pauses."""
+    steps = at_rest(model.predict_steps(heard), quiet, rest)
+    return resampled(steps, audio.feature_times(len(steps)), times)
 
 
 def timed(

@@ -108,12 +108,35 @@ def test_adapting_begins_where_others_ended() -> None:
     few = replace(SMALL, epochs=3, rate=1e-3)
     adapted, fresh = train_mouth([mine], few, start=prior), train_mouth([mine], few)
     assert error(adapted, test) < 0.5 * error(fresh, test)
-    assert (adapted.basis == prior.basis).all() and adapted.notes["adapted"]
+    assert adapted.notes["adapted"] and (adapted.heard_mean == prior.heard_mean).all()
     moved = prior.of_person(mine.shapes + 3.0)
     gap = moved.predict_steps(test.features) - prior.predict_steps(test.features)
     assert gap == pytest.approx(np.broadcast_to(moved.mean - prior.mean, gap.shape))
     with pytest.raises(UsageError):
         prior.of_person(np.full((4, SHAPE), np.nan))
+
+
+@pytest.mark.parametrize("delay", [0, 5, 10, 20, 40])
+def test_what_is_said_comes_in_time_whatever_the_delay(delay: int) -> None:
+    """A mouth that opens with what is heard, neither before nor after it: no lag may come in."""
+    options = replace(SMALL, delay=delay, context=delay // 4, epochs=12, stride=10)
+    model, test = train_mouth([clip(600, 0, lead=0)], options), clip(500, 1, lead=0)
+    assert abs(lag(model.predict_steps(test.features), test.shapes)) <= 1
+    frames = np.arange(120) / 25
+    truth = resampled(test.shapes, feature_times(500), frames)
+    assert abs(lag(model.predict(test.features, frames), truth)) <= 1
+
+
+def lag(said: np.ndarray, truth: np.ndarray, most: int = 30) -> int:
+    """By how many steps it comes late."""
+    inner = slice(most, len(said) - most)
+    known = truth[inner] - truth[inner].mean(0)
+
+    def agreement(shift: int) -> float:
+        moved = said[most + shift : len(said) - most + shift]
+        return float(((moved - moved.mean(0)) * known).sum() / np.linalg.norm(moved - moved.mean(0)))
+
+    return max(range(-most, most + 1), key=agreement)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +207,7 @@ def test_options_and_files_that_make_no_sense(tmp_path: Path) -> None:
         ("cut", data[: len(data) // 2]),
         ("text", b"no model"),
         ("units", data.replace(b'\\"units\\": 16', b'\\"units\\": 17')),
-        ("kind", data.replace(b"veilmark.mouth-model/1", b"veilmark.mouth-model/9")),
+        ("kind", data.replace(b"veilmark.mouth-model/2", b"veilmark.mouth-model/9")),
         ("scale", data.replace(b'\\"scale\\": 1.0', b'\\"scale\\": 0.0')),
     ):
         assert broken != data, name
