@@ -17,6 +17,7 @@ from torch import Tensor
 from cloak import transforms
 from cloak.budget import less_colour, project, to_grey
 from cloak.detectors.base import FaceDetector
+from cloak.features import Recorder, familiarity
 from cloak.objective import decoy, displace, hide, widen
 from cloak.task import (
     Condition,
@@ -107,11 +108,13 @@ def _placed(wide: Wide, side: int, boxes: Tensor) -> Tensor:
     return wide.boxes(boxes, side)
 
 
-def _unit_gradient(loss: Tensor, of: Tensor) -> Tensor:
-    """The gradient scaled to a mean of 1 per value; zero where the loss does not depend on it."""
+def _unit_gradient(loss: Tensor, of: Tensor, *, more: bool = False) -> Tensor:
+    """The gradient scaled to a mean of 1 per value; zero where the loss does not depend on it. ``more``: another
+    gradient of the same pass will be asked for.
+    """
     if not loss.requires_grad:
         return torch.zeros_like(of)
-    gradient = torch.nan_to_num(torch.autograd.grad(loss, of)[0])
+    gradient = torch.nan_to_num(torch.autograd.grad(loss, of, retain_graph=more)[0])
     return gradient / gradient.abs().mean().clamp_min(1e-12)
 
 
@@ -148,6 +151,8 @@ class _Search:
         if start is None:
             generator = torch.Generator().manual_seed(rng.randrange(2**31))
             start = (torch.rand(task.clean.shape, generator=generator) - 0.5).to(task.clean) * task.limit / 2
+        # landmarks shall be moved by a known way, which a bend would falsify
+        self.bend = 0.0 if goals.landmark else schedule.bend
         self.windows = _windows(task.faces, task.clean.shape[-2:])
         self.noise = self._legal(start)
         self.velocity = torch.zeros_like(task.clean)
@@ -214,12 +219,12 @@ class _Search:
         transform = _around(busy).then(condition.draw(self.rng))
         shown = transform(transforms.quantise(task.clean + noise))
         leaf = shown.detach().requires_grad_(True)
+        clean = transform(task.clean) if self.goals.features else None
         total = torch.zeros_like(leaf)
         for detector in detectors:
             seen = habit_of(detector).stretched(task.extent, transform.scale)
-            loss, distance = self._loss(detector, seen(leaf), transform.then(seen).boxes)
-            weight = self._weight(detector, [condition], distance)
-            total += weight * _unit_gradient(loss, leaf)
+            before = seen(clean) if clean is not None and habit_of(detector).convolves else None
+            total += self._pull(detector, condition, leaf, seen(leaf), before, transform.then(seen).boxes)
         (gradient,) = torch.autograd.grad(shown, noise, total)
         return gradient
 
@@ -232,8 +237,10 @@ class _Search:
         total = torch.zeros_like(leaf)
         for detector in detectors:
             picture, placed = self._shown(detector, condition, leaf)
-            loss, distance = self._loss(detector, picture, placed)
-            total += self._weight(detector, [condition], distance) * _unit_gradient(loss, leaf)
+            clean = None
+            if self.goals.features and habit_of(detector).convolves:
+                clean = self._shown(detector, condition, torch.zeros_like(leaf))[0]
+            total += self._pull(detector, condition, leaf, picture, clean, placed)
         if change is noise:
             return total
         (gradient,) = torch.autograd.grad(change, noise, total)
@@ -251,6 +258,42 @@ class _Search:
         if entire is None:
             raise UsageError("this task is a patch without its picture")
         return entire.show(change, condition.shrink), partial(entire.boxes, shrink=condition.shrink)
+
+    def _pull(
+        self,
+        detector: FaceDetector,
+        condition: Condition,
+        leaf: Tensor,
+        shown: Tensor,
+        clean: Tensor | None,
+        moved: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        """The weighted direction in ``leaf`` against one detector: away from its verdict, and away from what it sees
+        half-way to it, which also counts where it is fooled already: that is what carries over to others.
+
+        Args:
+            leaf: what the direction is wanted for.
+            shown: made of it, what the detector is shown.
+            clean: the same of the clean picture; None where features do not count.
+            moved: from boxes in the patch to boxes in what is shown.
+        """
+        faces = moved(self.task.faces)
+        if self.bend and not habit_of(detector).rigid:
+            places = torch.cat([faces, moved(self.task.zones)]) if self.goals.decoy else faces
+            bend = transforms.bend(places, shown.shape[-2:], self.rng, self.bend)
+            shown, clean = bend(shown), None if clean is None else bend(clean)
+        with Recorder() as now:
+            loss, distance = self._loss(detector, shown, moved)
+        weight = self._weight(detector, [condition], distance)
+        direction = (
+            weight * _unit_gradient(loss, leaf, more=clean is not None) if weight else torch.zeros_like(leaf)
+        )
+        if clean is None:
+            return direction
+        with torch.no_grad(), Recorder() as before:
+            detector.candidates(clean, [faces])
+        same = familiarity(now.seen, before.seen, faces, shown.shape[-2:])
+        return direction + self.goals.features * _unit_gradient(same, leaf)
 
     def _weight(self, detector: FaceDetector, met: Sequence[Condition], distance: float) -> float:
         """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""

@@ -183,9 +183,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Goals:
-    """How much each objective counts; hiding always wins over decoys."""
+    """How much each objective counts; hiding always wins over decoys.
+
+    ``features`` is how much it counts, beside hiding, that networks see something else half-way to their verdict (see
+    :mod:`cloak.features`): that carries over to detectors that are not attacked.
+    """
 
     hide: float = 1.0
+    features: float = 0.0
     decoy: float = 0.0
     landmark: float = 0.0
     displacement: float = 0.15
@@ -202,6 +207,7 @@ class Schedule:
         check_every: steps between looks at what is beaten; the search stops once everything is.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
+        bend: how far faces are turned and bent in each step, see :func:`cloak.transforms.bend`; 0: not at all.
         seed: of every random choice.
     """
 
@@ -212,6 +218,7 @@ class Schedule:
     first_step: float = 0.25
     last_step: float = 0.03
     momentum: float = 0.9
+    bend: float = 0.0
     seed: int = 0
 
 
@@ -244,12 +251,16 @@ class Habit:
         corner: it puts the picture into the corner of that square, not into its middle.
         rounds: what it makes of a face depends on where the picture ends.
         multiple: it stretches the whole picture to a multiple of so many pixels a side; 0: it does not.
+        convolves: its convolutions cover the whole of what it is shown, so that a face's place in their maps is known.
+        rigid: it knows where in the picture the parts of a face are, so these must stay there.
     """
 
     whole: bool = False
     corner: bool = False
     rounds: bool = False
     multiple: int = 0
+    convolves: bool = False
+    rigid: bool = False
 
     def stretched(self, extent: tuple[float, float] | None, scale: float) -> Transform:
         """What happens to a part of a picture that was ``extent`` large before a transform of that ``scale``."""
@@ -264,10 +275,12 @@ class Habit:
 
 HABITS = {
     "cascade": Habit(rounds=True),
-    "centerface": Habit(multiple=32),
-    "blazeface": Habit(whole=True),
-    "tiny-yolo": Habit(whole=True, corner=True),
-    "ssd": Habit(whole=True, corner=True),
+    "centerface": Habit(multiple=32, convolves=True),
+    "blazeface": Habit(whole=True, convolves=True),
+    "retinaface": Habit(convolves=True),
+    "tiny-yolo": Habit(whole=True, corner=True, convolves=True),
+    "ssd": Habit(whole=True, corner=True, convolves=True),
+    "recognition": Habit(rigid=True),
 }
 
 

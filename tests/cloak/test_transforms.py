@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 
 import numpy as np
 import pytest
@@ -105,3 +106,30 @@ def test_a_stretched_part_is_where_the_stretched_picture_has_it() -> None:
     assert torch.allclose(seen.boxes(box)[0], found, atol=1.0)
     whole = torch.tensor([60 - 20, 40 - 10, 120 - 20, 80 - 10]) * torch.tensor([1.12, 1.0667] * 2)
     assert torch.allclose(seen.boxes(box)[0], whole, atol=0.05)
+
+
+def test_a_bend_moves_the_parts_of_a_place_a_little_and_can_be_drawn_again() -> None:
+    """What lies at a place's middle stays there within the amount; a picture of each pixel's place tells."""
+    across = torch.arange(80, dtype=torch.float32).expand(60, 80) / 80
+    down = torch.arange(60, dtype=torch.float32)[:, None].expand(60, 80) / 60
+    picture = torch.stack([across, down, torch.zeros(60, 80)])[None].requires_grad_(True)
+    places = torch.tensor([[20.0, 10.0, 60.0, 50.0]])
+    bend = transforms.bend(places, (60, 80), random.Random(1), 0.15)
+    bent = bend(picture)
+    moved = (
+        ((bent - picture).detach()[:, :2] * torch.tensor([80.0, 60.0]).view(1, 2, 1, 1))
+        .square()
+        .sum(1)
+        .sqrt()
+    )
+    turned, shifted = 0.15 * 20 * 2**0.5, 0.15 * 40 / 4 * 2**0.5 * 1.2
+    inside = moved[0, 10:50, 20:60]
+    assert 0.5 < float(inside.max()) < turned + shifted
+    assert float(moved[0, 30, 40]) < shifted + 0.2
+    assert torch.equal(bent, transforms.bend(places, (60, 80), random.Random(1), 0.15)(picture))
+    assert not torch.equal(bent, transforms.bend(places, (60, 80), random.Random(2), 0.15)(picture))
+    assert torch.allclose(
+        transforms.bend(places, (60, 80), random.Random(1), 0.0)(picture), picture, atol=1e-5
+    )
+    (gradient,) = torch.autograd.grad(bent.sum(), picture)
+    assert float(gradient.sum()) == pytest.approx(bent.numel(), rel=1e-3)
