@@ -12,10 +12,11 @@ from provenance.errors import (
     ExitCode,
     NotWritableError,
     OutputExistsError,
-    UsageError,
     VeilmarkError,
     combine,
 )
+from synth.commands import Weights
+from synth.options import Device, usable_device
 
 if TYPE_CHECKING:
     from synth.detect.run import Detection
@@ -36,10 +37,8 @@ def detect(
     seconds: Annotated[
         float, typer.Option("--seconds", help="How much of a video is looked at, 0.1 to 600.")
     ] = 30.0,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="A folder with weights to look in first.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    weights: Weights = None,
+    device: Device = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Overwrite pictures that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
@@ -55,17 +54,10 @@ def detect(
     chosen = tuple(DETECTORS)
     if detectors is not None:
         chosen = tuple(dict.fromkeys(name.strip() for name in detectors.split(",") if name.strip()))
-    if device != "cpu":
-        import torch
-
-        if device != "cuda" or not torch.cuda.is_available():
-            raise UsageError(
-                f"the device {device[:40]!r} is not available", hint="leave --device out, or use cpu or cuda"
-            )
     options = DetectOptions(
         detectors=chosen,
         max_seconds=seconds,
-        device=device,
+        device=usable_device(device),
         weights_dir=weights,
         pictures=output is not None,
     )

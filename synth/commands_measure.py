@@ -14,8 +14,9 @@ from provenance.commands.console import clean, fraction, note, print_json, stdou
 from provenance.commands.work import desk_for
 from provenance.errors import UsageError
 from provenance.home import Home
-from synth.commands import Consents, Declared, permission
-from synth.commands_swap import _interruptible
+from synth.commands import Consents, Declared, Weights, permission
+from synth.interrupt import interruptible
+from synth.options import Attacked, Device, IdentityName, NoPictures, Plan, ReportFolder, usable_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,21 +30,13 @@ measure_app = typer.Typer(
 )
 WORK_FOLDER = ".work"
 
-Output = Annotated[
-    Path,
-    typer.Option(
-        "-o", "--output", help="A folder for report.html and report.json; run again, it goes on there."
-    ),
-]
-Weights = Annotated[Path | None, typer.Option("--weights", help="A folder with weights to look in first.")]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")]
 
 
 @measure_app.command("detectors")
 def detectors(
     paths: Annotated[list[Path], typer.Argument(help="Pictures or folders of them: the originals.")],
-    output: Output,
+    output: ReportFolder,
     cloaked: Annotated[
         list[Path] | None,
         typer.Option(
@@ -68,6 +61,13 @@ def detectors(
     ] = True,
     weights: Weights = None,
     device: Device = "cpu",
+    show: Annotated[
+        str | None,
+        typer.Option(
+            "--show", help="Pictures that the report shows, by file name, comma-separated. Default: four."
+        ),
+    ] = None,
+    no_pictures: NoPictures = False,
     as_json: Json = False,
 ) -> None:
     """Ask every installed detector about clean and cloaked pictures, and about plain noise, after what published
@@ -88,7 +88,7 @@ def detectors(
         seed=seed,
         control=control,
         weights=weights,
-        device=device,
+        device=usable_device(device),
     )
     originals = pictures_in(paths)
     if cloaked:
@@ -100,7 +100,8 @@ def detectors(
     cache = Cache(output / WORK_FOLDER)
     with fraction("Measuring") as report:
         measured = measure_detectors(pairs, options, cache, progress=report)
-    finish(report_of(measured, options, cache), output, as_json)
+    shown = () if no_pictures else _names(show) if show else None
+    finish(report_of(measured, options, cache, shown), output, as_json, no_pictures)
 
 
 @measure_app.command("swap")
@@ -109,7 +110,7 @@ def swap(
         Path, typer.Option("--person", help="Whose face is stolen: a video, or a folder of pictures.")
     ],
     target: Annotated[Path, typer.Option("--target", help="The video into which the face is put.")],
-    output: Output,
+    output: ReportFolder,
     preset: Annotated[
         str, typer.Option("--preset", help="tiny (an hour on two cores) or full (the whole grid, for a GPU).")
     ] = "tiny",
@@ -134,24 +135,15 @@ def swap(
     side: Annotated[
         int | None, typer.Option(min=128, help="Longer side of what is published, pixels.")
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--detectors",
-            help="Detectors the cloak is made against. Default: all that can be attacked, less what `other:` uses.",
-        ),
-    ] = None,
+    against: Attacked = None,
     cloak_steps: Annotated[int | None, typer.Option(min=1, help="Of the cloak's search, a round.")] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")
-    ] = False,
+    plan: Plan = False,
     consent: Consents = None,
     i_have_consent: Declared = False,
-    identity: Annotated[
-        str | None, typer.Option(help="Which identity signs. Default: the first made.")
-    ] = None,
+    identity: IdentityName = None,
     weights: Weights = None,
     device: Device = "cpu",
+    no_pictures: NoPictures = False,
     as_json: Json = False,
 ) -> None:
     """Train the same face swapper on a person's footage clean, cloaked, and with random noise, and compare the fakes.
@@ -179,7 +171,7 @@ def swap(
         "cloak_steps": cloak_steps,
     }
     given = {name: value for name, value in asked.items() if value is not None}
-    options = replace(PRESETS[preset], **given, weights=weights, device=device)
+    options = replace(PRESETS[preset], **given, weights=weights, device=usable_device(device))
     basis = {
         side: permission(_files(path), consent, i_have_consent)
         for side, path in (("a", person), ("b", target))
@@ -197,7 +189,7 @@ def swap(
         note(
             "note: the report will show no generated pictures, which must be signed; `veilmark init` makes a key"
         )
-    with _interruptible() as interrupted, fraction("Measuring") as report:
+    with interruptible() as interrupted, fraction("Measuring") as report:
         result = measure_swap(
             person,
             target,
@@ -209,13 +201,13 @@ def swap(
             stop=interrupted,
             label=_labeller(home, identity, sentence) if home.is_initialized() else None,
         )
-    finish(report_of(result), output, as_json)
+    finish(report_of(result), output, as_json, no_pictures)
 
 
 @measure_app.command("lipsync")
 def lipsync(
     person: Annotated[Path, typer.Option("--person", help="A video in which one person speaks.")],
-    output: Output,
+    output: ReportFolder,
     strength: Annotated[str, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")] = "mid",
     attackers: Annotated[
         str, typer.Option(help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR.")
@@ -223,21 +215,14 @@ def lipsync(
     seeds: Annotated[str, typer.Option(help="Of the generators, comma-separated; three at least.")] = "1,2,3",
     epochs: Annotated[int, typer.Option(min=10, help="Of each training.")] = 100,
     side: Annotated[int, typer.Option(min=128, help="Longer side of what is published, pixels.")] = 640,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--detectors",
-            help="Detectors the cloak is made against. Default: all that can be attacked, less what `other:` uses.",
-        ),
-    ] = None,
+    against: Attacked = None,
     cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 30,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")
-    ] = False,
+    plan: Plan = False,
     consent: Consents = None,
     i_have_consent: Declared = False,
     weights: Weights = None,
     device: Device = "cpu",
+    no_pictures: NoPictures = False,
     as_json: Json = False,
 ) -> None:
     """Teach a lip-sync's mouth from footage that is clean, cloaked, or has random noise, and compare how it follows
@@ -258,7 +243,7 @@ def lipsync(
         side=side,
         cloak_steps=cloak_steps,
         weights=weights,
-        device=device,
+        device=usable_device(device),
     )
     options = lipsync_options(given, epochs)
     basis = permission(_files(person), consent, i_have_consent)
@@ -266,7 +251,7 @@ def lipsync(
         note(line)
     if plan:
         return
-    with _interruptible() as interrupted, fraction("Measuring") as report:
+    with interruptible() as interrupted, fraction("Measuring") as report:
         result = measure_lipsync(
             person,
             basis.to_json(),
@@ -276,7 +261,7 @@ def lipsync(
             progress=report,
             stop=interrupted,
         )
-    finish(report_of(result), output, as_json)
+    finish(report_of(result), output, as_json, no_pictures)
 
 
 def _labeller(
@@ -312,10 +297,11 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise UsageError(f"{text[:60]!r} is no list of numbers", hint="give, say, --seeds 1,2,3") from None
 
 
-def finish(report: Report, output: Path, as_json: bool) -> None:
+def finish(report: Report, output: Path, as_json: bool, no_pictures: bool = False) -> None:
     """Write the report and say its headline."""
-    from synth.report import write_report
+    from synth.report import without_pictures, write_report
 
+    report = without_pictures(report) if no_pictures else report
     page, data = write_report(report, output)
     if as_json:
         print_json({**report.to_json(), "page": str(page), "file": str(data)})

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +16,8 @@ from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
 from synth.commands import Consents, Declared, Weights, permission
+from synth.interrupt import interruptible
+from synth.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark, usable_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,15 +29,14 @@ if TYPE_CHECKING:
     from synth.swap.train import Outcome
 
 _SHOWN_FACES = 6
+_interruptible, _device = interruptible, usable_device  # their names until now
 
 PresetName = Annotated[str, typer.Option("--preset", help="tiny (64 px), small (128 px) or full (256 px).")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder for the model and its checkpoint.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of all phases together. Default: the preset's.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of every random choice.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on where the run in the output folder was stopped.")
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 UntilTime = Annotated[
     str | None,
     typer.Option("--until-time", help="Stop then, ready to resume: HH:MM, or a duration such as 90m or 3h."),
@@ -50,8 +48,6 @@ FeatureName = Annotated[
 Previews = Annotated[
     bool, typer.Option(help="Write signed, marked sheets of held-out faces while it learns.")
 ]
-IdentityName = Annotated[str | None, typer.Option(help="Which identity signs. Default: the first made.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def train(
@@ -136,15 +132,12 @@ def swap(
     colour_memory: Annotated[
         float, typer.Option(help="How much of a colour match comes from frames before, 0 to 0.99.")
     ] = 0.0,
-    visible_mark: Annotated[
-        bool,
-        typer.Option("--visible-mark/--no-visible-mark", help="The word SYNTHETIC; the signed label stays."),
-    ] = True,
+    visible_mark: VisibleMark = True,
     weights: Weights = None,
     device: Device = "cpu",
-    online: Annotated[bool, typer.Option("--online", help="Fetch manifests that lie at a URL.")] = False,
+    online: Online = False,
     identity: IdentityName = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an output that exists.")] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Replace a face. The result is signed as synthetic media, names its footage, and is recorded.
@@ -167,8 +160,8 @@ def swap(
     picture = detect_format(footage).kind == "image"
     suffix = _suffix(output, picture)
     home = Home.locate()
-    generator, origin = load_model(model, _device(device))
-    swapper = Swapper(generator, options, _device(device))
+    generator, origin = load_model(model, usable_device(device))
+    swapper = Swapper(generator, options, usable_device(device))
 
     # 2. Consent: for the footage, and again for everybody whose face the model learned.
     basis = permission([footage], consent, i_have_consent, online=online)
@@ -177,7 +170,7 @@ def swap(
 
     # 3. Swap into a hidden folder, and leave through the only door.
     require_writable(output)
-    finder = FaceFinder(device=_device(device), weights_dir=weights)
+    finder = FaceFinder(device=usable_device(device), weights_dir=weights)
     with (
         desk_for(home, identity) as desk,
         tempfile.TemporaryDirectory(dir=output.parent, prefix=".veilmark-") as hidden,
@@ -244,7 +237,7 @@ def _run(
     from synth.swap.train import train as train_model
 
     deadline = _deadline(until_time)
-    where, home = join(_device(device)), Home.locate()
+    where, home = join(usable_device(device)), Home.locate()
     size = chosen.architecture.size
     sets = {side: [FaceSet.load(one, size=size) for one in paths] for side, paths in folders.items()}
     origin = _origin(sets, chosen, seed, prior)
@@ -252,7 +245,7 @@ def _run(
     banks = {
         side: Bank.joined([Bank.of(one, size, where) for one in members]) for side, members in sets.items()
     }
-    with _interruptible() as interrupted, fraction("Training") as report:
+    with interruptible() as interrupted, fraction("Training") as report:
         label = (
             _labeller(output, origin, sets, home, identity, sentences) if previews and is_first() else None
         )
@@ -368,24 +361,6 @@ def _labeller(
     return label
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C (or a request to end) sets a flag, so that a step is always whole; a second one interrupts at once."""
-    asked: list[int] = []
-
-    def remember(number: int, _: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _deadline(text: str | None) -> datetime | None:
     """When to stop: the next HH:MM on this machine's clock, or that many minutes or hours from now."""
     if text is None:
@@ -402,19 +377,6 @@ def _deadline(text: str | None) -> datetime | None:
         raise UsageError(
             f"{text[:40]!r} is no time", hint="give HH:MM, or a duration such as 90m or 3h"
         ) from None
-
-
-def _device(name: str) -> str:
-    """The device's name if torch has it."""
-    import torch
-
-    if name != "cpu" and not name.startswith("cuda"):
-        raise UsageError(f"no device is called {name[:40]!r}", hint="cpu or cuda")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("torch sees no CUDA device here", hint="use --device cpu")
-    if name == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > 16:
-        torch.set_num_threads(16)
-    return name
 
 
 def _suffix(output: Path, picture: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from provenance.errors import UsageError
 from synth.measure import pictures
 from synth.measure.cache import Cache
 from synth.measure.conditions import CONDITIONS
@@ -66,8 +67,17 @@ def group_effect(
     return paired_shares(first.found, other.found, first.of)
 
 
-def report_of(measured: Measured, options: DetectorOptions, cache: Cache) -> Report:
-    """The whole report; reads pictures again for what it shows."""
+def report_of(
+    measured: Measured, options: DetectorOptions, cache: Cache, shown: Sequence[str] | None = None
+) -> Report:
+    """The whole report; reads pictures again for what it shows.
+
+    Args:
+        shown: names of the pictures that it shows; None for the first four.
+
+    Raises:
+        UsageError: a name that is none of the pictures'.
+    """
     groups = groups_of(measured, options)
     cloaked = [name for name in measured.versions if not name.startswith(NOISE)]
     faces = sum(len(row["faces"]) for row in measured.rows)
@@ -79,7 +89,7 @@ def report_of(measured: Measured, options: DetectorOptions, cache: Cache) -> Rep
         summary=tuple(_summary(measured, groups, main)),
         tables=tuple(_tables(measured, groups, cloaked)),
         curves=tuple(_curves(measured, groups, cloaked)),
-        galleries=tuple(_galleries(measured, options, cache, cloaked)),
+        galleries=tuple(_galleries(measured, options, cache, cloaked, shown)),
         limits=(*_few(measured), *_LIMITS),
         configuration={
             "pictures": f"{len(measured.rows)} with {faces} faces: "
@@ -88,6 +98,7 @@ def report_of(measured: Measured, options: DetectorOptions, cache: Cache) -> Rep
             if measured.pairs[0].cloaked
             else "here, with the options below",
             **options.to_json(),
+            "weights": "a folder with further detectors" if options.weights else None,
             "not attacked": groups[_UNSEEN],
             "conditions": list(CONDITIONS),
         },
@@ -113,32 +124,29 @@ def groups_of(measured: Measured, options: DetectorOptions) -> dict[str, list[st
 
 
 def _headline(measured: Measured, groups: dict[str, list[str]], version: str, faces: int) -> str:
-    parts, controls = [], []
-    for group, words in ((_ATTACKED, "the cloak was made against"), (_UNSEEN, "it never saw")):
+    parts = []
+    for group, words in ((_ATTACKED, "was made against"), (_UNSEEN, "never saw")):
         names = groups[group]
         if not names:
             continue
         effect = group_effect(measured, version, names)
-        who = (
-            f"the {len(names)} detectors that {words} find"
-            if len(names) > 1
-            else f"{names[0]}, which {words}, finds"
-        )
+        who = f"the {len(names)} detectors" if len(names) > 1 else f"{names[0]}, the one detector"
         chance = f"; {p_value(effect)}" if group == _ATTACKED else ""
         parts.append(
-            f"{who} {percent(effect.treated)} of the faces instead of {percent(effect.baseline)} "
-            f"({points(effect.difference)}{chance})"
+            f"{percent(effect.treated)} by {who} that the cloak {words} (clean: {percent(effect.baseline)}; "
+            f"{points(effect.difference)} with 95 % confidence{chance})"
         )
-        if NOISE + version in measured.versions:
-            controls.append(percent(group_effect(measured, NOISE + version, names).treated))
-    size = (
-        f"{len(measured.rows)} picture{'s' * (len(measured.rows) != 1)} with {faces} face{'s' * (faces != 1)}"
+    number_of = (
+        f"{faces} face{'s' * (faces != 1)} in {len(measured.rows)} picture{'s' * (len(measured.rows) != 1)}"
     )
-    noise = f" Random noise of equal energy: {' and '.join(controls)}." if controls else ""
-    return f"{size}, {_called(version)}: as published, {'; '.join(parts)}.{noise}"
+    return f"Of {number_of}, {_called(version)} and as published, are still found: {'; and '.join(parts)}."
 
 
 def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> Iterator[str]:
+    if NOISE + version in measured.versions:
+        names = [groups[group] for group in (_ATTACKED, _UNSEEN) if groups[group]]
+        shares = [percent(group_effect(measured, NOISE + version, one).treated) for one in names]
+        yield f"Random noise of equal energy in the cloak's place: {' and '.join(shares)} are found."
     for group in (_ATTACKED, _UNSEEN):
         if not groups[group]:
             continue
@@ -289,9 +297,22 @@ def _curves(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[
 
 
 def _galleries(
-    measured: Measured, options: DetectorOptions, cache: Cache, cloaked: Sequence[str]
+    measured: Measured,
+    options: DetectorOptions,
+    cache: Cache,
+    cloaked: Sequence[str],
+    shown: Sequence[str] | None,
 ) -> Iterator[Gallery]:
-    for row, pair in list(zip(measured.rows, measured.pairs, strict=True))[:_MOST_SHOWN]:
+    known = [row["name"] for row in measured.rows]
+    unknown = [name for name in shown or () if name not in known]
+    if unknown:
+        raise UsageError(
+            f"no measured picture is called {unknown[0][:60]!r}", hint=f"among {', '.join(known[:20])}"
+        )
+    wanted = known[:_MOST_SHOWN] if shown is None else shown
+    for row, pair in zip(measured.rows, measured.pairs, strict=True):
+        if row["name"] not in wanted:
+            continue
         names = list(cloaked)
         clean, versions = versions_of(pair, names, options, cache)
         for version in names[:2]:

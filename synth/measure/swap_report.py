@@ -112,11 +112,11 @@ def _headline(result: Result, variant: str) -> str:
     beyond = ""
     if noise:
         over = effects(result, variant, best, NOISE + variant)[words.primary]
-        beyond = f"; beyond the noise control {change(over.difference, measure.digits)}"
+        beyond = f", and by {change(over.difference, measure.digits)} against the noise"
     return (
         f"{text}; {who} {words.achieves} {number(effect.treated, measure.digits)} instead of "
-        f"{number(effect.baseline, measure.digits)} ({change(effect.difference, measure.digits)}, {p_value(effect)})"
-        f"{beyond}."
+        f"{number(effect.baseline, measure.digits)}: it changes by {change(effect.difference, measure.digits)} with "
+        f"95 % confidence ({p_value(effect)}){beyond}."
     )
 
 

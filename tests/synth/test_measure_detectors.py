@@ -252,13 +252,21 @@ def test_the_command_from_files_to_report(faces: dict[str, np.ndarray], tmp_path
     first = CliRunner().invoke(app, call, catch_exceptions=False)
     said = json.loads(first.stdout)
     assert said["schema"] == "veilmark.measured/1" and said["kind"] == "detectors"
-    assert "finds 0 % of the faces instead of 100 %" in said["headline"]
+    assert (
+        "are still found: 0 % by blazeface-short, the one detector that the cloak was made"
+        in said["headline"]
+    )
+    assert "(clean: 100 %; -100 points, " in said["headline"] and "with 95 % confidence" in said["headline"]
+    assert str(tmp_path) not in json.dumps(said["configuration"])
     effect = said["data"]["effects"][GIVEN]["nothing"]["blazeface-short"]
     assert effect["difference"]["value"] == -1 and effect["verdict"] == "too few pairs"
     assert NOISE + GIVEN in said["data"]["effects"]
     page = (out / "report.html").read_text()
     assert "picture.png" in page and page.count("data:image/jpeg") >= 7
     written = {path: path.stat().st_mtime_ns for path in (out / ".work" / "results").iterdir()}
-    again = CliRunner().invoke(app, call, catch_exceptions=False)
+    again = CliRunner().invoke(app, [*call, "--no-pictures"], catch_exceptions=False)
+    bare = (out / "report.html").read_text()
+    assert "data:image" not in bare and "Pictures were left out" in bare
+    assert json.loads(again.stdout)["galleries"] == []
     assert {path: path.stat().st_mtime_ns for path in (out / ".work" / "results").iterdir()} == written
     assert json.loads(again.stdout)["data"] == said["data"]

@@ -133,7 +133,7 @@ def test_the_report_of_three_seeds_says_what_they_cannot_show() -> None:
     result = made_up({CLEAN: [0.8, 0.81, 0.79], "mid": [0.7, 0.72, 0.71], NOISE + "mid": [0.8, 0.8, 0.79]})
     report = report_of(result)
     assert "p 0.25, the least that 3 pairs can give" in report.headline
-    assert "0.710 instead of 0.800 (-0.090" in report.headline
+    assert "0.710 instead of 0.800: it changes by -0.090" in report.headline
     assert any("3 seeds cannot show a difference" in one for one in report.limits)
     page = render(report)
     assert (
