@@ -14,7 +14,8 @@ taught) or, with ``--scratch``, with nothing.
 * ``flicker``: levels that neighbouring frames differ by after the filmed movement is taken out, in the mouth's region
   and in the rest of the face, and as filmed
 
-``slow`` is told with ``--shapes-only``: the filmed mouth itself, but only its mean over the second around each frame.
+With ``--shapes-only`` two more are told: ``no rest`` follows the sound in pauses as well, and ``slow`` is the filmed
+mouth itself, but only its mean over the second around each frame: what no sound tells.
 
 Baselines: ``frozen`` (mean mouth of the first 80 %), ``random`` (mouths of random frames), ``nearest`` (mouth of the
 frame whose sound, 21 features around, is nearest). All go through the same texture and compositing.
@@ -61,13 +62,12 @@ def taught_mouth(
     return model, time.process_time() - start
 
 
-def said_at(person: Person, model: MouthModel, rows: NDArray[np.int64]) -> Shapes:
-    """The mouth at the held-out frames, led by the held-out sound alone."""
+def said_at(person: Person, model: MouthModel, rows: NDArray[np.int64], resting: bool = True) -> Shapes:
+    """The mouth at the held-out frames, led by the clip's own sound: heard whole, as a sound that is said would be."""
     assert person.sound is not None
-    first = float(person.track.times[rows[0]])
-    sound = person.sound.part(first, person.sound.seconds)
-    rest = closed_mouth(person, SHARE)
-    return led(model, audio.heard(sound), audio.silent(sound), rest, person.track.times[rows] - first)
+    heard, quiet = audio.heard(person.sound), audio.silent(person.sound)
+    quiet = quiet if resting else np.zeros_like(quiet)
+    return led(model, heard, quiet, closed_mouth(person, SHARE), person.track.times[rows])
 
 
 def held_out(person: Person) -> NDArray[np.int64]:
@@ -218,6 +218,7 @@ def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel
         f"{'flicker: mouth':>15} {'rest':>6} {'filmed':>7}"
     )
     if args.shapes_only:
+        made["no rest"] = said_at(person, model, rows, resting=False)
         made["slow"] = slow(truth, person.rate)
         for label, shapes in made.items():
             distance, corr, lag = shape_figures(shapes, truth, person.rate)

@@ -1,4 +1,7 @@
-"""Fine detail inside the lips, which medians blur: teeth, from the person's sharpest frames with an open mouth."""
+"""Fine detail inside the lips, which medians blur: teeth, from the person's sharpest frames with an open mouth.
+
+Detail comes where the median is bright already and the proxy shows a tooth as well: a dark mouth stays dark.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,13 @@ class Teeth:
         candidates: of the person.
         proxies: ``(P,)`` positions among the candidates.
         shares: ``(N, P)`` of each proxy in each frame, rows sum to 1.
+        levels: whiteness of what is surely no tooth, and of what surely is one.
     """
 
     candidates: Candidates
     proxies: NDArray[np.int64]
     shares: Series
+    levels: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(cls, candidates: Candidates, wanted: Series) -> Teeth:
@@ -45,7 +50,7 @@ class Teeth:
         if len(shares) > 2:
             padded = np.concatenate([shares[:1], shares, shares[-1:]])
             shares = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
-        return cls(candidates, proxies, shares)
+        return cls(candidates, proxies, shares, white_levels(candidates, proxies))
 
     def into(self, made: Pixels, goal: Series, row: int, amount: float) -> Pixels:
         """The texture ``(rows, S, 3)`` with the proxy's detail inside of its lips.
@@ -67,10 +72,42 @@ class Teeth:
         warped = warped_onto(self.candidates, self.proxies[used], goal).astype(np.float32)
         proxy = np.tensordot(self.shares[row, used].astype(np.float32), warped, 1)
         sigma = _FINE * unit
-        fine = proxy - cv2.GaussianBlur(proxy, (0, 0), sigma)
+        rough = cv2.GaussianBlur(proxy, (0, 0), sigma)
         smooth = cv2.GaussianBlur(made.astype(np.float32), (0, 0), sigma)
-        changed = made + (smooth + fine - made) * (inside * np.float32(amount))[..., None]
+        bright = self.levels
+        teeth = np.minimum(_between(whiteness(smooth), bright), _between(whiteness(rough), bright))
+        share = inside * teeth * np.float32(amount)
+        changed = made + (smooth + proxy - rough - made) * share[..., None]
         return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+
+
+def whiteness(picture: Floats) -> Floats:
+    """``(H, W)``: the least of the three channels, levels. Teeth are bright in all; lips, gums and tongue lack green
+    and blue, and the dark of the mouth lacks everything.
+    """
+    return np.asarray(picture.min(-1), np.float32)
+
+
+def white_levels(candidates: Candidates, proxies: NDArray[np.int64]) -> tuple[float, float]:
+    """Whiteness that says no tooth, and that says tooth: a quarter and two thirds of the way from the darkest to the
+    brightest tenth of what is inside the proxies' lips.
+    """
+    side, unit, top = candidates.frontal.side, candidates.frontal.unit, candidates.rows[0]
+    seen = []
+    for one in proxies:
+        inside = inner_mouth(candidates.points[one][: len(LIP_POINTS)], side, unit)[top:] > 0.5
+        soft = cv2.GaussianBlur(candidates.textures[one].astype(np.float32), (0, 0), _FINE * unit)
+        seen.append(whiteness(soft)[inside])
+    values = np.concatenate(seen) if seen else np.zeros(0)
+    if len(values) < 12:
+        return 0.0, 1.0
+    dark, bright = np.percentile(values, (10, 90))
+    return float(dark + 0.25 * (bright - dark)), float(dark + 0.67 * (bright - dark) + 1e-3)
+
+
+def _between(values: Floats, levels: tuple[float, float]) -> Floats:
+    """From 0 to 1 between two levels."""
+    return np.asarray(np.clip((values - levels[0]) / max(levels[1] - levels[0], 1e-3), 0, 1), np.float32)
 
 
 def inner_mouth(goal: Series, side: int, unit: float) -> Floats:

@@ -60,3 +60,29 @@ def test_closed_lips_get_none() -> None:
     shut = candidates.points[0].copy()
     shut[15:18] = shut[12:15][::-1]
     assert inner_mouth(shut, candidates.frontal.side, candidates.frontal.unit).max() == 0
+
+
+def test_a_dark_mouth_stays_dark_and_a_bright_one_gets_teeth() -> None:
+    candidates = some()
+    shown = candidates.textures.copy()
+    random = np.random.default_rng(2)
+    frontal, top = candidates.frontal, candidates.rows[0]
+    for one, points in enumerate(candidates.points):
+        inside = inner_mouth(points, frontal.side, frontal.unit)[top:] > 0
+        upper = np.arange(len(inside))[:, None] < points[[13, 16], 1].mean() - top
+        shown[one][inside & upper] = 200  # teeth above, nothing below
+        shown[one][inside & ~upper] = 20
+    shown = np.clip(shown + random.integers(-15, 16, shown.shape[:3])[..., None], 0, 255).astype(np.uint8)
+    candidates = replace(candidates, textures=shown)
+    one = int(np.argmax(opening(candidates.shapes)))
+    goal = candidates.points[one]
+    teeth = Teeth.of(candidates, candidates.shapes[one : one + 1])
+    assert 20 < teeth.levels[0] < teeth.levels[1] < 200
+    inside = inner_mouth(goal, frontal.side, frontal.unit)[top:] > 0.9
+    upper = np.arange(len(inside))[:, None] < goal[[13, 16], 1].mean() - top - 3
+    lower = np.arange(len(inside))[:, None] > goal[[13, 16], 1].mean() - top + 3
+    dark, bright = (np.full(shown.shape[1:], level, np.uint8) for level in (20, 200))
+    assert (teeth.into(dark, goal, 0, 1.0) == dark).all(), "the median shows none"
+    made = teeth.into(bright, goal, 0, 1.0)
+    assert made[inside & upper].std() > 3
+    assert made[inside & lower].std() < 1, "the proxy shows none"
