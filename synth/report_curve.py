@@ -43,15 +43,27 @@ def draw(curve: Curve) -> str:
         aside = apart * (number - (len(lines) - 1) / 2)
         good = [replace(point, x=point.x + aside) for point in points if math.isfinite(point.y)]
         parts.append(_band(number, good, at))
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(p.x, p.y) for p in good))
         dash = f" stroke-dasharray='{_DASHES[number]}'" if _DASHES[number] else ""
-        parts.append(f"<polyline class='line l{number}' points='{path}'{dash} />")
+        for stretch in _stretches([replace(point, x=point.x + aside) for point in points]):
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(p.x, p.y) for p in stretch))
+            parts.append(f"<polyline class='line l{number}' points='{path}'{dash} />")
         parts += [_mark(number, *at(p.x, p.y)) for p in good]
     label = html.escape(f"{curve.title}: {curve.y_label} by {curve.x_label}")
     return (
         f"<svg class=curve viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img aria-label='{label}'>{''.join(parts)}</svg>"
         f"<p class=legend>{''.join(_key(number, name) for number, name in enumerate(lines))}</p>"
     )
+
+
+def _stretches(points: Sequence[Point]) -> list[list[Point]]:
+    """Where the line is drawn: it breaks at values that are missing."""
+    found: list[list[Point]] = [[]]
+    for point in points:
+        if math.isfinite(point.y):
+            found[-1].append(point)
+        elif found[-1]:
+            found.append([])
+    return [one for one in found if one]
 
 
 def _axes(curve: Curve, across: tuple[float, float], up: tuple[float, float], at: Place, plot: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -14,17 +15,19 @@ class Measure:
         better: +1 where more is good for the attacker, -1 where less is.
         digits: after the point.
         about: how to read it.
+        bounds: of its values, and so of an interval.
     """
 
     name: str
     better: int
     digits: int
     about: str
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 MEASURES: dict[str, Measure] = {
     "rebuilt ssim": Measure(
-        "SSIM of rebuilt faces", 1, 3, "clean held-out faces of the person, by their own decoder"
+        "SSIM of rebuilt faces", 1, 3, "clean held-out faces of the person, by their own decoder", (-1, 1)
     ),
     "rebuilt psnr": Measure("PSNR of rebuilt faces, dB", 1, 2, "the same"),
     "rebuilt feature": Measure(
@@ -35,17 +38,19 @@ MEASURES: dict[str, Measure] = {
         "distance from the person", -1, 3, "of faces in the fake; dlib: one person below 0.6"
     ),
     "swapped taken for the person": Measure(
-        "nearer to the person than to the target", 1, 2, "share of faces"
+        "nearer to the person than to the target", 1, 2, "share of faces", (0, 1)
     ),
     "swapped landmarks": Measure(
         "landmark distance from the filmed face", -1, 4, "in distances between the eyes"
     ),
-    "swapped found": Measure("faces found in the fake", 1, 2, "share of frames"),
+    "swapped found": Measure("faces found in the fake", 1, 2, "share of frames", (0, 1)),
     "flicker": Measure("flicker added by the fake", -1, 2, "levels of 255"),
     "lips error": Measure(
         "error of the mouth", -1, 4, "mean distance of its points, in distances between the eyes"
     ),
-    "lips opening": Measure("how the mouth's opening follows", 1, 3, "correlation with the filmed one"),
+    "lips opening": Measure(
+        "how the mouth's opening follows", 1, 3, "correlation with the filmed one", (-1, 1)
+    ),
 }
 
 

@@ -64,10 +64,12 @@ class Effect:
     @property
     def verdict(self) -> str:
         """``higher`` or ``lower`` where chance is an unlikely reason (5 %, adjusted); else ``not shown``, or ``too few
-        pairs`` where no data could have shown it.
+        pairs`` where no data could have shown it, and ``not measured`` without pairs.
         """
         p = self.p if self.adjusted is None else self.adjusted
-        if not self.difference.count or self.least_p > 0.05:
+        if not self.difference.count:
+            return "not measured"
+        if self.least_p > 0.05:
             return "too few pairs"
         if math.isnan(p) or p > 0.05:
             return "not shown"

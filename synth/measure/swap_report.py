@@ -22,7 +22,9 @@ def measures_in(result: Result) -> dict[str, Measure]:
     known = {name: one for name, one in MEASURES.items() if name in seen}
     extra = sorted(name for name in seen if name.startswith(PREFIX))
     more = {
-        name: Measure(f"fake detector {name.removeprefix(PREFIX)}", -1, 3, "0: nothing found, 1: a fake")
+        name: Measure(
+            f"fake detector {name.removeprefix(PREFIX)}", -1, 3, "0: nothing found, 1: a fake", (0, 1)
+        )
         for name in extra
     }
     return {**known, **more}
@@ -215,7 +217,7 @@ def _means_table(result: Result) -> Table:
         )
         for attacker in result.options.parsed:
             cells = [
-                interval(mean(values(result, variant, attacker.name, name)), measure.digits)
+                interval(mean(values(result, variant, attacker.name, name)), measure.digits, *measure.bounds)
                 for variant in result.variants
             ]
             rows.append((attacker.name, *cells))

@@ -68,6 +68,15 @@ def test_everything_is_escaped() -> None:
     assert len(Page(page).named("script")) == 1
 
 
+def test_a_curve_breaks_where_a_value_is_missing() -> None:
+    points = (Point(0, 1.0), Point(1, float("nan")), Point(2, 3.0), Point(3, 4.0))
+    page = render(a_report(curves=(Curve("c", "x", "y", {"one": points}, ticks=("a", "b", "c", "d")),)))
+    drawn = [
+        one for one in re.findall(r"<polyline class='line l0' points='([^']*)'", page) if one != "0,6 34,6"
+    ]
+    assert [len(one.split()) for one in drawn] == [1, 2]
+
+
 def test_nothing_is_loaded_and_nothing_else_may_run() -> None:
     page = render(a_report())
     tags = Page(page)
