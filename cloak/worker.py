@@ -20,6 +20,7 @@ from cloak.options import CloakOptions
 from cloak.outcome import Judged
 from cloak.regions import Patch, plan_patches
 from cloak.shown import also_shown
+from cloak.strength import Strength
 from cloak.task import Condition, Entire, Goals, Outcome, Schedule, Task, Wide, conditions
 from cloak.wide import WideView
 from provenance.media import Picture, encode_picture
@@ -37,6 +38,11 @@ _SUBSAMPLED_BELOW = 90
 FULL_AREA, FEWEST_STEPS = 1_000_000, 16
 #: Steps of the trial that tells how long the search will take.
 _TRIAL = 2
+#: How much it counts in the first round that networks see something else half-way, and how far faces are bent in each
+#: step, so that noise carries over to detectors that it was not made against (docs/transfer.md); at these strengths:
+#: with less noise nothing carries over, and all of it is needed for hiding.
+FEATURES, BEND = 0.6, 0.15
+CARRYING = (Strength.MID, Strength.HIGH)
 
 Progress = Callable[[float], None]
 
@@ -168,14 +174,22 @@ class Worker:
             return run_torchattack(
                 options.torchattack, task, self._concerned(index), met, steps=steps, seed=options.seed
             )
+        carries = options.level in CARRYING
         return optimise(
             task,
             self._concerned(index),
             met,
             goals=Goals(
-                decoy=0.3 if len(task.zones) else 0.0, landmark=0.3 if options.displace_landmarks else 0.0
+                features=FEATURES if carries and number == 0 else 0.0,
+                decoy=0.3 if len(task.zones) else 0.0,
+                landmark=0.3 if options.displace_landmarks else 0.0,
             ),
-            schedule=Schedule(steps=steps, least=min(20 * number, steps), seed=options.seed + number),
+            schedule=Schedule(
+                steps=steps,
+                least=min(20 * number, steps),
+                bend=BEND if carries else 0.0,
+                seed=options.seed + number,
+            ),
             start=self.noises[index],
             stubborn=self.stubborn[index],
             progress=progress,
