@@ -16,7 +16,8 @@ from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 from synth.commands import Consents, Declared, Weights, permission
-from synth.commands_swap import Device, IdentityName, Json, Seed, _device, _interruptible
+from synth.interrupt import interruptible
+from synth.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark, usable_device
 
 if TYPE_CHECKING:
     from provenance.desk import Desk
@@ -65,15 +66,12 @@ def lipsync(
         Path | None, typer.Option("--keep", help="Write what each stage found into this folder.")
     ] = None,
     work: Work = None,
-    visible_mark: Annotated[
-        bool,
-        typer.Option("--visible-mark/--no-visible-mark", help="The word SYNTHETIC; the signed label stays."),
-    ] = True,
+    visible_mark: VisibleMark = True,
     weights: Weights = None,
     device: Device = "cpu",
-    online: Annotated[bool, typer.Option("--online", help="Fetch manifests that lie at a URL.")] = False,
+    online: Online = False,
     identity: IdentityName = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an output that exists.")] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Let the person in a video say a sound: to measure what footage gives away, or to dub with consent.
@@ -100,7 +98,7 @@ def lipsync(
     own = any(one is not None for one in (epochs, delay, units, layers, bidirectional))
     prior = mouth or (None if own else PRIOR)
     options = LipsyncOptions(
-        mouth=taught, prior=prior, mark=visible_mark, device=_device(device), weights_dir=weights
+        mouth=taught, prior=prior, mark=visible_mark, device=usable_device(device), weights_dir=weights
     )
     options.check()
     home = Home.locate()
@@ -119,7 +117,7 @@ def lipsync(
         hidden = Path(
             stack.enter_context(tempfile.TemporaryDirectory(dir=output.parent, prefix=".veilmark-"))
         )
-        stop = stack.enter_context(_interruptible())
+        stop = stack.enter_context(interruptible())
         report = stack.enter_context(_stages())
         keeper = _keeper(keep, hidden, about, desk) if keep else None
         made = hidden / f"unlabelled{output.suffix.lower()}"
@@ -147,8 +145,8 @@ def mouth(
     work: Work = None,
     weights: Weights = None,
     device: Device = "cpu",
-    online: Annotated[bool, typer.Option("--online", help="Fetch manifests that lie at a URL.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an output that exists.")] = False,
+    online: Online = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Learn from several speakers how mouths follow sound, so that a short target starts from there (--mouth).
@@ -162,12 +160,12 @@ def mouth(
     from synth.lipsync.workspace import Workspace
 
     refuse_existing(output, force)
-    taught, where = _options(epochs, delay, units, layers, bidirectional, seed), _device(device)
+    taught, where = _options(epochs, delay, units, layers, bidirectional, seed), usable_device(device)
     basis = permission(footage, consent, i_have_consent, online=online)
     require_writable(output)
     workspace = Workspace(work or Home.locate().data / "lipsync")
     clips = []
-    with _interruptible() as stop, _stages() as report:
+    with interruptible() as stop, _stages() as report:
         for place, path in enumerate(footage):
             person = study(path, workspace, device=where, weights_dir=weights)
             clip = person.clip()

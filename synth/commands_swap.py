@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from synth.swap.train import Outcome
 
 _SHOWN_FACES = 6
-_interruptible, _device = interruptible, usable_device  # their names until now
 
 PresetName = Annotated[str, typer.Option("--preset", help="tiny (64 px), small (128 px) or full (256 px).")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder for the model and its checkpoint.")]
