@@ -81,7 +81,7 @@ class Teeth:
         return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
 
 
-def whiteness(picture: Floats) -> Floats:
+def whiteness(picture: NDArray[np.integer | np.floating]) -> Floats:
     """``(H, W)``: the least of the three channels, levels. Teeth are bright in all; lips, gums and tongue lack green
     and blue, and the dark of the mouth lacks everything.
     """
