@@ -21,9 +21,11 @@ import numpy as np
 from cloak import detectors as detector_list
 from cloak.detectors.base import FaceDetector
 from cloak.image import refuse_cloaked
+from cloak.models import locate, model
 from cloak.options import CloakOptions
+from cloak.recognition import FaceRecognition
 from cloak.video_io import VideoInfo, expected_frames, picture_bytes, probe
-from cloak.video_judge import check_written, judge_video, still_found
+from cloak.video_judge import VideoJudged, check_written, judge_video, still_found
 from cloak.video_options import VideoOptions, check_picture_options
 from cloak.video_render import Film, NoiseFigures, equal_energy, render
 from cloak.video_report import VideoReport
@@ -50,6 +52,7 @@ class _Job:
     attacked: list[FaceDetector]
     options: CloakOptions
     video: VideoOptions
+    network: FaceRecognition | None
 
     def version(self, name: str, suffix: str) -> Path:
         return self.state.folder / f"version-{name}{suffix}"
@@ -78,7 +81,7 @@ def cloak_video(
     Args:
         source: any video that FFmpeg decodes, up to 8K and 216,000 frames.
         output: its suffix names the container.
-        options: what pictures have too; decoys, landmarks, recognition and torchattacks are for pictures only.
+        options: what pictures have too; a choice of faces and torchattacks are for pictures only.
         video: see there.
         work: where state is kept; default :func:`work_folder`. An interrupted run with the same source and options goes
             on from there. It is removed in the end.
@@ -106,13 +109,15 @@ def cloak_video(
     refuse_cloaked(source, options)
     require_writable(output)
     attacked, judging = _crew(options)
+    network = _recognition(options)
     # 2. What an earlier run left, then shots and faces.
     state = State(work or work_folder(output), _key(info, options, video, attacked))
     require_holdable(info, output.suffix.lower(), state.folder)
     plan = _planned(info, state, attacked, options, video, tell)
-    job = _Job(info, plan, state, attacked, options, video)
+    hunted = network if options.recognition else None
+    job = _Job(info, plan, state, attacked, options, video, hunted)
     # 3. Noise for every window.
-    searcher = Searcher(info, plan, state, attacked, options, video)
+    searcher = Searcher(info, plan, state, attacked, options, video, hunted)
     searcher.first_pass(tell.phase("search", "rounds"))
     # 4. Encode, decode, judge; go on with the windows in which a face is left.
     suffix = output.suffix.lower()
@@ -122,7 +127,16 @@ def cloak_video(
     control = _control(job) if video.control else None
     check_written(cloaked, info, plan.frames)
     judged = judge_video(
-        cloaked, plain, control, plan, attacked, judging, options.device, tell.phase("judge", None)
+        cloaked,
+        plain,
+        control,
+        plan,
+        attacked,
+        judging,
+        options.device,
+        tell.phase("judge", None),
+        network=network,
+        misled=options.recognition,
     )
     # 6. The file under its name; the work is done.
     sizes = picture_bytes(plain), picture_bytes(cloaked)
@@ -141,7 +155,11 @@ def cloak_video(
         frames=plan.frames,
         duration=plan.frames / float(info.rate),
         shots=len(plan.shots),
-        faces=len(plan.tracks),
+        faces=len(plan.faces),
+        decoys=len(plan.tracks) - len(plan.faces),
+        decoys_shown=judged.zones,
+        recognition=judged.recognition,
+        landmarks_displaced=options.displace_landmarks,
         windows=len(windows),
         carried=sum(one is not None and one.steps == 0 for one in windows),
         steps=sum(one.steps for one in windows if one is not None),
@@ -162,7 +180,7 @@ def cloak_video(
         bytes_plain=sizes[0],
         bytes_cloaked=sizes[1],
         detectors=tuple(judged.detectors),
-        notes=tuple(_notes(info, judged.shown, {one.name for one in judged.detectors})),
+        notes=tuple(_notes(info, plan, options, judged)),
     )
     state.remove()
     tell.done()
@@ -190,6 +208,13 @@ def _crew(options: CloakOptions) -> tuple[list[FaceDetector], list[FaceDetector]
     ]
 
 
+def _recognition(options: CloakOptions) -> FaceRecognition | None:
+    """Face recognition; None where it was not asked for and is not installed."""
+    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
+        return None
+    return FaceRecognition.load(options.weights, options.device)
+
+
 def _key(
     info: VideoInfo, options: CloakOptions, video: VideoOptions, attacked: Sequence[FaceDetector]
 ) -> str:
@@ -198,6 +223,9 @@ def _key(
         sha256_file(info.path),
         VERSION,
         str(options.level),
+        options.decoys,
+        options.displace_landmarks,
+        options.recognition,
         options.steps,
         options.rounds,
         options.seed,
@@ -259,6 +287,8 @@ def _rounds(job: _Job, searcher: Searcher, suffix: str, tell: _Phases) -> NoiseF
                 # all rounds together look at frames in the first three quarters of each step
                 0.75 * number / job.options.rounds,
                 part(0.3, 0.5),
+                plain=plain,
+                network=job.network,
             ),
         )
         worse = [key for key, count in best.items() if sum(left.get(key, {}).values()) > count]
@@ -311,8 +341,10 @@ def _control(job: _Job) -> Path:
     return path
 
 
-def _notes(info: VideoInfo, shown: tuple[int, int], asked: set[str]) -> list[str]:
-    notes = []
+def _notes(info: VideoInfo, plan: Plan, options: CloakOptions, judged: VideoJudged) -> list[str]:
+    notes, shown, asked = [], judged.shown, {one.name for one in judged.detectors}
+    if options.decoys and not any(track.decoy for track in plan.tracks):
+        notes.append("no decoys: beside the faces and where they move there is no room for one")
     if others := [known.name for known in detector_list.DETECTORS if known.name not in asked]:
         notes.append("known, but not asked: " + ", ".join(others))
     if shown != info.upright:

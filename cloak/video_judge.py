@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import FaceDetector
-from cloak.judge import ask, under_conditions, view_of, which_found
+from cloak.judge import under_conditions, view_of, which_found
 from cloak.quality import compare, crop
+from cloak.recognition import SAME_PERSON, FaceRecognition
+from cloak.video_count import Count, RecognitionCount
 from cloak.video_io import Frame, VideoInfo, frames, probe
+from cloak.video_look import look
+from cloak.video_recognition import RECOGNITION, gaps_in, recogniser_of
 from cloak.video_render import face_flicker
-from cloak.video_report import VideoDetectorReport
+from cloak.video_report import VideoDetectorReport, VideoRecognitionReport
 from cloak.video_state import Plan
 from provenance.errors import TamperedError
 
@@ -35,6 +39,8 @@ class VideoJudged:
         shown: width and height of what detectors were shown.
         detectors: see there.
         psnrs, ssims, flickers: of the faces in the judged frames.
+        zones: how many decoys were to be seen, all judged frames together.
+        recognition: what face recognition makes of the faces; None where nobody asked it.
     """
 
     frames: int = 0
@@ -43,6 +49,8 @@ class VideoJudged:
     psnrs: list[float] = field(default_factory=list)
     ssims: list[float] = field(default_factory=list)
     flickers: list[float] = field(default_factory=list)
+    zones: int = 0
+    recognition: VideoRecognitionReport | None = None
 
 
 def looked_at(plan: Plan, part: float) -> list[int]:
@@ -56,12 +64,12 @@ def looked_at(plan: Plan, part: float) -> list[int]:
     for first, end in zip(starts, [*starts[1:], plan.frames], strict=True):
         begin = first + int(part * plan.every)
         chosen.extend(range(begin, end, plan.every) if begin < end else [first])
-    return [frame for frame in chosen if any(track.first <= frame <= track.last for track in plan.tracks)]
+    return [frame for frame in chosen if any(track.covers(frame) for track in plan.faces)]
 
 
 def faces_at(plan: Plan, frame: int) -> tuple[list[int], Tensor]:
-    """Which tracks are in a frame, and their boxes ``(N, 4)``."""
-    present = [index for index, track in enumerate(plan.tracks) if track.first <= frame <= track.last]
+    """Which faces are in a frame, by their tracks' numbers, and their boxes ``(N, 4)``."""
+    present = [index for index, track in enumerate(plan.faces) if track.covers(frame)]
     boxes = np.array([plan.tracks[index].box(frame) for index in present], np.float32).reshape(-1, 4)
     return present, torch.from_numpy(boxes)
 
@@ -84,23 +92,36 @@ def still_found(
     device: str,
     part: float,
     progress: Progress = lambda _: None,
+    *,
+    plain: Path | None = None,
+    network: FaceRecognition | None = None,
 ) -> dict[tuple[int, int], set[tuple[str, str]]]:
     """Where attacked detectors find faces in the encoded video: by track and frame, the pairs that do.
 
     Args:
         part: of :func:`looked_at`.
+        plain: the same encoding without noise, for the network.
+        network: of face recognition, which is asked, too, whether it knows the faces.
     """
     wanted = set(looked_at(plan, part))
     left: dict[tuple[int, int], set[tuple[str, str]]] = {}
-    for frame in frames(probe(cloaked)):
+    versions = [cloaked, *([plain] if plain is not None and network is not None else [])]
+    for shown in _side_by_side(versions):
+        frame = shown[0]
         if frame.index in wanted:
             present, faces = faces_at(plan, frame.index)
             view = view_of(frame.rgb())
-            for detector in attacked:
-                hits = which_found(ask(detector, view.pixels, device), faces * view.scale)
-                for index, hit in zip(present, hits, strict=True):
+            places = faces * view.scale
+            hits = {one.name: which_found(look(one, view.pixels, places, device), places) for one in attacked}
+            if network is not None and len(shown) > 1:
+                before = view_of(shown[1].rgb())
+                reports = {one.name: look(one, before.pixels, places, device) for one in attacked}
+                knowing = recogniser_of(network, before, faces, reports, device)
+                hits[RECOGNITION] = [gap < SAME_PERSON for gap in gaps_in(knowing, view.pixels, device)]
+            for name, found in hits.items():
+                for index, hit in zip(present, found, strict=True):
                     if hit:
-                        left.setdefault((index, frame.index), set()).add((detector.name, "published"))
+                        left.setdefault((index, frame.index), set()).add((name, "published"))
         progress((frame.index + 1) / plan.frames)
     return left
 
@@ -114,40 +135,45 @@ def judge_video(
     judging: Sequence[FaceDetector],
     device: str,
     progress: Progress = lambda _: None,
+    *,
+    network: FaceRecognition | None = None,
+    misled: bool = False,
 ) -> VideoJudged:
     """Show frames of the encoded versions to every detector: others than those that led the search.
 
     Args:
         plain: the same encoding without noise; what a detector finds there is what counts.
         control: with other noise of equal energy, or None.
+        network: of face recognition, to be asked, too.
+        misled: the cloak was made against it.
     """
     candidates = looked_at(plan, JUDGED_PART)
     step = max(1, -(-len(candidates) // MAX_JUDGED))
     wanted = set(candidates[::step])
     result = VideoJudged()
     everyone = [*attacked, *judging]
-    empty = {"published": 0, "jpeg75": 0, "half": 0}
-    counts = {
-        one.name: VideoDetectorReport(
-            one.name, one.family, one in attacked, 0, dict(empty), 0 if control else None
-        )
-        for one in everyone
-    }
+    counts = {one.name: Count(one, one in attacked, control is not None) for one in everyone}
+    known = RecognitionCount(network, misled, control is not None) if network is not None else None
     earlier: tuple[np.ndarray, np.ndarray] | None = None
     for versions in _side_by_side([cloaked, plain, *([control] if control else [])]):
         index = versions[0].index
         pixels = [one.rgb() for one in versions] if index in wanted else []
         if pixels:
             _, faces = faces_at(plan, index)
-            for detector in everyone:
-                counts[detector.name] = _count(counts[detector.name], detector, pixels, faces, device)
+            views = [view_of(one) for one in pixels]
+            shown = under_conditions(views[0].pixels)
+            zones = torch.from_numpy(plan.zones(index))
+            reports = {name: one.see(views, shown, faces, zones, device) for name, one in counts.items()}
+            if known is not None:
+                known.see(views, shown, faces, reports, device)
             result.frames += 1
-            view = view_of(pixels[0])
-            result.shown = (view.pixels.shape[1], view.pixels.shape[0])
+            result.zones += len(zones)
+            result.shown = (views[0].pixels.shape[1], views[0].pixels.shape[0])
             _look(result, pixels, faces, earlier)
         earlier = _pair(versions) if index + 1 in wanted else None
         progress((index + 1) / plan.frames)
-    result.detectors = list(counts.values())
+    result.detectors = [one.report() for one in counts.values()]
+    result.recognition = known.report() if known is not None else None
     return result
 
 
@@ -175,28 +201,3 @@ def _look(
         result.ssims.append(quality.ssim)
         if earlier is not None and (values := face_flicker(np.array([x1, y1, x2, y2]), earlier, later)):
             result.flickers.append(values[1])
-
-
-def _count(
-    report: VideoDetectorReport,
-    detector: FaceDetector,
-    pixels: Sequence[np.ndarray],
-    faces: Tensor,
-    device: str,
-) -> VideoDetectorReport:
-    views = [view_of(one) for one in pixels]
-    scale = views[0].scale
-    was = which_found(ask(detector, views[1].pixels, device), faces * scale)
-
-    def still(shown: np.ndarray, factor: float) -> int:
-        hits = which_found(ask(detector, shown, device), faces * scale * factor)
-        return sum(hit and before for hit, before in zip(hits, was, strict=True))
-
-    after = {
-        name: report.after[name] + still(shown, factor)
-        for name, (shown, factor) in under_conditions(views[0].pixels).items()
-    }
-    control = report.control
-    if control is not None:
-        control += still(views[2].pixels, 1.0)
-    return replace(report, before=report.before + sum(was), after=after, control=control)

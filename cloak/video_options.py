@@ -43,18 +43,21 @@ def check_picture_options(options: CloakOptions) -> None:
     """Refuse what cloaks of pictures can do and cloaks of videos cannot.
 
     Raises:
-        UsageError: decoys, landmarks, recognition, chosen faces, another attack, a picture's format or quality.
+        UsageError: chosen faces, another attack, a picture's format or quality.
     """
-    for asked, what in (
-        (options.decoys > 0, "decoys"),
-        (options.displace_landmarks, "displaced landmarks"),
-        (options.recognition, "protection from face recognition"),
-        (options.faces is not None, "a choice of faces"),
-        (options.torchattack is not None, "torchattacks"),
-        (options.format is not None, "a picture's format"),
-        (options.quality is not None, "a picture's quality"),
+    for asked, what, hint in (
+        (
+            options.faces is not None,
+            "a choice of faces",
+            "leave out --faces: a face is counted anew in every shot, so all are hidden",
+        ),
+        (
+            options.torchattack is not None,
+            "torchattacks",
+            "leave out --attack: its attacks search one picture, not noise that moves along",
+        ),
+        (options.format is not None, "a picture's format", "the output's suffix names a video's container"),
+        (options.quality is not None, "a picture's quality", "a video's quality is its --crf"),
     ):
         if asked:
-            raise UsageError(
-                f"{what} cannot be had for videos", hint="leave it out; a video's quality is its --crf"
-            )
+            raise UsageError(f"{what} cannot be had for videos", hint=hint)

@@ -55,7 +55,7 @@ class Film:
 
     def noise(self, frame: int, pixels: Callable[[], np.ndarray]) -> np.ndarray | None:
         """int8 ``(H, W, 3)``, upright, in levels; None where no face is."""
-        active = [index for index, track in enumerate(self.plan.tracks) if track.first <= frame <= track.last]
+        active = [index for index, track in enumerate(self.plan.tracks) if track.covers(frame)]
         for index in list(self._now):
             if index not in active:
                 del self._now[index]
@@ -92,7 +92,7 @@ class Film:
                 del self._before[index]
 
     def _lay(self, canvas: np.ndarray, index: int, frame: int) -> None:
-        """Put the face's noise where it belongs; where two meet, the larger change counts."""
+        """Put the noise where it belongs. Where two faces meet, the larger change counts; faces come before decoys."""
         track = self.plan.tracks[index]
         window, carrier = self._now[index]
         here = carrier.noise()
@@ -107,7 +107,8 @@ class Film:
             max(0, -top) : max(0, -top) + target.shape[0], max(0, -left) : max(0, -left) + target.shape[1]
         ]
         whole = np.clip(np.rint(part), -self.levels, self.levels).astype(np.int8)
-        np.copyto(target, whole, where=np.abs(whole) > np.abs(target))
+        free = target == 0 if track.decoy else np.abs(whole) > np.abs(target)
+        np.copyto(target, whole, where=free)
 
 
 def render(
@@ -221,7 +222,7 @@ def _measure(
     earlier: tuple[np.ndarray, np.ndarray],
     later: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    for track in plan.tracks:
+    for track in plan.faces:
         if track.first < frame <= track.last and (values := face_flicker(track.box(frame), earlier, later)):
             figures.sizes.append(values[0])
             figures.flickers.append(values[1])

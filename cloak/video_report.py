@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,12 @@ class VideoDetectorReport:
         after: by condition, how many of those it still finds in the cloaked video.
         control: how many of those it finds when noise of equal energy, moving alike, was not searched for; None where
             that was not asked for.
+        elsewhere: how many reports it makes in the cloaked video, all judged frames together, where it made none
+            without a cloak; a decoy that is seen is one of them.
+        decoys: how many decoys it sees in the cloaked video, all judged frames together.
+        landmark_shift: of faces that it still finds, how far their landmarks moved on average, in face sizes; None
+            where there are none.
+        landmark_control: the same with the other noise.
     """
 
     name: str
@@ -32,6 +39,10 @@ class VideoDetectorReport:
     before: int
     after: dict[str, int]
     control: int | None
+    elsewhere: int = 0
+    decoys: int = 0
+    landmark_shift: float | None = None
+    landmark_control: float | None = None
 
     def recall(self, condition: str = "published") -> float:
         """The share of faces that are still found; NaN where there were none."""
@@ -45,7 +56,54 @@ class VideoDetectorReport:
             "before": self.before,
             "after": dict(self.after),
             "control": self.control,
+            "elsewhere": self.elsewhere,
+            "decoys": self.decoys,
+            "landmarks": {
+                "cloaked": _rounded(self.landmark_shift),
+                "control": _rounded(self.landmark_control),
+            },
         }
+
+
+@dataclass(frozen=True)
+class VideoRecognitionReport:
+    """Whether face recognition (dlib's) takes each face for the same as in the same frame without a cloak.
+
+    Attributes:
+        attacked: the cloak was made against it; otherwise it only judges.
+        shown: how many faces it was shown, all judged frames together.
+        recognised: by condition, how many of them it recognises.
+        control: how many with other noise of equal energy; None where that was not asked for.
+        distance: mean distance of the embeddings as published.
+        threshold: the distance below which dlib takes two faces for one person's.
+    """
+
+    attacked: bool
+    shown: int
+    recognised: dict[str, int]
+    control: int | None
+    distance: float
+    threshold: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "attacked": self.attacked,
+            "shown": self.shown,
+            "recognised": dict(self.recognised),
+            "control": self.control,
+            "distance": round(self.distance, 3),
+            "threshold": self.threshold,
+        }
+
+    def line(self) -> str:
+        """For a person."""
+        role = "attacked" if self.attacked else "not attacked, only judging"
+        after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in self.recognised.items())
+        control = "" if self.control is None else f"; {self.control} with other noise of equal energy"
+        return (
+            f"face recognition ({role}): given the place of the face, recognises of {self.shown} {after}{control}; "
+            f"mean distance {self.distance:.2f} of {self.threshold}"
+        )
 
 
 @dataclass(frozen=True)
@@ -58,6 +116,8 @@ class VideoReport:
         size: width and height as shown.
         frames, duration, shots: of the video; the duration in seconds.
         faces: faces that were hidden, each counted once in every shot.
+        decoys: places where a face was raised, each counted once for as long as it lasts.
+        decoys_shown: decoys in the judged frames, all together.
         windows: stretches of frames that share one noise.
         carried: windows whose noise is that of the window before, because it still hid the face.
         steps: of all searches.
@@ -76,6 +136,8 @@ class VideoReport:
         bytes_plain, bytes_cloaked: size of the encoded picture track's file, without and with noise.
         detectors: every detector that was asked.
         notes: what else a person should know.
+        recognition: what face recognition makes of the hidden faces; None where its weights are not installed.
+        landmarks_displaced: that was asked for.
     """
 
     strength: str
@@ -109,11 +171,19 @@ class VideoReport:
     bytes_cloaked: int
     detectors: tuple[VideoDetectorReport, ...]
     notes: tuple[str, ...] = field(default=())
+    decoys: int = 0
+    decoys_shown: int = 0
+    recognition: VideoRecognitionReport | None = None
+    landmarks_displaced: bool = False
 
     @property
     def success(self) -> bool:
-        """No attacked detector finds a face in any judged frame of the file as published."""
-        return not any(one.after["published"] for one in self.detectors if one.attacked)
+        """No attacked detector finds a face in any judged frame of the file as published, nor does face recognition
+        recognise one where that was attacked.
+        """
+        known = self.recognition
+        recognised = known is not None and known.attacked and known.recognised.get("published", 0) > 0
+        return not recognised and not any(one.after["published"] for one in self.detectors if one.attacked)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as documented by the attributes."""
@@ -130,6 +200,7 @@ class VideoReport:
             "duration": round(self.duration, 3),
             "shots": self.shots,
             "faces": self.faces,
+            "decoys": {"placed": self.decoys, "shown": self.decoys_shown},
             "windows": self.windows,
             "carried": self.carried,
             "steps": self.steps,
@@ -148,6 +219,8 @@ class VideoReport:
             },
             "bytes": {"plain": self.bytes_plain, "cloaked": self.bytes_cloaked},
             "detectors": [one.to_json() for one in self.detectors],
+            "landmarks_displaced": self.landmarks_displaced,
+            "recognition": self.recognition.to_json() if self.recognition else None,
             "notes": list(self.notes),
         }
 
@@ -162,7 +235,12 @@ class VideoReport:
             role = "attacked" if one.attacked else "not attacked, only judging"
             after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in one.after.items())
             control = "" if one.control is None else f"; {one.control} with other noise of equal energy"
-            lines.append(f"{one.name} ({role}): finds {one.before} uncloaked; {after}{control}")
+            raised = f"; sees {one.decoys} of {self.decoys_shown} decoys" if self.decoys_shown else ""
+            lines.append(f"{one.name} ({role}): finds {one.before} uncloaked; {after}{control}{raised}")
+        if self.landmarks_displaced:
+            lines.extend(_landmark_lines(self.detectors))
+        if self.recognition:
+            lines.append(self.recognition.line())
         lines.append(
             f"faces: PSNR {self.face_psnr:.1f} dB, SSIM {self.face_ssim:.3f}; noise of {self.noise:.1f} levels on "
             f"average, of which {self.flicker:.1f} flickers; H.264 at CRF {self.crf}, "
@@ -174,3 +252,20 @@ class VideoReport:
             "filtered, or once they are trained on it; and a person can still mark the face by hand."
         )
         return lines
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _landmark_lines(detectors: Sequence[VideoDetectorReport]) -> list[str]:
+    lines = []
+    for one in detectors:
+        if one.landmark_shift is not None:
+            control = one.landmark_control
+            beside = "" if control is None else f", {100 * control:.1f} % with other noise of equal energy"
+            lines.append(
+                f"{one.name}: landmarks of faces that it still finds are off by {100 * one.landmark_shift:.1f} % of "
+                f"the face{beside}"
+            )
+    return lines or ["landmarks: no detector that has any still finds a face in the judged frames"]

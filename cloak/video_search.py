@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,12 +12,17 @@ from torch import Tensor
 from cloak.attack import optimise
 from cloak.budget import context_mask, project, visibility_mask
 from cloak.detectors.base import FaceDetector
-from cloak.judge import find_faces, view_of
+from cloak.judge import view_of
+from cloak.objective import found
 from cloak.options import CloakOptions
-from cloak.task import Schedule, Task, examine, habit_of
+from cloak.recognition import FaceRecognition
+from cloak.task import Condition, Goals, Schedule, Task, examine, habit_of
+from cloak.video_decoys import place_in_video
 from cloak.video_flow import Follower
 from cloak.video_io import VideoInfo, frames
+from cloak.video_look import look_everywhere, near_window
 from cloak.video_options import VideoOptions
+from cloak.video_recognition import WindowRecogniser, window_landmarks
 from cloak.video_shots import SMALL_WIDTH, CutFinder
 from cloak.video_state import Noise, Plan, State
 from cloak.video_tracks import Tracker
@@ -28,6 +34,10 @@ Progress = Callable[[float], None]
 #: CRFs of x264 and the qualities of JPEG (chroma halved) that leave as much of a cloaked face, by PSNR: 38.3, 37.4,
 #: 36.0 and 33.8 dB at CRF 18, 20, 23 and 28 on a head of 360 pixels.
 _ALIKE = ((0, 18, 20, 23, 28, 40), (95, 90, 85, 75, 48, 30))
+#: As for pictures: how far noise reaches beyond a decoy, in its sizes, and what counts beside hiding.
+_DECOY_CONTEXT, _DECOY_GOAL, _LANDMARK_GOAL = 0.1, 0.3, 0.3
+#: A decoy goes on with the noise before it while at least this share of the detectors sees it.
+_STILL_SEEN = 0.5
 #: A window's rest of fewer frames than this joins the window.
 _REST = 6
 
@@ -60,7 +70,7 @@ def make_plan(
             tracker.cut(frame.index)
         if (frame.index - shots[-1]) % every == 0:
             view = view_of(frame.rgb())
-            _, reports = find_faces(attacked, view.pixels, options.device)
+            reports = look_everywhere(attacked, view.pixels, options.device)
             for report in reports.values():
                 report.boxes.div_(view.scale)
             tracker.look(frame.index, reports, families, shots[-1])
@@ -71,7 +81,11 @@ def make_plan(
     _check_whole(info, end)
     named = options.detectors is not None
     tracks = tuple(track for track in tracker.close(count) if track.believed(named))
-    return Plan(count, tuple(shots), every, tracks)
+    plan = Plan(count, tuple(shots), every, tracks)
+    if options.decoys and tracks:
+        decoys = place_in_video(info, plan, options.decoys, options.seed)
+        plan = replace(plan, tracks=(*tracks, *decoys))
+    return plan
 
 
 def _check_whole(info: VideoInfo, end: int) -> None:
@@ -86,7 +100,12 @@ def _check_whole(info: VideoInfo, end: int) -> None:
 
 
 class Searcher:
-    """Searches the noise of every window, in one pass over the source."""
+    """Searches the noise of every window, in one pass over the source.
+
+    Args:
+        info, plan, state, attacked, options, video: of the job.
+        network: of face recognition, to be misled, too.
+    """
 
     def __init__(
         self,
@@ -96,10 +115,14 @@ class Searcher:
         attacked: Sequence[FaceDetector],
         options: CloakOptions,
         video: VideoOptions,
+        network: FaceRecognition | None = None,
     ) -> None:
-        self.info, self.plan, self.state = info, plan, state
+        self.info, self.plan, self.state, self.network = info, plan, state, network
         self.attacked, self.options, self.video = list(attacked), options, video
-        self.sides = sorted({int(getattr(d, "side", 0)) for d in attacked if habit_of(d).whole} - {0})
+        self.sides, self.cornered = (
+            sorted({int(getattr(one, "side", 0)) for one in attacked if _shrinks(one, corner)} - {0})
+            for corner in (False, True)
+        )
         self._open: dict[int, Window] = {}
         self._carriers: dict[int, tuple[int, Carrier]] = {}
         self._starts: dict[int, Tensor | None] = {}
@@ -139,7 +162,9 @@ class Searcher:
                 index, first = key
                 if first == frame.index and (before := self.state.noise(index, first)) is not None:
                     track, device = self.plan.tracks[index], self.options.device
-                    self._open[index] = Window(track, first, ends[key], self.sides, device, before.place)
+                    self._open[index] = Window(
+                        track, first, ends[key], self.sides, device, before.place, self.cornered
+                    )
                     self._starts[index] = self._tensor(before.levels)
                 if (window := self._open.get(index)) is None:
                     continue
@@ -185,7 +210,7 @@ class Searcher:
         last = frame + self.video.window - 1
         if last > track.last - _REST:
             last = track.last
-        window = Window(track, frame, last, self.sides, self.options.device)
+        window = Window(track, frame, last, self.sides, self.options.device, cornered=self.cornered)
         window.offer(frame, pixels)
         self._open[index] = window
         self._starts[index] = window.carried(carrier[1]) if carrier is not None else None
@@ -215,23 +240,18 @@ class Searcher:
             int8 ``(h, w, 3)`` in levels of 255, for the key frame; and the steps.
         """
         strength, options = self.options.level, self.options
-        clean, face = window.key, window.place.face.to(options.device)
-        share = context_mask(window.place.work, face, CONTEXT)
-        limit = strength.epsilon * visibility_mask(clean, smooth=strength.smooth_share) * share
         quality = stand_in_quality(self.video.crf, number)
-        task = Task(
-            clean=clean,
-            faces=face,
-            limit=limit,
-            grey=bool((clean[:, :1] == clean[:, 1:]).all()),
-            energy=strength.energy,
-            wide=window.wide(strength.epsilon, quality),
+        against = self._concerned(window, stubborn)
+        task = self._task(window, quality, against)
+        goals = Goals(
+            decoy=_DECOY_GOAL if window.track.decoy else 0.0,
+            landmark=_LANDMARK_GOAL if task.landmarks else 0.0,
         )
         met = window.conditions(quality, strength.epsilon)
         schedule = Schedule(steps=options.steps, seed=options.seed + window.first + number)
         if start is not None:
-            start = project(start, clean, limit)
-            if number == 0 and all(examine(task, start, self.attacked, met).values()):
+            start = project(start, task.clean, task.limit)
+            if number == 0 and self._still_does(task, start, against, met):
                 return _levels(start), 0
             steps = max(10, options.steps // 2)
             schedule = Schedule(
@@ -241,12 +261,60 @@ class Searcher:
                 first_step=0.15,
                 seed=schedule.seed,
             )
-        outcome = optimise(task, self.attacked, met, schedule=schedule, start=start, stubborn=stubborn)
+        outcome = optimise(task, against, met, goals=goals, schedule=schedule, start=start, stubborn=stubborn)
         return _levels(outcome.noise), outcome.steps
+
+    def _task(self, window: Window, quality: int, against: Sequence[FaceDetector]) -> Task:
+        strength, device = self.options.level, self.options.device
+        clean, place, decoy = window.key, window.place.face.to(device), window.track.decoy
+        share = context_mask(window.place.work, place, _DECOY_CONTEXT if decoy else CONTEXT)
+        nothing = place.new_zeros(0, 4)
+        displaced = self.options.displace_landmarks and not decoy
+        return Task(
+            clean=clean,
+            faces=nothing if decoy else place,
+            zones=place if decoy else nothing,
+            limit=strength.epsilon * visibility_mask(clean, smooth=strength.smooth_share) * share,
+            grey=bool((clean[:, :1] == clean[:, 1:]).all()),
+            energy=strength.energy,
+            landmarks=window_landmarks(window, against) if displaced else {},
+            wide=window.wide(strength.epsilon, quality),
+            extent=window.extent,
+        )
+
+    def _concerned(self, window: Window, stubborn: set[tuple[str, str]]) -> list[FaceDetector]:
+        """The detectors that see the face now and then, and face recognition; decoys are for all detectors."""
+        names = {*window.track.names, *(name for name, _ in stubborn)}
+        if window.track.decoy or not names:
+            return near_window(self.attacked, window)
+        concerned = near_window([one for one in self.attacked if one.name in names], window)
+        if self.network is not None:
+            concerned.append(WindowRecogniser(window, self.network, self.attacked))
+        return concerned
+
+    @torch.no_grad()
+    def _still_does(
+        self, task: Task, noise: Tensor, against: Sequence[FaceDetector], met: Sequence[Condition]
+    ) -> bool:
+        """Does the noise of the window before it hide this face, or raise this decoy, still?"""
+        if not len(task.zones):
+            return all(examine(task, noise, against, met).values())
+        exams = [met[0].exams[place] for place in (0, len(met[0].exams) // 2)]
+        seen = sum(
+            bool(found(detector.detect(exam(task.clean + noise))[0], exam.boxes(task.zones)).any())
+            for exam in exams
+            for detector in against
+        )
+        return seen >= _STILL_SEEN * len(exams) * len(against)
 
     def _tensor(self, levels: np.ndarray) -> Tensor:
         channels_first = np.ascontiguousarray(levels.transpose(2, 0, 1)).astype(np.float32)
         return torch.from_numpy(channels_first)[None].to(self.options.device) / 255
+
+
+def _shrinks(detector: FaceDetector, corner: bool) -> bool:
+    habit = habit_of(detector)
+    return habit.whole and habit.corner == corner
 
 
 def stand_in_quality(crf: int, number: int) -> int:

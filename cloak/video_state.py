@@ -18,7 +18,7 @@ from cloak.video_window import Place
 from provenance.atomic import write_bytes
 from provenance.errors import CorruptMediaError, NotWritableError
 
-_SCHEMA = "veilmark.cloak-video-state/1"
+_SCHEMA = "veilmark.cloak-video-state/2"
 _MAX_JSON = 256 * 1024**2
 _MAX_SIDE = 4096
 
@@ -31,13 +31,23 @@ class Plan:
         frames: how many there are.
         shots: their first frames, rising.
         every: a look at every so many frames.
-        tracks: the faces to hide.
+        tracks: the faces to hide, then the places of decoys.
     """
 
     frames: int
     shots: tuple[int, ...]
     every: int
     tracks: tuple[Track, ...]
+
+    @property
+    def faces(self) -> tuple[Track, ...]:
+        """The tracks that are faces, in the order of :attr:`tracks`, with the same numbers."""
+        return tuple(track for track in self.tracks if not track.decoy)
+
+    def zones(self, frame: int) -> np.ndarray:
+        """``(N, 4)`` float32, where decoys shall be seen in a frame."""
+        boxes = [track.box(frame) for track in self.tracks if track.decoy and track.covers(frame)]
+        return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 @dataclass(frozen=True)

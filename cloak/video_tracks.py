@@ -28,6 +28,8 @@ class Track:
         at: frames in which it was looked for and found, rising.
         boxes: for each of those ``x1 y1 x2 y2`` in pixels of the upright frame.
         seen_by: how often each family of detectors reported it.
+        names: how often each detector did.
+        decoy: no face, but a place where one shall be seen.
     """
 
     first: int
@@ -35,6 +37,11 @@ class Track:
     at: list[int] = field(default_factory=list)
     boxes: list[list[float]] = field(default_factory=list)
     seen_by: dict[str, int] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    decoy: bool = False
+
+    def covers(self, frame: int) -> bool:
+        return self.first <= frame <= self.last
 
     def box(self, frame: int) -> np.ndarray:
         """``(4,)``, between looks on a straight line, before the first and after the last as there."""
@@ -57,6 +64,8 @@ class Track:
             "at": self.at,
             "boxes": boxes,
             "seen_by": dict(self.seen_by),
+            "names": dict(self.names),
+            "decoy": self.decoy,
         }
 
     @classmethod
@@ -65,8 +74,11 @@ class Track:
         try:
             at = [int(frame) for frame in data["at"]]
             boxes = [[float(side) for side in box] for box in data["boxes"]]
-            seen_by = {str(family): int(count) for family, count in data["seen_by"].items()}
-            track = cls(int(data["first"]), int(data["last"]), at, boxes, seen_by)
+            seen_by, names = (
+                {str(one): int(count) for one, count in data[key].items()} for key in ("seen_by", "names")
+            )
+            decoy = bool(data["decoy"])
+            track = cls(int(data["first"]), int(data["last"]), at, boxes, seen_by, names, decoy)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptMediaError(f"a saved track cannot be read: {error}") from error
         if (
@@ -104,13 +116,13 @@ class Tracker:
             known: each detector's family.
         """
         faces = merge_faces(list(reports.values()))[:_MAX_FACES]
-        families: list[set[str]] = [set() for _ in faces]
+        seeing: list[set[str]] = [set() for _ in faces]
         for name, report in reports.items():
-            for face, hit in zip(families, of_faces(report.boxes, faces).any(0).tolist(), strict=True):
+            for face, hit in zip(seeing, of_faces(report.boxes, faces).any(0).tolist(), strict=True):
                 if hit:
-                    face.add(known[name])
+                    face.add(name)
         free = list(self._open)
-        for box, by in zip(faces, families, strict=True):
+        for box, by in zip(faces, seeing, strict=True):
             track = next((one for one in free if _same(one, box)), None)
             if track is None:
                 if len(self.tracks) + len(self._open) >= MAX_TRACKS:
@@ -123,7 +135,9 @@ class Tracker:
                 free.remove(track)
             track.at.append(frame)
             track.boxes.append(box.tolist())
-            for family in by:
+            for name in by:
+                track.names[name] = track.names.get(name, 0) + 1
+            for family in {known[name] for name in by}:
                 track.seen_by[family] = track.seen_by.get(family, 0) + 1
         kept = []
         for track in self._open:

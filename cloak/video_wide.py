@@ -21,10 +21,19 @@ if TYPE_CHECKING:
 
 
 class WideFrames:
-    """Whole frames with the window's noise in them; each look is at the next one."""
+    """Whole frames with the window's noise in them; each look is at the next one.
 
-    def __init__(self, window: Window, limit: float, coders: Sequence[Transform]) -> None:
-        self.window, self.limit = window, limit
+    Args:
+        window: whose samples are shown.
+        limit: the largest change of a pixel, in [0, 1].
+        coders: what the patch goes through before it is shrunk, in turns.
+        corner: the frame lies in the square's upper left corner, not in its middle.
+    """
+
+    def __init__(
+        self, window: Window, limit: float, coders: Sequence[Transform], *, corner: bool = False
+    ) -> None:
+        self.window, self.limit, self.corner = window, limit, corner
         self._turns = itertools.cycle(
             (sample, coders[(turn + place) % len(coders)])
             for turn in range(len(coders))
@@ -33,7 +42,7 @@ class WideFrames:
         self._now = window.samples[0]
         width, height = window.size
         self.longest = max(width, height)
-        self.pad = ((self.longest - width) // 2, (self.longest - height) // 2)
+        self.pad = (0, 0) if corner else ((self.longest - width) // 2, (self.longest - height) // 2)
         self._spans: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def wide(self) -> Wide:
@@ -57,7 +66,8 @@ class WideFrames:
         rows, columns = self._spans[sample.frame, side]
         clean = to_tensor(sample.clean, self.window.device)
         shown = coder(transforms.quantise(clean + moved_tensor(noise, sample.grid, self.limit)))
-        return sample.squares[side] + rows @ (shown - clean) @ columns.T
+        squares = sample.cornered if self.corner else sample.squares
+        return squares[side] + rows @ (shown - clean) @ columns.T
 
     def _boxes(self, inside: Tensor, side: int) -> Tensor:
         left, top = self._now.corner

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -107,6 +107,7 @@ class Sample:
         clean: uint8 ``(h, w, 3)``.
         grid: for :func:`cloak.video_flow.moved_tensor`.
         squares: by side, the whole frame padded to a square, for detectors that want that.
+        cornered: the same with the frame in the square's upper left corner.
     """
 
     frame: int
@@ -114,6 +115,7 @@ class Sample:
     clean: np.ndarray
     grid: Tensor
     squares: dict[int, Tensor] = field(default_factory=dict)
+    cornered: dict[int, Tensor] = field(default_factory=dict)
 
 
 class Window:
@@ -125,6 +127,12 @@ class Window:
         last: no later frame belongs to it.
         sides: of the squares that detectors want.
         place: of the patch, where it is known already.
+        cornered: sides of the squares that detectors want which put the frame into the corner.
+
+    Attributes:
+        samples: the frames that the search is shown.
+        size: width and height of the frames.
+        shown: the sample that a condition showed last.
     """
 
     def __init__(
@@ -135,13 +143,15 @@ class Window:
         sides: Sequence[int],
         device: str,
         place: Place | None = None,
+        cornered: Sequence[int] = (),
     ) -> None:
         self.track, self.first, self.last, self.device = track, first, last, device
         self.place = place or Place.of(track, first, last)
         self.samples: list[Sample] = []
         self.size = (0, 0)
+        self.shown: Sample | None = None
         self._cuts: dict[tuple[int, int], tuple[int, int]] = {}
-        self._sides = sides
+        self._sides, self._cornered = sides, cornered
         self.follower: Follower | None = None
         self._every = max(1, -(-(last - first) // (SAMPLES - 1)) if last > first else 1)
 
@@ -162,18 +172,26 @@ class Window:
             young = frame - self.first < _LEAST
             if not forced and not young and not self.follower.holds(patch, flow):
                 return False
-        view = WideView(pixels, self.device) if self._sides else None
-        squares = {side: view.square(side) for side in self._sides} if view else {}
+        middle, corners = (
+            {side: WideView(pixels, self.device, corner=aside).square(side) for side in sides}
+            for sides, aside in ((self._sides, False), (self._cornered, True))
+        )
         # the latest frame is always a sample: the window may end here
         if self.samples and (self.samples[-1].frame - self.first) % self._every:
             self.samples.pop()
-        self.samples.append(Sample(frame, corner, patch, grid_of(flow, self.device), squares))
+        self.samples.append(Sample(frame, corner, patch, grid_of(flow, self.device), middle, corners))
         return True
 
     @property
     def key(self) -> Tensor:
         """``(1, 3, h, w)`` in [0, 1], the key frame's patch."""
         return to_tensor(self.samples[0].clean, self.device)
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Height and width of the whole frame in working pixels."""
+        scale = self.place.work[1] / self.place.width
+        return self.size[1] * scale, self.size[0] * scale
 
     def conditions(self, quality: int, limit: float) -> list[Condition]:
         """Ways in which the published video may reach a detector, each through any of the frames.
@@ -204,6 +222,7 @@ class Window:
         key, clean, grid = self.key, to_tensor(sample.clean, self.device), sample.grid
 
         def apply(pictures: Tensor) -> Tensor:
+            self.shown = sample
             height, width = pictures.shape[-2:]
             top, left = self._cut_from(pictures)
             rows, columns = slice(top, top + height), slice(left, left + width)
@@ -237,10 +256,11 @@ class Window:
             limit, quality: as in :meth:`conditions`; with a quality, the patch is coded before it is shrunk, in turns
                 as published and as JPEG 75; None leaves it as it is.
         """
-        if not self._sides:
-            return None
         coders = [transforms.identity()] if quality is None else [transforms.jpeg(q) for q in (quality, 75)]
-        return WideFrames(self, limit, coders).wide()
+        cornered = WideFrames(self, limit, coders, corner=True).wide() if self._cornered else None
+        if self._sides:
+            return replace(WideFrames(self, limit, coders).wide(), corner=cornered)
+        return cornered
 
     def carried(self, earlier: Carrier) -> Tensor:
         """An earlier window's noise as it lies in this one's key frame, ``(1, 3, h, w)``."""

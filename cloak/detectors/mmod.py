@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cloak.detectors import judges
-from cloak.detectors.base import Candidates, check_pictures
+from cloak.detectors.base import Candidates, Detections, check_pictures
+from cloak.detectors.boxes import suppress
 from cloak.detectors.dlib_reader import Network, read_network
 from cloak.detectors.pyramid import levels
 from provenance.errors import MissingModelError
@@ -24,6 +25,12 @@ STEEPNESS = 4.0
 #: What dlib puts around the picture, so that faces at its border are seen.
 _BORDER = 11
 _LEAST_SIDE = 40
+#: A report whose window is so many times larger or smaller than a face is not about it.
+_UNLIKE = 2.0
+#: A window's score depends on so many pixels beyond its middle, rounded up to the network's stride.
+_SEEN = 104
+#: Windows that overlap by more than this report the same face.
+_SAME = 0.4
 
 
 class DlibCnn(judges.DlibCnn):
@@ -64,6 +71,42 @@ class DlibCnn(judges.DlibCnn):
             result.append(Candidates(torch.cat(boxes), torch.cat(logits)))
         return result
 
+    @torch.no_grad()
+    def detect_near(self, pictures: Tensor, places: Tensor) -> list[Detections]:
+        """What :meth:`detect` reports about some places, many times faster: the same levels and windows, but only the
+        levels on which a report could be about one of the places, and of those only the surroundings.
+
+        Args:
+            pictures: ``(B, 3, H, W)`` RGB in [0, 1].
+            places: ``(N, 4)`` in pixels, the same in all pictures.
+
+        Returns:
+            As of :meth:`detect`, best first; boxes are the windows themselves, which dlib fits a little better.
+        """
+        check_pictures(pictures)
+        places = places.to(pictures)
+        sides = (places[:, 2:] - places[:, :2]).clamp_min(1.0).mean(1)
+        result = []
+        for picture in pictures:
+            boxes, scores = [picture.new_zeros(0, 4)], [picture.new_zeros(0)]
+            for level, _ in levels(picture[None] * 255, self.window, 1.0, None, _LEAST_SIDE):
+                down, across = (
+                    side / whole for side, whole in zip(level.shape[-2:], picture.shape[-2:], strict=True)
+                )
+                ratio = sides * across / self.window
+                for place in places[(ratio > 1 / _UNLIKE) & (ratio < _UNLIKE)]:
+                    size = level.new_tensor([across, down] * 2)
+                    left, top, right, bottom = _reach(place * size, level.shape[-2:])
+                    found, corner = self._windows(level[..., top:bottom, left:right])
+                    corner = corner + corner.new_tensor([left, top])
+                    boxes.append((torch.cat([corner, corner + self.window], 1) - _BORDER) / size)
+                    scores.append(found)
+            every, above = torch.cat(scores), torch.cat(boxes)
+            above, every = above[every > 0], every[every > 0]
+            best = suppress(above, every, _SAME)
+            result.append(Detections(above[best], torch.sigmoid(every[best])))
+        return result
+
     def _windows(self, level: Tensor) -> tuple[Tensor, Tensor]:
         """Scores ``(M,)`` of windows, and their left upper corners ``(M, 2)``, in pixels of the level with border."""
         # around the levels dlib leaves zeros, after the mean was taken off
@@ -76,6 +119,15 @@ class DlibCnn(judges.DlibCnn):
         )
         centre = torch.stack([x_place, y], 2).reshape(-1, 2) * self.stride + self.offset
         return x.flatten(), centre - self.window / 2
+
+
+def _reach(place: Tensor, size: Sequence[int]) -> tuple[int, int, int, int]:
+    """The part of a level, ``size`` high and wide, on which windows about a place depend; it begins where the network's
+    strides do.
+    """
+    left, top = (max(0, int(side - _SEEN) // 8 * 8) for side in place[:2].tolist())
+    right, bottom = (int(side + _SEEN) + 1 for side in place[2:].tolist())
+    return min(left, size[1] - 1), min(top, size[0] - 1), min(right, size[1]), min(bottom, size[0])
 
 
 def _folded(network: Network) -> list[nn.Conv2d]:

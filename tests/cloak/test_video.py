@@ -170,8 +170,8 @@ def test_refusals_come_before_the_work(clip: Path, tmp_path: Path) -> None:
         cloak_video(clip, existing, OPTIONS, VIDEO)
     with pytest.raises(UsageError, match=r"H\.264"):
         cloak_video(clip, tmp_path / "out.webm", OPTIONS, VIDEO)
-    with pytest.raises(UsageError, match="decoys"):
-        cloak_video(clip, tmp_path / "out.mp4", CloakOptions(decoys=1), VIDEO)
+    with pytest.raises(UsageError, match="choice of faces"):
+        cloak_video(clip, tmp_path / "out.mp4", CloakOptions(faces=(0,)), VIDEO)
     with pytest.raises(UsageError, match="only judges"):
         cloak_video(clip, tmp_path / "out.mp4", CloakOptions(detectors=("haar-default",)), VIDEO)
     assert existing.read_bytes() == b"mine" and len(list(tmp_path.iterdir())) == 1

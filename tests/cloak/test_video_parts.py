@@ -234,8 +234,6 @@ def test_the_control_has_the_same_energy() -> None:
 
 def test_options_that_videos_do_not_have() -> None:
     for wrong in (
-        CloakOptions(decoys=2),
-        CloakOptions(displace_landmarks=True),
         CloakOptions(faces=(0,)),
         CloakOptions(attack="torchattacks:PGD"),
         CloakOptions(quality=80),
