@@ -167,4 +167,4 @@ def test_what_is_no_pair_is_refused() -> None:
 def test_json_knows_no_nan() -> None:
     data = paired([], []).to_json()
     assert data["p"] is None and data["difference"]["value"] is None
-    assert data["verdict"] == "too few pairs"
+    assert data["verdict"] == "not measured"
