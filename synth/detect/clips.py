@@ -1,6 +1,7 @@
 """Clips that are made from real ones to train and test detectors, in memory: nothing of them is written to a file.
 
 * again: the real clip, encoded again as the others are, so that encoding alone is not what tells them apart;
+* blurred: the real clip, whole frames of it as soft as a fake's face is, so that softness alone is no tell;
 * blended: self-blended, each frame alike (:mod:`synth.detect.selfmade`);
 * rebuilt: the face as a small generator would make it: projected onto twelve principal components of the same person's
   face in other frames at 96 pixels, and laid over the frame. What a code of twelve numbers leaves out is lost: most of
@@ -25,7 +26,9 @@ from synth.detect.watch import Footage, Watched, collect
 from synth.extraction.canonical import alignment, face_mask, transformed, warp
 from synth.extraction.footage import RawFrame
 
-KINDS = ("again", "blended", "rebuilt")
+KINDS = ("again", "blended", "rebuilt", "blurred")
+#: Those of them that are real.
+REAL_KINDS = ("again", "blurred")
 #: Quality of the encoding: that of our own swaps.
 CRF = 17
 _SIDE, _COMPONENTS, _LEARN_FROM = 96, 12, 60
@@ -97,7 +100,9 @@ def remade(
         random: of the recipe.
     """
     change: Callable[[Pixels, NDArray[np.float64]], Pixels] | None = None
-    if kind == "blended":
+    if kind == "blurred":
+        change = blurring(random)
+    elif kind == "blended":
         recipe = blend_recipe(random)
         change = lambda pixels, points: blended_frame(pixels, points, recipe)  # noqa: E731
     elif kind == "rebuilt":
@@ -125,6 +130,26 @@ def blended_frame(pixels: Pixels, points: NDArray[np.float64], recipe: Recipe) -
     whole = pixels.copy()
     whole[y1:y2, x1:x2] = made[y1 - top : y2 - top, x1 - left : x2 - left]
     return whole
+
+
+def blurring(random: np.random.Generator) -> Callable[[Pixels, NDArray[np.float64]], Pixels]:
+    """A change that makes whole frames softer, all of a clip alike: scaled down so that an aligned face would have 48
+    to 96 of its 192 pixels and back, or blurred by a Gaussian of 1 to 2.4 such pixels.
+    """
+    side = float(random.uniform(48, 96)) if random.random() < 0.5 else 0.0
+    sigma = float(random.uniform(1.0, 2.4))
+
+    def change(pixels: Pixels, points: NDArray[np.float64]) -> Pixels:
+        scale = float(np.sqrt(abs(np.linalg.det(alignment(points, 192)[:, :2]))))
+        if not side:
+            return np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma / scale), np.uint8)
+        height, width = pixels.shape[:2]
+        share = min(1.0, scale * side / 192)
+        size = (max(8, round(width * share)), max(8, round(height * share)))
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+    return change
 
 
 class Rebuilder:

@@ -28,7 +28,7 @@ _MOST_JSON = 8 * 1024 * 1024
 #: Distance of the eyes in pixels below which a face is too small for the networks.
 LEAST_SPAN = 28.0
 #: Blur effect, and share of blocks without any change, above which compression has left nothing to judge by.
-MOST_BLUR, MOST_FROZEN = 0.68, 0.6
+MOST_BLUR, MOST_FROZEN = 0.74, 0.6
 _SHOWN_FACES = 4
 _MAGMA = cv2.COLORMAP_INFERNO
 

@@ -54,15 +54,15 @@ class Recipe:
     lower: bool = False
 
 
-def blend_recipe(random: np.random.Generator) -> Recipe:
-    """Of a self-blended image."""
+def blend_recipe(random: np.random.Generator, detail: float = 192.0) -> Recipe:
+    """Of a self-blended image; ``detail`` is the side in pixels that the face's own detail is worth."""
     three = random.normal(size=(2, 3))
     return Recipe(
         gain=_three(1 + 0.035 * three[0]),
         shift=_three(4 * three[1]),
         contrast=float(1 + 0.06 * random.normal()),
         sharpen=float(random.choice([0.0, 0.5, 0.9, -0.5, -0.8, -1.1])),
-        side=int(random.choice([0, 0, 80, 104, 128])),
+        side=round(detail / 192 * random.choice([0, 0, 80, 104, 128])),
         move=(float(random.uniform(-0.02, 0.02)), float(random.uniform(-0.012, 0.012))),
         zoom=float(random.uniform(0.96, 1.04)),
         swell=float(random.uniform(0.0, 0.05)),
@@ -74,11 +74,11 @@ def blend_recipe(random: np.random.Generator) -> Recipe:
     )
 
 
-def warp_recipe(random: np.random.Generator) -> Recipe:
-    """Of a face that was warped into place: another resolution and nothing else."""
+def warp_recipe(random: np.random.Generator, detail: float = 192.0) -> Recipe:
+    """Of a face that was warped into place: a lower resolution than its own (``detail``) and nothing else."""
     return Recipe(
         sharpen=float(random.choice([0.0, -0.6, -1.0])),
-        side=int(random.choice([48, 64, 80, 96, 112])),
+        side=max(12, int(detail * random.uniform(0.22, 0.58))),
         swell=float(random.uniform(0.0, 0.03)),
         bend=tuple(float(one) for one in random.normal(size=32)),
         grow=float(random.uniform(-0.06, 0.02)),

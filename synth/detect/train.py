@@ -23,15 +23,15 @@ from provenance.errors import UsageError
 from synth.detect import material, train_faces, train_pulse, train_splice
 from synth.detect.base import DETECTORS
 from synth.detect.calibrate import fit_joint
-from synth.detect.clips import KINDS, remade
+from synth.detect.clips import KINDS, REAL_KINDS, remade
 from synth.detect.judges import Judges
 from synth.detect.material import Clip
 from synth.detect.run import DetectOptions, judge
 from synth.detect.watch import Watched, Watcher
 from synth.extraction.footage import open_footage
 
-STEPS = {"warp": 150, "blend": 450, "splice": 250}
-EACH = {"warp": 3, "blend": 5}
+STEPS = {"warp": 300, "blend": 300, "splice": 250}
+EACH = {"warp": 4, "blend": 4}
 SECONDS, GROUPS = 6.0, 2
 HELD_OUT = "held-out.json"
 #: Not blinking: the fakes that are made here keep the eyes of their footage, so nothing can be learned about it.
@@ -111,7 +111,9 @@ def learn(lesson: Lesson, output: Path) -> None:
 def _learn_pulse(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
     rows = [train_pulse.row(clip.person, False, clip.watched) for clip in lesson.clips]
     rows += [
-        train_pulse.row(c.person, False, w) for c, w in zip(lesson.clips, lesson.made["again"], strict=True)
+        train_pulse.row(c.person, False, w)
+        for kind in REAL_KINDS
+        for c, w in zip(lesson.clips, lesson.made[kind], strict=True)
     ]
     rows += [
         train_pulse.row(c.person, True, w) for c, w in zip(lesson.clips, lesson.made["rebuilt"], strict=True)
@@ -202,7 +204,7 @@ def calibrate(rows: Sequence[Row], output: Path) -> None:
         [kind in ("blended", "rebuilt") for _, kind, _ in rows],
         list(IN_JOINT),
         about=f"{len(rows)} clips of {people} people, each judged by detectors that never saw the person: "
-        "as filmed and encoded again against self-blended and rebuilt",
+        "as filmed, encoded again and blurred against self-blended and rebuilt",
     )
     write_bytes(output / "joint.json", json.dumps(joint.to_json(), indent=1).encode(), force=True)
     write_bytes(output / HELD_OUT, json.dumps(rows).encode(), force=True)

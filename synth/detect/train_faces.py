@@ -23,8 +23,10 @@ from synth.detect.selfmade import Pixels, blend_recipe, self_made, warp_recipe
 from synth.swap.checkpoint import save
 
 RECIPES = {"warp": warp_recipe, "blend": blend_recipe}
-_EDGE = 16  # the network sees SIDE pixels somewhere in a picture of 160
+_EDGE = 16  # the network sees SIDE pixels somewhere in a picture of 192
 _KEPT = SIDE + _EDGE
+#: By how much real footage is made softer, at most: as if an aligned face had a fifth of its 192 pixels.
+MOST_SOFT = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Pool:
     """Pairs of a real face and its fake, treated alike afterwards.
 
     Attributes:
-        real, fake: ``(N, 160, 160, 3)`` uint8.
+        real, fake: ``(N, 192, 192, 3)`` uint8.
         people: ``(N,)`` whose.
     """
 
@@ -47,9 +49,10 @@ def make_pool(kind: str, faces: Sequence[Face], each: int, seed: int) -> Pool:
     real, fake, people = [], [], []
     for face in faces:
         for _ in range(each):
-            made, _ = self_made(face.pixels, face.points, RECIPES[kind](random))
+            soft, detail = softened(face.pixels, random)
+            made, _ = self_made(soft, face.points, RECIPES[kind](random, detail))
             state = random.bit_generator.state
-            real.append(published(face.pixels, random))
+            real.append(published(soft, random))
             random.bit_generator.state = state  # the same treatment for both
             fake.append(published(made, random))
             people.append(face.person)
@@ -58,20 +61,54 @@ def make_pool(kind: str, faces: Sequence[Face], each: int, seed: int) -> Pool:
     return Pool(np.stack(real), np.stack(fake), np.array(people))
 
 
+def softened(face: Pixels, random: np.random.Generator) -> tuple[Pixels, float]:
+    """A real face as softer footage would have it, and the side in pixels that its detail is worth.
+
+    What is soft throughout is real all the same. It is done before a fake is made of it, whose resolution is then
+    chosen below that: were it done afterwards alone, it would wipe out what tells the two apart, and softness itself
+    would be learned as a sign of doubt.
+    """
+    side = face.shape[0]
+    factor = float(np.exp(random.uniform(0, np.log(MOST_SOFT))))
+    how = random.random()
+    if how < 0.3:
+        return face, float(side)
+    if how < 0.6:
+        return shrunk_and_back(face, 1 / factor), side / factor
+    if how < 0.9:  # as soft as shrinking by that factor leaves it
+        return np.asarray(cv2.GaussianBlur(face, (0, 0), 0.5 * factor), np.uint8), side / factor
+    return np.asarray(cv2.filter2D(face, -1, _motion(2 * factor, random)), np.uint8), side / factor
+
+
+def shrunk_and_back(face: Pixels, share: float) -> Pixels:
+    """Scaled down to that share of its size and back."""
+    height, width = face.shape[:2]
+    size = (max(8, round(share * width)), max(8, round(share * height)))
+    small = cv2.resize(face, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _motion(length: float, random: np.random.Generator) -> NDArray[np.float32]:
+    """The kernel of a straight movement of so many pixels (at most 9), sum 1."""
+    angle = random.uniform(0, np.pi)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * min(9.0, length) / 2
+    kernel = np.zeros((11, 11), np.float32)
+    for step in np.linspace(-1, 1, 33):
+        x, y = 5 + step * reach
+        kernel[round(float(y)), round(float(x))] += 1
+    return np.asarray(cv2.GaussianBlur(kernel, (0, 0), 0.5) / kernel.sum(), np.float32)
+
+
 def published(face: Pixels, random: np.random.Generator) -> Pixels:
-    """What happens to real and fake pictures alike: size, light, blur, noise, JPEG; cut to 160 pixels."""
+    """What happens to real and fake pictures alike: size, light, blur, noise, JPEG."""
     work = face
     if random.random() < 0.5:
         work = work[:, ::-1]
-    if random.random() < 0.4:
-        small = int(random.uniform(0.45, 0.95) * work.shape[0])
-        down = cv2.resize(np.ascontiguousarray(work), (small, small), interpolation=cv2.INTER_AREA)
-        work = np.asarray(
-            cv2.resize(down, (face.shape[1], face.shape[0]), interpolation=cv2.INTER_CUBIC), np.uint8
-        )
+    if random.random() < 0.35:
+        work = shrunk_and_back(np.ascontiguousarray(work), random.uniform(0.55, 0.95))
     values: NDArray[np.floating] = work.astype(np.float32)
     if random.random() < 0.3:
-        values = np.asarray(cv2.GaussianBlur(values, (0, 0), random.uniform(0.3, 1.2)), np.float32)
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), random.uniform(0.3, 1.0)), np.float32)
     elif random.random() < 0.2:
         values = values + 0.7 * (values - cv2.GaussianBlur(values, (0, 0), 1.2))
     values = (values - 128) * random.uniform(0.85, 1.15) + 128 + random.uniform(-15, 15)
@@ -90,7 +127,7 @@ def teach(
     *,
     steps: int,
     seed: int,
-    batch: int = 24,
+    batch: int = 16,
     device: Any = "cpu",
     say: Callable[[str], None] | None = None,
 ) -> FaceNet:

@@ -134,7 +134,7 @@ def test_bad_inputs_are_named(tmp_path: Path, clip: Path) -> None:
         run(clip, "--detectors", "blink,magic")
     with pytest.raises(UsageError, match="between"):
         run(clip, "--seconds", "nan")
-    with pytest.raises(UsageError, match="not available"):
+    with pytest.raises(UsageError, match="no device is called"):
         run(clip, "--device", "tpu")
 
 

@@ -15,6 +15,7 @@ from provenance.errors import CorruptMediaError, MissingModelError
 from synth.detect import svm, train_faces, train_pulse, train_splice
 from synth.detect.base import DETECTORS
 from synth.detect.calibrate import Joint, auc, average_precision, fit_joint, fit_logistic
+from synth.detect.clips import blurring
 from synth.detect.face_net import SIDE, FaceNet, prepared, saliency
 from synth.detect.histories import History, processed, random_history, spliced
 from synth.detect.judges import WEIGHTS, Judges
@@ -56,10 +57,54 @@ class TestSelfMade:
         made, mask = self_made(face.pixels, face.points, Recipe(side=48, border=0.02))
         inside = mask > 0.9
 
-        def detail(one: np.ndarray) -> float:
-            return float(np.abs(np.diff(one[..., 1].astype(float), axis=1))[inside[:, 1:]].mean())
+        assert detail(made, inside) < 0.8 * detail(face.pixels, inside)
 
-        assert detail(made) < 0.8 * detail(face.pixels)
+
+def detail(pixels: np.ndarray, where: np.ndarray) -> float:
+    return float(np.abs(np.diff(pixels[..., 1].astype(float), axis=1))[where[:, 1:]].mean())
+
+
+class TestSoftness:
+    def test_what_is_real_is_made_soft_everywhere(self, face: Face) -> None:
+        random = np.random.default_rng(0)
+        inside = face_mask(face.points, 192) > 127
+        seen = []
+        for _ in range(30):
+            soft, side = train_faces.softened(face.pixels, random)
+            assert soft.shape == face.pixels.shape and 192 / train_faces.MOST_SOFT <= side <= 192
+            shares = [detail(soft, one) / detail(face.pixels, one) for one in (inside, ~inside)]
+            assert all(one <= 1.02 for one in shares)
+            assert 0.4 < shares[0] / shares[1] < 2.5
+            seen.append((side, shares[0]))
+        assert any(side == 192 for side, _ in seen)
+        softest, sharpest = min(seen), max(seen)
+        assert softest[0] < 100 and softest[1] < 0.75 * sharpest[1]
+
+    def test_a_blurred_clip_is_soft_in_its_face_and_around_it(self, face: Face) -> None:
+        inside = face_mask(face.points, 192) > 127
+        for seed in range(6):
+            soft = blurring(np.random.default_rng(seed))(face.pixels, face.points.astype(np.float64))
+            for where in (inside, ~inside):
+                assert detail(soft, where) < 0.9 * detail(face.pixels, where)
+
+    def test_a_fake_is_softer_than_what_it_is_made_from(self, face: Face) -> None:
+        random = np.random.default_rng(1)
+        for side in (192.0, 60.0):
+            assert all(12 <= warp_recipe(random, side).side < 0.6 * side for _ in range(20))
+
+    def test_the_network_sees_how_detail_is_spread_not_how_much_there_is(self) -> None:
+        torch.manual_seed(0)
+        network = FaceNet().eval()
+        grain = 0.15 * torch.randn(1, 3, SIDE, SIDE)
+        grain -= torch.nn.functional.avg_pool2d(grain, 7, stride=1, padding=3)
+        where = torch.zeros(1, 1, SIDE, SIDE)
+        where[..., 40:130, 40:130] = 1
+        with torch.no_grad():
+            strong, weak, uneven = (
+                network.features(0.5 + one) for one in (grain, grain / 3, grain * (1 - 0.8 * where))
+            )
+        apart = float((strong - weak).abs().mean())
+        assert apart < 0.3 * float((strong - uneven).abs().mean())
 
 
 class TestHistories:
