@@ -7,9 +7,11 @@ is compared with how the mouth really moved there. The sound is never cloaked.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from provenance.errors import ConsentError, NoFaceError, UsageError
 from provenance.home import Home
 from synth.extraction.finder import FaceFinder
+from synth.lipsync import shape
 from synth.lipsync.audio import Sound, features, load_sound
 from synth.lipsync.mouth_model import MouthOptions
 from synth.lipsync.mouth_train import Clip, train_mouth
@@ -171,7 +174,16 @@ def _cell(
     cache: Cache,
 ) -> dict[str, Any]:
     chosen = MouthOptions(seed=seed, epochs=options.steps or 10, stride=10)
-    key = key_of("mouth", {"faces": faces.digest, "options": str(chosen), "cut": cut, "seed": seed})
+    key = key_of(
+        "mouth",
+        {
+            "faces": faces.digest,
+            "options": str(chosen),
+            "cut": cut,
+            "seed": seed,
+            "code": generator_edition(),
+        },
+    )
     done = cache.get(key)
     if done is not None:
         return done
@@ -187,6 +199,15 @@ def _cell(
     late = sound.part(cut, cut + float(truth.times[-1]) + 0.04)
     measures = judged(model.predict(features(late), truth.times), mouth_shapes(truth))
     return cache.put(key, {"measures": measures, "seconds": round(time.perf_counter() - began, 1)})
+
+
+@lru_cache(maxsize=1)
+def generator_edition() -> str:
+    """A hash of the lip-sync's own code: what another edition of it learned is not taken for this one's."""
+    whole = hashlib.sha256()
+    for path in sorted(Path(shape.__file__).parent.glob("*.py")):
+        whole.update(path.name.encode() + path.read_bytes())
+    return whole.hexdigest()
 
 
 def _followed(
