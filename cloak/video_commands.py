@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloak.options import CloakOptions
-from provenance.commands.console import fraction
+from provenance.commands.console import fraction, note
 from provenance.errors import MediaError, VeilmarkError
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def cloak_one_video(
     from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
     check_source(source)
+    if options.quality is not None:
+        note("note: --quality is for pictures; a video's quality is its --crf")
     options, video = replace(options, format=None, quality=None), VideoOptions(crf=crf)
     refuse_existing(target, force)
     require_writable(target)

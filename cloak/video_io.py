@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -149,7 +150,7 @@ def probe(path: Path) -> VideoInfo:
                     int(context.color_trc),
                 ),
                 aspect=stream.sample_aspect_ratio or Fraction(1),
-                end=stream.duration + (stream.start_time or 0) if stream.duration else None,
+                end=_end(stream),
                 interlaced=bool(first.interlaced_frame),
                 sound=tuple(one.index for one in container.streams.audio if one.codec_context is not None),
                 subtitles=tuple(one.index for one in container.streams.subtitles),
@@ -157,6 +158,18 @@ def probe(path: Path) -> VideoInfo:
             )
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise CorruptMediaError(f"{path.name} cannot be decoded as video: {error}") from error
+
+
+def _end(stream: Any) -> int | None:
+    """When the last frame ends, in ticks; Matroska says so in a tag, as ``HH:MM:SS.fraction``."""
+    if stream.duration:
+        return int(stream.duration + (stream.start_time or 0))
+    told = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d(?:\.\d{1,9})?)", stream.metadata.get("DURATION", ""))
+    if told is None or not stream.time_base:
+        return None
+    hours, minutes, seconds = told.groups()
+    time = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+    return round(time / stream.time_base) or None
 
 
 def frames(info: VideoInfo) -> Iterator[Frame]:

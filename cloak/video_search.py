@@ -74,7 +74,8 @@ def make_plan(
             for report in reports.values():
                 report.boxes.div_(view.scale)
             tracker.look(frame.index, reports, families, shots[-1])
-        end = frame.pts + frame.duration
+        # frames that never arrived are no part of the last one that did
+        end = frame.pts + min(frame.duration, frame.coded.duration or frame.duration)
         progress(min(1.0, count / max(1, expected)))
     if not count:
         raise CorruptMediaError(f"{info.path.name} holds no frame that can be decoded")

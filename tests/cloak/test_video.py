@@ -148,19 +148,20 @@ def test_one_frame(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
     assert report.detectors[0].control is None and report.detectors[0].before == 1
 
 
-def test_half_a_film(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
-    """A broken download: the index comes first and names frames that never arrived."""
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_half_a_film(portraits: dict[str, np.ndarray], tmp_path: Path, suffix: str) -> None:
+    """A broken download: what comes first tells of frames that never arrived."""
     pictures = panned(portraits["astronaut"], 6)
     whole = write_clip(tmp_path / "whole.mp4", pictures, times=[600 * number for number in range(6)])
-    with Writer(tmp_path / "indexed.mp4", probe(whole), crf=10, preset="fast") as out:
+    with Writer(tmp_path / f"indexed{suffix}", probe(whole), crf=10, preset="fast") as out:
         for frame in frames(probe(whole)):
             out.write(frame, None)
-    half = tmp_path / "half.mp4"
-    data = (tmp_path / "indexed.mp4").read_bytes()
-    half.write_bytes(data[: len(data) * 3 // 5])
+    half = tmp_path / f"half{suffix}"
+    data = (tmp_path / f"indexed{suffix}").read_bytes()
+    half.write_bytes(data[: len(data) * 2 // 5])
     with pytest.raises(CorruptMediaError, match="decoded"):
         cloak_video(half, tmp_path / "out.mp4", OPTIONS, VIDEO)
-    assert {path.name for path in tmp_path.iterdir()} == {"whole.mp4", "indexed.mp4", "half.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.mp4", f"indexed{suffix}", half.name}
 
 
 def test_refusals_come_before_the_work(clip: Path, tmp_path: Path) -> None:
