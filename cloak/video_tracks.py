@@ -17,6 +17,8 @@ from provenance.errors import CorruptMediaError
 
 MAX_TRACKS = 10_000
 _MAX_FACES = 200
+#: Between two looks a face moves by so many of its sizes at most, and grows or shrinks by no more than this.
+_FARTHEST, _LIKE = 2.0, 1.4
 
 
 @dataclass
@@ -121,9 +123,8 @@ class Tracker:
             for face, hit in zip(seeing, of_faces(report.boxes, faces).any(0).tolist(), strict=True):
                 if hit:
                     face.add(name)
-        free = list(self._open)
-        for box, by in zip(faces, seeing, strict=True):
-            track = next((one for one in free if _same(one, box)), None)
+        before = self._continued(frame, faces)
+        for box, by, track in zip(faces, seeing, before, strict=True):
             if track is None:
                 if len(self.tracks) + len(self._open) >= MAX_TRACKS:
                     continue
@@ -131,8 +132,6 @@ class Tracker:
                 first = max(begins, frame - self.every + 1)
                 track = Track(first, frame)
                 self._open.append(track)
-            else:
-                free.remove(track)
             track.at.append(frame)
             track.boxes.append(box.tolist())
             for name in by:
@@ -149,10 +148,40 @@ class Tracker:
                 kept.append(track)
         self._open = kept
 
+    def _continued(self, frame: int, faces: torch.Tensor) -> list[Track | None]:
+        """For each face, the track that it goes on with. A face that is nowhere near any track, as in a fast pan, goes
+        on with the nearest one of the look before that has no other.
+        """
+        free = list(self._open)
+        result: list[Track | None] = []
+        for box in faces:
+            track = next((one for one in free if _same(one, box)), None)
+            if track is not None:
+                free.remove(track)
+            result.append(track)
+        for place, box in enumerate(faces):
+            if result[place] is None:
+                late = [(_jump(one, box), one) for one in free if frame - one.at[-1] <= self.every]
+                jump, nearest = min(late, key=lambda pair: pair[0], default=(np.inf, None))
+                if nearest is not None and jump <= _FARTHEST:
+                    free.remove(nearest)
+                    result[place] = nearest
+        return result
+
     def close(self, frames: int) -> list[Track]:
         """All tracks, in the order in which they begin, after the last frame."""
         self.cut(frames)
         return sorted(self.tracks, key=lambda track: (track.first, track.boxes[0]))
+
+
+def _jump(track: Track, box: torch.Tensor) -> float:
+    """How far a face is from where it was, in its sizes; infinite where it is much larger or smaller."""
+    here, there = np.array(box.tolist()), np.array(track.boxes[-1])
+    sides = [float((one[2:] - one[:2]).mean()) for one in (here, there)]
+    if max(sides) > _LIKE * min(sides):
+        return float("inf")
+    gap = (here[:2] + here[2:] - there[:2] - there[2:]) / 2
+    return float(np.hypot(*gap) / max(sides))
 
 
 def _same(track: Track, box: torch.Tensor) -> bool:

@@ -104,6 +104,21 @@ def test_tracks_through_gaps_and_cuts() -> None:
             Track.from_json({**face.to_json(), **damage} if damage else damage)
 
 
+def test_a_fast_pan_is_followed() -> None:
+    """A face goes on where it jumps by more than its width; one of another size, or one too far away, is another."""
+    tracker = Tracker(5)
+    for frame, boxes in (
+        (0, [(200.0, 50, 260, 120), (20, 20, 50, 55)]),
+        (5, [(110.0, 52, 170, 122)]),
+        (10, [(20.0, 50, 80, 120), (300, 20, 360, 90)]),
+    ):
+        tracker.look(frame, {"a": reported(*boxes)}, {"a": "cascade"}, 0)
+    tracks = tracker.close(12)
+    assert sorted(one.at for one in tracks) == [[0], [0, 5, 10], [10]]
+    fast = next(one for one in tracks if len(one.at) == 3)
+    assert fast.box(7)[0] == pytest.approx(74)
+
+
 @pytest.fixture
 def window(portraits: dict[str, np.ndarray]) -> Window:
     pictures = panned(portraits["astronaut"], 8)
