@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ SUFFIXES = {
 #: Below this a JPEG costs more of the picture than of the noise; measured, cloaks hold at 75 as well as at 95.
 LEAST_QUALITY = 75
 _HEAD = 64
+_BITS_PER_SAMPLE = 258
 
 
 def format_for(source_format: str, wanted: str | None) -> str:
@@ -97,9 +99,21 @@ def jpeg_quality(source: Path | bytes) -> int | None:
 
 
 def is_deep(source: Path | bytes) -> bool:
-    """Has the file more than eight bits a channel? Only said of PNG, where the head tells."""
+    """Has the file 16 bits a channel or more? Only said of PNG, where the head tells, and of TIFF."""
     head = _head(source)
-    return head.startswith(b"\x89PNG") and len(head) > 24 and head[24] == 16
+    if head.startswith(b"\x89PNG"):
+        return len(head) > 24 and head[24] == 16
+    if detect_format(source).name != "TIFF":
+        return False
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(stream, formats=["TIFF"]) as image:
+                bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,))
+    except Exception:
+        return False  # whoever decodes the picture says what is wrong with it
+    return max(bits) >= 16 if bits else False
 
 
 def _head(source: Path | bytes) -> bytes:

@@ -255,7 +255,7 @@ def _opened(source: Path | bytes, form: Format) -> Iterator[Image.Image]:
 
 def _decode(image: Image.Image, form: Format) -> Picture:
     exif = image.info.get("exif") or _tiff_tags(image, form)
-    frames = min(int(getattr(image, "n_frames", 1)), 1_000_000)
+    frames = _frames_of(image)
     icc = image.info.get("icc_profile")
     icc = icc if isinstance(icc, bytes) and 128 <= len(icc) <= _MAX_ICC_BYTES else None
     image.load()
@@ -273,6 +273,25 @@ def _decode(image: Image.Image, form: Format) -> Picture:
         is_grey=is_grey,
         frames=frames,
     )
+
+
+def _frames_of(image: Image.Image) -> int:
+    """How many frames or pages there are. A directory without a picture, such as the one in which C2PA's manifest of a
+    TIFF of several pages lies, ends the count.
+    """
+    try:
+        return min(int(getattr(image, "n_frames", 1)), 1_000_000)
+    except TypeError:  # what Pillow says of a directory without dimensions
+        if image.format != "TIFF":
+            raise
+        pages = 1
+        try:
+            while pages < 1_000_000:
+                image.seek(pages)
+                pages += 1
+        except (TypeError, EOFError):
+            image.seek(0)
+        return pages
 
 
 def _tiff_tags(image: Image.Image, form: Format) -> bytes | None:

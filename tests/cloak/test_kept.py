@@ -96,6 +96,16 @@ def test_depth_is_told_by_the_head(picture: Image.Image) -> None:
     assert not is_deep(written(picture, "JPEG")) and not is_deep(b"\x89PNG")
 
 
+def test_depth_is_told_of_tiffs_too(picture: Image.Image, tmp_path: Path) -> None:
+    import cv2
+
+    deep = np.asarray(picture).astype(np.uint16) * 257
+    assert cv2.imwrite(str(tmp_path / "deep.tif"), deep)
+    assert is_deep(tmp_path / "deep.tif") and is_deep((tmp_path / "deep.tif").read_bytes())
+    assert not is_deep(written(picture, "TIFF")) and not is_deep(written(picture.convert("1"), "TIFF"))
+    assert not is_deep(written(picture, "TIFF")[:40]), "a damaged one is for whoever decodes it"
+
+
 def test_a_picture_without_a_cloak_has_no_place_in_it(picture: Image.Image, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Maker"

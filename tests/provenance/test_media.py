@@ -20,6 +20,9 @@ from provenance.errors import (
     UsageError,
 )
 from provenance.formats import ANY_FILE
+from provenance.home import Home
+from provenance.identity import create_identity
+from provenance.manifest import ManifestSpec, sign_manifest
 from provenance.media import detect_format, encode_picture, open_picture, sha256_file
 
 
@@ -247,3 +250,15 @@ def test_what_a_tiff_says_about_itself_is_carried_over(face: Image.Image) -> Non
         kept = Image.open(io.BytesIO(encode_picture(picture, form))).getexif()
         assert (kept[0x013B], kept[0x8298]) == ("Jane Doe", "(c) Jane Doe")
     assert np.array_equal(open_picture(encode_picture(picture, "TIFF")).pixels, picture.pixels)
+
+
+def test_a_signed_tiff_of_several_pages_still_opens(face: Image.Image, tmp_path: Path) -> None:
+    """C2PA puts the manifest of such a file into a directory of its own, in which there is no picture."""
+    home = Home(tmp_path / "home", tmp_path / "home" / "config")
+    signer = create_identity(home, subject="Jane Doe")
+    source, signed = tmp_path / "pages.tif", tmp_path / "signed.tif"
+    face.save(source, save_all=True, append_images=[face.rotate(90), face.rotate(180)])
+    sign_manifest(source, signed, ManifestSpec(), signer, media=detect_format(source))
+    before, after = open_picture(source), open_picture(signed)
+    assert before.frames == after.frames == 3
+    assert np.array_equal(before.pixels, after.pixels)
