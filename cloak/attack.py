@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -282,7 +283,8 @@ class _Search:
             places = torch.cat([faces, moved(self.task.zones)]) if self.goals.decoy else faces
             bend = transforms.bend(places, shown.shape[-2:], self.rng, self.bend)
             shown, clean = bend(shown), None if clean is None else bend(clean)
-        with Recorder() as now:
+        now = Recorder()
+        with nullcontext() if clean is None else now:
             loss, distance = self._loss(detector, shown, moved)
         weight = self._weight(detector, [condition], distance)
         direction = (
