@@ -31,7 +31,7 @@ from cloak.video_render import Film, NoiseFigures, equal_energy, render
 from cloak.video_report import VideoReport
 from cloak.video_search import Searcher, make_plan
 from cloak.video_state import Plan, State
-from cloak.video_write import container_for, require_holdable
+from cloak.video_write import container_for, lost_text, require_holdable
 from provenance.atomic import refuse_existing, replacing, require_writable
 from provenance.errors import NoFaceError, UsageError, VeilmarkError
 from provenance.media import sha256_file
@@ -180,7 +180,7 @@ def cloak_video(
         bytes_plain=sizes[0],
         bytes_cloaked=sizes[1],
         detectors=tuple(judged.detectors),
-        notes=tuple(_notes(info, plan, options, judged)),
+        notes=tuple(_notes(info, plan, options, judged, lost_text(info, output))),
     )
     state.remove()
     tell.done()
@@ -346,7 +346,9 @@ def _control(job: _Job) -> Path:
     return path
 
 
-def _notes(info: VideoInfo, plan: Plan, options: CloakOptions, judged: VideoJudged) -> list[str]:
+def _notes(
+    info: VideoInfo, plan: Plan, options: CloakOptions, judged: VideoJudged, lost: Sequence[str]
+) -> list[str]:
     notes, shown, asked = [], judged.shown, {one.name for one in judged.detectors}
     if options.decoys and not any(track.decoy for track in plan.tracks):
         notes.append("no decoys: beside the faces and where they move there is no room for one")
@@ -358,6 +360,8 @@ def _notes(info: VideoInfo, plan: Plan, options: CloakOptions, judged: VideoJudg
         notes.append(
             f"the source's pixels are {info.pix_fmt}; the result is written as {info.layout}, eight bits"
         )
+    if lost:
+        notes.append(f"subtitles that the container cannot hold are left out: {', '.join(lost)}")
     if info.interlaced:
         notes.append("the source is interlaced; the result is written as whole frames")
     return notes

@@ -23,7 +23,14 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _KEPT = ("title", "artist", "author", "album", "copyright", "comment", "description", "genre", "date")
 _KEPT_TIMES = ("creation_time", "com.apple.quicktime.creationdate")
 _PLACES = ("location", "location-eng", "com.apple.quicktime.location.iso6709")
-_TEXT_CODECS = {"mp4": ("mov_text",), "mov": ("mov_text",), "matroska": ("subrip", "ass", "webvtt")}
+# by the names of the codecs and of their decoders, which differ
+_TEXT_CODECS = {
+    "mp4": ("mov_text",),
+    "mov": ("mov_text",),
+    "matroska": ("subrip", "srt", "ass", "ssa", "webvtt"),
+}
+#: What FFmpeg takes so many channels for.
+_USUAL_CHANNELS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 # luma weights of red and blue, by FFmpeg's number of the matrix (ITU-R BT.601, BT.709, BT.2020)
 _LUMA_WEIGHTS = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _BT601 = (0.299, 0.114)
@@ -97,10 +104,11 @@ class Writer:
             if kind is None:
                 self._out.mux(self._video.encode(None))
                 self._copy_until(None)
+                self._out.close()
         except (av.FFmpegError, OSError) as problem:
             raise NotWritableError(f"cannot finish the video: {problem}") from problem
         finally:
-            self._out.close()
+            self.abandon()
 
     def begin(self) -> None:
         """Write the header; otherwise the first frame does."""
@@ -177,7 +185,7 @@ class Writer:
         targets = {}
         for index in (*self.info.sound, *self.info.subtitles):
             stream = source.streams[index]
-            if stream.type == "subtitle" and stream.codec_context.name not in _TEXT_CODECS[container]:
+            if not _holds(container, stream):
                 continue
             try:
                 targets[index] = self._out.add_stream_from_template(stream, opaque=True)
@@ -187,6 +195,8 @@ class Writer:
                     f"{container} cannot hold {stream.codec_context.name} sound",
                     hint="end the output in .mkv",
                 ) from error
+            if stream.type == "audio":
+                _name_channels(targets[index].codec_context)
             if stream.language:
                 targets[index].metadata["language"] = stream.language
         return _packets(source, targets)
@@ -225,6 +235,34 @@ def require_holdable(info: VideoInfo, suffix: str, folder: Path) -> None:
     finally:
         writer.abandon()
         path.unlink(missing_ok=True)
+
+
+def lost_text(info: VideoInfo, path: Path) -> tuple[str, ...]:
+    """The codecs of the subtitles that the container of ``path`` cannot take over."""
+    import av
+
+    container = container_for(path)
+    with av.open(str(info.path), metadata_errors="ignore") as source:
+        streams = [source.streams[index] for index in info.subtitles]
+        return tuple(
+            one.codec_context.name if one.codec_context is not None else "unknown"
+            for one in streams
+            if not _holds(container, one)
+        )
+
+
+def _holds(container: str, stream: Any) -> bool:
+    if stream.type != "subtitle":
+        return True
+    return stream.codec_context is not None and stream.codec_context.name in _TEXT_CODECS[container]
+
+
+def _name_channels(context: Any) -> None:
+    """Many AVI and WAV files do not say which channel is which; FFmpeg's MP4 takes PCM only where it is said. So its
+    usual order is said, which players take it for anyway.
+    """
+    if context.layout.name == f"{context.layout.nb_channels} channels":
+        context.layout = _USUAL_CHANNELS.get(context.layout.nb_channels, context.layout.name)
 
 
 def _packets(source: Any, targets: dict[int, Any]) -> Iterator[Any]:

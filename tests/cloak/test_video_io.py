@@ -11,11 +11,12 @@ import pytest
 
 from cloak import video_io
 from cloak.video_io import VideoInfo, expected_frames, frames, picture_bytes, probe
-from cloak.video_write import Writer, container_for, require_holdable
+from cloak.video_write import Writer, container_for, lost_text, require_holdable
 from provenance.errors import (
     CorruptMediaError,
     MediaTooLargeError,
     MissingPathError,
+    NotWritableError,
     UnknownFormatError,
     UsageError,
 )
@@ -184,6 +185,56 @@ def test_sound_that_a_container_cannot_hold(portraits: dict[str, np.ndarray], tm
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
     result = copy(info, tmp_path / "out.mkv")
     assert [one[2] for one in packets(result, "audio")] == [one[2] for one in packets(info.path, "audio")]
+
+
+def test_sound_of_old_cameras_that_names_no_channels(
+    portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """AVI says how many channels there are and no more; MP4 wants to know which they are."""
+    source = tmp_path / "camera.avi"
+    with av.open(str(source), "w") as out:
+        film = out.add_stream("mjpeg", rate=25)
+        film.width, film.height, film.pix_fmt = 160, 160, "yuvj420p"
+        voice = out.add_stream("pcm_s16le", rate=8000, layout="stereo")
+        for picture in panned(portraits["astronaut"], 3):
+            out.mux(film.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        waves = np.arange(1920, dtype=np.int16)[None]
+        part = av.AudioFrame.from_ndarray(waves, format="s16", layout="stereo")
+        part.sample_rate, part.pts = 8000, 0
+        for stream, piece in ((voice, part), (voice, None), (film, None)):
+            out.mux(stream.encode(piece))
+    with av.open(str(source)) as opened:
+        assert opened.streams.audio[0].codec_context.layout.name == "2 channels"
+    for suffix in (".mp4", ".mov", ".mkv"):
+        result = copy(probe(source), tmp_path / f"out{suffix}")
+        sounds = [b"".join(one[2] for one in packets(path, "audio")) for path in (source, result)]
+        assert sounds[0] == sounds[1] == waves.tobytes()
+
+
+def test_subtitles_stay_where_the_container_holds_them(phone: Path, tmp_path: Path) -> None:
+    words, source = tmp_path / "words.srt", tmp_path / "words.mkv"
+    words.write_text("1\n00:00:00,050 --> 00:00:00,200\nGood evening\n\n")
+    with av.open(str(phone)) as film, av.open(str(words)) as text, av.open(str(source), "w") as out:
+        targets = [out.add_stream_from_template(one.streams[0], opaque=True) for one in (film, text)]
+        for one, target in zip((film, text), targets, strict=True):
+            for packet in one.demux(one.streams[0]):
+                if packet.dts is not None:
+                    packet.stream = target
+                    out.mux(packet)
+    info = probe(source)
+    assert len(info.subtitles) == 1 and lost_text(info, tmp_path / "a.mkv") == ()
+    kept = copy(info, tmp_path / "a.mkv")
+    assert [one[2] for one in packets(kept, "subtitle")] == [b"Good evening"]
+    assert lost_text(info, tmp_path / "a.mp4") in (("srt",), ("subrip",))
+    assert probe(copy(info, tmp_path / "a.mp4")).subtitles == ()
+
+
+def test_a_full_disk_at_the_very_end_is_told(phone: Path, tmp_path: Path) -> None:
+    """An MP4's index is written when it is closed; that this fails is an error like any other."""
+    full = tmp_path / "out.mp4"
+    full.symlink_to("/dev/full")
+    with pytest.raises(NotWritableError, match="video"):
+        copy(probe(phone), full)
 
 
 def test_containers_that_cannot_be_written() -> None:
