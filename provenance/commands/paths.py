@@ -60,6 +60,10 @@ def gathered(paths: Sequence[Path], *, skip_named: Sequence[str] = ()) -> Iterat
                 inputs.append(Input(path, str(path)))
             elif os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
                 inputs.extend(_walk(path, skip_named))
+            elif os.path.exists(path):  # noqa: PTH110 (as above)
+                raise MissingPathError(
+                    f"{path} is no file or folder", hint="give - to read from standard input"
+                )
             else:
                 raise MissingPathError(f"{path} does not exist, or is no file or folder")
         if not inputs:
@@ -85,9 +89,11 @@ def plan_outputs(
     walked folders, their tree.
 
     Raises:
-        UsageError: stdin without ``-o``, or two inputs would write one output.
+        UsageError: stdin without ``-o``, ``-o -``, or two inputs would write one output.
         OutputExistsError: an output exists and ``force`` is false.
     """
+    if output is not None and str(output) == "-":
+        raise UsageError("no media is written to standard output", hint="name a file or a folder with -o")
     planned: list[Path] = []
     single = len(inputs) == 1 and inputs[0].within is None
     for item in inputs:

@@ -64,7 +64,7 @@ def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
             record.match if record.distance is None else f"{record.match} ({record.distance}/256 bits differ)"
         )
         if record.offset_seconds is not None:
-            how += f", from {record.offset_seconds:.1f} s"
+            how += f", from {round(record.offset_seconds, 1) + 0.0:.1f} s"  # never -0.0
         if not record.confirmed:
             how += ", not confirmed by geometry"
         if record.transform not in ("", "upright"):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,12 @@ def swap_picture(path: Path, output: Path, swapper: Swapper, finder: FaceFinder,
     swapper.forget()
     (swapped,) = swapper.swap([picture.pixels], [found[0].landmarks])
     assert swapped is not None  # noqa: S101 - there were landmarks
-    pixels = mark_visibly(swapped.pixels) if mark else swapped.pixels
-    from dataclasses import replace
-
+    pixels = swapped.pixels
+    if mark:
+        pixels = mark_visibly(pixels)
+        if picture.alpha is not None:  # a mark on what is transparent would be no visible mark
+            marked = (pixels != swapped.pixels).any(2)
+            picture = replace(picture, alpha=np.where(marked, np.uint8(255), picture.alpha))
     name = "PNG" if output.suffix.lower() == ".png" else "JPEG"
     data = encode_picture(replace(picture, pixels=pixels), name, quality=95 if name == "JPEG" else None)
     output.write_bytes(data)

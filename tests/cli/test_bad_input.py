@@ -110,3 +110,17 @@ def test_a_damaged_receipt_without_a_manifest_cannot_be_checked(
     assert ready("record", portrait_files["hopper"]).code == 0
     Path(f"{portrait_files['hopper']}.receipt").write_text("garbage")
     assert ready("verify", portrait_files["hopper"]).code == 3
+
+
+def test_standard_output_is_no_folder(
+    ready: Command, portrait_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = ready("sign", portrait_files["hopper"], "-o", "-")
+    assert done.code == 2 and "standard output" in done.err and not (tmp_path / "-").exists()
+
+
+def test_a_pipe_by_name_is_told_how_to_be_read(ready: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    done = ready("verify", tmp_path / "pipe.jpg")
+    assert done.code == 2 and "give - to read" in done.err

@@ -227,3 +227,20 @@ def test_a_picture_of_33_megapixels(
         change = np.abs(np.asarray(made).astype(np.int16) - np.asarray(wide)).max(2)
     assert change.shape == (4320, 7680)
     assert (change[:, 4320:] == 0).all() and change[700:1300, 1600:2200].mean() > 5
+
+
+def test_the_mark_is_visible_where_a_picture_is_transparent(
+    tmp_path: Path, home: Home, model: Path, portraits: dict[str, np.ndarray]
+) -> None:
+    """What is seen of a cut-out on white: the mark too."""
+    face = portraits["astronaut"][:256, 90:346]
+    alpha = np.full(face.shape[:2], 255, np.uint8)
+    alpha[190:] = 0
+    Image.fromarray(np.dstack([face, alpha])).save(tmp_path / "cut.png")
+    output = tmp_path / "made.png"
+    call("swap", tmp_path / "cut.png", "--model", model, "-o", output, "--i-have-consent")
+    with Image.open(output) as made:
+        seen = np.asarray(made.convert("RGBA"))
+    assert (seen[190:215, :, 3] == 0).all(), "what was transparent stays so"
+    corner = seen[240:, :60]
+    assert (corner[..., 3] == 255).mean() > 0.5 and corner[..., 0][corner[..., 3] == 255].max() > 200
