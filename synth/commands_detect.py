@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provenance.commands.batch import print_error_json
 from provenance.commands.console import clean, complain, fraction, note, print_json, stdout
 from provenance.errors import (
     ExitCode,
@@ -63,15 +65,18 @@ def detect(
     )
     options.check()
     codes: list[int] = []
+    names: set[str] = set()
     for path in files:
         try:
             with fraction(f"Looking at {path.name[:40]}") as report:
                 found = detect_file(path, options, progress=report)
-            written = _save(found, output, force) if output is not None else []
+            written = _save(found, output, force, names) if output is not None else []
         except VeilmarkError as error:
+            if as_json:
+                print_error_json(str(path), error)
             if len(files) == 1:
                 raise
-            complain(str(error), error.hint, subject=str(path))
+            complain(str(error), error.hint, subject=None if str(path) in str(error) else str(path))
             codes.append(int(error.exit_code))
             continue
         if as_json:
@@ -127,8 +132,12 @@ def _words(joint: float) -> str:
     return "more like the fakes it was calibrated on"
 
 
-def _save(found: Detection, output: Path, force: bool) -> list[Path]:
-    """Plots and maps as PNG, in the order of the detectors."""
+def _save(found: Detection, output: Path, force: bool, taken: set[str]) -> list[Path]:
+    """Plots and maps as PNG, in the order of the detectors, named after the file.
+
+    Args:
+        taken: what files before this one are called here; another file of the same name gets a number.
+    """
     import io
 
     from PIL import Image
@@ -141,7 +150,13 @@ def _save(found: Detection, output: Path, force: bool) -> list[Path]:
         for number, plot in enumerate(finding.plots):
             pictures[f"{name}-{number + 1}"] = draw(plot)
         pictures |= finding.pictures
-    paths = {output / f"{found.path.stem}-{name}.png": pixels for name, pixels in pictures.items()}
+    called = next(
+        one
+        for number in count(1)
+        if (one := found.path.stem if number == 1 else f"{found.path.stem}-{number}") not in taken
+    )
+    taken.add(called)
+    paths = {output / f"{called}-{name}.png": pixels for name, pixels in pictures.items()}
     existing = next((path for path in paths if path.exists()), None)
     if existing is not None and not force:
         raise OutputExistsError(f"{existing} already exists")

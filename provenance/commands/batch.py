@@ -39,7 +39,10 @@ def run_batch(
             if isinstance(outcome, VeilmarkError):
                 failed += 1
                 codes.append(outcome.exit_code)
-                _show_error(item, outcome, as_json, alone=len(inputs) == 1)
+                if as_json:
+                    print_error_json(item.shown, outcome)
+                subject = None if len(inputs) == 1 or item.shown in str(outcome) else item.shown
+                complain(str(outcome), outcome.hint, subject=subject)
             else:
                 codes.append(outcome[0])
                 show(item, outcome[1])
@@ -51,20 +54,22 @@ def run_batch(
     return combine(ExitCode.PARTIAL if code == ExitCode.USAGE else code for code in codes)
 
 
-def _show_error(item: Input, error: VeilmarkError, as_json: bool, *, alone: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "schema": "veilmark.error/1",
-                "path": item.shown,
-                "error": type(error).__name__,
-                "message": str(error),
-                "hint": error.hint,
-                "exit_code": int(error.exit_code),
-            }
-        )
-    subject = None if alone or item.shown in str(error) else item.shown
-    complain(str(error), error.hint, subject=subject)
+def print_error_json(shown: str, error: VeilmarkError) -> None:
+    """What could not be done with one input, as an object of the schema ``veilmark.error/1`` on stdout.
+
+    Args:
+        shown: the input as the person named it.
+    """
+    print_json(
+        {
+            "schema": "veilmark.error/1",
+            "path": shown,
+            "error": type(error).__name__,
+            "message": str(error),
+            "hint": error.hint,
+            "exit_code": int(error.exit_code),
+        }
+    )
 
 
 def _in_order(

@@ -144,7 +144,25 @@ def test_of_several_files_the_good_ones_are_judged(tmp_path: Path, portrait_file
         app, [str(tmp_path / "a.txt"), str(portrait_files["hopper"]), "--json", "--detectors", "warp"]
     )
     assert result.exit_code == 3
-    assert json.loads(result.stdout.strip().splitlines()[-1])["detectors"]["warp"]["score"] is not None
+    bad, good = (json.loads(line) for line in result.stdout.strip().splitlines())
+    assert (bad["schema"], bad["path"], bad["exit_code"]) == (
+        "veilmark.error/1",
+        str(tmp_path / "a.txt"),
+        3,
+    )
+    assert good["detectors"]["warp"]["score"] is not None
+
+
+def test_files_of_one_name_do_not_overwrite_what_was_seen_in_them(
+    tmp_path: Path, portrait_files: dict[str, Path]
+) -> None:
+    (tmp_path / "more").mkdir()
+    other = tmp_path / "more" / portrait_files["hopper"].name
+    other.write_bytes(portrait_files["astronaut"].read_bytes())
+    code, text = run(portrait_files["hopper"], other, "-o", tmp_path / "saw", "--json", "--detectors", "warp")
+    saved = [json.loads(line)["saved"] for line in text.strip().splitlines() if line.startswith("{")]
+    assert code == 0 and saved[0] and saved[1] and not set(saved[0]) & set(saved[1])
+    assert len(list((tmp_path / "saw").iterdir())) == len(saved[0]) + len(saved[1])
 
 
 def test_the_library_gives_scores_and_reasons(clip: Path, watched: Watched) -> None:
