@@ -16,7 +16,7 @@ from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
 from synth.commands import Consents, Declared, Weights, permission
-from synth.interrupt import interruptible
+from synth.interrupt import ending_cleanly, interruptible
 from synth.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark, usable_device
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ def swap(
     require_writable(output)
     finder = FaceFinder(device=usable_device(device), weights_dir=weights)
     with (
+        ending_cleanly(),
         desk_for(home, identity) as desk,
         tempfile.TemporaryDirectory(dir=output.parent, prefix=".veilmark-") as hidden,
         fraction("Swapping") as report,

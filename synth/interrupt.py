@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,31 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """A request to end, or a closed terminal, interrupts as Ctrl-C does, so that nothing generated is left behind
+    without its label. Outside of the main thread, where no signal arrives, it does nothing.
+    """
+
+    def interrupt(number: int, _: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+        # what is ignored on purpose (nohup) stays so
+        if signal.getsignal(number) is signal.SIG_DFL
+    }
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -5,6 +5,10 @@ are one portrait with itself, and what is swapped in comes from a generator that
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import av
@@ -244,3 +248,30 @@ def test_the_mark_is_visible_where_a_picture_is_transparent(
     assert (seen[190:215, :, 3] == 0).all(), "what was transparent stays so"
     corner = seen[240:, :60]
     assert (corner[..., 3] == 255).mean() > 0.5 and corner[..., 0][corner[..., 3] == 255].max() > 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_nothing_unlabelled_is_left_when_the_machine_ends_the_work(
+    tmp_path: Path, home: Home, model: Path, portraits: dict[str, np.ndarray], number: int
+) -> None:
+    """The signal comes while the film is being written, as it does when a terminal is closed."""
+    source = write_clip(tmp_path / "clip.mp4", panned(portraits["astronaut"], 8))
+    folder = tmp_path / "out"
+    folder.mkdir()
+
+    def end_it() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list(folder.glob(".veilmark-*/unlabelled.mp4")):
+            time.sleep(0.002)
+        os.kill(os.getpid(), number)
+
+    watcher = threading.Thread(target=end_it)
+    before = signal.signal(number, signal.SIG_DFL)
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            commands.swap(source, model, folder / "made.mp4", i_have_consent=True)
+    finally:
+        watcher.join()
+        signal.signal(number, before)
+    assert list(folder.iterdir()) == []
