@@ -41,6 +41,7 @@ import synth.commands_swap
 from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.version import VERSION
+from synth.interrupt import ending_cleanly
 
 #: What an optional extra brings, by the module that is missing without it.
 _EXTRAS = {
@@ -61,7 +62,9 @@ class _Guarded(TyperGroup):
                 # a file's name may hold bytes that are no text: shown as \\udcXX, which JSON reads back
                 stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            # ended by the machine, or by a terminal that closes: as with Ctrl-C, nothing half made is left
+            with ending_cleanly():
+                return super().invoke(ctx)
         except typer.Exit:
             raise
         except VeilmarkError as error:

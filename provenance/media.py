@@ -112,7 +112,8 @@ def open_picture(
     form = detect_format(source)
     shown = str(source) if isinstance(source, Path) else "the input"
     if form.kind != "image":
-        raise UnknownFormatError(f"{shown} is {form.name}, a picture was expected", hint="name a picture")
+        known = f"{shown} is {form.name}, a picture was expected"
+        raise UnknownFormatError(known, hint="name a picture, or a video where the command takes videos")
     if form.name == "HEIC":
         _register_heif(shown)
     size = source.stat().st_size if isinstance(source, Path) else len(source)

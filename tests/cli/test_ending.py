@@ -1,0 +1,39 @@
+"""What is left when a command is ended by the machine, or by a terminal that closes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_COMMAND = """
+import os, pathlib, sys, tempfile, time
+import cli
+
+@cli.app.command("work")
+def work(folder: pathlib.Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".veilmark-") as hidden:
+        (pathlib.Path(hidden) / "unlabelled.mp4").write_bytes(b"half made")
+        os.kill(os.getpid(), int(os.environ["ENDED_BY"]))
+        time.sleep(30)
+
+cli.app(["work", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_every_command_that_is_ended_cleans_up_and_says_so(tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-c", _COMMAND, str(tmp_path)]
+    environment = {
+        **os.environ,
+        "ENDED_BY": str(int(number)),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted" in done.stderr
+    assert list(tmp_path.iterdir()) == []
