@@ -269,7 +269,7 @@ def _show(item: Input, done: Done | None, as_json: bool) -> None:
         typer.echo(f"  {line}")
     if not report.success:
         error = PartialSuccessError("some detectors still find a face", hint="try --strength high")
-        note(f"note: {error}; {error.hint}")
+        note(f"note: {target}: {error}; {error.hint}")
 
 
 models_app = typer.Typer(help="Detector weights: licence, source, hash, and how to get them.")

@@ -162,8 +162,9 @@ def test_what_cannot_be_read(phone: Path, tmp_path: Path, monkeypatch: pytest.Mo
         (whole[:64] + bytes(len(whole) - 64), CorruptMediaError),
     ):
         broken.write_bytes(data)
-        with pytest.raises(error):
+        with pytest.raises(error) as told:
             probe(broken)
+        assert "Errno" not in str(told.value)
     with pytest.raises(MissingPathError):
         probe(tmp_path / "absent.mp4")
     monkeypatch.setattr(video_io, "MAX_PIXELS", 160 * 120 - 1)
