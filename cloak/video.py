@@ -24,7 +24,7 @@ from cloak.image import refuse_cloaked
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.recognition import FaceRecognition
-from cloak.video_io import VideoInfo, expected_frames, picture_bytes, probe
+from cloak.video_io import VideoInfo, damaged_frames, expected_frames, picture_bytes, probe
 from cloak.video_judge import VideoJudged, check_written, judge_video, still_found
 from cloak.video_options import VideoOptions, check_picture_options
 from cloak.video_render import Film, NoiseFigures, equal_energy, render
@@ -360,6 +360,8 @@ def _notes(
         notes.append(
             f"the source's pixels are {info.pix_fmt}; the result is written as {info.layout}, eight bits"
         )
+    if damaged := damaged_frames(info):
+        notes.append(f"the source is damaged: {damaged} of its frames are missing or mended by the decoder")
     if lost:
         notes.append(f"subtitles that the container cannot hold are left out: {', '.join(lost)}")
     if info.interlaced:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from provenance.decoding import frames_of
+from provenance.decoding import damage_of, frames_of
 from provenance.errors import CorruptMediaError, MediaTooLargeError
 from provenance.formats import detect_format
 
@@ -222,6 +222,14 @@ def expected_frames(info: VideoInfo) -> int:
     with _opened(info.path) as container:
         stream = _picture_stream(container, info.path)
         return int(stream.frames or float(info.rate) * (container.duration or 0) / 1e6) or 1
+
+
+def damaged_frames(info: VideoInfo) -> int:
+    """How many frames are missing, or made up in part by the decoder, since the file is damaged there."""
+    with _opened(info.path) as container:
+        stream = _picture_stream(container, info.path)
+        stream.thread_type = "AUTO"
+        return damage_of(container, stream)
 
 
 def picture_bytes(path: Path) -> int:

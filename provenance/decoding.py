@@ -32,3 +32,25 @@ def frames_of(container: Any, stream: Any) -> Iterator[Any]:
         for frame in frames:
             broken = 0
             yield frame
+
+
+def damage_of(container: Any, stream: Any) -> int:
+    """How many packets could not be decoded, or not whole: their frames are missing or made up in part.
+
+    Args:
+        container, stream: as for :func:`frames_of`.
+    """
+    import av
+
+    damaged = in_a_row = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:
+            damaged, in_a_row = damaged + 1, in_a_row + 1
+            if in_a_row > MAX_BROKEN:
+                break
+            continue
+        in_a_row = 0 if frames else in_a_row
+        damaged += sum(bool(frame.is_corrupt) for frame in frames)
+    return damaged

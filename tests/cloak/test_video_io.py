@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cloak import video_io
-from cloak.video_io import VideoInfo, expected_frames, frames, picture_bytes, probe
+from cloak.video_io import VideoInfo, damaged_frames, expected_frames, frames, picture_bytes, probe
 from cloak.video_write import Writer, container_for, lost_text, require_holdable
 from provenance.errors import (
     CorruptMediaError,
@@ -243,3 +243,16 @@ def test_containers_that_cannot_be_written() -> None:
     for name in ("a.avi", "a.webm", "a.jpg", "a"):
         with pytest.raises(UsageError, match=r"H\.264"):
             container_for(Path(name))
+
+
+def test_damage_in_the_middle_is_counted(phone: Path, tmp_path: Path) -> None:
+    whole = phone.read_bytes()
+    info = probe(phone)
+    assert damaged_frames(info) == 0
+    coded = [data for _, _, data in packets(phone, "video")][3]
+    place, length = whole.index(coded) + len(coded) // 2, len(coded) // 3
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(
+        whole[:place] + bytes(255 - one for one in whole[place:][:length]) + whole[place + length :]
+    )
+    assert 1 <= damaged_frames(probe(broken)) <= len(TIMES)
