@@ -14,8 +14,10 @@ taught) or, with ``--scratch``, with nothing.
 * ``flicker``: levels that neighbouring frames differ by after the filmed movement is taken out, in the mouth's region
   and in the rest of the face, and as filmed
 
-With ``--shapes-only`` two more are told: ``no rest`` follows the sound in pauses as well, and ``slow`` is the filmed
-mouth itself, but only its mean over the second around each frame: what no sound tells.
+With ``--shapes-only`` five more are told: ``no rest`` follows the sound in pauses as well, ``sound alone`` has learned
+nothing from the upper face, ``face alone`` hears nothing, ``closed`` closes the mouth in pauses whatever the footage
+shows, and ``slow`` is the filmed mouth itself, but only its mean over the second around each frame: what no sound
+tells.
 
 Baselines: ``frozen`` (mean mouth of the first 80 %), ``random`` (mouths of random frames), ``nearest`` (mouth of the
 frame whose sound, 21 features around, is nearest). All go through the same texture and compositing.
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +41,10 @@ from synth.lipsync.composite import CompositeOptions, Compositor
 from synth.lipsync.mouth_adapt import PRIOR, adapt_mouth
 from synth.lipsync.mouth_model import MouthModel, MouthOptions, load_mouth, resampled
 from synth.lipsync.mouth_train import train_mouth
-from synth.lipsync.person import Person, at_frames, closed_mouth, study
+from synth.lipsync.person import Person, at_frames, closed_mouth, resting_mouth, study
 from synth.lipsync.pipeline import collect, led
 from synth.lipsync.reel import Reel
+from synth.lipsync.retime import there_and_back
 from synth.lipsync.shape import LIP_POINTS, opening
 from synth.lipsync.texture import TextureOptions, synthesize_textures
 from synth.lipsync.workspace import Workspace
@@ -50,24 +54,41 @@ Shapes = NDArray[np.float64]
 
 
 def taught_mouth(
-    person: Person, seconds: float, epochs: int, prior: MouthModel | None
+    person: Person, seconds: float, epochs: int, prior: MouthModel | None, face: bool = True
 ) -> tuple[MouthModel, float]:
-    """A mouth learned from the last ``seconds`` before the held-out end, and how long that took (CPU seconds)."""
-    end = SHARE * float(person.track.times[-1] + 1 / person.rate)
+    """A mouth learned from the last ``seconds`` before the held-out end, and how long that took (CPU seconds).
+
+    Args:
+        face: learn from the upper face as well.
+    """
+    end = SHARE * person.seconds
     clip = person.clip(max(0.0, end - seconds), end)
     assert clip is not None
+    clip = clip if face else replace(clip, upper=None)
     options = MouthOptions(epochs=epochs)
     start = time.process_time()
     model = adapt_mouth([clip], prior, options) if prior else train_mouth([clip], options)
     return model, time.process_time() - start
 
 
-def said_at(person: Person, model: MouthModel, rows: NDArray[np.int64], resting: bool = True) -> Shapes:
+def said_at(
+    person: Person, model: MouthModel, rows: NDArray[np.int64], resting: bool = True, closed: bool = False
+) -> Shapes:
     """The mouth at the held-out frames, led by the clip's own sound: heard whole, as a sound that is said would be."""
     assert person.sound is not None
     heard, quiet = audio.heard(person.sound), audio.silent(person.sound)
     quiet = quiet if resting else np.zeros_like(quiet)
-    return led(model, heard, quiet, closed_mouth(person, SHARE), person.track.times[rows])
+    rest = closed_mouth(person, SHARE) if closed else resting_mouth(person, model, SHARE)
+    shown = person.expression(SHARE)
+    return led(model, heard, quiet, rest, person.track.times[rows], None if shown is None else shown[rows])
+
+
+def face_alone(person: Person, model: MouthModel, rows: NDArray[np.int64]) -> Shapes:
+    """What the expression makes of the mean mouth of the first 80 %."""
+    known = np.flatnonzero(person.track.found[: rows[0]])
+    still = np.repeat(person.shapes[known].mean(0)[None], len(rows), axis=0)
+    shown = person.expression(SHARE)
+    return still if shown is None else still + model.expressed(shown[rows])
 
 
 def held_out(person: Person) -> NDArray[np.int64]:
@@ -219,10 +240,14 @@ def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel
     )
     if args.shapes_only:
         made["no rest"] = said_at(person, model, rows, resting=False)
+        made["closed"] = said_at(person, model, rows, closed=True)
+        heard_only, _ = taught_mouth(person, 1e9, args.epochs, prior, face=False)
+        made["sound alone"] = said_at(person, heard_only, rows)
+        made["face alone"] = face_alone(person, model, rows)
         made["slow"] = slow(truth, person.rate)
         for label, shapes in made.items():
             distance, corr, lag = shape_figures(shapes, truth, person.rate)
-            print(f"{label:<10} {distance:7.2f} {corr:6.2f} {lag:7.0f}", flush=True)
+            print(f"{label:<11} {distance:7.2f} {corr:6.2f} {lag:7.0f}", flush=True)
         return model
     start = time.process_time()
     candidates = collect(person, SHARE)
@@ -260,7 +285,12 @@ def foreign(person: Person, model: MouthModel, sound: Path) -> None:
     spoken = audio.load_sound(sound)
     heard, quiet = audio.heard(spoken), audio.silent(spoken)
     times = np.arange(round(spoken.seconds * person.rate)) / person.rate
-    said = opening(led(model, heard, quiet, closed_mouth(person, SHARE), times))
+    # the target is played there and back under it
+    shown, played = person.expression(SHARE), there_and_back(len(person.track.times), len(times))
+    rest = resting_mouth(person, model, SHARE)
+    said = opening(
+        led(model, heard, quiet, rest, times, None if shown is None else shown[played[: len(times)]])
+    )
     level = resampled(heard[:, :1].astype(float), audio.feature_times(len(heard)), times)[:, 0]
     level = np.convolve(level, np.ones(3) / 3, "same")
     voice = at_frames(audio.voiced(spoken), times)

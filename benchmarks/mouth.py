@@ -160,7 +160,7 @@ def main() -> None:
         if clip is None:
             print(f"{path.name}: no sound, left out")
             continue
-        clips[path.stem] = clip
+        clips[path.stem] = replace(clip, upper=None)  # what the sound alone tells
     print(f"{'clip':<10} {'model':<16} {'error':>6} {'corr':>6} {'lag':>4} {'secs':>6} {'/min':>6}")
 
     if args.folds:

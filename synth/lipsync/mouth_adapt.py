@@ -1,8 +1,8 @@
 """From what others taught to one person, without gradients: some seconds of footage are too few for them.
 
-The network stays as it is. What it answers from its 60 units to the person's own components is solved in closed form:
-ridge regression towards the answers that it had, so that much footage says how this person speaks, little footage
-changes little, and none leaves the mouth of the others, moved to the person's place.
+The network stays as it is. The person's own components are read from its 60 units, from the features 120 ms around, and
+from the expression of the upper face, all at once and in closed form: ridge regression towards a share of the answers
+that the network had. What no sound and no expression tells stays at the person's mean mouth.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from synth.lipsync.mouth_model import MouthModel, MouthOptions
+from synth.lipsync.mouth_model import WINDOW, MouthModel, MouthOptions
 from synth.lipsync.mouth_train import Clip, begun, mean_mouth
 
 #: What the package brings: taught by a machine's voice and a mouth of nobody, see ``benchmarks/mouth_prior.py``.
 PRIOR = Path(__file__).with_name("mouth-prior.safetensors")
-#: How much the answers resist the footage: as many steps of 10 ms, at units that swing by 1.
-SOFTNESS = 270.0
+#: How much the answers resist the footage: as many steps of 10 ms, at units that swing by 1; a share of it where they
+#: are read from the upper face, which has few numbers.
+SOFTNESS = 60.0
+_UPPER_SHARE = 1 / 6
+#: The share of what others taught that little footage leaves.
+TRUST = 0.3
 
 
 def adapt_mouth(
@@ -43,27 +47,39 @@ def adapt_mouth(
             "no frame shows the mouth while there is sound", hint="name footage that shows the face"
         )
     model = begun(clips, options or start.options, start)
-    heard = np.concatenate([units(model, one.features)[one.seen] for one in clips])
+    seen = all(one.upper is not None for one in clips)
+    parts = [_known(model, one, seen)[one.seen] for one in clips]
+    known = np.concatenate(parts)
     missed = np.concatenate(
         [
             model.coefficients(one.shapes - mean_mouth(one) + model.mean)[one.seen]
-            - model.coefficients(model.predict_steps(one.features))[one.seen]
+            - TRUST * model.coefficients(model.predict_steps(one.features))[one.seen]
             for one in clips
         ]
     )
-    usual = heard.mean(0)
-    centred = heard - usual
-    gram = centred.T @ centred + max(softness, 1e-9) * np.eye(centred.shape[1])
-    more = np.linalg.solve(gram, centred.T @ (missed - missed.mean(0)))
+    usual = known.mean(0)
+    centred = known - usual
+    count = model.options.units * (2 if model.options.bidirectional else 1)
+    resists = np.full(known.shape[1], max(softness, 1e-9))
+    resists[count + WINDOW :] *= _UPPER_SHARE
+    more = np.linalg.solve(centred.T @ centred + np.diag(resists), centred.T @ (missed - missed.mean(0)))
     with torch.no_grad():
-        model.net.out.weight.add_(torch.from_numpy(more.T).float())
-        model.net.out.bias.add_(torch.from_numpy(missed.mean(0) - usual @ more).float())
+        model.net.out.weight.mul_(TRUST).add_(torch.from_numpy(more[:count].T).float())
+        model.net.out.bias.mul_(TRUST).add_(torch.from_numpy(missed.mean(0) - usual @ more).float())
+    model.window = more[count : count + WINDOW]
+    model.upper = more[count + WINDOW :] if seen else None
     model.net.eval()
     steps = sum(int(one.seen.sum()) for one in clips)
     model.notes = {"adapted": True, "finished": True, "seconds": round(steps / 100, 2), "epochs": 0}
     if "consent" in start.notes:
         model.notes["consent"] = start.notes["consent"]
     return model
+
+
+def _known(model: MouthModel, clip: Clip, seen: bool) -> NDArray[np.float64]:
+    """``(N, K)``: all that the answers are read from."""
+    parts = [units(model, clip.features), model.around(clip.features)]
+    return np.hstack([*parts, clip.upper] if seen and clip.upper is not None else parts)
 
 
 @torch.no_grad()

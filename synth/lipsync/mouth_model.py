@@ -19,13 +19,19 @@ from torch import Tensor, nn
 
 from provenance.errors import CorruptMediaError, UsageError
 from synth.lipsync.audio import FEATURE_RATE, FEATURES, feature_times
+from synth.lipsync.expression import NUMBERS
 from synth.swap.checkpoint import load, prefixed, save, unprefixed
 
 POINTS = 18
 SHAPE = 2 * POINTS
 #: Steps between the earlier features that are read with the present one.
 CONTEXT_STEP = 4
+#: Steps around the present one whose features a person's own answers are read from, and how many features those are.
+MOMENTS = tuple(range(-12, 13, 4))
+WINDOW = len(MOMENTS) * FEATURES // 2
 SCHEMA = "veilmark.mouth-model/2"
+#: What only the mouth of a person has.
+_OWN = ("window", "upper")
 _HINT = "delete it, so that it is trained again"
 _LIMITS: dict[str, tuple[float, float]] = {
     "delay": (0, 100),
@@ -138,6 +144,8 @@ class MouthModel:
         mean: ``(36,)`` the person's mean mouth.
         heard_mean, heard_scale: ``(28,)`` of the features it learned from.
         notes: epochs, errors, consent, footage: for people, and for the label.
+        window: ``(98, coefficients)``, what the features from -120 to +120 ms add to the network's answer; of a person.
+        upper: ``(12, coefficients)``, what the upper face adds, see :mod:`synth.lipsync.expression`; of a person.
     """
 
     options: MouthOptions
@@ -148,6 +156,8 @@ class MouthModel:
     heard_mean: NDArray[np.float64]
     heard_scale: NDArray[np.float64]
     notes: dict[str, Any] = field(default_factory=dict)
+    window: NDArray[np.float64] | None = None
+    upper: NDArray[np.float64] | None = None
 
     def coefficients(self, shapes: NDArray[np.floating]) -> NDArray[np.float64]:
         """``(N, 36)`` shapes to ``(N, coefficients)``, scaled."""
@@ -161,13 +171,29 @@ class MouthModel:
         """``(N, 28 * (context + 1))``: features as the network wants them, with those before them; cut at 8 standard
         deviations.
         """
-        values = (np.asarray(features, np.float64) - self.heard_mean) / self.heard_scale
-        now = np.clip(values, -8, 8).astype(np.float32)
+        now = self._now(features)
         reach = CONTEXT_STEP * self.options.context
         padded = np.concatenate([np.repeat(now[:1], reach, axis=0), now])
         return np.hstack(
             [padded[reach - back : len(padded) - back] for back in range(0, reach + 1, CONTEXT_STEP)]
         )
+
+    def around(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """``(N, 98)``: the standardised features (without their differences) at seven moments, 40 ms apart."""
+        now = self._now(features)[:, : FEATURES // 2].astype(np.float64) / np.sqrt(len(MOMENTS))
+        reach = max(MOMENTS)
+        padded = np.pad(now, ((reach, reach), (0, 0)), mode="edge")
+        return np.hstack([padded[reach + at : len(padded) - reach + at] for at in MOMENTS])
+
+    def expressed(self, seen: NDArray[np.floating]) -> NDArray[np.float64]:
+        """``(T, 36)``: by how much expressions ``(T, 12)`` move the lips; 0 where nothing was learned of it."""
+        if self.upper is None:
+            return np.zeros((len(seen), SHAPE))
+        return np.asarray(np.asarray(seen, np.float64) @ self.upper @ self.basis * self.scale)
+
+    def _now(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        values = (np.asarray(features, np.float64) - self.heard_mean) / self.heard_scale
+        return np.clip(values, -8, 8).astype(np.float32)
 
     @torch.no_grad()
     def predict_steps(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -184,7 +210,8 @@ class MouthModel:
         self.net.eval()
         device = next(self.net.parameters()).device
         answer = self.net(torch.from_numpy(padded)[None].to(device))[0, self.options.delay :]
-        return self.shapes(answer.double().cpu().numpy())
+        told = answer.double().cpu().numpy()
+        return self.shapes(told if self.window is None else told + self.around(features) @ self.window)
 
     def predict(self, features: NDArray[np.floating], times: NDArray[np.floating]) -> NDArray[np.float64]:
         """``(T, 36)`` shapes at the frames' ``times`` (seconds of the sound)."""
@@ -214,6 +241,7 @@ def save_mouth(path: Path, model: MouthModel) -> None:
         "heard_mean": model.heard_mean,
         "heard_scale": model.heard_scale,
     }
+    numbers |= {name: one for name in _OWN if (one := getattr(model, name)) is not None}
     tensors = prefixed("net", dict(model.net.state_dict()))
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in numbers.items()}
     save(
@@ -235,7 +263,10 @@ def load_mouth(path: Path, device: Any = "cpu") -> MouthModel:
         numbers = {name: tensors[name].numpy() for name in ("basis", "mean", "heard_mean", "heard_scale")}
         wanted = {"basis": (options.coefficients, SHAPE), "mean": (SHAPE,)}
         wanted |= {"heard_mean": (FEATURES,), "heard_scale": (FEATURES,)}
-        for name, shape in wanted.items():
+        wanted |= {"window": (WINDOW, options.coefficients), "upper": (NUMBERS, options.coefficients)}
+        numbers |= {name: tensors[name].numpy() for name in _OWN if name in tensors}
+        for name in numbers:
+            shape = wanted[name]
             if numbers[name].shape != shape or numbers[name].dtype != np.float64:
                 raise ValueError(f"{name} has shape {numbers[name].shape}, expected {shape}")
         scale = float(about["scale"])

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from provenance.errors import CorruptMediaError, MissingPathError, UsageError
-from synth.lipsync.audio import FEATURES
-from synth.lipsync.mouth_model import SHAPE, MouthModel, MouthNet, MouthOptions, steps_of
+from synth.lipsync.audio import FEATURES, feature_times
+from synth.lipsync.mouth_model import SHAPE, MouthModel, MouthNet, MouthOptions, resampled, steps_of
 from synth.swap.checkpoint import flattened, load, prefixed, restore, save, unprefixed
 
 RUN_SCHEMA = "veilmark.mouth-run/1"
@@ -35,25 +35,33 @@ class Clip:
         features: ``(N, 28)``. shapes: ``(N, 36)``. seen: ``(N,)``, where the shape is known.
         also: ``(N, E)``, what the network learns beside the mouth, so that it hears what matters: it takes the place of
             the last E coefficients, whose components are zero and move no lip. All clips have it, or none.
+        upper: ``(N, 12)``, the upper face's expression, see :mod:`synth.lipsync.expression`; for a person's own mouth.
     """
 
     features: NDArray[np.float32]
     shapes: NDArray[np.float64]
     seen: NDArray[np.bool_]
     also: NDArray[np.float32] | None = None
+    upper: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
-        cls, features: NDArray[np.float32], shapes: NDArray[np.floating], times: NDArray[np.floating]
+        cls,
+        features: NDArray[np.float32],
+        shapes: NDArray[np.floating],
+        times: NDArray[np.floating],
+        upper: NDArray[np.floating] | None = None,
     ) -> Clip:
-        """From features at 100 Hz and the shapes of frames at their times."""
-        return cls(features, *steps_of(shapes, times, len(features)))
+        """From features at 100 Hz and the shapes (and expressions) of frames at their times."""
+        seen = None if upper is None else resampled(upper, times, feature_times(len(features)))
+        return cls(features, *steps_of(shapes, times, len(features)), upper=seen)
 
     def part(self, start: float, end: float) -> Clip:
         """From share to share of its length."""
         use = slice(round(start * len(self.features)), round(end * len(self.features)))
         also = None if self.also is None else self.also[use]
-        return Clip(self.features[use], self.shapes[use], self.seen[use], also)
+        upper = None if self.upper is None else self.upper[use]
+        return Clip(self.features[use], self.shapes[use], self.seen[use], also, upper)
 
 
 @dataclass

@@ -10,24 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloak.video_io import VideoInfo, probe
+from cloak.video_io import VideoInfo, frames, probe
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from provenance.media import sha256_file
 from synth.extraction.canonical import pose
 from synth.extraction.finder import FaceFinder
-from synth.lipsync.audio import FEATURE_RATE, Sound, feature_times, heard, load_sound, voiced
-from synth.lipsync.mouth_adapt import adapt_mouth
+from synth.lipsync.audio import FEATURE_RATE, Sound, feature_times, heard, load_sound, silent, voiced
+from synth.lipsync.expression import expressions, load_small, save_small, upper_faces
+from synth.lipsync.mouth_adapt import adapt_mouth, at_rest
 from synth.lipsync.mouth_model import MouthModel, MouthOptions, load_mouth, resampled, save_mouth
 from synth.lipsync.mouth_train import Clip, train_mouth
 from synth.lipsync.shape import Track, mouth_shapes, opening, track_face
 from synth.lipsync.workspace import Workspace, fingerprint
 
-TRACK_FILE = "track-1.npz"
+TRACK_FILE, UPPER_FILE = "track-1.npz", "upper-1.npz"
 #: Footage in which fewer frames show the face, or whose usual yaw or pitch is more, degrees, is refused.
 LEAST_FOUND, MOST_YAW, MOST_PITCH = 0.5, 35.0, 35.0
 #: Opening that varies less than this while the sound is voiced (distances between the eyes, from the 10th to the 90th
 #: percentile) is a mouth that does not speak, or that nothing is seen of.
 LEAST_MOVEMENT = 0.012
+#: So many seconds of a person's own pauses count as much as the belief that mouths are closed in pauses.
+USUAL_PAUSES = 4.0
 Report = Callable[[float], None]
 
 
@@ -40,6 +43,7 @@ class Person:
         track: the face in each frame.
         shapes: ``(T, 36)`` its mouth, NaN where there is no face.
         sound: its own sound; None where it has none.
+        upper: ``(T, 26, 48)`` uint8, its upper face, see :mod:`synth.lipsync.expression`.
     """
 
     path: Path
@@ -48,14 +52,24 @@ class Person:
     track: Track
     shapes: NDArray[np.float64]
     sound: Sound | None
+    upper: NDArray[np.uint8]
 
     @property
     def rate(self) -> float:
         """Frames a second."""
         return float(self.info.rate)
 
+    @property
+    def seconds(self) -> float:
+        """How long it is shown."""
+        return float(self.track.times[-1] + 1 / self.rate)
+
+    def expression(self, until: float = 1.0) -> NDArray[np.float64] | None:
+        """``(T, 12)`` of all frames, in terms of the footage's first share; None where nothing is seen of it."""
+        return expressions(self.upper, self.track, until)
+
     def clip(self, start: float = 0.0, end: float = float("inf")) -> Clip | None:
-        """Sound and mouth side by side, from second to second; None without sound."""
+        """Sound, mouth and expression side by side, from second to second; None without sound."""
         if self.sound is None or self.sound.is_silent:
             return None
         last = min(end, self.sound.seconds)
@@ -64,8 +78,12 @@ class Person:
         inside = (self.track.times >= start) & (self.track.times < last)
         if inside.sum() < 2:
             return None
+        shown = self.expression(min(1.0, end / self.seconds))
         return Clip.of(
-            heard(part)[first:], self.shapes[inside], self.track.times[inside] - first / FEATURE_RATE
+            heard(part)[first:],
+            self.shapes[inside],
+            self.track.times[inside] - first / FEATURE_RATE,
+            None if shown is None else shown[inside],
         )
 
 
@@ -91,7 +109,12 @@ def study(
         track = track_face(path, FaceFinder(device=device, weights_dir=weights_dir), progress)
         track.save(file)
     require_usable(track, path.name)
-    return Person(path, digest, info, track, mouth_shapes(track), _own_sound(path))
+    beside = file.with_name(UPPER_FILE)
+    upper = _kept_upper(beside, len(track.times))
+    if upper is None:
+        upper = upper_faces(track, (frame.rgb() for frame in frames(info)))
+        save_small(beside, upper)
+    return Person(path, digest, info, track, mouth_shapes(track), _own_sound(path), upper)
 
 
 def require_usable(track: Track, name: str) -> None:
@@ -135,7 +158,7 @@ def mouth_of(
         UsageError: nothing to learn from and no prior; a mouth that does not move.
     """
     start = load_mouth(prior) if prior else None
-    clip = person.clip(0.0, until * float(person.track.times[-1] + 1 / person.rate))
+    clip = person.clip(0.0, until * person.seconds)
     if clip is None:
         if start is None:
             raise UsageError(
@@ -145,7 +168,7 @@ def mouth_of(
         return start.of_person(person.shapes), False
     _require_speaking(person, clip)
     how = {
-        "way": "adapted" if prior else "trained",
+        "way": "adapted, with the upper face" if prior else "trained",
         "options": asdict(options),
         "prior": sha256_file(prior) if prior else None,
         "until": until,
@@ -198,6 +221,25 @@ def closed_mouth(person: Person, until: float = 1.0) -> NDArray[np.float64]:
     return np.asarray(seen[order[: max(1, len(order) // 10)]].mean(0))
 
 
+def resting_mouth(person: Person, model: MouthModel, until: float = 1.0) -> NDArray[np.float64]:
+    """``(36,)`` the mouth in pauses, without what the expression adds to it: closed, or as far as the footage has
+    pauses of its own (:data:`USUAL_PAUSES`), as this person's mouth is then.
+    """
+    closed, shown = closed_mouth(person, until), person.expression(until)
+    if person.sound is None or person.sound.is_silent or shown is None:
+        return closed
+    sound = person.sound.part(0.0, min(person.sound.seconds, until * person.seconds))
+    pausing = at_rest(np.zeros((sound.steps, 1)), silent(sound), np.ones(1))
+    last = round(until * len(person.track.times))
+    there = resampled(pausing, feature_times(sound.steps), person.track.times[:last])[:, 0] > 0.9
+    calm = np.flatnonzero(there & person.track.found[:last])
+    if not len(calm):
+        return closed
+    own = (person.shapes[calm] - model.expressed(shown[calm])).mean(0)
+    share = len(calm) / (len(calm) + USUAL_PAUSES * person.rate)
+    return np.asarray(share * own + (1 - share) * closed)
+
+
 def at_frames(flags: NDArray[np.bool_], times: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Flags at 100 Hz at the times of frames."""
     return np.asarray(resampled(flags[:, None].astype(float), feature_times(len(flags)), times)[:, 0] > 0.5)
@@ -213,6 +255,14 @@ def _own_sound(path: Path) -> Sound | None:
 def _kept_track(file: Path) -> Track | None:
     try:
         return Track.load(file) if file.is_file() else None
+    except CorruptMediaError:
+        file.unlink()
+        return None
+
+
+def _kept_upper(file: Path, count: int) -> NDArray[np.uint8] | None:
+    try:
+        return load_small(file, count)
     except CorruptMediaError:
         file.unlink()
         return None

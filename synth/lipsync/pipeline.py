@@ -27,7 +27,7 @@ from synth.lipsync.frontal import Frontal
 from synth.lipsync.keep import Keeper
 from synth.lipsync.mouth_adapt import PRIOR, at_rest
 from synth.lipsync.mouth_model import MouthModel, MouthOptions, resampled
-from synth.lipsync.person import Person, at_frames, closed_mouth, described, mouth_of, study
+from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study
 from synth.lipsync.reel import Reel
 from synth.lipsync.render import Stage, render
 from synth.lipsync.retime import Retimed, Weights, blinks, movement, retime, there_and_back
@@ -149,13 +149,9 @@ def lipsync(
         )  # fmt: skip
         if stop and stop():
             return None
-        times = frame_times(spoken.seconds, person.rate)
-        rest = closed_mouth(person, options.until)
-        shapes = led(model, heard, quiet, rest, times)
-    if keeper:
-        keeper.mouth(shapes, model.mean, person.rate)
 
     # 4. Which frame of the target is shown when.
+    times = frame_times(spoken.seconds, person.rate)
     with clock.stage("timing") as report:
         played, timing = timed(person, quiet, times, options.weights, report)
         if len(played) > len(person.track.times):
@@ -164,6 +160,13 @@ def lipsync(
         keeper.timing(
             timing, movement(person.track.landmarks[played], _even(played, person)), at_frames(quiet, times)
         )
+    shown = person.expression(options.until)
+    shapes = led(
+        model, heard, quiet, resting_mouth(person, model, options.until), times,
+        None if shown is None else shown[played[timing.base]],
+    )  # fmt: skip
+    if keeper:
+        keeper.mouth(shapes, model.mean, person.rate)
 
     # 5. Mouth to texture, texture into the target's frame.
     with clock.stage("candidates") as report:
@@ -207,10 +210,17 @@ def led(
     quiet: NDArray[np.bool_],
     rest: NDArray[np.float64],
     times: NDArray[np.floating],
+    shown: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float64]:
-    """``(N, 36)`` shapes of the mouth at the frames' times: as the sound leads it, and at rest in its pauses."""
+    """``(N, 36)`` shapes of the mouth at the frames' times: as the sound leads it, and at rest in its pauses.
+
+    Args:
+        rest: ``(36,)`` of :func:`synth.lipsync.person.resting_mouth`.
+        shown: ``(N, 12)`` the expression of the target's frames that it is put into.
+    """
     steps = at_rest(model.predict_steps(heard), quiet, rest)
-    return resampled(steps, audio.feature_times(len(steps)), times)
+    shapes = resampled(steps, audio.feature_times(len(steps)), times)
+    return shapes if shown is None else shapes + model.expressed(shown)
 
 
 def timed(
