@@ -12,13 +12,23 @@ import pytest
 
 from provenance.errors import CorruptMediaError
 from synth.lipsync.audio import RATE, Sound, heard, silent
-from synth.lipsync.expression import NUMBERS, expressions, load_small, save_small, shown, upper_faces
+from synth.lipsync.expression import (
+    COLUMNS,
+    NUMBERS,
+    ROWS,
+    expressions,
+    load_small,
+    save_small,
+    shown,
+    upper_faces,
+)
 from synth.lipsync.mouth_adapt import PRIOR, adapt_mouth
 from synth.lipsync.mouth_model import SHAPE, MouthOptions, load_mouth, save_mouth
 from synth.lipsync.mouth_train import Clip
 from synth.lipsync.person import USUAL_PAUSES, Person, closed_mouth, resting_mouth
 from synth.lipsync.pipeline import led
 from synth.lipsync.shape import JAW, Track, mouth_shapes, opening, placed
+from synth.lipsync.texture import UPPER_BORDER
 from tests.synth.lipsync_face import speaking
 
 COUNT = 150
@@ -78,6 +88,18 @@ def test_nothing_of_the_replaced_face_is_read(face: tuple) -> None:
     assert (before != upper_faces(track, frames)[:, mask]).any(), "brows are seen"
     # the soft border of what is replaced reaches a little above its line
     assert np.mean(np.abs(before - after) > 12) < 0.04
+
+
+def test_what_is_replaced_of_a_face_with_high_cheeks_is_left_out(face: tuple) -> None:
+    base = face[0].base.copy()
+    base[[50, 280], 1] = 0.1
+    outline = base[[*JAW, *UPPER_BORDER], :2].astype(np.float32)
+    rows, columns = np.nonzero(shown(base))
+    spots = np.column_stack(
+        [np.linspace(-1.15, 1.15, COLUMNS)[columns], np.linspace(-0.75, 0.45, ROWS)[rows]]
+    )
+    inside = [cv2.pointPolygonTest(outline, tuple(map(float, spot)), False) >= 0 for spot in spots]
+    assert not any(inside) and 100 < len(spots) < shown(face[0].base).sum()
 
 
 def test_light_and_missing_faces_do_not_matter(face: tuple) -> None:
