@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from synth.report import Report
 
 measure_app = typer.Typer(
-    help="What a cloak is worth: detectors, a face swapper and a lip-sync trained with and without it.",
+    help="What a cloak is worth: detectors, a face swapper and a lip-sync with and without it.",
     no_args_is_help=True,
 )
 WORK_FOLDER = ".work"
+_UNSIGNED = (
+    "note: the report will show no generated pictures, which must be signed; `veilmark init` makes a key"
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")]
 
@@ -186,9 +189,7 @@ def swap(
     # 3. The work.
     home = Home.locate()
     if not home.is_initialized():
-        note(
-            "note: the report will show no generated pictures, which must be signed; `veilmark init` makes a key"
-        )
+        note(_UNSIGNED)
     with interruptible() as interrupted, fraction("Measuring") as report:
         result = measure_swap(
             person,
@@ -212,23 +213,31 @@ def lipsync(
     attackers: Annotated[
         str, typer.Option(help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR.")
     ] = "naive,other:mtcnn",
-    seeds: Annotated[str, typer.Option(help="Of the generators, comma-separated; three at least.")] = "1,2,3",
-    epochs: Annotated[int, typer.Option(min=10, help="Of each training.")] = 100,
+    parts: Annotated[
+        int,
+        typer.Option(
+            min=3,
+            max=20,
+            help="Into so many the footage is cut; each lip-sync goes without another one of them.",
+        ),
+    ] = 5,
     side: Annotated[int, typer.Option(min=128, help="Longer side of what is published, pixels.")] = 640,
     against: Attacked = None,
     cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 30,
     plan: Plan = False,
     consent: Consents = None,
     i_have_consent: Declared = False,
+    identity: IdentityName = None,
     weights: Weights = None,
     device: Device = "cpu",
     no_pictures: NoPictures = False,
     as_json: Json = False,
 ) -> None:
-    """Teach a lip-sync's mouth from footage that is clean, cloaked, or has random noise, and compare how it follows
-    speech that nobody learned from.
+    """Lip-sync a person from footage that is clean, cloaked, or has random noise, and compare how they then say what
+    they really said in footage that was held out.
 
-    Ctrl-C stops; the same command goes on there. Exit codes: 0 measured; 6 no face; 8 no consent.
+    Ctrl-C stops; the same command goes on there. No generated clip is kept; generated pictures in the report are marked
+    and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
     from synth.measure.cache import Cache
     from synth.measure.lipsync import lipsync_options, measure_lipsync, plan_for
@@ -238,19 +247,21 @@ def lipsync(
     given = SwapOptions(
         strengths=_names(strength),
         attackers=_names(attackers),
-        seeds=_numbers(seeds),
         against=_names(against) if against else None,
         side=side,
         cloak_steps=cloak_steps,
         weights=weights,
         device=usable_device(device),
     )
-    options = lipsync_options(given, epochs)
+    options = lipsync_options(given, parts)
     basis = permission(_files(person), consent, i_have_consent)
     for line in plan_for(person, options).lines():
         note(line)
     if plan:
         return
+    home = Home.locate()
+    if not home.is_initialized():
+        note(_UNSIGNED)
     with interruptible() as interrupted, fraction("Measuring") as report:
         result = measure_lipsync(
             person,
@@ -260,19 +271,20 @@ def lipsync(
             tell=note,
             progress=report,
             stop=interrupted,
+            label=_labeller(home, identity, basis.sentence, "lipsync") if home.is_initialized() else None,
         )
     finish(report_of(result), output, as_json, no_pictures)
 
 
 def _labeller(
-    home: Home, identity: str | None, consent: str
+    home: Home, identity: str | None, consent: str, kind: str = "swap"
 ) -> Callable[[NDArray[np.uint8], Path, int], None]:
     """Writes generated pictures marked and signed as synthetic."""
     from synth.label import Generated, label_generated, mark_visibly
     from synth.measure.pictures import jpeg
 
     def label(pixels: NDArray[np.uint8], path: Path, seed: int) -> None:
-        about = Generated("veilmark measure swap", [], False, clean(consent, 4000), seed)
+        about = Generated(f"veilmark measure {kind}", [], False, clean(consent, 4000), seed)
         with (
             tempfile.TemporaryDirectory(dir=path.parent, prefix=".veilmark-") as hidden,
             desk_for(home, identity) as desk,

@@ -1,13 +1,14 @@
-"""``measure lipsync``: does a mouth that was learned from cloaked footage follow speech less well?
+"""``measure lipsync``: is a lip-sync that was made from cloaked footage worse, and easier to detect?
 
-The lip-sync generator learns from the person's footage how sound moves the mouth. Published clean, cloaked, or with
-noise, the same network learns with the same seeds; then it is led by the person's own held-out speech, and what it says
-is compared with how the mouth really moved there. The sound is never cloaked.
+Published clean, cloaked, or with noise, the same footage goes through the whole generator that ``veilmark synth
+lipsync`` runs; the held-out fifth is then made to say what it said. The sound is never cloaked. Nothing in that
+generator is drawn by chance, so it is repeated with another part of the footage left out each time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -18,62 +19,75 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.errors import ConsentError, NoFaceError, UsageError
+from provenance.errors import ConsentError, UsageError
 from provenance.home import Home
 from synth.extraction.finder import FaceFinder
+from synth.extraction.rules import Thresholds
 from synth.lipsync import shape
-from synth.lipsync.audio import Sound, features, load_sound
-from synth.lipsync.mouth_model import MouthOptions
-from synth.lipsync.mouth_train import Clip, train_mouth
-from synth.lipsync.shape import Track, mouth_shapes, opening, track_of
+from synth.lipsync.audio import Sound, load_sound
+from synth.measure import fakes, lipsync_cells
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CLEANING, Pixels
+from synth.measure.lipsync_cells import Footage, LipJudge, judge_of, measured, real_scores, write_footage
 from synth.measure.material import Material, frames_of, prepare, publish
 from synth.measure.swap import Plan, Progress, Result, Tell, shown, stopped, variants_of
-from synth.measure.swap_cells import Stop
-from synth.measure.swap_faces import Faces, faces_key
+from synth.measure.swap_cells import Label, Stop, tells_people_apart
+from synth.measure.swap_faces import JUDGED_SIDE, Faces, faces_key
 from synth.measure.swap_options import CLEAN, Attacker, SwapOptions
 from synth.permission import carried_permission
-from synth.swap.measure import correlation
+from synth.swap.features import DlibFeatures, available
 
 #: Every frame before the held-out part is published: sound and mouth must lie side by side.
 EVERY_FRAME = 100_000
+#: Less than that FaceMesh takes for no face, as ``veilmark synth extract`` does.
+_LEAST_SCORE = Thresholds().face_score
 _POINTS, _EYES = 468, ((33, 133), (362, 263))
-#: Seconds, as measured on one core: to cloak a frame against one detector with one step a round, to follow a face, and
-#: for an epoch over a second of footage.
-_CLOAK, _TRACK, _EPOCH = 0.0045, 0.12, 0.012
+#: Seconds, as measured on one core: to cloak a frame against one detector with one step a round, to follow a face, to
+#: look at a frame again and copy the mouth out of it, and to make a frame and measure it.
+_CLOAK, _TRACK, _STUDY, _MAKE = 0.0045, 0.06, 0.05, 1.0
 
 
-def lipsync_options(options: SwapOptions, epochs: int) -> SwapOptions:
-    """The options of a swap as this measurement takes them: every frame, and ``steps`` are epochs of the mouth.
+def lipsync_options(options: SwapOptions, parts: int = 5) -> SwapOptions:
+    """The options of a swap as this measurement takes them: every frame, and a repetition for each part left out.
+
+    Args:
+        parts: 3 to 20.
 
     Raises:
-        UsageError: an attacker who mixes clean data in, of whom there is none here.
+        UsageError: an attacker who mixes clean data in, of whom there is none here; another number of parts.
     """
     if any(one.share for one in options.parsed):
-        raise UsageError("a clip cannot be mixed of clean and cloaked frames", hint="leave mixes: out")
-    return replace(options, frames=EVERY_FRAME, held_out=10_000, steps=max(10, epochs))
+        raise UsageError(
+            "a clip cannot be mixed of clean and cloaked frames", hint="leave mixes: out of --attackers"
+        )
+    if not 3 <= parts <= 20:
+        raise UsageError(f"{parts} parts of the footage, expected 3 to 20", hint="give, say, --parts 5")
+    return replace(options, frames=EVERY_FRAME, held_out=10_000, seeds=tuple(range(1, parts + 1)))
 
 
 def plan_for(person: Path, options: SwapOptions) -> Plan:
     """About how long it will take."""
-    sources = list(frames_info(person))
-    count = round(0.8 * sum(sources))
+    whole = sum(frames_info(person))
+    count = round(0.8 * whole)
     cells = len(variants_of(options)) * len(options.parsed)
     rounds = options.cloak_steps * options.cloak_rounds
     cloak = count * len(options.attacked) * rounds * _CLOAK * len(dict.fromkeys(options.strengths))
-    runs, epochs = cells * len(options.seeds), options.steps or 10
+    runs, made = cells * len(options.seeds), min(lipsync_cells.RENDERED, whole - count)
     return Plan(
         (
             (f"cloaking {count} frames at {', '.join(options.strengths)}", cloak),
             (f"following the face {cells + 1} times", (cells + 0.25) * count * _TRACK),
-            (f"{runs} trainings of {epochs} epochs", runs * epochs * count / 25 * _EPOCH),
+            (f"{runs} lip-syncs of {made} frames", runs * (whole * _STUDY + made * _MAKE)),
         )
     )
 
 
 def frames_info(person: Path) -> Iterable[int]:
-    """How many frames the footage promises."""
+    """How many frames the footage promises.
+
+    Raises:
+        UsageError: it is no video. MissingPathError: it is not there.
+    """
     from synth.extraction.footage import open_footage
 
     for source in open_footage(person):
@@ -91,6 +105,7 @@ def measure_lipsync(
     tell: Tell = lambda _: None,
     progress: Progress | None = None,
     stop: Stop = lambda: False,
+    label: Label | None = None,
 ) -> Result:
     """The whole protocol.
 
@@ -98,6 +113,7 @@ def measure_lipsync(
         person: a video in which one person speaks.
         consent: of :meth:`synth.permission.Permission.to_json`.
         options: of :func:`lipsync_options`.
+        label: writes generated pictures signed and marked; without it none is kept.
 
     Raises:
         KeyboardInterrupt: ``stop`` said so; the same call goes on there.
@@ -120,155 +136,177 @@ def measure_lipsync(
         stopped(stop)
     # 2. Follow the face, as each attacker sees it.
     pairs = [(variant, attacker) for variant in result.variants for attacker in options.parsed]
-    tracks: dict[tuple[str, str], Track | None] = {}
+    late, size = _late(made, options)
+    got: dict[tuple[str, str], Footage] = {}
     for place, (variant, attacker) in enumerate(pairs):
         tell(f"following the face: {variant}, attacker {attacker.name}")
-        tracks[variant, attacker.name], result.faces[variant, attacker.name] = _followed(
-            made, variant, attacker, options
-        )
+        points, faces = _followed(made, variant, attacker, options)
+        clip = _joined(made, variant, attacker, faces)
+        got[variant, attacker.name] = Footage(clip, points, late, size, _rate(made), sound)
+        result.faces[variant, attacker.name] = faces
         stopped(stop)
         if progress:
-            progress(0.3 + 0.4 * (place + 1) / len(pairs))
-    truth = _late(made, options)
-    cut = result.faces[CLEAN, options.parsed[0].name].frames / _rate(made)
-    result.held_out = int(truth.found.sum())
-    result.tracks = _displaced(tracks)
-    # 3. Learn, and be led by speech that nobody learned from.
-    runs = [(variant, attacker, seed) for variant, attacker in pairs for seed in options.seeds]
-    for place, (variant, attacker, seed) in enumerate(runs):
-        tell(f"mouth {place + 1} of {len(runs)}: {variant}, attacker {attacker.name}, seed {seed}")
-        faces, track = result.faces[variant, attacker.name], tracks[variant, attacker.name]
-        result.cells[variant, attacker.name, seed] = _cell(
-            faces, track, truth, sound, cut, seed, options, cache
-        )
+            progress(0.3 + 0.2 * (place + 1) / len(pairs))
+    result.tracks = _displaced(got)
+    judge = _judge(made, got[CLEAN, options.parsed[0].name], options, cache, result)
+    # 3. Make the held-out fifth say what it said, each time without another part of what was published.
+    runs = [(variant, attacker, part) for variant, attacker in pairs for part in options.seeds]
+    for place, (variant, attacker, part) in enumerate(runs):
+        tell(f"lip-sync {place + 1} of {len(runs)}: {variant}, attacker {attacker.name}, without part {part}")
+        key = _cell_key(result.faces[variant, attacker.name], part, options, judge, sound)
+        cell = cache.get(key)
+        if cell is None:
+            cell, tiles = measured(
+                got[variant, attacker.name], part, len(options.seeds), judge, cache,
+                device=options.device, weights=options.weights, stop=stop,
+            )  # fmt: skip
+            if label is not None and tiles is not None and part == options.seeds[0]:
+                label(tiles, cache.file(key, ".jpg"), part)
+            cell = cache.put(key, cell)
+        result.cells[variant, attacker.name, part] = cell
+        if part == options.seeds[0] and cache.file(key, ".jpg").is_file():
+            result.sheets[variant, attacker.name] = cache.file(key, ".jpg")
         stopped(stop)
         if progress:
-            progress(0.7 + 0.3 * (place + 1) / len(runs))
+            progress(0.5 + 0.5 * (place + 1) / len(runs))
     spent = sum(one.seconds for one in result.faces.values())
     result.seconds = float(spent + sum(cell["seconds"] for cell in result.cells.values()))
     return result
 
 
-def judged(said: NDArray[np.floating], filmed: NDArray[np.floating]) -> dict[str, float | None]:
-    """How well a mouth follows speech.
-
-    Args:
-        said, filmed: ``(T, 36)`` shapes of the same moments; frames of ``filmed`` without a face are NaN.
-    """
-    seen = ~np.isnan(filmed).any(1)
-    gap = (said[seen] - filmed[seen]).reshape(int(seen.sum()), -1, 2)
-    return {
-        "lips error": float(np.linalg.norm(gap, axis=-1).mean()),
-        "lips opening": correlation(opening(said[seen]), opening(filmed[seen])),
-    }
-
-
-def _cell(
-    faces: Faces,
-    track: Track | None,
-    truth: Track,
-    sound: Sound,
-    cut: float,
-    seed: int,
-    options: SwapOptions,
-    cache: Cache,
-) -> dict[str, Any]:
-    chosen = MouthOptions(seed=seed, epochs=options.steps or 10, stride=10)
-    key = key_of(
-        "mouth",
-        {
-            "faces": faces.digest,
-            "options": str(chosen),
-            "cut": cut,
-            "seed": seed,
-            "code": generator_edition(),
-        },
-    )
-    done = cache.get(key)
-    if done is not None:
-        return done
-    began = time.perf_counter()
-    if track is None:
-        return cache.put(key, {"untrained": f"{faces.kept} frames with a face are too few", "seconds": 0.0})
-    heard = features(sound.part(0.0, cut))
-    try:
-        clip = Clip.of(heard, mouth_shapes(track), track.times)
-        model = train_mouth([clip], chosen, device=options.device)
-    except UsageError as error:
-        return cache.put(key, {"untrained": str(error)[:200], "seconds": 0.0})
-    late = sound.part(cut, cut + float(truth.times[-1]) + 0.04)
-    measures = judged(model.predict(features(late), truth.times), mouth_shapes(truth))
-    return cache.put(key, {"measures": measures, "seconds": round(time.perf_counter() - began, 1)})
-
-
 @lru_cache(maxsize=1)
 def generator_edition() -> str:
-    """A hash of the lip-sync's own code: what another edition of it learned is not taken for this one's."""
+    """A hash of the lip-sync's own code and prior, and of how it is measured: what another edition of it made is not
+    taken for this one's.
+    """
     whole = hashlib.sha256()
-    for path in sorted(Path(shape.__file__).parent.glob("*.py")):
+    folder = Path(shape.__file__).parent
+    for path in sorted([*folder.glob("*.py"), *folder.glob("*.safetensors"), Path(lipsync_cells.__file__)]):
         whole.update(path.name.encode() + path.read_bytes())
     return whole.hexdigest()
 
 
+def _cell_key(faces: Faces, part: int, options: SwapOptions, judge: LipJudge, sound: Sound) -> str:
+    heard = hashlib.sha256(np.ascontiguousarray(sound.samples).tobytes()).hexdigest()
+    chosen = {
+        "faces": faces.digest,
+        "part": [part, len(options.seeds)],
+        "sound": heard,
+        "judge": hashlib.sha256(np.nan_to_num(judge.landmarks).tobytes()).hexdigest(),
+        "truth": hashlib.sha256(np.nan_to_num(judge.shapes).round(6).tobytes()).hexdigest(),
+        "features": [judge.features_name, judge.embedder is not None],
+        "asked": judge.names,
+        "code": generator_edition(),
+    }
+    return key_of("lip-sync", chosen)
+
+
+def _judge(made: Material, clean: Footage, options: SwapOptions, cache: Cache, result: Result) -> LipJudge:
+    """What every cell is measured with."""
+    result.features = available()[0]
+    embedder = None
+    if tells_people_apart(options.weights):
+        embedder = DlibFeatures(JUDGED_SIDE, options.device)
+    else:
+        result.notes.append("Identity was not measured: the weights of dlib's recognition are not installed.")
+    names = fakes.names()
+    if not names:
+        result.notes.append(
+            "No fake detector is installed, so nothing is said about how easy fakes are to detect."
+        )
+    judge = judge_of(
+        clean, frames_of(made.late[0]), result.features, lambda path: fakes.scores(path, options.device),
+        names, embedder,
+    )  # fmt: skip
+    result.held_out = len(judge.rows)
+    key = key_of("real frames", {"published": made.key, "asked": names, "rows": judge.rows.tolist()})
+    result.real = cache.get(key) or cache.put(key, real_scores(judge, clean.rate, cache))
+    return judge
+
+
+def _joined(made: Material, variant: str, attacker: Attacker, faces: Faces) -> Path:
+    """The attacker's footage as a clip: what was published, cleaned as they do, and what is held out."""
+    path = made.cache.file(key_of("footage", {"faces": faces.digest}), ".mp4")
+    if not path.is_file():
+        published = (_treated(attacker)(one) for one in made.frames(variant))
+        write_footage(path, published, frames_of(made.late[0]), _rate(made))
+    return path
+
+
+def _treated(attacker: Attacker) -> Callable[[Pixels], Pixels]:
+    return CLEANING[attacker.cleaning] if attacker.cleaning else lambda one: one
+
+
 def _followed(
     made: Material, variant: str, attacker: Attacker, options: SwapOptions
-) -> tuple[Track | None, Faces]:
-    """The face in every published frame, and how many show one; no track where fewer than two do."""
-    cache, key = made.cache, key_of("track", {"faces": faces_key(made, variant, attacker, options)})
-    done, path = cache.get(key), cache.file(key, ".npz")
-    if done is not None and (path.is_file() or not done["folder"]):
-        return (Track.load(path) if done["folder"] else None), Faces(**done)
+) -> tuple[NDArray[np.float64], Faces]:
+    """``(P, 468, 3)`` the face in every published frame, NaN without one; and how many show one."""
+    chosen = {"faces": faces_key(made, variant, attacker, options), "least": _LEAST_SCORE}
+    cache, key = made.cache, key_of("landmarks", chosen)
+    done, path = cache.get(key), cache.file(key, ".npy")
+    if done is not None and path.is_file():
+        return np.load(path, allow_pickle=False).astype(np.float64), Faces(**done)
     began = time.perf_counter()
-    treat: Callable[[Pixels], Pixels] = CLEANING[attacker.cleaning] if attacker.cleaning else lambda one: one
+    treat = _treated(attacker)
     finder = FaceFinder(attacker.detectors, options.device, options.weights)
-    points, size = _landmarks(finder, (treat(one) for one in made.frames(variant)))
-    kept = int(np.isfinite(points[:, 0, 0]).sum())
-    track = None
-    try:
-        track = track_of(points, np.arange(len(points)) / _rate(made), size)
-        track.save(path)
-    except NoFaceError:
-        pass
-    seconds = round(time.perf_counter() - began, 2)
-    about = {"frames": len(points), "kept": kept, "counts": {"face": kept, "no-face": len(points) - kept}}
-    about |= {"folder": key if track else "", "digest": key, "seconds": seconds}
-    return track, Faces(**cache.put(key, about))
+    points, _, fates = _landmarks(finder, (treat(one) for one in made.frames(variant)))
+    cache.keep(key, ".npy", _packed(points))
+    about = {"frames": len(points), "kept": fates["face"], "counts": fates, "folder": "", "digest": key}
+    done = cache.put(key, {**about, "seconds": round(time.perf_counter() - began, 2)})
+    return np.load(path, allow_pickle=False).astype(np.float64), Faces(**done)
 
 
-def _late(made: Material, options: SwapOptions) -> Track:
-    """How the mouth really moved in what is held out."""
+def _packed(points: NDArray[np.float64]) -> bytes:
+    data = io.BytesIO()
+    np.save(data, points.astype(np.float32), allow_pickle=False)
+    return data.getvalue()
+
+
+def _late(made: Material, options: SwapOptions) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Where the face really was in what is held out; height and width."""
     finder = FaceFinder(device=options.device, weights_dir=options.weights)
-    points, size = _landmarks(finder, frames_of(made.late[0]))
-    return track_of(points, np.arange(len(points)) / _rate(made), size)
+    return _landmarks(finder, frames_of(made.late[0]))[:2]
 
 
-def _landmarks(finder: FaceFinder, frames: Iterable[Pixels]) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """``(T, 468, 3)`` of the largest face, NaN without one; height and width."""
-    rows, size = [], (0, 0)
+def _landmarks(
+    finder: FaceFinder, frames: Iterable[Pixels]
+) -> tuple[NDArray[np.float64], tuple[int, int], dict[str, int]]:
+    """``(T, 468, 3)`` of the largest face, then of the one nearest to where it was, NaN without one; height and width;
+    and how many frames show a face, only what FaceMesh takes for none (a decoy), or nothing.
+    """
+    rows: list[NDArray[np.float64]] = []
+    fates = {"face": 0, "not-a-face": 0, "no-face": 0}
+    size, before = (0, 0), None
     for pixels in frames:
-        found = finder.find(pixels)
+        reported = finder.find(pixels)
+        found = [face for face in reported if face.mesh_score >= _LEAST_SCORE]
         size = (pixels.shape[0], pixels.shape[1])
-        rows.append(found[0].landmarks.astype(np.float64) if found else np.full((_POINTS, 3), np.nan))
-    return np.stack(rows), size
+        fates["face" if found else "not-a-face" if reported else "no-face"] += 1
+        if not found:
+            rows.append(np.full((_POINTS, 3), np.nan))
+            continue
+        places = [face.landmarks[:, :2].mean(0) for face in found]
+        best = 0 if before is None else int(np.argmin([np.linalg.norm(one - before) for one in places]))
+        before = places[best]
+        rows.append(found[best].landmarks.astype(np.float64))
+    return np.stack(rows), size, fates
 
 
-def _displaced(tracks: dict[tuple[str, str], Track | None]) -> dict[tuple[str, str], float]:
+def _displaced(got: dict[tuple[str, str], Footage]) -> dict[tuple[str, str], float]:
     """How far landmarks lie from those in the clean footage, in distances between the eyes, where both see a face."""
     found = {}
-    for (variant, attacker), track in tracks.items():
-        clean = tracks[CLEAN, attacker]
-        if track is None or clean is None or len(track.times) != len(clean.times):
-            continue
-        both = track.found & clean.found
+    for (variant, attacker), footage in got.items():
+        here, there = footage.published[..., :2], got[CLEAN, attacker].published[..., :2]
+        both = np.isfinite(here[:, 0, 0]) & np.isfinite(there[:, 0, 0])
         if both.any():
-            here, there = track.landmarks[both][..., :2], clean.landmarks[both][..., :2]
+            here, there = here[both], there[both]
             eyes = [there[:, list(pair)].mean(1) for pair in _EYES]
             gap = np.linalg.norm(here - there, axis=-1).mean(1)
             found[variant, attacker] = float((gap / np.linalg.norm(eyes[0] - eyes[1], axis=-1)).mean())
     return found
 
 
-def _rate(made: Material) -> float:
+def _rate(made: Material) -> Any:
     if made.rate is None:
         raise UsageError("pictures do not speak", hint="name a video")
-    return float(made.rate)
+    return made.rate

@@ -51,16 +51,44 @@ MEASURES: dict[str, Measure] = {
     "lips opening": Measure(
         "how the mouth's opening follows", 1, 3, "correlation with the filmed one", (-1, 1)
     ),
+    "lips lag": Measure(
+        "how late or early the mouth is, ms",
+        -1,
+        0,
+        "where its points agree best with the filmed",
+        (0, math.inf),
+    ),
+    "mouth ssim": Measure("SSIM of the mouth's region", 1, 3, "against the filmed frame", (-1, 1)),
+    "mouth psnr": Measure("PSNR of the mouth's region, dB", 1, 2, "the same"),
+    "mouth flicker": Measure("flicker added in the mouth's region", -1, 2, "levels of 255"),
+    "face feature": Measure(
+        "feature distance of the face", -1, 3, "relative, a face network's; 0: as filmed"
+    ),
+    "face identity": Measure(
+        "distance from the person", -1, 3, "of faces in the fake; dlib: one person below 0.6"
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a kind of measurement is called; ``primary`` is the measure that was chosen to sum up with."""
+    """What a kind of measurement is called, and what its repetitions are.
+
+    Attributes:
+        primary: the measure that was chosen beforehand to sum up with.
+        achieves: what the generator does, before the measure's value.
+        shown: the title above generated pictures.
+        repetition: what is repeated, and how a difference is tested.
+        over: what means are over.
+        limits: what was not shown.
+    """
 
     title: str
     primary: str
     achieves: str
+    shown: str
+    repetition: str
+    over: str
     limits: tuple[str, ...]
 
 
@@ -68,8 +96,8 @@ class Words:
 LIMITS = (
     "The cloak was made by somebody who knew which detectors it would meet; only attackers called other use another.",
     "No learned denoiser was tried; assume that it does at least as well as the cleaning shown.",
-    "Frames of one clip are alike, so nothing is tested over frames; tests are over seeds of the generator alone, and "
-    "say nothing about other footage.",
+    "The fake detectors' own weights were learned from real footage of 13 people, among them model1 and model2 "
+    "of this project's own measurements: where these are measured, the scores are of people they have seen.",
 )
 #: Names of fake detectors' scores begin with it.
 PREFIX = "fake: "
@@ -78,23 +106,32 @@ KINDS = {
         "What a cloak does to a face swapper",
         "rebuilt ssim",
         "rebuilds clean held-out faces with an SSIM of",
+        "The target with the person's face",
+        "Pairs of equal seeds ({count}); sign-flip test",
+        "seeds",
         (
             "One person, one target, one generator: nothing here says how other people's footage or other generators "
             "fare.",
             "A generator that trains longer, or starts from a face prior, may learn past what is shown.",
-            "The fake detectors' own weights were learned from real footage of 13 people, among them model1 and model2 "
-            "of this project's own measurements: where these are measured, the scores are of people they have seen.",
+            "Frames of one clip are alike, so nothing is tested over frames; tests are over seeds of the generator "
+            "alone, and say nothing about other footage.",
         ),
     ),
     "lipsync": Words(
         "What a cloak does to a lip-sync",
         "lips error",
         "follows held-out speech with an error of the mouth, in distances between the eyes, of",
+        "The held-out speech, said again",
+        "Pairs without the same part of the footage ({count}); jackknife, Student's t",
+        "parts left out",
         (
-            "One person and one network: nothing here says how other people's footage or other generators fare.",
-            "Only the shape of the mouth was measured, not the picture that is made of it, nor how easy it is to "
-            "detect.",
-            "A network that has learned from other speakers before needs little of the person's own footage.",
+            "One person, one clip, one generator: nothing here says how other people's footage or other generators "
+            "fare. The intervals are about other seconds of the same clip, nothing else.",
+            "The generator refuses footage that shows a face in fewer than half of its frames; the report then says "
+            "that there is none. Somebody who cuts out the frames in which a face is found gets further.",
+            "The mouth begins with what a machine's voice taught and needs little footage; a larger generator that "
+            "other people's footage taught may need none.",
+            "The held-out frames show the person clean, as footage that was published before it was cloaked does.",
         ),
     ),
 }

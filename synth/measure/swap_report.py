@@ -9,11 +9,14 @@ from typing import Any
 from synth.measure import pictures
 from synth.measure.detectors import NOISE
 from synth.measure.measures import KINDS, LIMITS, MEASURES, PREFIX, Measure
-from synth.measure.stats import Effect, Estimate, holm, mean, paired
+from synth.measure.stats import Effect, Estimate, holm, jackknifed, mean, paired, widened
 from synth.measure.swap import Result
 from synth.measure.swap_options import CLEAN, Attacker
 from synth.measure.wording import bare_p, change, interval, number, p_value
 from synth.report import Curve, Gallery, Point, Report, Shot, Table, device_name, percent
+
+#: Options that say nothing about a lip-sync.
+_NOT_OF_LIPSYNC = ("preset", "steps", "seeds", "frames", "held_out", "generator")
 
 
 def measures_in(result: Result) -> dict[str, Measure]:
@@ -40,15 +43,16 @@ def values(result: Result, variant: str, attacker: str, measure: str) -> list[fl
 
 
 def effects(result: Result, variant: str, attacker: str, against: str = CLEAN) -> dict[str, Effect]:
-    """By measure: what learning from a variant changed, over pairs of equal seeds; p adjusted for the number of
-    measures.
+    """By measure: what learning from a variant changed, over pairs of equal seeds, or without the same part of the
+    footage; p adjusted for the number of measures.
     """
-    return holm(
-        {
-            name: paired(values(result, against, attacker, name), values(result, variant, attacker, name))
-            for name in measures_in(result)
-        }
-    )
+    return holm({name: _effect(result, variant, attacker, against, name) for name in measures_in(result)})
+
+
+def mean_of(result: Result, variant: str, attacker: str, measure: str) -> Estimate:
+    """Over seeds, or over parts that were left out."""
+    found = values(result, variant, attacker, measure)
+    return widened(mean(found), len(found)) if result.kind == "lipsync" else mean(found)
 
 
 def worse(measure: Measure, effect: Effect) -> str:
@@ -62,6 +66,11 @@ def report_of(result: Result) -> Report:
     """The whole report."""
     options = result.options
     cloaked = [name for name in result.variants[1:] if not name.startswith(NOISE)]
+    configured = options.to_json()
+    if result.kind == "lipsync":
+        for name in _NOT_OF_LIPSYNC:
+            configured.pop(name)
+        configured["parts of the footage, one left out at a time"] = len(options.seeds)
     return Report(
         kind=result.kind,
         title=KINDS[result.kind].title,
@@ -77,9 +86,9 @@ def report_of(result: Result) -> Report:
             "held-out faces": result.held_out,
             "features measured by": result.features,
             "distance between the two people": result.apart,
-            **options.to_json(),
+            **configured,
         },
-        seeds=options.seeds,
+        seeds=options.seeds if result.kind == "swap" else (options.cloak_seed,),
         device=device_name(options.device),
         seconds=result.seconds,
         data=_data(result),
@@ -122,10 +131,15 @@ def _headline(result: Result, variant: str) -> str:
     )
 
 
-def _effect(result: Result, variant: str, attacker: str) -> Effect:
-    """Of the measure that was chosen beforehand to sum up with; so its p is not adjusted for the others."""
-    name = KINDS[result.kind].primary
-    return paired(values(result, CLEAN, attacker, name), values(result, variant, attacker, name))
+def _effect(
+    result: Result, variant: str, attacker: str, against: str = CLEAN, measure: str | None = None
+) -> Effect:
+    """Of one measure: by default of the one that was chosen beforehand to sum up with, so that its p is not adjusted
+    for the others.
+    """
+    name = measure or KINDS[result.kind].primary
+    compared = jackknifed if result.kind == "lipsync" else paired
+    return compared(values(result, against, attacker, name), values(result, variant, attacker, name))
 
 
 def _summary(result: Result) -> Iterator[str]:
@@ -133,11 +147,17 @@ def _summary(result: Result) -> Iterator[str]:
         judged = {name: score for name, score in result.real.items() if score is not None}
         said = ", ".join(f"{name} {score:.2f}" for name, score in judged.items()) or "none could judge"
         yield f"The target's real clip, as fake detectors score it (0: nothing found): {said}."
-    untrained = {
-        (variant, attacker) for (variant, attacker, _), cell in result.cells.items() if "untrained" in cell
-    }
-    for variant, attacker in sorted(untrained):
-        yield f"{variant}, attacker {attacker}: no generator; {result.faces[variant, attacker].kept} faces are too few."
+    untrained: dict[tuple[str, str], list[str]] = {}
+    for (variant, attacker, _), cell in result.cells.items():
+        if "untrained" in cell:
+            untrained.setdefault((variant, attacker), []).append(str(cell["untrained"]))
+    for (variant, attacker), why in sorted(untrained.items()):
+        times = (
+            ""
+            if len(why) == len(result.options.seeds)
+            else f" in {len(why)} of {len(result.options.seeds)} runs"
+        )
+        yield f"{variant}, attacker {attacker}: no generator{times}; {why[0]}."
 
 
 def _faces_tables(result: Result) -> Iterator[Table]:
@@ -146,7 +166,11 @@ def _faces_tables(result: Result) -> Iterator[Table]:
         cells = []
         for variant in result.variants:
             one = result.faces[variant, attacker.name]
-            cells.append(f"{one.kept} ({percent(one.kept / one.frames if one.frames else math.nan)})")
+            decoys = one.counts.get("not-a-face", 0) if result.kind == "lipsync" else 0
+            cells.append(
+                f"{one.kept} ({percent(one.kept / one.frames if one.frames else math.nan)})"
+                + (f"; {decoys} decoys" if decoys else "")
+            )
         rows.append((attacker.name, *cells))
     frames = result.faces[CLEAN, result.options.parsed[0].name].frames
     if result.tracks:
@@ -166,10 +190,16 @@ def _faces_tables(result: Result) -> Iterator[Table]:
         "How many faces does an attacker get?",
         ("attacker", *result.variants),
         tuple(rows),
-        f"Of {frames} published frames, faces that extraction keeps for training. Frames of one clip are no "
-        "independent evidence, so no test is made of them. "
+        f"Of {frames} published frames, faces that extraction keeps for training{_decoys(result)}. Frames of one clip "
+        "are no independent evidence, so no test is made of them. "
         + "; ".join(f"{a.name}: {a.sentence}" for a in result.options.parsed),
     )
+
+
+def _decoys(result: Result) -> str:
+    if result.kind != "lipsync":
+        return ""
+    return "; a decoy is a frame in which a detector reports only what FaceMesh takes for no face"
 
 
 def _effect_tables(result: Result, cloaked: list[str]) -> Iterator[Table]:
@@ -197,13 +227,18 @@ def _effect_tables(result: Result, cloaked: list[str]) -> Iterator[Table]:
                     )
             if not rows:
                 continue
-            least = 2.0 ** (1 - len(result.options.seeds))
+            count = len(result.options.seeds)
+            least = (
+                ""
+                if result.kind == "lipsync"
+                else (f"; before that no p below {2.0 ** (1 - count):.2g} is possible")
+            )
+            how = KINDS[result.kind].repetition.format(count=count)
             yield Table(
                 f"Is the generator worse? ({variant}, attacker {attacker.name})",
                 ("measure", "without", "cloaked", "difference, 95 %", "p", "so the fake is"),
                 tuple(rows),
-                f"Pairs of equal seeds ({len(result.options.seeds)}); sign-flip test, adjusted by Holm for "
-                f"{len(shown)} measures; before that no p below {least:.2g} is possible.",
+                f"{how}, adjusted by Holm for {len(shown)} measures{least}.",
             )
 
 
@@ -217,12 +252,12 @@ def _means_table(result: Result) -> Table:
         )
         for attacker in result.options.parsed:
             cells = [
-                interval(mean(values(result, variant, attacker.name, name)), measure.digits, *measure.bounds)
+                interval(mean_of(result, variant, attacker.name, name), measure.digits, *measure.bounds)
                 for variant in result.variants
             ]
             rows.append((attacker.name, *cells))
     return Table(
-        "Every measure, means over seeds with 95 % intervals",
+        f"Every measure, means over {KINDS[result.kind].over} with 95 % intervals",
         ("attacker", *result.variants),
         tuple(rows),
     )
@@ -247,19 +282,19 @@ def _curves(result: Result, cloaked: list[str]) -> Iterator[Curve]:
         ticks=names,
         bounds=(0, 100),
     )
-    for measure in ("rebuilt ssim", "swapped identity", "lips error", "lips opening"):
+    for measure in ("rebuilt ssim", "swapped identity", "lips error", "lips opening", "mouth ssim"):
         if measure not in measures_in(result):
             continue
         lines = {}
         for attacker in attackers[:6]:
-            means = [mean(values(result, variant, attacker, measure)) for variant in names]
+            means = [mean_of(result, variant, attacker, measure) for variant in names]
             if any(one.count for one in means):
                 lines[attacker] = tuple(_point(place, one) for place, one in enumerate(means))
         about = MEASURES[measure]
         if lines:
             yield Curve(
                 about.name, "what is published", about.name, lines, ticks=names,
-                note=f"{about.about}; means over seeds, bars are 95 % intervals.",
+                note=f"{about.about}; means over {KINDS[result.kind].over}, bars are 95 % intervals.",
             )  # fmt: skip
     shares = sorted(one.share for one in result.options.parsed if one.share)
     if shares and "rebuilt ssim" in measures_in(result):
@@ -305,11 +340,11 @@ def _galleries(result: Result, cloaked: list[str]) -> Iterator[Gallery]:
         ]
         if made:
             yield Gallery(
-                f"The target with the person's face (attacker {attacker.name})",
+                f"{KINDS[result.kind].shown} (attacker {attacker.name})",
                 tuple(made),
                 slider=len(made) > 1,
-                note=f"Seed {result.options.seeds[0]}, the same frames of held-out footage. Each picture is synthetic, "
-                "marked, and signed as such: saved on its own, it still says so.",
+                note=f"{_first(result)}, the same frames of held-out footage. Each picture is synthetic, marked, and "
+                "signed as such: saved on its own, it still says so.",
             )
 
 
@@ -349,9 +384,13 @@ def _data(result: Result) -> dict[str, Any]:
     }
 
 
+def _first(result: Result) -> str:
+    return "Without part 1" if result.kind == "lipsync" else f"Seed {result.options.seeds[0]}"
+
+
 def _few(result: Result) -> Iterator[str]:
     seeds = len(result.options.seeds)
-    if seeds < 10:
+    if result.kind == "swap" and seeds < 10:
         yield (
             f"{seeds} seeds cannot show a difference at 5 %: the least p that they can give is "
             f"{2.0 ** (1 - seeds):.2g}, before it is adjusted for the number of measures. Read the intervals, and use "

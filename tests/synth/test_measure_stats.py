@@ -14,6 +14,7 @@ from synth.measure.stats import (
     Effect,
     Estimate,
     holm,
+    jackknifed,
     mean,
     paired,
     paired_shares,
@@ -168,3 +169,30 @@ def test_json_knows_no_nan() -> None:
     data = paired([], []).to_json()
     assert data["p"] is None and data["difference"]["value"] is None
     assert data["verdict"] == "not measured"
+
+
+def test_the_jackknife_of_means_is_the_plain_t_test() -> None:
+    """Means without one value at a time say as much about the whole as the values themselves do."""
+    values = np.random.default_rng(0).normal(0.4, 1, 8)
+    without = np.array([np.delete(values, index).mean() for index in range(8)])
+    found, plain = jackknifed(np.zeros(8), without), mean(values)
+    assert found.difference.value == pytest.approx(plain.value)
+    assert found.difference.low == pytest.approx(plain.low) and found.difference.high == pytest.approx(
+        plain.high
+    )
+    assert jackknifed([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]).p == 1
+    one = jackknifed([1.0, math.nan, math.nan], [2.0, 1.0, math.nan])
+    assert one.difference.count == 1 and one.difference.low is None and one.verdict == "too few pairs"
+    assert jackknifed([math.nan], [1.0]).verdict == "not measured"
+
+
+def test_the_jackknife_finds_nothing_where_there_is_nothing() -> None:
+    """Over 400 runs of a cheap measure of equal data p is uniform."""
+    draws, found = np.random.default_rng(3), []
+    for _ in range(400):
+        values = draws.normal(0, 1, (2, 5))
+        without = [[np.delete(row, index).mean() for index in range(5)] for row in values]
+        found.append(jackknifed(*without).p)
+    for level in (0.05, 0.25, 0.5, 0.75):
+        share = float(np.mean(np.array(found) <= level))
+        assert abs(share - level) < 4 * math.sqrt(level * (1 - level) / 400)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from provenance.media import sha256_file
 from synth.measure.cache import Cache
 from synth.measure.conditions import CLEANING
 from synth.measure.detectors import NOISE
-from synth.measure.lipsync import judged, lipsync_options, measure_lipsync
 from synth.measure.material import prepare, published_key
 from synth.measure.measures import MEASURES
 from synth.measure.stats import paired
@@ -227,20 +225,6 @@ def test_destroyed_data_make_a_worse_generator(portraits: dict[str, np.ndarray],
     assert DECLARED["basis"] == "declared"
 
 
-def test_a_mouth_that_says_the_same_has_no_error() -> None:
-    draws = np.random.default_rng(0)
-    filmed = draws.normal(0, 0.1, (60, 36))
-    said = judged(filmed, filmed)
-    assert said["lips error"] == 0 and said["lips opening"] == pytest.approx(1)
-    off = filmed + np.tile([0.03, 0.04], 18)
-    filmed[5] = np.nan  # a frame without a face counts for nothing
-    assert judged(off, filmed)["lips error"] == pytest.approx(0.05)
-    still = np.repeat(filmed[:1], 60, axis=0)
-    assert judged(still, filmed)["lips opening"] == 0
-    with pytest.raises(UsageError, match="cannot be mixed"):
-        lipsync_options(SwapOptions(attackers=("mixes:10",)), 20)
-
-
 @pytest.mark.slow
 @pytest.mark.vectors
 def test_the_whole_protocol_stops_and_goes_on(test_data: Path, tmp_path: Path) -> None:
@@ -276,33 +260,3 @@ def test_the_whole_protocol_stops_and_goes_on(test_data: Path, tmp_path: Path) -
     again = run(lambda: False)
     assert again.cells == result.cells and again.seconds == result.seconds
     assert "SSIM" in report_of(result).headline
-
-
-@pytest.mark.slow
-@pytest.mark.vectors
-def test_the_mouth_is_led_by_speech_it_did_not_learn(test_data: Path, tmp_path: Path) -> None:
-    """A contracted model's speech; no picture is made, so nothing needs a label."""
-    from synth.extraction.footage import open_footage
-    from synth.lipsync.film import Film
-
-    source = test_data / "media" / "talking" / "model1.mp4"
-    clip = tmp_path / "a.mp4"
-    with Film(clip, (180, 320), Fraction(25), source, 3.2) as out:
-        for raw in open_footage(source)[0].frames(lambda index: index < 80):
-            out.write(cv2.resize(raw.pixels, (180, 320), interpolation=cv2.INTER_AREA))
-    consent = permission_for([clip], Home.locate(), declared=True).to_json()
-    options, cache = lipsync_options(TOY, 10), Cache(tmp_path / "work")
-    result = measure_lipsync(clip, consent, options, cache)
-    assert result.faces[CLEAN, "naive"].kept == result.faces[CLEAN, "naive"].frames == 64
-    assert result.held_out == 16 and len(result.cells) == 6
-    assert result.tracks[CLEAN, "naive"] == 0 < result.tracks[NOISE + "mid", "naive"] < 0.2
-    assert all(
-        0 < cell["measures"]["lips error"] < 0.5 for cell in result.cells.values() if "measures" in cell
-    )
-    report = report_of(result)
-    assert (
-        report.kind == "lipsync"
-        and "speech" in report.headline
-        and "Only the shape" in " ".join(report.limits)
-    )
-    assert measure_lipsync(clip, consent, options, cache).cells == result.cells
