@@ -1,11 +1,13 @@
-"""Makes the prior of mouths that comes with the package, out of machine-spoken sound alone.
+"""Makes the prior of mouths that comes with the package, out of sound alone.
 
-    python benchmarks/mouth_prior.py [-o synth/lipsync/mouth-prior.safetensors] [--minutes 30] [--epochs 25]
+    python benchmarks/mouth_prior.py [-o synth/lipsync/mouth-prior.safetensors] [--minutes 15] [--recorded 30]
+                                     [--epochs 25]
 
 espeak-ng's library (``libespeak-ng.so.1``, from the package of that name) speaks words that nobody wrote, in many
-voices and languages, and tells which phoneme begins where. :mod:`synth.lipsync.visemes` says what a mouth does then.
+voices and languages, and tells which phoneme begins where; recorded sentences of one man, whose phonemes are known,
+come from Debian's ``festvox-ru`` (``mouth_prior_spoken.py``). :mod:`synth.lipsync.visemes` says what a mouth does then.
 Sounds are coloured, made noisy, and made louder and quieter, so that the network hears what they have in common with
-recordings. No footage and no voice of a person is in it.
+other recordings. No footage is in it.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ import argparse
 import ctypes
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
+from mouth_prior_spoken import Said, recordings
 from numpy.typing import NDArray
 
-from synth.lipsync.audio import RATE, Sound, heard
+from synth.lipsync.audio import FEATURE_RATE, RATE, Sound, heard
 from synth.lipsync.mouth_model import MouthOptions, save_mouth
 from synth.lipsync.mouth_train import Clip, train_mouth
 from synth.lipsync.visemes import KINDS, Phone, controls, kinds, lips
@@ -113,14 +115,6 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
-@dataclass
-class Said:
-    """What the synthesiser said: samples at 16 kHz, and its phonemes."""
-
-    samples: NDArray[np.float32]
-    phones: list[Phone]
-
-
 class Speaker:
     """espeak-ng, through its C interface."""
 
@@ -198,7 +192,7 @@ def recorded(said: Said, random: np.random.Generator) -> NDArray[np.float32]:
 
 
 def clips(minutes: float, seed: int = 0) -> Iterator[Clip]:
-    """Sound and mouth, voice after voice."""
+    """Sound and mouth, voice after voice, of a machine."""
     random, speaker, made = np.random.default_rng(seed), Speaker(), 0.0
     while made < 60 * minutes:
         voice = str(random.choice(LANGUAGES)) + str(random.choice(VARIANTS))
@@ -206,25 +200,40 @@ def clips(minutes: float, seed: int = 0) -> Iterator[Clip]:
             words(random), voice, int(random.integers(120, 250)), int(random.integers(15, 85)),
             int(random.integers(30, 80)),
         )  # fmt: skip
-        sound = Sound(recorded(said, random))
-        features = heard(sound)
-        told = controls(said.phones, len(features)) * random.uniform(0.8, 1.25, 4)
-        made += sound.seconds
-        seen = np.ones(len(features), bool)
-        yield Clip(features, lips(told), seen, kinds(said.phones, len(features)))
+        one = _clip(said, random)
+        made += len(one.features) / FEATURE_RATE
+        yield one
+
+
+def recorded_clips(minutes: float, seed: int = 7) -> Iterator[Clip]:
+    """Sound and mouth of recordings."""
+    random, made = np.random.default_rng(seed), 0.0
+    for said in recordings(random):
+        if made >= 60 * minutes:
+            return
+        one = _clip(said, random)
+        made += len(one.features) / FEATURE_RATE
+        yield one
+
+
+def _clip(said: Said, random: np.random.Generator) -> Clip:
+    features = heard(Sound(recorded(said, random)))
+    told = controls(said.phones, len(features)) * random.uniform(0.8, 1.25, 4)
+    return Clip(features, lips(told), np.ones(len(features), bool), kinds(said.phones, len(features)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("synth/lipsync/mouth-prior.safetensors"))
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=15.0, help="of a machine's voices")
+    parser.add_argument("--recorded", type=float, default=30.0, help="minutes of recorded speech")
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--units", type=int, default=60)
     parser.add_argument("--delay", type=int, default=20)
     parser.add_argument("--bidirectional", action="store_true")
     args = parser.parse_args()
     start = time.process_time()
-    spoken = list(clips(args.minutes))
+    spoken = [*clips(args.minutes), *recorded_clips(args.recorded)]
     print(
         f"{sum(len(one.features) for one in spoken) / 6000:.1f} minutes in {time.process_time() - start:.0f} s"
     )
@@ -234,7 +243,9 @@ def main() -> None:
         noise=0.3, dropout=0.2, held_out=0.0, rate=2e-3,
     )  # fmt: skip
     model = train_mouth(spoken, options, progress=lambda share: print(f"\r{share:4.0%}", end="", flush=True))
-    model.notes["sources"] = "machine-spoken sound of espeak-ng; a mouth of nobody"
+    model.notes["sources"] = (
+        "machine-spoken sound of espeak-ng and the recordings of festvox-ru; a mouth of nobody"
+    )
     save_mouth(args.output, model)
     errors = model.notes["history"]
     print(f"\n{args.output}: {time.process_time() - start:.0f} s of computing; errors {errors[::3]}")

@@ -20,12 +20,12 @@ from synth.lipsync.mouth_train import Clip, begun, mean_mouth
 
 #: What the package brings: taught by a machine's voice and a mouth of nobody, see ``benchmarks/mouth_prior.py``.
 PRIOR = Path(__file__).with_name("mouth-prior.safetensors")
-#: How much the answers resist the footage: as many steps of 10 ms, at units that swing by 1; a share of it where they
-#: are read from the upper face, which has few numbers.
-SOFTNESS = 60.0
-_UPPER_SHARE = 1 / 6
-#: The share of what others taught that little footage leaves.
-TRUST = 0.3
+#: How much the answers resist the footage: as many steps of 10 ms, at units that swing by 1; and what share of it where
+#: they are read from the features around and from the upper face.
+SOFTNESS = 270.0
+_WINDOW_SHARE, _UPPER_SHARE = 4 / 9, 2 / 27
+#: The share that is kept of what others taught. More follows strangers' voices better, less the person's own.
+TRUST = 0.6
 
 
 def adapt_mouth(
@@ -61,6 +61,7 @@ def adapt_mouth(
     centred = known - usual
     count = model.options.units * (2 if model.options.bidirectional else 1)
     resists = np.full(known.shape[1], max(softness, 1e-9))
+    resists[count : count + WINDOW] *= _WINDOW_SHARE
     resists[count + WINDOW :] *= _UPPER_SHARE
     more = np.linalg.solve(centred.T @ centred + np.diag(resists), centred.T @ (missed - missed.mean(0)))
     with torch.no_grad():
