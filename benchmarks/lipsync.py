@@ -285,29 +285,30 @@ def foreign(person: Person, model: MouthModel, sound: Path) -> None:
     spoken = audio.load_sound(sound)
     heard, quiet = audio.heard(spoken), audio.silent(spoken)
     times = np.arange(round(spoken.seconds * person.rate)) / person.rate
-    # the target is played there and back under it
+    # the target is played there and back under it; and without what its face adds
     shown, played = person.expression(SHARE), there_and_back(len(person.track.times), len(times))
     rest = resting_mouth(person, model, SHARE)
-    said = opening(
-        led(model, heard, quiet, rest, times, None if shown is None else shown[played[: len(times)]])
-    )
     level = resampled(heard[:, :1].astype(float), audio.feature_times(len(heard)), times)[:, 0]
     level = np.convolve(level, np.ones(3) / 3, "same")
-    voice = at_frames(audio.voiced(spoken), times)
-    pause = at_frames(quiet, times)
+    voice, pause = at_frames(audio.voiced(spoken), times), at_frames(quiet, times)
     # a mouth needs some time to close and to open: a pause without its first and last 0.12 s
     reach = round(0.12 * person.rate)
-    rest = np.convolve(pause, np.ones(2 * reach + 1), "same") > 2 * reach + 0.5
-    moving = np.abs(np.gradient(said)) * person.rate
-    still = moving[rest].mean() / moving[~pause].mean() if rest.sum() > 5 else float("nan")
-    lag = 1000 * best_lag(said, level, round(0.3 * person.rate)) / person.rate
-    resting = float(said[rest].mean()) if rest.any() else float("nan")
-    print(
-        f"{person.path.stem} says {sound.name}: opening and energy {correlation(said, level):.2f}, voicing "
-        f"{correlation(said, voice.astype(float)):.2f}, lag {lag:.0f} ms; opening {said[~pause].mean():.3f} in "
-        f"speech, {resting:.3f} in pauses, where it moves {still:.2f} of what it does in speech",
-        flush=True,
-    )
+    still = np.convolve(pause, np.ones(2 * reach + 1), "same") > 2 * reach + 0.5
+    for label, seen in (
+        ("", None if shown is None else shown[played[: len(times)]]),
+        (", sound alone", None),
+    ):
+        said = opening(led(model, heard, quiet, rest, times, seen))
+        moving = np.abs(np.gradient(said)) * person.rate
+        share = moving[still].mean() / moving[~pause].mean() if still.sum() > 5 else float("nan")
+        lag = 1000 * best_lag(said, level, round(0.3 * person.rate)) / person.rate
+        resting = float(said[still].mean()) if still.any() else float("nan")
+        print(
+            f"{person.path.stem} says {sound.name}{label}: opening and energy {correlation(said, level):.2f}, voicing "
+            f"{correlation(said, voice.astype(float)):.2f}, lag {lag:.0f} ms; opening {said[~pause].mean():.3f} in "
+            f"speech, {resting:.3f} in pauses, where it moves {share:.2f} of what it does in speech",
+            flush=True,
+        )
 
 
 def curve(person: Person, epochs: int, prior: MouthModel | None) -> None:
