@@ -86,7 +86,7 @@ def detectors(
 
     options = DetectorOptions(
         strengths=_names(strength),
-        attacked=_names(against) if against else None,
+        attacked=_names(against) if against is not None else None,
         steps=steps,
         seed=seed,
         control=control,
@@ -101,7 +101,7 @@ def detectors(
     else:
         pairs = [Pair(path) for path in originals]
     cache = Cache(output / WORK_FOLDER)
-    with fraction("Measuring") as report:
+    with cache.leaving_nothing_empty(), fraction("Measuring") as report:
         measured = measure_detectors(pairs, options, cache, progress=report)
     shown = () if no_pictures else _names(show) if show else None
     finish(report_of(measured, options, cache, shown), output, as_json, no_pictures)
@@ -155,7 +155,7 @@ def swap(
     and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
     from synth.measure.cache import Cache
-    from synth.measure.swap import measure_swap, plan_for
+    from synth.measure.swap import measure_swap, plan_for, require_video
     from synth.measure.swap_options import PRESETS
     from synth.measure.swap_report import report_of
 
@@ -163,10 +163,10 @@ def swap(
     if preset not in PRESETS:
         raise UsageError(f"no preset is called {preset[:40]!r}", hint="one of " + ", ".join(PRESETS))
     asked: dict[str, Any] = {
-        "strengths": _names(strength) if strength else None,
-        "attackers": _names(attackers) if attackers else None,
-        "seeds": _numbers(seeds) if seeds else None,
-        "against": _names(against) if against else None,
+        "strengths": _names(strength) if strength is not None else None,
+        "attackers": _names(attackers) if attackers is not None else None,
+        "seeds": _numbers(seeds) if seeds is not None else None,
+        "against": _names(against) if against is not None else None,
         "steps": steps,
         "frames": frames,
         "held_out": held_out,
@@ -182,15 +182,21 @@ def swap(
     sentence = "; ".join(dict.fromkeys(one.sentence for one in basis.values()))
     # 2. The plan.
     cache = Cache(output / WORK_FOLDER)
-    for line in plan_for(person, options, cache).lines():
-        note(line)
+    with cache.leaving_nothing_empty():
+        require_video(target)
+        for line in plan_for(person, options, cache).lines():
+            note(line)
     if plan:
         return
     # 3. The work.
     home = Home.locate()
     if not home.is_initialized():
         note(_UNSIGNED)
-    with interruptible() as interrupted, fraction("Measuring") as report:
+    with (
+        cache.leaving_nothing_empty(),
+        interruptible() as interrupted,
+        fraction("Measuring") as report,
+    ):
         result = measure_swap(
             person,
             target,
@@ -247,7 +253,7 @@ def lipsync(
     given = SwapOptions(
         strengths=_names(strength),
         attackers=_names(attackers),
-        against=_names(against) if against else None,
+        against=_names(against) if against is not None else None,
         side=side,
         cloak_steps=cloak_steps,
         weights=weights,
@@ -259,15 +265,19 @@ def lipsync(
         note(line)
     if plan:
         return
-    home = Home.locate()
+    home, cache = Home.locate(), Cache(output / WORK_FOLDER)
     if not home.is_initialized():
         note(_UNSIGNED)
-    with interruptible() as interrupted, fraction("Measuring") as report:
+    with (
+        cache.leaving_nothing_empty(),
+        interruptible() as interrupted,
+        fraction("Measuring") as report,
+    ):
         result = measure_lipsync(
             person,
             basis.to_json(),
             options,
-            Cache(output / WORK_FOLDER),
+            cache,
             tell=note,
             progress=report,
             stop=interrupted,

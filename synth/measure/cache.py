@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,18 @@ class Cache:
         write_bytes(self.folder / "results" / f"{key}.json", data, force=True)
         loaded: dict[str, Any] = json.loads(data)
         return loaded
+
+    @contextmanager
+    def leaving_nothing_empty(self) -> Iterator[None]:
+        """What fails before anything was kept leaves no empty folders, neither this one nor the one that it is in."""
+        try:
+            yield
+        except BaseException:
+            if not any(one.is_file() for one in self.folder.rglob("*")):
+                shutil.rmtree(self.folder, ignore_errors=True)
+                with suppress(OSError):
+                    self.folder.parent.rmdir()  # only where it is empty
+            raise
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -57,11 +57,18 @@ class DetectorOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if not self.strengths:
+            raise UsageError("no strength is named", hint="choose among low, mid and high")
         for name in self.strengths:
             if name not in list(Strength):
                 raise UsageError(f"unknown strength {name[:40]!r}", hint="choose among low, mid and high")
+        if self.attacked == ():
+            raise UsageError("no detector is named", hint="leave --detectors out for all")
         for name in self.attacked or ():
-            detector_list.info(name)
+            if not detector_list.info(name).differentiable:
+                raise UsageError(
+                    f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
+                )
         if not 1 <= self.steps <= 10_000:
             raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
 

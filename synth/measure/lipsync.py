@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +30,7 @@ from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CLEANING, Pixels
 from synth.measure.lipsync_cells import Footage, LipJudge, judge_of, measured, real_scores, write_footage
 from synth.measure.material import Material, frames_of, prepare, publish
-from synth.measure.swap import Plan, Progress, Result, Tell, shown, stopped, variants_of
+from synth.measure.swap import Plan, Progress, Result, Tell, shown, stopped, variants_of, watched
 from synth.measure.swap_cells import Label, Stop, tells_people_apart
 from synth.measure.swap_faces import JUDGED_SIDE, Faces, faces_key
 from synth.measure.swap_options import CLEAN, Attacker, SwapOptions
@@ -131,7 +131,7 @@ def measure_lipsync(
     result.files = {"person": made.digests}
     for strength in dict.fromkeys(options.strengths):
         tell(f"cloaking at {strength}")
-        publish(made, strength, progress and (lambda share: progress(0.3 * share)))
+        publish(made, strength, watched(progress and (lambda share: progress(0.3 * share)), stop))
         result.published |= shown(made, strength, options)
         stopped(stop)
     # 2. Follow the face, as each attacker sees it.
@@ -140,7 +140,7 @@ def measure_lipsync(
     got: dict[tuple[str, str], Footage] = {}
     for place, (variant, attacker) in enumerate(pairs):
         tell(f"following the face: {variant}, attacker {attacker.name}")
-        points, faces = _followed(made, variant, attacker, options)
+        points, faces = _followed(made, variant, attacker, options, stop)
         clip = _joined(made, variant, attacker, faces)
         got[variant, attacker.name] = Footage(clip, points, late, size, _rate(made), sound)
         result.faces[variant, attacker.name] = faces
@@ -238,7 +238,7 @@ def _treated(attacker: Attacker) -> Callable[[Pixels], Pixels]:
 
 
 def _followed(
-    made: Material, variant: str, attacker: Attacker, options: SwapOptions
+    made: Material, variant: str, attacker: Attacker, options: SwapOptions, stop: Stop
 ) -> tuple[NDArray[np.float64], Faces]:
     """``(P, 468, 3)`` the face in every published frame, NaN without one; and how many show one."""
     chosen = {"faces": faces_key(made, variant, attacker, options), "least": _LEAST_SCORE}
@@ -248,8 +248,14 @@ def _followed(
         return np.load(path, allow_pickle=False).astype(np.float64), Faces(**done)
     began = time.perf_counter()
     treat = _treated(attacker)
+
+    def seen() -> Iterator[Pixels]:
+        for pixels in made.frames(variant):
+            stopped(stop)
+            yield treat(pixels)
+
     finder = FaceFinder(attacker.detectors, options.device, options.weights)
-    points, _, fates = _landmarks(finder, (treat(one) for one in made.frames(variant)))
+    points, _, fates = _landmarks(finder, seen())
     cache.keep(key, ".npy", _packed(points))
     about = {"frames": len(points), "kept": fates["face"], "counts": fates, "folder": "", "digest": key}
     done = cache.put(key, {**about, "seconds": round(time.perf_counter() - began, 2)})

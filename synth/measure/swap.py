@@ -182,8 +182,7 @@ def measure_swap(
     for side in "ab":
         if not consent.get(side, {}).get("basis"):
             raise ConsentError("nothing says on which basis the footage may be used")
-    if not _is_video(target):
-        raise UsageError(f"{target} is no video", hint="the target is a video; the person may be pictures")
+    require_video(target)
     result = Result(options, variants_of(options))
     part = _Parts(progress)
     # 1. Publish: A's footage clean and cloaked; of both people the last fifth is kept apart.
@@ -191,7 +190,7 @@ def measure_swap(
     result.files = {"person": made.digests, "target": other.digests}
     for strength in dict.fromkeys(options.strengths):
         tell(f"cloaking at {strength}")
-        publish(made, strength, part(0.25 / len(set(options.strengths))))
+        publish(made, strength, watched(part(0.25 / len(set(options.strengths))), stop))
         result.published |= shown(made, strength, options)
         stopped(stop)
     # 2. Extract: what each attacker gets, before any training.
@@ -199,7 +198,7 @@ def measure_swap(
     tell(f"extracting faces {len(pairs)} times")
     for variant, attacker in pairs:
         result.faces[variant, attacker.name] = extracted(
-            made, variant, attacker, consent["a"], options, part(0.15 / len(pairs))
+            made, variant, attacker, consent["a"], options, watched(part(0.15 / len(pairs)), stop)
         )
         stopped(stop)
     target_faces = extracted(other, CLEAN, Attacker("naive"), consent["b"], options)
@@ -293,6 +292,12 @@ def _frames(path: Path, options: SwapOptions) -> int:
     return max(1, min(options.frames, round(count * 0.8)))
 
 
+def require_video(target: Path) -> None:
+    """Raise UsageError where the target is none."""
+    if not _is_video(target):
+        raise UsageError(f"{target} is no video", hint="the target is a video; the person may be pictures")
+
+
 def _is_video(path: Path) -> bool:
     return any(one.kind == "video" for one in open_footage(path))
 
@@ -307,6 +312,17 @@ def stopped(stop: Stop) -> None:
     """End here if somebody asked for it."""
     if stop():
         raise KeyboardInterrupt
+
+
+def watched(progress: Progress | None, stop: Stop) -> Progress:
+    """Ends long work, which keeps its own state, in the middle if somebody asked for it."""
+
+    def told(share: float) -> None:
+        stopped(stop)
+        if progress:
+            progress(share)
+
+    return told
 
 
 class _Parts:

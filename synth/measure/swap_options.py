@@ -113,13 +113,22 @@ class SwapOptions:
 
     def __post_init__(self) -> None:
         preset(self.preset).with_steps(self.steps)
+        if not self.strengths:
+            raise UsageError("no strength is named", hint="choose among low, mid and high")
+        if not self.attackers or self.against == ():
+            raise UsageError(
+                "no attacker, or no detector, is named", hint="leave the option out for the default"
+            )
         for name in self.strengths:
             if name not in list(Strength):
                 raise UsageError(f"unknown strength {name[:40]!r}", hint="choose among low, mid and high")
         for text in self.attackers:
             Attacker.parse(text)
         for name in self.against or ():
-            detector_list.info(name)
+            if not detector_list.info(name).differentiable:
+                raise UsageError(
+                    f"{name} cannot be attacked, it only judges", hint="leave it out of --against"
+                )
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise UsageError("seeds must differ from each other", hint="give, say, --seeds 1,2,3")
         for what, value, low, high in (

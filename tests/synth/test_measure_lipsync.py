@@ -189,6 +189,24 @@ def test_options_and_footage_are_checked(tmp_path: Path) -> None:
         measure_lipsync(silent, consent, options, cache)
 
 
+def test_what_fails_at_once_leaves_no_folder(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "result" / ".work")
+    with pytest.raises(UsageError), cache.leaving_nothing_empty():
+        raise UsageError("no video")
+    assert not (tmp_path / "result").exists()
+    kept = Cache(tmp_path / "result" / ".work")
+    with pytest.raises(KeyboardInterrupt), kept.leaving_nothing_empty():
+        kept.put("done", {"value": 1})
+        raise KeyboardInterrupt
+    assert kept.get("done") == {"value": 1}
+    # a folder that holds something else stays
+    other = Cache(tmp_path / "mine" / ".work")
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(UsageError), other.leaving_nothing_empty():
+        raise UsageError("no video")
+    assert [one.name for one in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
 @pytest.mark.slow
 @pytest.mark.vectors
 def test_the_person_says_again_what_was_held_out(test_data: Path, tmp_path: Path) -> None:

@@ -63,6 +63,10 @@ def test_unknown_attackers_are_refused(name: str) -> None:
     "change",
     [
         {"strengths": ("none",)},
+        {"strengths": ()},
+        {"attackers": ()},
+        {"against": ()},
+        {"against": ("haar-alt2",)},
         {"seeds": ()},
         {"seeds": (1, 1)},
         {"frames": 3},
