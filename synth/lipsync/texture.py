@@ -42,7 +42,7 @@ class TextureOptions:
 
     best: int = 8
     share: float = 0.9
-    steady: float = 0.8
+    steady: float = 1.6
     teeth: float = 1.0
     device: str = "cpu"
 
