@@ -146,7 +146,8 @@ def _summary(result: Result) -> Iterator[str]:
     if result.real:
         judged = {name: score for name, score in result.real.items() if score is not None}
         said = ", ".join(f"{name} {score:.2f}" for name, score in judged.items()) or "none could judge"
-        yield f"The target's real clip, as fake detectors score it (0: nothing found): {said}."
+        what = "The held-out frames as filmed" if result.kind == "lipsync" else "The target's real clip"
+        yield f"{what}, as fake detectors score it (0: nothing found): {said}."
     untrained: dict[tuple[str, str], list[str]] = {}
     for (variant, attacker, _), cell in result.cells.items():
         if "untrained" in cell:
