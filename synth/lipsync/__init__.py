@@ -5,6 +5,7 @@ Audio", ACM Transactions on Graphics 36(4), 2017. :func:`lipsync` (pipeline.py) 
 
 * audio.py: sound to features at 100 Hz
 * mouth_model.py, mouth_train.py: features to the shape of the mouth, through an LSTM
+* mouth_adapt.py, expression.py: one person's mouth from seconds of footage, and from what the upper face shows
 * shape.py: the target's face: landmarks, pose, frontal pictures
 * texture.py, teeth.py: shapes to pictures of the lower face, out of the person's own frames
 * retime.py, halfframes.py: which frame of the target is shown when
