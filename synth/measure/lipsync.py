@@ -44,7 +44,7 @@ _LEAST_SCORE = Thresholds().face_score
 _POINTS, _EYES = 468, ((33, 133), (362, 263))
 #: Seconds, as measured on one core: to cloak a frame against one detector with one step a round, to follow a face, to
 #: look at a frame again and copy the mouth out of it, and to make a frame and measure it.
-_CLOAK, _TRACK, _STUDY, _MAKE = 0.0045, 0.06, 0.05, 1.0
+_CLOAK, _TRACK, _STUDY, _MAKE = 0.0045, 0.12, 0.02, 0.2
 
 
 def lipsync_options(options: SwapOptions, parts: int = 5) -> SwapOptions:

@@ -127,7 +127,7 @@ class SwapOptions:
         for name in self.against or ():
             if not detector_list.info(name).differentiable:
                 raise UsageError(
-                    f"{name} cannot be attacked, it only judges", hint="leave it out of --against"
+                    f"{name} cannot be attacked, it only judges", hint="leave it out of --detectors"
                 )
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise UsageError("seeds must differ from each other", hint="give, say, --seeds 1,2,3")

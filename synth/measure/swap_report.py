@@ -234,12 +234,20 @@ def _effect_tables(result: Result, cloaked: list[str]) -> Iterator[Table]:
                 if result.kind == "lipsync"
                 else (f"; before that no p below {2.0 ** (1 - count):.2g} is possible")
             )
+            tested = max(
+                sum(
+                    1
+                    for one in effects(result, variant, attacker.name, base).values()
+                    if one.difference.count
+                )
+                for base in against
+            )
             how = KINDS[result.kind].repetition.format(count=count)
             yield Table(
                 f"Is the generator worse? ({variant}, attacker {attacker.name})",
                 ("measure", "without", "cloaked", "difference, 95 %", "p", "so the fake is"),
                 tuple(rows),
-                f"{how}, adjusted by Holm for {len(shown)} measures{least}.",
+                f"{how}, adjusted by Holm for {tested} measures{least}.",
             )
 
 
