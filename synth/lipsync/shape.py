@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from synth.extraction.canonical import LEFT_EYE, RIGHT_EYE, TEMPLATE
+from synth.extraction.rules import Thresholds
 from synth.swap.smooth import steadied
 
 POINTS = 468
@@ -42,6 +43,8 @@ RIGID = (
 )
 _EYES = (33, 133, 362, 263)
 _STEADINESS = 0.5
+#: FaceMesh's logit below which something is no face.
+_LEAST_SCORE = Thresholds().face_score
 Series = NDArray[np.float64]
 
 
@@ -133,7 +136,8 @@ def track_face(path: Path, finder: Any, progress: Callable[[float], None] | None
     for frame in frames(info):
         pixels = frame.rgb()
         size = (pixels.shape[0], pixels.shape[1])
-        found = finder.find(pixels)
+        # decoys are no faces: only what FaceMesh accepts, as in extraction
+        found = [face for face in finder.find(pixels) if face.mesh_score >= _LEAST_SCORE]
         rows.append(np.full((POINTS, 3), np.nan))
         if found:
             best = found[0]
