@@ -30,6 +30,7 @@ from cloak.task import (
     coded,
     examine,
     habit_of,
+    unraised,
     wide_for,
     wide_side,
 )
@@ -123,6 +124,10 @@ def _unit_gradient(loss: Tensor, of: Tensor, *, more: bool = False) -> Tensor:
 _CONTEXT = 0.4
 #: Below this distance (see :func:`cloak.objective.hide`) a face is missed with margin.
 _ENOUGH = 0.3
+#: How far a decoy's noise reaches beyond its zone, in its sizes.
+_DECOY = 0.1
+#: Below this distance (see :func:`cloak.objective.decoy`) a decoy is seen with margin.
+_RAISED = 0.45
 #: A detector's weight grows by this with every step in which it still sees a face, and shrinks else.
 _DEARER, _CHEAPER = 1.08, 0.93
 #: No value moves further in a step than so many times the average.
@@ -155,12 +160,13 @@ class _Search:
         # landmarks shall be moved by a known way, which a bend would falsify
         self.bend = 0.0 if goals.landmark else schedule.bend
         self.windows = _windows(task.faces, task.clean.shape[-2:])
+        self.decoys = _windows(widen(task.zones, _DECOY), task.clean.shape[-2:]) if len(task.zones) else []
         self.noise = self._legal(start)
         self.velocity = torch.zeros_like(task.clean)
         self.trouble = {(d.name, c.name): 1.0 for d in detectors for c in met}
         self.price = {d.name: 1.0 for d in detectors}
         self.stubborn = stubborn
-        self.decoy_loss = 0.0
+        self.raised = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
 
     def step(self, schedule: Schedule, number: int) -> None:
         """One step of momentum against every detector that still needs it."""
@@ -285,11 +291,14 @@ class _Search:
             shown, clean = bend(shown), None if clean is None else bend(clean)
         now = Recorder()
         with nullcontext() if clean is None else now:
-            loss, distance = self._loss(detector, shown, moved)
-        weight = self._weight(detector, [condition], distance)
-        direction = (
-            weight * _unit_gradient(loss, leaf, more=clean is not None) if weight else torch.zeros_like(leaf)
-        )
+            loss, raising, distance = self._loss(detector, shown, moved)
+        weight, lift = self._weight(detector, [condition], distance), self._decoy_weight(detector)
+        more = clean is not None
+        direction = torch.zeros_like(leaf)
+        if weight:
+            direction += weight * _unit_gradient(loss, leaf, more=more or lift > 0)
+        if lift:  # by itself: in one sum with hiding, whose last steps are steep, it would count for nothing
+            direction += lift * _unit_gradient(raising, leaf, more=more)
         if clean is None:
             return direction
         with torch.no_grad(), Recorder() as before:
@@ -309,8 +318,15 @@ class _Search:
         self.price[detector.name] = min(max(self.price[detector.name] * change, 0.5), 4.0)
         return self.price[detector.name] * max(need, floor)
 
+    def _decoy_weight(self, detector: FaceDetector) -> float:
+        """How much a detector counts because of decoys that it does not see yet: less than a face that it finds."""
+        missing = self.raised.get(detector.name, 0.0)
+        return self.goals.decoy * min(max((missing - _ENOUGH) / (1 - _ENOUGH), 0.0), 1.0)
+
     def _rests(self, detector: FaceDetector) -> bool:
         """Is it so well fooled everywhere that looking at it now and then will do?"""
+        if self.raised.get(detector.name, 0.0) > _ENOUGH:
+            return False
         pairs = [(detector.name, condition.name) for condition in self.met]
         return all(self.trouble[pair] < _ENOUGH and pair not in self.stubborn for pair in pairs)
 
@@ -324,13 +340,18 @@ class _Search:
         return beaten
 
     def goals_reached(self) -> bool:
-        """Are the goals besides hiding reached as well, as far as the last losses tell?"""
-        return not self.goals.decoy or self.decoy_loss < 0.35
+        """Are the goals besides hiding reached as well? A decoy that is not reported in earnest is worked on again."""
+        if any(missing >= _RAISED for missing in self.raised.values()):
+            return False
+        if self.raised:
+            for name, share in unraised(self.task, self.noise, self.detectors, self.met[0]).items():
+                self.raised[name] = max(self.raised[name], share)
+        return all(missing < _RAISED for missing in self.raised.values())
 
     def _loss(
         self, detector: FaceDetector, picture: Tensor, moved: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, float]:
-        """The loss for what the detector is shown, and how far from fooled it is there.
+    ) -> tuple[Tensor, Tensor, float]:
+        """The loss for what the detector is shown, that of the decoys, and how far from fooled it is there.
 
         Args:
             moved: from boxes in the patch to boxes in what is shown.
@@ -343,18 +364,20 @@ class _Search:
         # a cascade is fooled by any one stage: push where it gives way already
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
         distance = float(hiding.detach().min())
+        raising = considered.logits.sum() * 0
         if raise_decoys:
-            raising = decoy(considered, zones)
-            self.decoy_loss = 0.8 * self.decoy_loss + 0.2 * float(raising.detach())
-            distance += self.goals.decoy * float(raising.detach())
-            loss = loss + self.goals.decoy * raising
+            missing = decoy(considered, zones)
+            raising = missing.mean()
+            # of a cascade the stage that sees least of a face decides
+            worst = float(missing.detach().amax(0).mean())
+            self.raised[detector.name] = 0.7 * self.raised[detector.name] + 0.3 * worst
         truth = self.task.landmarks.get(detector.name)
         if self.goals.landmark and truth:
             points = [moved(one.repeat(1, 2))[:, :2] for one in truth]
             loss = loss + self.goals.landmark * displace(
                 considered, faces, points, share=self.goals.displacement
             )
-        return loss, distance
+        return loss, raising, distance
 
     def _direction(self) -> Tensor:
         """The velocity scaled to a root mean square of 1 where noise may be; no value beyond :data:`_BOLDEST`.
@@ -375,10 +398,16 @@ class _Search:
             noise = less_colour(noise, self.task.chroma)
         noise = project(noise, self.task.clean, self.task.limit)
         if self.task.energy is not None:
-            spent = (
-                torch.stack([noise[..., rows, columns].square().mean() for rows, columns in self.windows])
-                .amax()
-                .sqrt()
-            )
-            noise = noise * (self.task.energy / spent.clamp_min(1e-9)).clamp_max(1)
+            # each decoy within the same bound, but by itself: faces that are over it must not cost the decoys theirs
+            shares = [_share(noise, [window], self.task.energy) for window in self.decoys]
+            whole = noise * _share(noise, self.windows, self.task.energy)
+            for (rows, columns), share in zip(self.decoys, shares, strict=True):
+                whole[..., rows, columns] = noise[..., rows, columns] * share
+            noise = whole
         return noise
+
+
+def _share(noise: Tensor, windows: Sequence[tuple[slice, slice]], energy: float) -> Tensor:
+    """What noise must be multiplied by so that its root mean square is at most ``energy`` in each window; at most 1."""
+    spent = torch.stack([noise[..., rows, columns].square().mean() for rows, columns in windows])
+    return (energy / spent.amax().sqrt().clamp_min(1e-9)).clamp_max(1)

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 
 _TRIES = 400
+#: Sizes in sizes of the faces, and how far from faces in their sizes: where there is no room, smaller and nearer.
+_ROOM = ((1.2, 1.7, 0.35), (0.8, 1.2, 0.35), (0.6, 0.8, 0.2), (0.4, 0.6, 0.15))
+_LEAST = 24.0
+_Box = tuple[float, float, float, float]
 
 
 def place_decoys(pixels: np.ndarray, faces: Tensor, count: int, seed: int) -> Tensor:
@@ -29,25 +33,27 @@ def place_decoys(pixels: np.ndarray, faces: Tensor, count: int, seed: int) -> Te
     height, width = pixels.shape[:2]
     rng = random.Random(seed)
     texture = _texture(pixels)
-    taken = [_grown(box, 0.35) for box in faces.tolist()]
     typical = float((faces[:, 2:] - faces[:, :2]).mean(1).median())
-    ranked = []
-    for _ in range(_TRIES):
-        side = min(max(typical * rng.uniform(0.6, 1.1), 24.0), 0.4 * min(height, width))
-        wide, tall = side * 0.85, side * 1.1
-        if wide >= width - 2 or tall >= height - 2:
-            continue
-        x, y = rng.uniform(1, width - wide - 1), rng.uniform(1, height - tall - 1)
-        box = (x, y, x + wide, y + tall)
-        ranked.append((float(texture[round(y + tall / 2), round(x + wide / 2)]) + rng.random() * 2, box))
-    ranked.sort(reverse=True)
-    placed: list[tuple[float, float, float, float]] = []
-    for _, box in ranked:
+    placed: list[_Box] = []
+    for smallest, largest, clearance in _ROOM:
         if len(placed) == count:
             break
-        if not any(_touch(box, other) for other in taken):
-            placed.append(box)
-            taken.append(_grown(box, 0.15))
+        taken = [_grown(box, clearance) for box in faces.tolist()] + [_grown(box, 0.15) for box in placed]
+        ranked = []
+        for _ in range(_TRIES):
+            side = min(max(typical * rng.uniform(smallest, largest), _LEAST), 0.4 * min(height, width))
+            wide, tall = side * 0.85, side * 1.1
+            if wide >= width - 2 or tall >= height - 2:
+                continue
+            x, y = rng.uniform(1, width - wide - 1), rng.uniform(1, height - tall - 1)
+            box = (x, y, x + wide, y + tall)
+            ranked.append((float(texture[round(y + tall / 2), round(x + wide / 2)]) + rng.random() * 2, box))
+        for _, box in sorted(ranked, reverse=True):
+            if len(placed) == count:
+                break
+            if not any(_touch(box, other) for other in taken):
+                placed.append(box)
+                taken.append(_grown(box, 0.15))
     return torch.tensor(placed, dtype=torch.float32).reshape(-1, 4)
 
 
@@ -59,11 +65,11 @@ def _texture(pixels: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(cv2.blur(luma * luma, (side, side)) - mean * mean, 0))
 
 
-def _grown(box: list[float] | tuple[float, ...], margin: float) -> tuple[float, float, float, float]:
+def _grown(box: list[float] | _Box, margin: float) -> _Box:
     x1, y1, x2, y2 = box
     dx, dy = (x2 - x1) * margin, (y2 - y1) * margin
     return x1 - dx, y1 - dy, x2 + dx, y2 + dy
 
 
-def _touch(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _touch(a: _Box, b: _Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

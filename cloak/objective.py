@@ -88,24 +88,38 @@ def hide(
 
 
 def decoy(candidates: Candidates, zones: Tensor, *, margin: float = 1.0, top: int = 4) -> Tensor:
-    """How far the detector is from seeing a face in every zone; of a cascade every stage must see it.
+    """How far each stage of the detector is from seeing a face in each zone; a cascade sees one where every stage does.
 
     Args:
         candidates: what the detector considers in this picture, asked with the zones as its focus.
         zones: ``(N, 4)`` where a face shall be seen, about as large as the decoy.
         margin: logits above the detector's threshold that count as seen.
         top: how many of the best candidates of each zone are raised.
+
+    Returns:
+        ``(S, N)``, for each stage and zone the mean softplus hinge of its strongest fitting candidates. Where none
+        fits, those whose centre is in the zone, which overlap it most, are taken; a stage that considers nothing there
+        at all is as far as its threshold with margin.
     """
-    total = candidates.logits.sum() * 0
-    fitting = overlaps(candidates.boxes, zones) >= 0.35
+    overlap, centred = overlaps(candidates.boxes, zones), inside(candidates.boxes, zones)
+    nothing = candidates.logits.sum() * 0 + functional.softplus(candidates.logits.new_tensor(margin))
+    values = []
     for stage in range(candidates.last_stage + 1):
-        mine = fitting if candidates.stages is None else fitting & (candidates.stages == stage)[:, None]
+        here = torch.ones_like(candidates.logits, dtype=torch.bool)
+        if candidates.stages is not None:
+            here = candidates.stages == stage
         for column in range(len(zones)):
-            logits = candidates.logits[mine[:, column]]
+            mine = here & (overlap[:, column] >= 0.35)
+            if not bool(mine.any()):
+                near = (here & centred[:, column]).nonzero()[:, 0]
+                mine = near[overlap[near, column].topk(min(top, len(near))).indices]
+            logits = candidates.logits[mine]
             if len(logits):
                 strongest = torch.topk(logits, min(top, len(logits))).values
-                total = total + functional.softplus(margin - strongest).mean()
-    return total / max(1, len(zones) * (candidates.last_stage + 1))
+                values.append(functional.softplus(margin - strongest).mean())
+            else:
+                values.append(nothing)
+    return torch.stack(values).reshape(-1, len(zones)) if values else nothing.new_zeros(1, 0)
 
 
 def displace(

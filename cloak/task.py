@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from cloak import transforms
 from cloak.detectors.base import FaceDetector
-from cloak.objective import found
+from cloak.objective import found, of_faces
 from cloak.transforms import Transform
 from provenance.errors import UsageError
 
@@ -350,6 +350,24 @@ def examine(
                 if bool(found(detector.detect(seen(shown))[0], faces).any()):
                     beaten[detector.name, condition.name] = False
     return beaten
+
+
+def unraised(
+    task: Task, noise: Tensor, detectors: Sequence[FaceDetector], condition: Condition
+) -> dict[str, float]:
+    """By detector: the share of the zones in which it, as it is used in earnest, reports no face."""
+    missing, change = {}, coded(task, noise, condition)
+    for detector in detectors:
+        if side := wide_side(task, detector):
+            picture, zones = whole(wide_for(task, detector), task.zones, change, condition, side)
+        elif task.entire is not None:
+            picture = task.entire.show(change, condition.shrink)
+            zones = task.entire.boxes(task.zones, condition.shrink)
+        else:
+            picture, zones = task.clean + change, task.zones
+        reported = detector.detect(transforms.quantise(picture))[0].boxes
+        missing[detector.name] = float((~of_faces(reported, zones).any(0)).float().mean())
+    return missing
 
 
 def coded(task: Task, noise: Tensor, condition: Condition) -> Tensor:

@@ -180,8 +180,8 @@ class Worker:
             self._concerned(index),
             met,
             goals=Goals(
-                features=FEATURES if carries and number == 0 else 0.0,
-                decoy=0.3 if len(task.zones) else 0.0,
+                features=FEATURES if carries and number == 0 and len(task.faces) else 0.0,
+                decoy=1.0 if len(task.zones) else 0.0,
                 landmark=0.3 if options.displace_landmarks else 0.0,
             ),
             schedule=Schedule(

@@ -56,7 +56,18 @@ def test_decoys_need_every_stage() -> None:
     raised = decoy(_considered([6.0, 6.0], [OFF, OFF], [0, 1]), zone)
     half = decoy(_considered([6.0, -6.0], [OFF, OFF], [0, 1]), zone)
     none = decoy(_considered([-6.0, -6.0], [OFF, OFF], [0, 1]), zone)
-    assert float(raised) < 0.1 < float(half) < float(none)
+    assert raised.shape == half.shape == none.shape == (2, 1)
+    assert float(raised.max()) < 0.1
+    assert float(half.min()) < 0.1 < 5 < float(half.max())
+    assert float(none.min()) > 5
+
+
+def test_a_decoy_that_no_candidate_fits_is_not_taken_for_seen() -> None:
+    zone = torch.tensor([OFF])
+    x1, y1, x2, y2 = OFF
+    small = [(3 * x1 + x2) / 4, (3 * y1 + y2) / 4, (x1 + x2) / 2, (y1 + y2) / 2]
+    assert float(decoy(_considered([-6.0], [small]), zone)) > 5  # the nearest is raised
+    assert float(decoy(_considered([-6.0], [ON]), zone)) > 1  # there is nothing to raise
 
 
 def test_landmarks_are_pushed_away_until_far_enough() -> None:
