@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from provenance.decoding import damage_of, frames_of
+from provenance.decoding import damage_of, frames_of, why
 from provenance.errors import CorruptMediaError, MediaTooLargeError
 from provenance.formats import detect_format
 
@@ -157,7 +157,7 @@ def probe(path: Path) -> VideoInfo:
                 metadata=dict(container.metadata),
             )
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-        raise CorruptMediaError(f"{path.name} cannot be decoded as video: {_why(error)}") from error
+        raise CorruptMediaError(f"{path.name} cannot be decoded as video: {why(error)}") from error
 
 
 def _end(stream: Any) -> int | None:
@@ -209,12 +209,7 @@ def frames(info: VideoInfo) -> Iterator[Frame]:
                 rest = rest if 0 < rest <= 100 * nominal else nominal
                 yield Frame(held[0], held[1], rest, held[2], info.turns)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-        raise CorruptMediaError(f"{info.path.name} cannot be decoded as video: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    """The reason alone: FFmpeg's errors also have a number that means nothing to people, and the path once more."""
-    return getattr(error, "strerror", None) or str(error)
+        raise CorruptMediaError(f"{info.path.name} cannot be decoded as video: {why(error)}") from error
 
 
 def expected_frames(info: VideoInfo) -> int:

@@ -54,3 +54,8 @@ def damage_of(container: Any, stream: Any) -> int:
         in_a_row = 0 if frames else in_a_row
         damaged += sum(bool(frame.is_corrupt) for frame in frames)
     return damaged
+
+
+def why(error: Exception) -> str:
+    """The reason alone: FFmpeg's errors also have a number that means nothing to people, and the path once more."""
+    return str(getattr(error, "strerror", None) or error)[:200]

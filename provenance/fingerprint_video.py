@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.decoding import frames_of
+from provenance.decoding import frames_of, why
 from provenance.errors import CorruptMediaError, MediaTooLargeError, ReceiptError
 from provenance.fingerprint_sound import SoundFingerprint, sound_of
 from provenance.pdq import BYTES, MIN_QUALITY, hamming, pdq_hash
@@ -157,7 +157,7 @@ def fingerprint_video(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoFinge
             _decode(container, stream, samples, max_frames)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         if not samples.times:
-            raise CorruptMediaError(f"{path.name} cannot be decoded as video: {error}") from error
+            raise CorruptMediaError(f"{path.name} cannot be decoded as video: {why(error)}") from error
     if not samples.times:
         raise CorruptMediaError(f"{path.name} holds no frame that can be decoded")
     return VideoFingerprint(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.decoding import frames_of
+from provenance.decoding import frames_of, why
 from provenance.errors import (
     CorruptMediaError,
     MediaError,
@@ -120,8 +120,10 @@ class Source:
                 raise
             except (_av().FFmpegError, OSError, ValueError, MemoryError) as error:
                 if not count:
-                    raise CorruptMediaError(f"{self.path} cannot be decoded as video: {error}") from error
-                self.damage = f"decoding ended after {count} frames: {str(error)[:200]}"
+                    raise CorruptMediaError(
+                        f"{self.path} cannot be decoded as video: {why(error)}"
+                    ) from error
+                self.damage = f"decoding ended after {count} frames: {why(error)}"
         if not count:
             raise CorruptMediaError(f"{self.path} holds no frame that can be decoded")
         if not self.damage and exact and self.expected > count:
@@ -208,7 +210,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         container = av.open(str(path), timeout=(_PATIENCE, _PATIENCE), metadata_errors="ignore")
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise CorruptMediaError(f"{path} cannot be opened as video: {error}") from error
+        raise CorruptMediaError(f"{path} cannot be opened as video: {why(error)}") from error
     with container:
         if not container.streams.video:
             raise CorruptMediaError(f"{path} has no video track", hint="name footage that shows a face")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.decoding import frames_of
+from provenance.decoding import frames_of, why
 from provenance.errors import CorruptMediaError, MediaTooLargeError
 from provenance.formats import detect_format
 
@@ -119,8 +119,8 @@ def load_sound(path: Path) -> Sound:
                 blocks.append(piece.to_ndarray().reshape(-1).astype(np.float32))
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         if not blocks:
-            raise CorruptMediaError(f"{path.name} cannot be decoded as sound: {error}") from error
-        damage = str(error)[:200]
+            raise CorruptMediaError(f"{path.name} cannot be decoded as sound: {why(error)}") from error
+        damage = why(error)
     samples = np.nan_to_num(np.concatenate(blocks)) if blocks else np.zeros(0, np.float32)
     if len(samples) < SHORTEST * RATE:
         raise CorruptMediaError(
