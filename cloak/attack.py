@@ -127,7 +127,7 @@ _ENOUGH = 0.3
 #: How far a decoy's noise reaches beyond its zone, in its sizes.
 _DECOY = 0.1
 #: Below this distance (see :func:`cloak.objective.decoy`) a decoy is seen with margin.
-_RAISED = 0.45
+_RAISED = 0.35
 #: A detector's weight grows by this with every step in which it still sees a face, and shrinks else.
 _DEARER, _CHEAPER = 1.08, 0.93
 #: No value moves further in a step than so many times the average.
@@ -344,8 +344,9 @@ class _Search:
         if any(missing >= _RAISED for missing in self.raised.values()):
             return False
         if self.raised:
-            for name, share in unraised(self.task, self.noise, self.detectors, self.met[0]).items():
-                self.raised[name] = max(self.raised[name], share)
+            for condition in self.met:
+                for name, share in unraised(self.task, self.noise, self.detectors, condition).items():
+                    self.raised[name] = max(self.raised[name], share)
         return all(missing < _RAISED for missing in self.raised.values())
 
     def _loss(

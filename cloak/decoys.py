@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,13 +11,23 @@ import torch
 from torch import Tensor
 
 _TRIES = 400
-#: Sizes in sizes of the faces, and how far from faces in their sizes: where there is no room, smaller and nearer.
-_ROOM = ((1.2, 1.7, 0.35), (0.8, 1.2, 0.35), (0.6, 0.8, 0.2), (0.4, 0.6, 0.15))
+#: Smallest and largest in sizes of the faces, and how far from faces in their sizes; where there is no room, the next,
+#: smaller and nearer. Detectors that shrink the whole picture see large ones only; films, in which few steps are made,
+#: have small ones.
+SMALL = ((0.6, 1.1, 0.35), (0.4, 0.6, 0.15))
+LARGE = ((1.2, 1.7, 0.35), (0.8, 1.2, 0.35), (0.6, 0.8, 0.2), (0.4, 0.6, 0.15))
 _LEAST = 24.0
 _Box = tuple[float, float, float, float]
 
 
-def place_decoys(pixels: np.ndarray, faces: Tensor, count: int, seed: int) -> Tensor:
+def place_decoys(
+    pixels: np.ndarray,
+    faces: Tensor,
+    count: int,
+    seed: int,
+    *,
+    sizes: Sequence[tuple[float, float, float]] = LARGE,
+) -> Tensor:
     """Up to ``count`` boxes for decoys, ``(N, 4)`` in pixels.
 
     Sizes are drawn around the sizes of the real faces, within what the free space allows. Places with texture
@@ -27,6 +38,7 @@ def place_decoys(pixels: np.ndarray, faces: Tensor, count: int, seed: int) -> Te
         faces: ``(N, 4)``, to keep away from.
         count: how many.
         seed: of the random choice.
+        sizes: :data:`LARGE` or :data:`SMALL`.
     """
     if count == 0 or len(faces) == 0:
         return torch.zeros(0, 4)
@@ -35,7 +47,7 @@ def place_decoys(pixels: np.ndarray, faces: Tensor, count: int, seed: int) -> Te
     texture = _texture(pixels)
     typical = float((faces[:, 2:] - faces[:, :2]).mean(1).median())
     placed: list[_Box] = []
-    for smallest, largest, clearance in _ROOM:
+    for smallest, largest, clearance in sizes:
         if len(placed) == count:
             break
         taken = [_grown(box, clearance) for box in faces.tolist()] + [_grown(box, 0.15) for box in placed]

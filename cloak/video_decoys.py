@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from cloak.decoys import place_decoys
+from cloak.decoys import SMALL, place_decoys
 from cloak.video_flow import Follower
 from cloak.video_io import VideoInfo, frames
 from cloak.video_state import Plan
@@ -109,7 +109,7 @@ class _Places:
         avoided = torch.from_numpy(np.concatenate(taken).astype(np.float32))
         missing = self.count - len(self._now)
         # large ones are raised more easily, and are still there at half size
-        found = place_decoys(pixels, avoided, _CHOICE * missing, self.seed + frame).tolist()
+        found = place_decoys(pixels, avoided, _CHOICE * missing, self.seed + frame, sizes=SMALL).tolist()
         for box in sorted(found, key=lambda box: box[0] - box[2])[:missing]:
             self._now.append(Track(frame, frame, [frame], [box], decoy=True))
             self._follower = None

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 _COMMAND = """
-import os, pathlib, sys, tempfile, time
+import os, pathlib, signal, sys, tempfile, time
+
+for number in (signal.SIGTERM, signal.SIGHUP):  # whoever runs this may have them ignored, as nohup does
+    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import cli
 
 @cli.app.command("work")
