@@ -20,6 +20,7 @@ from cloak.budget import less_colour, project, to_grey
 from cloak.detectors.base import FaceDetector
 from cloak.features import Recorder, familiarity
 from cloak.objective import decoy, displace, hide, widen
+from cloak.parallel import each
 from cloak.task import (
     Condition,
     Goals,
@@ -139,6 +140,35 @@ _ENTIRELY, _FEW_PIXELS = 0.6, 200_000
 _REST = 3
 
 
+class _View:
+    """What detectors are shown in one step under one condition; each of them adds its direction to ``total``.
+
+    Attributes:
+        condition: the way the picture reaches them.
+        leaf: what their directions are wanted for: the patch after ``transform``, or where that is None the change of
+            its pixels, which the whole picture is shown with.
+        clean: the patch without noise after ``transform``; None where it is not asked for.
+    """
+
+    def __init__(
+        self,
+        condition: Condition,
+        made: Tensor,
+        transform: Transform | None = None,
+        clean: Tensor | None = None,
+    ) -> None:
+        self.condition, self.transform, self.clean, self._made = condition, transform, clean, made
+        self.leaf = made.detach().requires_grad_(True)
+        self.total = torch.zeros_like(self.leaf)
+
+    def back_to(self, noise: Tensor) -> Tensor:
+        """What of ``total`` reaches the noise that the view was made of."""
+        if self._made is noise:
+            return self.total
+        (gradient,) = torch.autograd.grad(self._made, noise, self.total)
+        return gradient
+
+
 class _Search:
     """The state of one start."""
 
@@ -180,11 +210,27 @@ class _Search:
             for met in self._conditions_for(detector):
                 far = wide or self._entirely(detector, met)
                 groups.setdefault((met.name, far), []).append(detector)
+        views: list[_View] = []
+        asked: dict[str, list[tuple[_View, random.Random]]] = {}
         for condition in self.met:
-            if near := groups.get((condition.name, False)):
-                total += self._near_gradient(near, condition, noise)
-            if whole := groups.get((condition.name, True)):
-                total += self._whole_gradient(whole, condition, noise)
+            for far in (False, True):
+                if seeing := groups.get((condition.name, far)):
+                    views.append(
+                        self._far_view(condition, noise) if far else self._near_view(condition, noise)
+                    )
+                    for detector in seeing:
+                        own = random.Random(self.rng.random()) if self.bend else self.rng
+                        asked.setdefault(detector.name, []).append((views[-1], own))
+
+        def pulls(detector: FaceDetector) -> list[tuple[_View, Tensor]]:
+            return [(view, self._pull(detector, view, rng)) for view, rng in asked[detector.name]]
+
+        crowd = [detector for detector in self.detectors if detector.name in asked]
+        for answers in each(pulls, crowd, device=noise.device):
+            for view, pull in answers:
+                view.total += pull
+        for view in views:
+            total += view.back_to(noise)
         if self.task.grey:
             total = to_grey(total)
         self.velocity = schedule.momentum * self.velocity + total
@@ -217,41 +263,32 @@ class _Search:
             if c is drawn or (c.shrink < 1 and self.trouble[detector.name, c.name] > _ENOUGH)
         ]
 
-    def _near_gradient(
-        self, detectors: Sequence[FaceDetector], condition: Condition, noise: Tensor
-    ) -> Tensor:
-        """The weighted directions of detectors that look at the patch, through one transform for all of them."""
+    def _near_view(self, condition: Condition, noise: Tensor) -> _View:
+        """The patch, for detectors that look at it, through one transform for all of them."""
         task = self.task
         busy = torch.cat([task.faces, task.zones]) if self.goals.decoy else task.faces
         transform = _around(busy).then(condition.draw(self.rng))
         shown = transform(transforms.quantise(task.clean + noise))
-        leaf = shown.detach().requires_grad_(True)
-        clean = transform(task.clean) if self.goals.features else None
-        total = torch.zeros_like(leaf)
-        for detector in detectors:
-            seen = habit_of(detector).stretched(task.extent, transform.scale)
-            before = seen(clean) if clean is not None and habit_of(detector).convolves else None
-            total += self._pull(detector, condition, leaf, seen(leaf), before, transform.then(seen).boxes)
-        (gradient,) = torch.autograd.grad(shown, noise, total)
-        return gradient
+        return _View(condition, shown, transform, transform(task.clean) if self.goals.features else None)
 
-    def _whole_gradient(
-        self, detectors: Sequence[FaceDetector], condition: Condition, noise: Tensor
-    ) -> Tensor:
-        """The weighted directions of detectors that look at the whole picture, encoded once for all of them."""
-        change = coded(self.task, noise, condition)
-        leaf = change.detach().requires_grad_(True)
-        total = torch.zeros_like(leaf)
-        for detector in detectors:
-            picture, placed = self._shown(detector, condition, leaf)
-            clean = None
-            if self.goals.features and habit_of(detector).convolves:
-                clean = self._shown(detector, condition, torch.zeros_like(leaf))[0]
-            total += self._pull(detector, condition, leaf, picture, clean, placed)
-        if change is noise:
-            return total
-        (gradient,) = torch.autograd.grad(change, noise, total)
-        return gradient
+    def _far_view(self, condition: Condition, noise: Tensor) -> _View:
+        """The change of the patch's pixels, for detectors that look at the whole picture, encoded once for all."""
+        return _View(condition, coded(self.task, noise, condition))
+
+    def _seen(
+        self, detector: FaceDetector, view: _View
+    ) -> tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor]]:
+        """What the detector is shown of a view, the same of the clean picture where features count, and where boxes of
+        the patch lie in it.
+        """
+        compared = self.goals.features and habit_of(detector).convolves
+        if view.transform is None:
+            shown, placed = self._shown(detector, view.condition, view.leaf)
+            nothing = torch.zeros_like(view.leaf)
+            return shown, self._shown(detector, view.condition, nothing)[0] if compared else None, placed
+        habit = habit_of(detector).stretched(self.task.extent, view.transform.scale)
+        before = habit(view.clean) if view.clean is not None and compared else None
+        return habit(view.leaf), before, view.transform.then(habit).boxes
 
     def _shown(
         self, detector: FaceDetector, condition: Condition, change: Tensor
@@ -266,33 +303,21 @@ class _Search:
             raise UsageError("this task is a patch without its picture")
         return entire.show(change, condition.shrink), partial(entire.boxes, shrink=condition.shrink)
 
-    def _pull(
-        self,
-        detector: FaceDetector,
-        condition: Condition,
-        leaf: Tensor,
-        shown: Tensor,
-        clean: Tensor | None,
-        moved: Callable[[Tensor], Tensor],
-    ) -> Tensor:
-        """The weighted direction in ``leaf`` against one detector: away from its verdict, and away from what it sees
-        half-way to it, which also counts where it is fooled already: that is what carries over to others.
-
-        Args:
-            leaf: what the direction is wanted for.
-            shown: made of it, what the detector is shown.
-            clean: the same of the clean picture; None where features do not count.
-            moved: from boxes in the patch to boxes in what is shown.
+    def _pull(self, detector: FaceDetector, view: _View, rng: random.Random) -> Tensor:
+        """The weighted direction in the view's leaf against one detector: away from its verdict, and away from what it
+        sees half-way to it, which also counts where it is fooled already: that is what carries over to others.
         """
+        leaf = view.leaf
+        shown, clean, moved = self._seen(detector, view)
         faces = moved(self.task.faces)
         if self.bend and not habit_of(detector).rigid:
             places = torch.cat([faces, moved(self.task.zones)]) if self.goals.decoy else faces
-            bend = transforms.bend(places, shown.shape[-2:], self.rng, self.bend)
+            bend = transforms.bend(places, shown.shape[-2:], rng, self.bend)
             shown, clean = bend(shown), None if clean is None else bend(clean)
         now = Recorder()
         with nullcontext() if clean is None else now:
             loss, raising, distance = self._loss(detector, shown, moved)
-        weight, lift = self._weight(detector, [condition], distance), self._decoy_weight(detector)
+        weight, lift = self._weight(detector, view.condition, distance), self._decoy_weight(detector)
         more = clean is not None
         direction = torch.zeros_like(leaf)
         if weight:
@@ -306,13 +331,11 @@ class _Search:
         same = familiarity(now.seen, before.seen, faces, shown.shape[-2:])
         return direction + self.goals.features * _unit_gradient(same, leaf)
 
-    def _weight(self, detector: FaceDetector, met: Sequence[Condition], distance: float) -> float:
+    def _weight(self, detector: FaceDetector, met: Condition, distance: float) -> float:
         """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""
-        floor = 0.0
-        for pair in ((detector.name, condition.name) for condition in met):
-            self.trouble[pair] = 0.5 * self.trouble[pair] + 0.5 * min(1.0, distance)
-            if pair in self.stubborn:
-                floor = 0.3
+        pair = (detector.name, met.name)
+        self.trouble[pair] = 0.5 * self.trouble[pair] + 0.5 * min(1.0, distance)
+        floor = 0.3 if pair in self.stubborn else 0.0
         need = min(max((distance - _ENOUGH) / (1 - _ENOUGH), 0.0), 1.0)
         change = _DEARER if need > 0.7 else _CHEAPER
         self.price[detector.name] = min(max(self.price[detector.name] * change, 0.5), 4.0)

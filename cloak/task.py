@@ -14,6 +14,7 @@ from torch.nn import functional
 from cloak import transforms
 from cloak.detectors.base import FaceDetector
 from cloak.objective import found, of_faces
+from cloak.parallel import each
 from cloak.transforms import Transform
 from provenance.errors import UsageError
 
@@ -318,37 +319,39 @@ def examine(
     Args:
         hopeless: pairs that need not be asked, because they are known to be far from beaten.
     """
-    beaten = {}
     sides = {detector.name: wide_side(task, detector) for detector in detectors}
     asked = any(sides.values()) or task.entire is not None
     changes = {c.name: coded(task, noise, c) for c in met} if asked else {}
-    for detector in detectors:
-        if side := sides[detector.name]:
-            for condition in met:
-                wide = wide_for(task, detector)
-                picture, faces = whole(wide, task.faces, changes[condition.name], condition, side)
-                missed = not bool(found(detector.detect(picture.clamp(0, 1))[0], faces).any())
-                beaten[detector.name, condition.name] = missed
-    near = [detector for detector in detectors if not sides[detector.name]]
     picture = transforms.quantise(task.clean + noise)
-    for condition in met:
-        left = [detector for detector in near if (detector.name, condition.name) not in hopeless]
-        beaten.update({(detector.name, condition.name): detector in left for detector in near})
+    near = {c.name: [] if all(sides.values()) else [exam(picture) for exam in c.exams] for c in met}
+    entire = {
+        c.name: transforms.quantise(task.entire.show(changes[c.name], c.shrink)) for c in met if task.entire
+    }
+
+    def missed_in(detector: FaceDetector, condition: Condition) -> bool:
+        name = condition.name
+        if side := sides[detector.name]:
+            shown, faces = whole(wide_for(task, detector), task.faces, changes[name], condition, side)
+            return not bool(found(detector.detect(shown.clamp(0, 1))[0], faces).any())
+        if (detector.name, name) in hopeless:
+            return False
         if task.entire is not None:
-            shown = transforms.quantise(task.entire.show(changes[condition.name], condition.shrink))
             faces = task.entire.boxes(task.faces, condition.shrink)
-            for detector in left:
-                missed = not bool(found(detector.detect(shown)[0], faces).any())
-                beaten[detector.name, condition.name] = missed
-        for exam in condition.exams:
-            shown = exam(picture)
-            for detector in left:
-                if not beaten[detector.name, condition.name]:
-                    continue
-                seen = habit_of(detector).stretched(task.extent, exam.scale)
-                faces = exam.then(seen).boxes(task.faces)
-                if bool(found(detector.detect(seen(shown))[0], faces).any()):
-                    beaten[detector.name, condition.name] = False
+            if bool(found(detector.detect(entire[name])[0], faces).any()):
+                return False
+        for exam, shown in zip(condition.exams, near[name], strict=True):
+            seen = habit_of(detector).stretched(task.extent, exam.scale)
+            faces = exam.then(seen).boxes(task.faces)
+            if bool(found(detector.detect(seen(shown))[0], faces).any()):
+                return False
+        return True
+
+    def verdicts(detector: FaceDetector) -> dict[tuple[str, str], bool]:
+        return {(detector.name, c.name): missed_in(detector, c) for c in met}
+
+    beaten: dict[tuple[str, str], bool] = {}
+    for one in each(verdicts, detectors, device=task.clean.device):
+        beaten.update(one)
     return beaten
 
 
@@ -356,8 +359,9 @@ def unraised(
     task: Task, noise: Tensor, detectors: Sequence[FaceDetector], condition: Condition
 ) -> dict[str, float]:
     """By detector: the share of the zones in which it, as it is used in earnest, reports no face."""
-    missing, change = {}, coded(task, noise, condition)
-    for detector in detectors:
+    change = coded(task, noise, condition)
+
+    def share(detector: FaceDetector) -> float:
         if side := wide_side(task, detector):
             picture, zones = whole(wide_for(task, detector), task.zones, change, condition, side)
         elif task.entire is not None:
@@ -366,8 +370,10 @@ def unraised(
         else:
             picture, zones = task.clean + change, task.zones
         reported = detector.detect(transforms.quantise(picture))[0].boxes
-        missing[detector.name] = float((~of_faces(reported, zones).any(0)).float().mean())
-    return missing
+        return float((~of_faces(reported, zones).any(0)).float().mean())
+
+    missing = each(share, detectors, device=task.clean.device)
+    return {detector.name: one for detector, one in zip(detectors, missing, strict=True)}
 
 
 def coded(task: Task, noise: Tensor, condition: Condition) -> Tensor:

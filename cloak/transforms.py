@@ -237,20 +237,20 @@ def _code_plane(plane: Tensor, table: Tensor) -> Tensor:
     batch, channels, height, width = plane.shape
     basis = _dct_basis().to(plane)
     blocks = plane.reshape(batch, channels, height // 8, 8, width // 8, 8).permute(0, 1, 2, 4, 3, 5)
-    coefficients = basis @ blocks @ basis.T
-    coded = round_through(coefficients / table) * table
-    decoded = basis.T @ coded @ basis
+    coefficients = blocks.reshape(-1, 64) @ basis.T
+    coded = round_through(coefficients / table.reshape(64)) * table.reshape(64)
+    decoded = (coded @ basis).reshape(batch, channels, height // 8, width // 8, 8, 8)
     return decoded.permute(0, 1, 2, 4, 3, 5).reshape(batch, channels, height, width)
 
 
 @lru_cache(maxsize=1)
 def _dct_basis() -> Tensor:
-    """The orthonormal 8-point DCT-II matrix."""
+    """The orthonormal DCT-II of 8 x 8 pixels, ``(64, 64)``: a coefficient in each row."""
     frequency = torch.arange(8, dtype=torch.float32).view(8, 1)
     position = torch.arange(8, dtype=torch.float32).view(1, 8)
     basis = torch.cos((2 * position + 1) * frequency * math.pi / 16) / 2
     basis[0] /= math.sqrt(2)
-    return basis
+    return torch.kron(basis, basis)
 
 
 @lru_cache(maxsize=256)

@@ -55,18 +55,20 @@ class WideView:
     def around(self, patch: Patch, others: Sequence[tuple[Patch, Tensor]]) -> Wide:
         """This view with the noise of the other patches in it, ready for that of ``patch``."""
         grounds: dict[tuple[int, bool], Tensor] = {}
-        spans: dict[tuple[int, bool], tuple[Tensor, Tensor]] = {}
+        spans: dict[tuple[int, bool], tuple[Tensor, Tensor, tuple[int, int, int, int]]] = {}
 
         def compose(noise: Tensor, side: int, area: bool = False) -> Tensor:
             key = (side, area)
-            if key not in grounds:
-                grounds[key] = self.square(side, area=area).clone()
+            if key not in grounds:  # kept when it is whole: several detectors ask at once
+                ground = self.square(side, area=area).clone()
                 for other, theirs in others:
                     rows, columns = self._spans(other, side, area)
-                    grounds[key] += rows @ theirs.detach() @ columns.T
-                spans[key] = self._spans(patch, side, area)
-            rows, columns = spans[key]
-            return grounds[key] + rows @ noise @ columns.T
+                    ground += rows @ theirs.detach() @ columns.T
+                (rows, above, below), (columns, before, after) = map(_met, self._spans(patch, side, area))
+                spans[key] = rows, columns, (before, after, above, below)
+                grounds[key] = ground
+            rows, columns, around = spans[key]
+            return grounds[key] + functional.pad(rows @ noise @ columns.T, around)
 
         def boxes(inside: Tensor, side: int) -> Tensor:
             corner = inside.new_tensor([patch.left + self.left, patch.top + self.top] * 2)
@@ -86,6 +88,15 @@ class WideView:
     def _span(self, start: int, length: int, side: int, area: bool) -> Tensor:
         """The part of the shrinking matrix that a range of the square's pixels meets."""
         return _resampling(self.longest, side, start, length, area).to(self._device)
+
+
+def _met(weights: Tensor) -> tuple[Tensor, int, int]:
+    """The rows of a matrix that are not all zero, and how many there are before and after them."""
+    rows = weights.any(1).nonzero()[:, 0]
+    if not len(rows):
+        return weights[:1], 0, len(weights) - 1
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    return weights[first:last].contiguous(), first, len(weights) - last
 
 
 @lru_cache(maxsize=64)

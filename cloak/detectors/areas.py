@@ -15,6 +15,31 @@ def summed(pictures: Tensor) -> Tensor:
     return torch.nn.functional.pad(table, (0, 0, 1, 0, 1, 0))
 
 
+class Areas:
+    """Averages of parts of ``(B, C, H, W)`` pictures.
+
+    A summed-area table is made of as much of the pictures as the parts cover: a way back through sums over a whole
+    picture costs more than everything else that is done with a few crops around a face.
+
+    Args:
+        pictures: see above.
+        at_once: one table of everything, for many parts all over.
+    """
+
+    def __init__(self, pictures: Tensor, *, at_once: bool = False) -> None:
+        self.pictures, self._table = pictures, summed(pictures) if at_once else None
+
+    def crops(self, index: Tensor, corners: Tensor, size: int) -> Tensor:
+        """See :func:`averaged_crops`."""
+        if self._table is not None or not len(corners):
+            table = self._table if self._table is not None else summed(self.pictures[..., :1, :1])
+            return averaged_crops(table, index, corners, size)
+        left, top = corners[:, :2].amin(0).tolist()
+        right, bottom = corners[:, 2:].amax(0).tolist()
+        table = summed(self.pictures[..., top:bottom, left:right])
+        return averaged_crops(table, index, corners - corners.new_tensor([left, top] * 2), size)
+
+
 def averaged_crops(table: Tensor, index: Tensor, corners: Tensor, size: int) -> Tensor:
     """Crops averaged to ``size`` x ``size`` cells, as ``interpolate(crop, size, mode="area")`` does each.
 

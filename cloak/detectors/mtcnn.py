@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from cloak import models
-from cloak.detectors.areas import averaged_crops, summed
+from cloak.detectors.areas import Areas
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
 from cloak.detectors.boxes import overlaps, suppress
 from cloak.detectors.mtcnn_nets import ONet, PNet, RNet
@@ -96,13 +96,13 @@ class MTCNN(FaceDetector):
         size = pictures.shape[-2:]
         windows = self._propose(values, None, 0.0)
         boxes, index = self._stage_one(windows, size)
-        table = summed(values)
-        logits, corrections = self._refine(table, boxes, index)
+        areas = Areas(values, at_once=True)
+        logits, corrections = self._refine(areas, boxes, index)
         passed = logits > self.limits[1]
         boxes, index = self._stage_two(
             boxes[passed], index[passed], logits[passed], corrections[passed], size
         )
-        logits, corrections, points = self._output(table, boxes, index)
+        logits, corrections, points = self._output(areas, boxes, index)
         passed = logits > self.limits[2]
         scores, index, points = torch.sigmoid(logits[passed]), index[passed], points[passed]
         boxes = _corrected(boxes[passed], corrections[passed])
@@ -125,10 +125,10 @@ class MTCNN(FaceDetector):
         values = pictures * 255.0
         size = pictures.shape[-2:]
         windows = self._propose(values, focus, self.slack[0])
-        table = summed(values)
+        areas = Areas(values, at_once=focus is None)
         with torch.no_grad():
             boxes, index = self._stage_one(windows, size)
-            logits, corrections = self._refine(table, boxes, index)
+            logits, corrections = self._refine(areas, boxes, index)
             near = _near_focus(boxes, index, focus)
             worthy = ((logits > self.limits[1] - self.slack[1]) | near).nonzero()[:, 0]
             if focus is not None:
@@ -139,8 +139,8 @@ class MTCNN(FaceDetector):
             last, last_index = self._stage_two(
                 middle, middle_index, logits[worthy], corrections[worthy], size
             )
-        middle_logits, _ = self._refine(table, middle, middle_index)
-        last_logits, last_corrections, points = self._output(table, last, last_index)
+        middle_logits, _ = self._refine(areas, middle, middle_index)
+        last_logits, last_corrections, points = self._output(areas, last, last_index)
         with torch.no_grad():
             last_boxes = _corrected(last, last_corrections)
             first_boxes = _regressed(windows)
@@ -244,18 +244,17 @@ class MTCNN(FaceDetector):
         kept = suppress(boxes, torch.sigmoid(logits), 0.7, groups=index)
         return _inside(_squared(_corrected(boxes[kept], corrections[kept])), index[kept], size)
 
-    def _refine(self, table: Tensor, boxes: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        logits, corrections = self.rnet(self._crops(table, boxes, index, 24))
+    def _refine(self, areas: Areas, boxes: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        logits, corrections = self.rnet(self._crops(areas, boxes, index, 24))
         return logits, corrections
 
-    def _output(self, table: Tensor, boxes: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, corrections, points = self.onet(self._crops(table, boxes, index, 48))
+    def _output(self, areas: Areas, boxes: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, corrections, points = self.onet(self._crops(areas, boxes, index, 48))
         sides = boxes[:, None, 2:4] - boxes[:, None, :2] + 1
         return logits, corrections, sides * points + boxes[:, None, :2] - 1
 
-    def _crops(self, table: Tensor, boxes: Tensor, index: Tensor, size: int) -> Tensor:
-        shape = (table.shape[1] - 1, table.shape[2] - 1)
-        cells = averaged_crops(table, index, _corners(boxes, shape), size)
+    def _crops(self, areas: Areas, boxes: Tensor, index: Tensor, size: int) -> Tensor:
+        cells = areas.crops(index, _corners(boxes, areas.pictures.shape[-2:]), size)
         return ((cells - 127.5) * 0.0078125).to(self.pnet.conv1.weight.dtype)
 
 
