@@ -50,6 +50,7 @@ def optimise(
     schedule: Schedule | None = None,
     start: Tensor | None = None,
     stubborn: Collection[tuple[str, str]] = (),
+    enough: Callable[[Tensor], bool] | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Search noise within the limit that reaches the goals against every detector in every condition.
@@ -61,6 +62,8 @@ def optimise(
         goals, schedule: see there.
         start: noise to go on from; None starts from a little random noise.
         stubborn: pairs of detector and condition that are known to need attention, whatever the exams say.
+        enough: says whether noise hides the faces in earnest, and thereby when to stop; None: the exams do, which see
+            the patch alone and ask for some margin.
         progress: is told the share of the work done, in [0, 1].
     """
     goals, schedule = goals or Goals(), schedule or Schedule()
@@ -79,7 +82,9 @@ def optimise(
                 outcome = Outcome(state.noise, beaten, made)
                 if best is None or outcome.open <= best.open:
                     best = outcome
-                if outcome.open == 0 and step + 1 >= schedule.least and state.goals_reached():
+                if step + 1 < schedule.least or not state.goals_reached():
+                    continue
+                if outcome.open == 0 if enough is None else enough(state.noise):
                     return Outcome(state.noise, beaten, made)
         if best is not None and best.open == 0:
             break

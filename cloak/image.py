@@ -7,11 +7,12 @@ file. Signing the result is the caller's business.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from cloak.kept import format_for, is_deep, like_source
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.outcome import WEIGHTS, Judged, describe, judge
+from cloak.parallel import each
 from cloak.regions import merge_faces
 from cloak.report import CloakReport
 from cloak.worker import LOSSY, Encoder, Progress, Worker
@@ -195,9 +197,9 @@ def cloak_bytes(
     encoder = _encoder_for(picture, options)
     view = view_of(picture.pixels)
     looking = time.perf_counter()
-    before = {detector.name: ask(detector, view.pixels, options.device) for detector in crew.attacked}
+    before = _asked(crew.attacked, view.pixels, options.device)
     looked = (time.perf_counter() - looking) / (view.pixels.shape[0] * view.pixels.shape[1])
-    before |= {detector.name: ask(detector, view.pixels, options.device) for detector in crew.judging}
+    before |= _asked(crew.judging, view.pixels, options.device)
     everyone = merge_faces(list(before.values()))
     seen = everyone[_believed(everyone, before, crew, named=options.detectors is not None)]
     chosen = _chosen(seen, options) / view.scale
@@ -207,7 +209,23 @@ def cloak_bytes(
     recogniser = _recogniser(options, view, chosen, before)
     hunter = recogniser if options.recognition else None
     attacked = [*crew.attacked, hunter] if hunter else crew.attacked
-    worker = Worker(picture, attacked, encoder, options, chosen, everyone / view.scale, view, before)
+
+    def published(cloaked: np.ndarray) -> tuple[Judged, bytes]:
+        encoded = encoder.encode(picture.with_pixels(cloaked), options.keep_gps)
+        decoded = open_picture(encoded).pixels
+        return judge(crew.attacked, decoded, chosen, before, options.device, hunter), encoded
+
+    worker = Worker(
+        picture,
+        attacked,
+        encoder,
+        options,
+        chosen,
+        everyone / view.scale,
+        view,
+        before,
+        look=lambda cloaked: published(cloaked)[0],
+    )
     if plan:
         steps = worker.allowed * options.rounds
         seconds = looked * worker.area * steps * _SEARCHED
@@ -216,10 +234,7 @@ def cloak_bytes(
         plan(Plan(len(chosen), len(worker.patches), worker.allowed, options.rounds, seconds))
     best: tuple[Judged, bytes] | None = None
     for turn in range(options.rounds):
-        cloaked = worker.turn(turn, progress)
-        encoded = encoder.encode(picture.with_pixels(cloaked), options.keep_gps)
-        decoded = open_picture(encoded).pixels
-        judged = judge(crew.attacked, decoded, chosen, before, options.device, hunter)
+        judged, encoded = published(worker.turn(turn, progress))
         if best is None or judged.trouble(attacked) <= best[0].trouble(attacked):
             best = (judged, encoded)
         worker.learn(judged)
@@ -252,6 +267,12 @@ def cloak_bytes(
         versions={name: metadata.version(name) for name in ("torch", "numpy", "pillow")},
     )
     return CloakResult(best[1], encoder.format, report)
+
+
+def _asked(detectors: Sequence[FaceDetector], pixels: np.ndarray, device: str) -> dict[str, Detections]:
+    """By name, what each detector reports."""
+    reports = each(lambda detector: ask(detector, pixels, device), detectors, device=device)
+    return {detector.name: report for detector, report in zip(detectors, reports, strict=True)}
 
 
 def _gather(options: CloakOptions) -> _Crew:

@@ -14,6 +14,7 @@ from cloak.detectors.base import Detections, FaceDetector
 from cloak.identity_objective import Recogniser
 from cloak.judge import ask, new_reports, to_tensor, under_conditions, view_of, which_found
 from cloak.options import CloakOptions
+from cloak.parallel import each
 from cloak.quality import compare, crop
 from cloak.recognition import SAME_PERSON
 from cloak.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
@@ -80,10 +81,14 @@ def judge(
     hits: dict[tuple[str, str], list[bool]] = {}
     elsewhere, counted, recognition = {}, {}, {}
     shown = under_conditions(view.pixels)
-    for detector in detectors:
+
+    def reports(detector: FaceDetector) -> dict[str, Detections]:
+        return {condition: ask(detector, seen, device) for condition, (seen, _) in shown.items()}
+
+    for detector, answers in zip(detectors, each(reports, detectors, device=device), strict=True):
         counted[detector.name] = which_found(before[detector.name], faces * view.scale)
-        for condition, (seen, scale) in shown.items():
-            report = ask(detector, seen, device)
+        for condition, (_, scale) in shown.items():
+            report = answers[condition]
             hits[detector.name, condition] = which_found(report, faces * view.scale * scale)
             if condition == "published":
                 elsewhere[detector.name] = new_reports(before[detector.name], report, faces * view.scale)

@@ -48,13 +48,18 @@ def each(
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Workers that may use a single thread of torch's each, as many as torch may use here."""
     workers = min(threads, MOST_WORKERS)
-    pool = ThreadPoolExecutor(workers, "cloak", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(workers, "cloak", initializer=_alone)
     together = Barrier(
         workers
     )  # all of them start now, before the next line takes back what they said for everyone
     list(pool.map(lambda _: together.wait(), range(workers)))
     torch.set_num_threads(threads)
     return pool
+
+
+def _alone() -> None:
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # else the first computation here would take over what is set elsewhere by then
 
 
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads

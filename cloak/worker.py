@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,7 +80,12 @@ class Worker:
         everyone: Tensor,
         view: View,
         before: dict[str, Detections],
+        look: Callable[[np.ndarray], Judged] | None = None,
     ) -> None:
+        """``look``: what detectors see of the cloaked pixels of the whole picture, once encoded; None: nobody looks
+        before a round is over.
+        """
+        self.look = look
         self.pixels, self.options, self.attacked, self.encoder = picture.pixels, options, attacked, encoder
         self.grey = picture.is_grey or _looks_grey(picture.pixels)
         self.chosen, self.view, self.before = chosen, view, before
@@ -104,27 +109,34 @@ class Worker:
                     progress(min(0.99, (number + within) / self.options.rounds))
 
             self._work(index, number, report)
+        cloaked = self._together(self.noises)
+        self.largest = int(np.abs(cloaked.astype(np.int16) - self.pixels).max())
+        return cloaked
+
+    def _together(self, noises: Sequence[Tensor | None]) -> np.ndarray:
+        """The whole picture with the patches' noise."""
         canvas = np.zeros(self.pixels.shape, np.int16)
-        for patch, noise in zip(self.patches, self.noises, strict=True):
+        for patch, noise in zip(self.patches, noises, strict=True):
             if noise is not None:
                 _add(canvas, patch, noise)
         levels = self.options.level.levels
         moved = self.pixels.astype(np.int16) + np.clip(canvas, -levels, levels)
-        cloaked = np.clip(moved, 0, 255).astype(np.uint8)
-        self.largest = int(np.abs(cloaked.astype(np.int16) - self.pixels).max())
-        return cloaked
+        return np.clip(moved, 0, 255).astype(np.uint8)
 
     def learn(self, judged: Judged) -> None:
         """Next time, work on the patches whose faces an attacked detector still finds."""
-        names = {detector.name for detector in self.attacked}
-        for index, patch in enumerate(self.patches):
-            mine = [face for face in patch.faces if face < len(self.chosen)]
-            self.stubborn[index] = {
-                pair
-                for pair, hits in judged.hits.items()
-                if pair[0] in names and any(hits[face] for face in mine)
-            }
+        self.stubborn = [self._left(judged, patch) for patch in self.patches]
         self.pending = [index for index, pairs in enumerate(self.stubborn) if pairs]
+
+    def _left(self, judged: Judged, patch: Patch) -> set[tuple[str, str]]:
+        """The attacked detectors and the conditions under which they still find one of the patch's faces."""
+        names = {detector.name for detector in self.attacked}
+        mine = [face for face in patch.faces if face < len(self.chosen)]
+        return {
+            pair
+            for pair, hits in judged.hits.items()
+            if pair[0] in names and any(hits[face] for face in mine)
+        }
 
     @property
     def allowed(self) -> int:
@@ -175,6 +187,11 @@ class Worker:
                 options.torchattack, task, self._concerned(index), met, steps=steps, seed=options.seed
             )
         carries = options.level in CARRYING
+
+        def enough(noise: Tensor) -> bool:
+            noises = [noise if place == index else other for place, other in enumerate(self.noises)]
+            return self.look is None or not self._left(self.look(self._together(noises)), patch)
+
         return optimise(
             task,
             self._concerned(index),
@@ -186,12 +203,12 @@ class Worker:
             ),
             schedule=Schedule(
                 steps=steps,
-                least=min(20 * number, steps),
                 bend=BEND if carries else 0.0,
                 seed=options.seed + number,
             ),
             start=self.noises[index],
             stubborn=self.stubborn[index],
+            enough=enough if number and self.look else None,
             progress=progress,
         )
 
