@@ -21,6 +21,7 @@ from cloak.detectors.base import FaceDetector
 from cloak.features import Recorder, familiarity
 from cloak.objective import decoy, displace, hide, widen
 from cloak.parallel import each
+from cloak.question import Question, View
 from cloak.task import (
     Condition,
     Goals,
@@ -145,35 +146,6 @@ _ENTIRELY, _FEW_PIXELS = 0.6, 200_000
 _REST = 3
 
 
-class _View:
-    """What detectors are shown in one step under one condition; each of them adds its direction to ``total``.
-
-    Attributes:
-        condition: the way the picture reaches them.
-        leaf: what their directions are wanted for: the patch after ``transform``, or where that is None the change of
-            its pixels, which the whole picture is shown with.
-        clean: the patch without noise after ``transform``; None where it is not asked for.
-    """
-
-    def __init__(
-        self,
-        condition: Condition,
-        made: Tensor,
-        transform: Transform | None = None,
-        clean: Tensor | None = None,
-    ) -> None:
-        self.condition, self.transform, self.clean, self._made = condition, transform, clean, made
-        self.leaf = made.detach().requires_grad_(True)
-        self.total = torch.zeros_like(self.leaf)
-
-    def back_to(self, noise: Tensor) -> Tensor:
-        """What of ``total`` reaches the noise that the view was made of."""
-        if self._made is noise:
-            return self.total
-        (gradient,) = torch.autograd.grad(self._made, noise, self.total)
-        return gradient
-
-
 class _Search:
     """The state of one start."""
 
@@ -215,8 +187,8 @@ class _Search:
             for met in self._conditions_for(detector):
                 far = wide or self._entirely(detector, met)
                 groups.setdefault((met.name, far), []).append(detector)
-        views: list[_View] = []
-        asked: dict[str, list[tuple[_View, random.Random]]] = {}
+        views: list[View] = []
+        asked: dict[str, list[Question]] = {}
         for condition in self.met:
             for far in (False, True):
                 if seeing := groups.get((condition.name, far)):
@@ -224,16 +196,16 @@ class _Search:
                         self._far_view(condition, noise) if far else self._near_view(condition, noise)
                     )
                     for detector in seeing:
-                        own = random.Random(self.rng.random()) if self.bend else self.rng
-                        asked.setdefault(detector.name, []).append((views[-1], own))
+                        asked.setdefault(detector.name, []).append(self._question(detector, views[-1]))
 
-        def pulls(detector: FaceDetector) -> list[tuple[_View, Tensor]]:
-            return [(view, self._pull(detector, view, rng)) for view, rng in asked[detector.name]]
+        def pulls(questions: list[Question]) -> list[Tensor]:
+            return [self._pull(question) for question in questions]
 
-        crowd = [detector for detector in self.detectors if detector.name in asked]
-        for answers in each(pulls, crowd, device=noise.device):
-            for view, pull in answers:
-                view.total += pull
+        for questions, answers in zip(
+            asked.values(), each(pulls, asked.values(), device=noise.device), strict=True
+        ):
+            for question, pull in zip(questions, answers, strict=True):
+                question.view.total += pull
         for view in views:
             total += view.back_to(noise)
         if self.task.grey:
@@ -268,39 +240,44 @@ class _Search:
             if c is drawn or (c.shrink < 1 and self.trouble[detector.name, c.name] > _ENOUGH)
         ]
 
-    def _near_view(self, condition: Condition, noise: Tensor) -> _View:
+    def _near_view(self, condition: Condition, noise: Tensor) -> View:
         """The patch, for detectors that look at it, through one transform for all of them."""
         task = self.task
         busy = torch.cat([task.faces, task.zones]) if self.goals.decoy else task.faces
         transform = _around(busy).then(condition.draw(self.rng))
         shown = transform(transforms.quantise(task.clean + noise))
-        return _View(condition, shown, transform, transform(task.clean) if self.goals.features else None)
+        return View(condition, shown, transform, transform(task.clean) if self.goals.features else None)
 
-    def _far_view(self, condition: Condition, noise: Tensor) -> _View:
+    def _far_view(self, condition: Condition, noise: Tensor) -> View:
         """The change of the patch's pixels, for detectors that look at the whole picture, encoded once for all."""
-        return _View(condition, coded(self.task, noise, condition))
+        return View(condition, coded(self.task, noise, condition))
 
-    def _seen(
-        self, detector: FaceDetector, view: _View
-    ) -> tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor]]:
+    def _question(self, detector: FaceDetector, view: View) -> Question:
+        wide = None
+        if view.transform is None and wide_side(self.task, detector):
+            wide = wide_for(self.task, detector).settled()
+        return Question(
+            detector.settled(), view, wide, random.Random(self.rng.random()) if self.bend else None
+        )
+
+    def _seen(self, question: Question) -> tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor]]:
         """What the detector is shown of a view, the same of the clean picture where features count, and where boxes of
         the patch lie in it.
         """
+        detector, view = question.detector, question.view
         compared = self.goals.features and habit_of(detector).convolves
         if view.transform is None:
-            shown, placed = self._shown(detector, view.condition, view.leaf)
-            nothing = torch.zeros_like(view.leaf)
-            return shown, self._shown(detector, view.condition, nothing)[0] if compared else None, placed
+            shown, placed = self._shown(question, view.leaf)
+            return shown, self._shown(question, torch.zeros_like(view.leaf))[0] if compared else None, placed
         habit = habit_of(detector).stretched(self.task.extent, view.transform.scale)
         before = habit(view.clean) if view.clean is not None and compared else None
         return habit(view.leaf), before, view.transform.then(habit).boxes
 
-    def _shown(
-        self, detector: FaceDetector, condition: Condition, change: Tensor
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def _shown(self, question: Question, change: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The whole picture as this detector is shown it, and where boxes of the patch lie in it."""
-        if side := wide_side(self.task, detector):
-            wide = wide_for(self.task, detector)
+        condition, wide = question.view.condition, question.wide
+        if wide is not None:
+            side = wide_side(self.task, question.detector)
             picture, shown = wide.show(change, side, condition.shrink)
             return picture, partial(_placed, wide, shown)
         entire = self.task.entire
@@ -308,16 +285,17 @@ class _Search:
             raise UsageError("this task is a patch without its picture")
         return entire.show(change, condition.shrink), partial(entire.boxes, shrink=condition.shrink)
 
-    def _pull(self, detector: FaceDetector, view: _View, rng: random.Random) -> Tensor:
+    def _pull(self, question: Question) -> Tensor:
         """The weighted direction in the view's leaf against one detector: away from its verdict, and away from what it
         sees half-way to it, which also counts where it is fooled already: that is what carries over to others.
         """
+        detector, view = question.detector, question.view
         leaf = view.leaf
-        shown, clean, moved = self._seen(detector, view)
+        shown, clean, moved = self._seen(question)
         faces = moved(self.task.faces)
-        if self.bend and not habit_of(detector).rigid:
+        if question.rng is not None and not habit_of(detector).rigid:
             places = torch.cat([faces, moved(self.task.zones)]) if self.goals.decoy else faces
-            bend = transforms.bend(places, shown.shape[-2:], rng, self.bend)
+            bend = transforms.bend(places, shown.shape[-2:], question.rng, self.bend)
             shown, clean = bend(shown), None if clean is None else bend(clean)
         now = Recorder()
         with nullcontext() if clean is None else now:

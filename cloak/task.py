@@ -93,12 +93,18 @@ class Wide:
         longest: side of the square that detectors are shown, in pixels; 0 where only the final side matters.
         corner: the same with the picture in the square's upper left corner instead of its middle; None where only
             the middle is at hand.
+        turn: the next of several pictures that are shown in turns; None where there is only this one.
     """
 
     compose: Callable[..., Tensor]
     boxes: Callable[[Tensor, int], Tensor]
     longest: int = 0
     corner: Wide | None = None
+    turn: Callable[[], Wide] | None = None
+
+    def settled(self) -> Wide:
+        """What is shown at this look: the next picture where they are shown in turns."""
+        return self.turn() if self.turn else self
 
     def side_for(self, wanted: int, shrink: float) -> int:
         """The side at which a detector that shrinks to ``wanted`` is shown the picture.
@@ -306,6 +312,20 @@ def wide_for(task: Task, detector: FaceDetector) -> Wide:
     return task.wide.corner if habit_of(detector).corner and task.wide.corner is not None else task.wide
 
 
+@dataclass(frozen=True)
+class _Look:
+    """One exam of a patch: what it shows, and by name the detectors that are asked about it."""
+
+    exam: Transform
+    shown: Tensor
+    settled: dict[str, FaceDetector]
+
+    @classmethod
+    def at(cls, picture: Tensor, exam: Transform, detectors: Sequence[FaceDetector]) -> _Look:
+        shown = exam(picture)
+        return cls(exam, shown, {detector.name: detector.settled() for detector in detectors})
+
+
 @torch.no_grad()
 def examine(
     task: Task,
@@ -323,7 +343,9 @@ def examine(
     asked = any(sides.values()) or task.entire is not None
     changes = {c.name: coded(task, noise, c) for c in met} if asked else {}
     picture = transforms.quantise(task.clean + noise)
-    near = {c.name: [] if all(sides.values()) else [exam(picture) for exam in c.exams] for c in met}
+    crowd = [detector for detector in detectors if not sides[detector.name]]
+    looks = {c.name: [_Look.at(picture, exam, crowd) for exam in c.exams if crowd] for c in met}
+    wides = {(d.name, c.name): wide_for(task, d).settled() for d in detectors for c in met if sides[d.name]}
     entire = {
         c.name: transforms.quantise(task.entire.show(changes[c.name], c.shrink)) for c in met if task.entire
     }
@@ -331,7 +353,8 @@ def examine(
     def missed_in(detector: FaceDetector, condition: Condition) -> bool:
         name = condition.name
         if side := sides[detector.name]:
-            shown, faces = whole(wide_for(task, detector), task.faces, changes[name], condition, side)
+            wide = wides[detector.name, name]
+            shown, faces = whole(wide, task.faces, changes[name], condition, side)
             return not bool(found(detector.detect(shown.clamp(0, 1))[0], faces).any())
         if (detector.name, name) in hopeless:
             return False
@@ -339,10 +362,10 @@ def examine(
             faces = task.entire.boxes(task.faces, condition.shrink)
             if bool(found(detector.detect(entire[name])[0], faces).any()):
                 return False
-        for exam, shown in zip(condition.exams, near[name], strict=True):
-            seen = habit_of(detector).stretched(task.extent, exam.scale)
-            faces = exam.then(seen).boxes(task.faces)
-            if bool(found(detector.detect(seen(shown))[0], faces).any()):
+        for look in looks[name]:
+            seen = habit_of(detector).stretched(task.extent, look.exam.scale)
+            faces = look.exam.then(seen).boxes(task.faces)
+            if bool(found(look.settled[detector.name].detect(seen(look.shown))[0], faces).any()):
                 return False
         return True
 
@@ -360,10 +383,11 @@ def unraised(
 ) -> dict[str, float]:
     """By detector: the share of the zones in which it, as it is used in earnest, reports no face."""
     change = coded(task, noise, condition)
+    wides = {d.name: wide_for(task, d).settled() for d in detectors if wide_side(task, d)}
 
     def share(detector: FaceDetector) -> float:
         if side := wide_side(task, detector):
-            picture, zones = whole(wide_for(task, detector), task.zones, change, condition, side)
+            picture, zones = whole(wides[detector.name], task.zones, change, condition, side)
         elif task.entire is not None:
             picture = task.entire.show(change, condition.shrink)
             zones = task.entire.boxes(task.zones, condition.shrink)

@@ -54,6 +54,9 @@ class WindowRecogniser(FaceDetector):
     def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
         return self._here().candidates(pictures, focus)
 
+    def settled(self) -> FaceDetector:
+        return self._here()
+
     def _here(self) -> Recogniser:
         return self._of[(self._window.shown or self._window.samples[0]).frame]
 

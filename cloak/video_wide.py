@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +18,7 @@ from cloak.transforms import Transform
 from cloak.video_flow import moved_tensor
 
 if TYPE_CHECKING:
-    from cloak.video_window import Window
+    from cloak.video_window import Sample, Window
 
 
 class WideFrames:
@@ -33,24 +34,28 @@ class WideFrames:
     def __init__(
         self, window: Window, limit: float, coders: Sequence[Transform], *, corner: bool = False
     ) -> None:
-        self.window, self.limit, self.corner = window, limit, corner
+        self.window, self.limit, self.corner, self._coders = window, limit, corner, coders
         self._turns = itertools.cycle(
             (sample, coders[(turn + place) % len(coders)])
             for turn in range(len(coders))
             for place, sample in enumerate(window.samples)
         )
-        self._now = window.samples[0]
         width, height = window.size
         self.longest = max(width, height)
         self.pad = (0, 0) if corner else ((self.longest - width) // 2, (self.longest - height) // 2)
         self._spans: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def wide(self) -> Wide:
-        return Wide(self._compose, self._boxes)
+        """The first of them; those after it in turns."""
+        return self._of(self.window.samples[0], self._coders[0])
 
-    def _compose(self, noise: Tensor, side: int) -> Tensor:
-        self._now, coder = next(self._turns)
-        sample = self._now
+    def _next(self) -> Wide:
+        return self._of(*next(self._turns))
+
+    def _of(self, sample: Sample, coder: Transform) -> Wide:
+        return Wide(partial(self._compose, sample, coder), partial(self._boxes, sample), turn=self._next)
+
+    def _compose(self, sample: Sample, coder: Transform, noise: Tensor, side: int) -> Tensor:
         if (sample.frame, side) not in self._spans:
             place, (left, top) = self.window.place, sample.corner
             width, height = self.window.size
@@ -69,8 +74,8 @@ class WideFrames:
         squares = sample.cornered if self.corner else sample.squares
         return squares[side] + rows @ (shown - clean) @ columns.T
 
-    def _boxes(self, inside: Tensor, side: int) -> Tensor:
-        left, top = self._now.corner
+    def _boxes(self, sample: Sample, inside: Tensor, side: int) -> Tensor:
+        left, top = sample.corner
         scale = self.window.place.work[1] / self.window.place.width
         corner = inside.new_tensor([left + self.pad[0], top + self.pad[1]] * 2)
         placed: Tensor = (inside / scale + corner) * (side / self.longest)

@@ -123,6 +123,12 @@ class FaceDetector(nn.Module, ABC):
         """
         return self
 
+    def settled(self) -> FaceDetector:
+        """To be asked about what was shown last, whatever is shown meanwhile: detectors do not care; one that must know
+        which frame of a film that was answers with one that stays with it.
+        """
+        return self
+
 
 def check_pictures(pictures: Tensor) -> None:
     """Raise :class:`UsageError` unless ``pictures`` is a ``(B, 3, H, W)`` floating-point batch."""
