@@ -142,6 +142,8 @@ _BOLDEST = 3.0
 #: How often a detector is shown the whole picture where that costs little: a small picture, or a cascade, which only
 #: looks where it is told to.
 _ENTIRELY, _FEW_PIXELS = 0.6, 200_000
+#: How it goes, to begin with, with a pair that needs no attention.
+_WELL = 0.2
 #: A detector that is fooled everywhere is asked every so many steps.
 _REST = 3
 
@@ -170,7 +172,8 @@ class _Search:
         self.decoys = _windows(widen(task.zones, _DECOY), task.clean.shape[-2:]) if len(task.zones) else []
         self.noise = self._legal(start)
         self.velocity = torch.zeros_like(task.clean)
-        self.trouble = {(d.name, c.name): 1.0 for d in detectors for c in met}
+        pairs = [(d.name, c.name) for d in detectors for c in met]
+        self.trouble = {pair: 1.0 if pair in stubborn or not stubborn else _WELL for pair in pairs}
         self.price = {d.name: 1.0 for d in detectors}
         self.stubborn = stubborn
         self.raised = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
