@@ -27,10 +27,6 @@ from provenance.media import Picture, encode_picture
 
 #: How far noise reaches beyond a face, in face sizes.
 CONTEXT = 0.25
-#: Share of the search's changes of colour that is kept in the first round; later rounds keep all. Blotches of
-#: colour are what shows most: at equal PSNR and a share of .5, FLIP of a portrait's face fell from .227 to .165,
-#: but then four and five detectors together were not fooled at mid strength. With 1.0 they are.
-CHROMA = 1.0
 #: Formats that lose something.
 LOSSY = ("JPEG", "WebP", "AVIF")
 _SUBSAMPLED_BELOW = 90
@@ -179,7 +175,7 @@ class Worker:
     def _search(self, index: int, number: int, steps: int, progress: Progress | None = None) -> Outcome:
         options, patch = self.options, self.patches[index]
         met = also_shown(self.encoder.conditions(patch), self.view.scale / patch.scale)
-        task = self._task(patch, index, number)
+        task = self._task(patch, index)
         if options.torchattack:
             from cloak.adapter import run_torchattack
 
@@ -212,7 +208,7 @@ class Worker:
             progress=progress,
         )
 
-    def _task(self, patch: Patch, index: int, number: int) -> Task:
+    def _task(self, patch: Patch, index: int) -> Task:
         device, strength = self.options.device, self.options.level
         clean = _cut(self.pixels, patch, device)
         count = len(self.chosen)
@@ -227,7 +223,7 @@ class Worker:
             limit=limit,
             grey=self.grey,
             energy=strength.energy,
-            chroma=CHROMA if number == 0 else 1.0,
+            chroma=strength.chroma,
             zones=zones,
             landmarks=self._landmarks(patch) if self.options.displace_landmarks else {},
             wide=self._wide(patch, index),
