@@ -90,6 +90,18 @@ def test_grey_tasks_get_grey_noise_and_the_energy_bound_holds(scene: Scene) -> N
     assert 0.015 < spent <= 0.02 + 1e-4
 
 
+def test_less_colour_is_the_noise_of_high(scene: Scene) -> None:
+    def coloured(share: float) -> float:
+        """Change of colour beside change of brightness."""
+        task = scene.task(Strength.HIGH.levels, energy=Strength.HIGH.energy, chroma=share)
+        noise = optimise(task, scene.detectors, AS_IS, schedule=Schedule(steps=6)).noise
+        luma = (noise * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        return float((noise - luma).square().mean().sqrt() / luma.square().mean().sqrt())
+
+    assert Strength.HIGH.chroma < Strength.MID.chroma == 1
+    assert coloured(Strength.HIGH.chroma) < 0.6 * coloured(1.0)
+
+
 def test_decoys_are_raised_where_asked(scene: Scene, portraits: dict[str, np.ndarray]) -> None:
     zones = torch.tensor([[84.0, 84.0, 134.0, 140.0]])
     centerface = scene.detectors[1:]
