@@ -405,7 +405,10 @@ class _Search:
         if self.task.grey:
             noise = to_grey(noise)
         elif self.task.chroma < 1:
-            noise = less_colour(noise, self.task.chroma)
+            plainer = less_colour(noise, self.task.chroma)
+            for rows, columns in self.decoys:  # it is on skin that colour shows
+                plainer[..., rows, columns] = noise[..., rows, columns]
+            noise = plainer
         noise = project(noise, self.task.clean, self.task.limit)
         if self.task.energy is not None:
             # each decoy within the same bound, but by itself: faces that are over it must not cost the decoys theirs
