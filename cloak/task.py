@@ -167,7 +167,7 @@ class Task:
         grey: all channels must change alike.
         zones: ``(N, 4)`` where decoys shall be seen.
         landmarks: by detector name, for each face ``(K, 2)`` landmarks in the clean picture.
-        chroma: share of the search's changes of colour that is kept; changes of brightness are kept whole.
+        chroma: share of each step's changes of colour that is kept, but in zones; of brightness all is kept.
             Large blotches of colour on skin are what the eye minds most.
         energy: the largest root mean square of the noise over the faces, in [0, 1]; None for no such bound.
         wide: the whole picture, for detectors that judge it as a whole; None where ``clean`` is all of it.
