@@ -31,6 +31,8 @@ LEAST_FOUND, MOST_YAW, MOST_PITCH = 0.5, 35.0, 35.0
 LEAST_MOVEMENT = 0.012
 #: So many seconds of a person's own pauses count as much as the belief that mouths are closed in pauses.
 USUAL_PAUSES = 4.0
+#: With fewer seconds of face and sound a mouth that does not move may be nearer to the filmed one.
+ENOUGH = 3.0
 Report = Callable[[float], None]
 
 
@@ -211,6 +213,19 @@ def _require_speaking(person: Person, clip: Clip) -> None:
             f"between the eyes, expected {LEAST_MOVEMENT} or more)",
             hint="name footage in which the person speaks and the mouth is not covered",
         )
+
+
+def too_short(person: Person, until: float = 1.0) -> list[str]:
+    """What to tell, before anything is taught, about footage of less than :data:`ENOUGH` seconds; empty where there is
+    enough, or no sound to learn from.
+    """
+    clip = person.clip(0.0, until * person.seconds)
+    if clip is None or clip.seen.sum() >= ENOUGH * FEATURE_RATE:
+        return []
+    return [
+        f"{person.path.name} shows {clip.seen.sum() / FEATURE_RATE:.1f} s of a speaking face: too short to do better "
+        f"than a mouth that does not move; name footage of {ENOUGH:g} s or more, better 10 s"
+    ]
 
 
 def closed_mouth(person: Person, until: float = 1.0) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ from synth.lipsync.frontal import Frontal
 from synth.lipsync.keep import Keeper
 from synth.lipsync.mouth_adapt import PRIOR, at_rest
 from synth.lipsync.mouth_model import MouthModel, MouthOptions, resampled
-from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study
+from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study, too_short
 from synth.lipsync.reel import Reel
 from synth.lipsync.render import Stage, render
 from synth.lipsync.retime import Retimed, Weights, blinks, movement, retime, there_and_back
@@ -48,6 +48,8 @@ class LipsyncOptions:
         mouth, weights, texture, composite: of the stages.
         prior: a mouth model of others, which the target's footage adapts, or which a target without sound uses; the
             package's own where nothing is said. None: a network is trained from the target alone, as ``mouth`` says.
+        hush: 0 to 1, by how much what the face shows loses its say over the mouth in the sound's pauses. 0: a mouth
+            below smiling eyes smiles in pauses as well, as it was filmed; 1: it rests there, whatever the eyes do.
         mark: draw the word SYNTHETIC into each frame.
         until: share of the target that is learned from (mouth and texture); less than 1 for measuring.
         device, weights_dir: where torch computes, and where to look for the detectors' weights first.
@@ -58,6 +60,7 @@ class LipsyncOptions:
     texture: TextureOptions = field(default_factory=TextureOptions)
     composite: CompositeOptions = field(default_factory=CompositeOptions)
     prior: Path | None = PRIOR
+    hush: float = 0.0
     mark: bool = True
     until: float = 1.0
     device: str = "cpu"
@@ -66,6 +69,8 @@ class LipsyncOptions:
     def check(self) -> None:
         """Raise UsageError for values that make no sense."""
         self.mouth.check()
+        if not 0 <= self.hush <= 1:
+            raise UsageError(f"{self.hush} of the expression to leave out in pauses, expected 0 to 1")
         if not 0.1 <= self.until <= 1:
             raise UsageError(f"{self.until} of the target to learn from, expected 0.1 to 1")
 
@@ -105,6 +110,7 @@ def lipsync(
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
     keeper: Keeper | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> LipsyncReport | None:
     """Make a video of the target's person saying a sound. It lasts as long as the sound.
 
@@ -119,6 +125,7 @@ def lipsync(
         progress: is told the stage (one of :data:`STAGES`) and its share done.
         stop: asked often; when it says yes the state is kept, and None is returned.
         keeper: is given what each stage found, to look at.
+        warn: is told, before the mouth is taught, what the result will suffer from; the report's notes say it again.
 
     Raises:
         NoFaceError, UsageError: a target that shows too little of a face; see :mod:`synth.lipsync.person`.
@@ -140,6 +147,11 @@ def lipsync(
         person = study(
             target, workspace, device=options.device, weights_dir=options.weights_dir, progress=report
         )
+
+    for one in too_short(person, options.until):
+        notes.append(one)
+        if warn:
+            warn(one)
 
     # 3. The mouth: learned from the target's own sound, then led by the new one.
     with clock.stage("mouth") as report:
@@ -163,7 +175,7 @@ def lipsync(
     shown = person.expression(options.until)
     shapes = led(
         model, heard, quiet, resting_mouth(person, model, options.until), times,
-        None if shown is None else shown[played[timing.base]],
+        None if shown is None else shown[played[timing.base]], options.hush,
     )  # fmt: skip
     if keeper:
         keeper.mouth(shapes, model.mean, person.rate)
@@ -211,16 +223,22 @@ def led(
     rest: NDArray[np.float64],
     times: NDArray[np.floating],
     shown: NDArray[np.floating] | None = None,
+    hush: float = 0.0,
 ) -> NDArray[np.float64]:
     """``(N, 36)`` shapes of the mouth at the frames' times: as the sound leads it, and at rest in its pauses.
 
     Args:
         rest: ``(36,)`` of :func:`synth.lipsync.person.resting_mouth`.
         shown: ``(N, 12)`` the expression of the target's frames that it is put into.
+        hush: see :class:`LipsyncOptions`.
     """
     steps = at_rest(model.predict_steps(heard), quiet, rest)
-    shapes = resampled(steps, audio.feature_times(len(steps)), times)
-    return shapes if shown is None else shapes + model.expressed(shown)
+    moments = audio.feature_times(len(steps))
+    shapes = resampled(steps, moments, times)
+    if shown is None:
+        return shapes
+    pausing = resampled(at_rest(np.zeros((len(steps), 1)), quiet, np.ones(1)), moments, times)
+    return shapes + model.expressed(shown) * (1 - hush * pausing)
 
 
 def timed(

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from provenance.errors import CorruptMediaError
+from provenance.errors import CorruptMediaError, UsageError
 from synth.lipsync.audio import RATE, Sound, heard, silent
 from synth.lipsync.expression import (
     COLUMNS,
@@ -25,8 +25,8 @@ from synth.lipsync.expression import (
 from synth.lipsync.mouth_adapt import PRIOR, adapt_mouth
 from synth.lipsync.mouth_model import SHAPE, MouthOptions, load_mouth, save_mouth
 from synth.lipsync.mouth_train import Clip
-from synth.lipsync.person import USUAL_PAUSES, Person, closed_mouth, resting_mouth
-from synth.lipsync.pipeline import led
+from synth.lipsync.person import USUAL_PAUSES, Person, closed_mouth, resting_mouth, too_short
+from synth.lipsync.pipeline import LipsyncOptions, led
 from synth.lipsync.shape import JAW, Track, mouth_shapes, opening, placed
 from synth.lipsync.texture import UPPER_BORDER
 from tests.synth.lipsync_face import speaking
@@ -201,3 +201,38 @@ def test_a_person_rests_as_the_own_pauses_show(face: tuple) -> None:
     assert share == pytest.approx(1.9 / (1.9 + USUAL_PAUSES), abs=0.06)
     assert opening(closed[None])[0] < opening(rests[None])[0] < opening(own[None])[0]
     assert (resting_mouth(person(Sound(np.zeros(6 * RATE, np.float32))), model) == closed).all()
+
+
+def test_a_hushed_mouth_rests_in_pauses_and_speaks_as_before() -> None:
+    prior, sound = load_mouth(PRIOR), tones(6, (2, 4))
+    upper = np.random.default_rng(1).normal(0, 0.3, (NUMBERS, prior.options.coefficients))
+    model = replace(prior, upper=upper)
+    times, rest = np.arange(150) / 25, prior.mean
+    shown = np.random.default_rng(2).standard_normal((150, NUMBERS))
+    plain, half, hushed = (
+        led(model, heard(sound), silent(sound), rest, times, shown, hush) for hush in (0.0, 0.5, 1.0)
+    )
+    inside, speech = (times > 2.3) & (times < 3.7), (times > 0.4) & (times < 1.7)
+    assert hushed[inside] == pytest.approx(np.repeat(rest[None], inside.sum(), 0), abs=1e-9)
+    assert np.abs(plain - hushed)[inside].max() > 0.01
+    assert half[inside] == pytest.approx((plain + hushed)[inside] / 2, abs=1e-9)
+    assert hushed[speech] == pytest.approx(plain[speech], abs=1e-12)
+    with pytest.raises(UsageError):
+        LipsyncOptions(hush=1.5).check()
+
+
+def test_short_footage_is_told_of(face: tuple) -> None:
+    track, frames, _ = face
+    small = upper_faces(track, frames)
+
+    def told(sound: Sound | None, until: float = 1.0) -> list[str]:
+        made = Person(
+            Path("x.mp4"), "0" * 64, SimpleNamespace(rate=25), track, mouth_shapes(track), sound, small
+        )  # type: ignore[arg-type]
+        return too_short(made, until)
+
+    long = track.times[-1]
+    assert long > 4 and told(tones(6, (9, 9))) == []
+    (message,) = told(tones(6, (9, 9)), 2 / long)
+    assert "x.mp4" in message and "3 s or more" in message and "does not move" in message
+    assert told(None) == []
