@@ -62,6 +62,14 @@ def lipsync(
     layers: Layers = None,
     bidirectional: Bidirectional = None,
     seed: Seed = 0,
+    hush: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How far the mouth rests in the sound's pauses, whatever the eyes do; 1 for a dub by another voice.",
+        ),
+    ] = 0.0,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Write what each stage found into this folder.")
     ] = None,
@@ -98,7 +106,12 @@ def lipsync(
     own = any(one is not None for one in (epochs, delay, units, layers, bidirectional))
     prior = mouth or (None if own else PRIOR)
     options = LipsyncOptions(
-        mouth=taught, prior=prior, mark=visible_mark, device=usable_device(device), weights_dir=weights
+        mouth=taught,
+        prior=prior,
+        hush=hush,
+        mark=visible_mark,
+        device=usable_device(device),
+        weights_dir=weights,
     )
     options.check()
     home = Home.locate()
@@ -112,6 +125,12 @@ def lipsync(
     # 3. Make it in a hidden folder, and leave through the only door.
     require_writable(output)
     workspace = Workspace(work or home.data / "lipsync")
+    warned: list[str] = []
+
+    def warn(line: str) -> None:
+        warned.append(line)
+        note(f"note: {line}")
+
     with ExitStack() as stack:
         desk = stack.enter_context(desk_for(home, identity))
         hidden = Path(
@@ -121,14 +140,24 @@ def lipsync(
         report = stack.enter_context(_stages())
         keeper = _keeper(keep, hidden, about, desk) if keep else None
         made = hidden / f"unlabelled{output.suffix.lower()}"
-        done = make(target, sound, made, options, workspace, progress=report, stop=stop, keeper=keeper)
+        done = make(
+            target,
+            sound,
+            made,
+            options,
+            workspace,
+            progress=report,
+            stop=stop,
+            keeper=keeper,
+            warn=warn,
+        )
         if done is None:
             note("stopped; the same command goes on from here")
             raise typer.Exit(int(ExitCode.INTERRUPTED))
         if keeper:
             keeper.close()
         entry = _labelled(made, output, about, desk, force)
-    _say(done, output, entry, visible_mark, as_json)
+    _say(done, warned, output, entry, visible_mark, as_json)
 
 
 def mouth(
@@ -265,13 +294,14 @@ def _labelled(made: Path, output: Path, about: Generated, desk: Desk, force: boo
     return int(label_generated(made, output, about, desk, force=force).index or 0)
 
 
-def _say(done: LipsyncReport, output: Path, entry: int, marked: bool, as_json: bool) -> None:
+def _say(done: LipsyncReport, said: list[str], output: Path, entry: int, marked: bool, as_json: bool) -> None:
     if as_json:
         figures = {"output": str(output), "marked": marked, "entry": entry}
         print_json({"schema": "veilmark.lipsynced/1", **done.to_json(), **figures})
         return
     for line in done.notes:
-        note(f"note: {line}")
+        if line not in said:
+            note(f"note: {line}")
     console = stdout()
     console.print(
         f"{output}: {done.composited} of {done.frames} frames, {done.seconds:.1f} s, signed as synthetic",
