@@ -268,7 +268,8 @@ def _show(item: Input, done: Done | None, as_json: bool) -> None:
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:
-        error = PartialSuccessError("some detectors still find a face", hint="try --strength high")
+        hint = "try more --steps" if report.strength == "high" else "try --strength high, or more --steps"
+        error = PartialSuccessError("some detectors still find a face", hint=hint)
         note(f"note: {target}: {error}; {error.hint}")
 
 
