@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from provenance.errors import NoFaceError
 from provenance.media import sha256_file
+from synth.extraction.alignments import Alignments
 from synth.extraction.faceset import FaceSet
 from synth.extraction.finder import DEFAULT_DETECTORS
 from synth.extraction.rules import Thresholds
@@ -106,7 +107,15 @@ def held_out_faces(material: Material, consent: dict[str, Any], options: SwapOpt
         with cache.scratch() as scratch:
             write_pictures(scratch / "late", material.held_out())
             _extract(scratch / "late", folder, DEFAULT_DETECTORS, consent, options, None, size=JUDGED_SIDE)
-    return FaceSet.load(folder)
+    try:
+        return FaceSet.load(folder)
+    except NoFaceError:
+        fates = Alignments.load(folder).counts()
+        told = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+        raise NoFaceError(
+            f"no held-out frame of {material.files[0].name} shows a face to measure with ({told})",
+            hint="a larger --side, more --held-out, or other footage",
+        ) from None
 
 
 def _attacked(material: Material, variant: str, attacker: Attacker) -> Iterator[Pixels]:
@@ -145,8 +154,7 @@ def _extract(
     try:
         done = extract_faces(published, folder, basis, chosen, progress=progress)
     except NoFaceError:
-        counts = {"no-face": len(basis["files"])}
-        return 0, counts, "", hashlib.sha256(b"no face").hexdigest()
+        return 0, Alignments.load(folder).counts(), "", hashlib.sha256(b"no face").hexdigest()
     kept = FaceSet.load(folder)
     return len(kept), done.alignments.counts(), folder.name, digest_of(kept.pixels())
 

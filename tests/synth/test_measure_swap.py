@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from provenance.errors import ConsentError, UsageError
+from provenance.errors import ConsentError, NoFaceError, UsageError
 from provenance.home import Home
 from provenance.media import sha256_file
 from synth.measure.cache import Cache
@@ -23,7 +23,7 @@ from synth.measure.material import prepare, published_key
 from synth.measure.measures import MEASURES
 from synth.measure.stats import paired
 from synth.measure.swap import Result, measure_swap, variants_of
-from synth.measure.swap_faces import Faces, derived, extracted, faces_key
+from synth.measure.swap_faces import Faces, derived, extracted, faces_key, held_out_faces
 from synth.measure.swap_options import CLEAN, PRESETS, Attacker, SwapOptions
 from synth.measure.swap_report import effects, report_of, worse
 from synth.permission import permission_for
@@ -203,6 +203,21 @@ def test_what_is_published_and_what_is_held_out(walk: Path, tmp_path: Path) -> N
     blank.digests = ["blank"]
     gone = extracted(blank, CLEAN, naive, consent, TOY)
     assert (gone.frames, gone.kept, gone.folder) == (24, 0, "")
+
+
+def test_faces_that_are_all_refused_are_no_faces(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """A generator that cannot be trained is a result; held-out frames that cannot be measured with are an error that
+    says what was wrong with them.
+    """
+    frames = wandering(portraits["astronaut"], 30, (128, 128))  # a face of 25 pixels
+    path, cache = film(tmp_path / "far.mp4", frames), Cache(tmp_path / "work")
+    made = prepare(path, TOY, cache)
+    consent = permission_for([path], Home.locate(), declared=True).to_json()
+    got = extracted(made, CLEAN, Attacker.parse("naive"), consent, TOY)
+    assert (got.frames, got.kept, got.folder, got.counts) == (24, 0, "", {"too-small": 24})
+    with pytest.raises(NoFaceError, match=r"far\.mp4 shows a face to measure with \(\d too-small") as caught:
+        held_out_faces(made, consent, TOY)
+    assert "--side" in str(caught.value.hint)
 
 
 def test_destroyed_data_make_a_worse_generator(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
