@@ -9,8 +9,9 @@ of it. The end of the clips, after ``--until``, is not looked at. Means over the
 * ``corr``: correlation of the mouth's opening with the filmed one, all blocks in one
 
 ``sound`` has learned nothing from the upper face, ``face`` hears nothing, ``linear`` is ridge regression from features
-at -240 to +240 ms, ``prior`` is not fitted, ``slow`` is the filmed mouth's own mean over a second. ``no rest`` follows
-the sound in pauses, ``closed`` closes the mouth there whatever the footage shows.
+at -240 to +240 ms, ``prior`` is not fitted, ``slow`` is the filmed mouth's own mean over a second. ``hush`` leaves
+that share of the expression out of a mouth in pauses, ``no rest`` follows the sound there, ``closed`` closes the mouth
+there whatever the footage shows.
 
 Then each mouth is led by each other clip's sound, and compared with how that person's mouth moved: correlation of the
 ``opening``, of the ``fast`` opening (without the mean over a second), and of all ``points``, fast. A dub is often a
@@ -75,7 +76,14 @@ def known(path: Path, workspace: Workspace, until: float) -> Known:
 
 
 def said(
-    one: Known, train: Flags, prior: MouthModel, *, face: bool = True, sound: bool = True, rest: str = "own"
+    one: Known,
+    train: Flags,
+    prior: MouthModel,
+    *,
+    face: bool = True,
+    sound: bool = True,
+    rest: str = "own",
+    hush: float = 0.0,
 ) -> Shapes:
     """``(T, 36)`` of all frames, by a mouth that the ``train`` frames taught."""
     taught = one.taught(train)
@@ -84,16 +92,16 @@ def said(
     if not sound:
         return one.shapes[train].mean(0) + more
     steps = model.predict_steps(one.clip.features)
+    stillness = one.at(at_rest(np.zeros((len(one.quiet), 1)), one.quiet, np.ones(1)))
     if rest != "none":
         seen = one.shapes[train]
         order = np.argsort(opening(seen))
         goal = seen[order[: max(1, len(order) // 10)]].mean(0)
-        pausing = one.at(at_rest(np.zeros((len(one.quiet), 1)), one.quiet, np.ones(1)))[:, 0] > 0.9
-        if rest == "own" and (calm := pausing & train).any():
+        if rest == "own" and (calm := (stillness[:, 0] > 0.9) & train).any():
             share = calm.sum() / (calm.sum() + USUAL_PAUSES * one.rate)
             goal = share * (one.shapes - more)[calm].mean(0) + (1 - share) * goal
         steps = at_rest(steps, one.quiet, goal)
-    return one.at(steps) + more
+    return one.at(steps) + more * (1 - hush * stillness)
 
 
 def in_blocks(one: Known, seconds: float, gap: float, make: Callable[[Known, Flags], Shapes]) -> Shapes:
@@ -152,6 +160,8 @@ def main() -> None:
     clips = [known(path, workspace, args.until) for path in args.clips]
     makers: dict[str, Callable[[Known, Flags], Shapes]] = {
         "lip-sync": lambda one, train: said(one, train, prior),
+        "hush 0.5": lambda one, train: said(one, train, prior, hush=0.5),
+        "hush 1": lambda one, train: said(one, train, prior, hush=1.0),
         "no rest": lambda one, train: said(one, train, prior, rest="none"),
         "closed": lambda one, train: said(one, train, prior, rest="closed"),
         "sound": lambda one, train: said(one, train, prior, face=False),
