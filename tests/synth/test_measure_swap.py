@@ -267,7 +267,7 @@ def test_the_whole_protocol_stops_and_goes_on(test_data: Path, tmp_path: Path) -
 
     asked = iter(range(10**6))
     with pytest.raises(KeyboardInterrupt):
-        run(lambda: next(asked) >= 12)
+        run(lambda: (cache.folder / "models").exists() and next(asked) >= 4)
     left = list((cache.folder / "models").rglob("checkpoint.safetensors"))
     assert len(left) == 1
     result = run(lambda: False)
@@ -278,4 +278,4 @@ def test_the_whole_protocol_stops_and_goes_on(test_data: Path, tmp_path: Path) -
     assert not (cache.folder / "models").exists() and not list(cache.folder.glob("scratch-*"))
     again = run(lambda: False)
     assert again.cells == result.cells and again.seconds == result.seconds
-    assert "SSIM" in report_of(result).headline
+    assert report_of(result).headline.startswith("Of 24 frames cloaked at mid")
