@@ -50,9 +50,10 @@ class Effect:
     Attributes:
         difference: treated less baseline.
         baseline, treated: the two means (or shares).
-        p: two-sided, of the sign-flip test; NaN without pairs.
+        p: two-sided, of the sign-flip test; NaN without pairs, or where no test can be made of them.
         least_p: the smallest p that this many pairs can give at all.
         adjusted: p after Holm's correction for the other effects it was looked at with, or None.
+        least_adjusted: the smallest that it could have been, or None.
     """
 
     difference: Estimate
@@ -61,20 +62,23 @@ class Effect:
     p: float
     least_p: float
     adjusted: float | None = None
+    least_adjusted: float | None = None
 
     @property
     def verdict(self) -> str:
         """``higher`` or ``lower`` where chance is an unlikely reason (5 %, adjusted); else ``not shown``, or ``too few
-        pairs`` where no data could have shown it, and ``not measured`` without pairs.
+        pairs`` where no data could have shown it, ``not tested`` where pairs have no spread to test against, and
+        ``not measured`` without pairs.
         """
         p = self.p if self.adjusted is None else self.adjusted
+        least = self.least_p if self.least_adjusted is None else self.least_adjusted
         if not self.difference.count:
             return "not measured"
-        if self.least_p > 0.05:
-            return "too few pairs"
-        if math.isnan(p) or p > 0.05:
-            return "not shown"
-        return "higher" if self.difference.value > 0 else "lower"
+        if math.isnan(p):
+            return "not tested"
+        if p <= 0.05:
+            return "higher" if self.difference.value > 0 else "lower"
+        return "too few pairs" if least > 0.05 else "not shown"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -123,8 +127,9 @@ def jackknifed(baseline: Values, treated: Values) -> Effect:
     """The difference between two figures that were computed without one part of the data at a time, in pairs.
 
     Such figures share most of their data and so are alike: their spread says too little by a factor of the parts less
-    one (Quenouille 1956, Tukey 1958: the variance is (n - 1) / n times the sum of squares). p is of Student's t.
-    Pairs in which a value is no number are left out.
+    one (Quenouille 1956, Tukey 1958: the variance is (n - 1) / n times the sum of squares). p is of Student's t. Where
+    all pairs differ by exactly the same (a lag in whole frames may), the spread says nothing, and there is no p and no
+    interval. Pairs in which a value is no number are left out.
     """
     first, second = _pairs(baseline, treated)
     change = second - first
@@ -133,10 +138,12 @@ def jackknifed(baseline: Values, treated: Values) -> Effect:
     if difference.high is not None:
         error = (difference.high - difference.value) / student_quantile(0.975, difference.count - 1)
         least = 0.0
-        if error > 0:
+        if error > _TINY * max(1.0, abs(difference.value)):
             p = 2 * (1 - _student_cdf(abs(difference.value) / error, difference.count - 1))
+        elif difference.value == 0:
+            p = 1.0
         else:
-            p = 1.0 if difference.value == 0 else 0.0
+            difference = replace(difference, low=None, high=None)
     elif difference.count:
         p = 1.0
     return Effect(difference, _mean(first), _mean(second), p, least)
@@ -196,14 +203,22 @@ def sign_flip(differences: Values, *, seed: int = 0) -> tuple[float, float]:
 def holm(effects: Mapping[str, Effect]) -> dict[str, Effect]:
     """The same effects with p adjusted for how many there are (Holm, Scandinavian Journal of Statistics 6, 1979).
 
-    Effects without any pair take no part.
+    Effects without a p take no part. The smallest p is multiplied by their number, so none can become smaller than
+    its own least p times that.
     """
     real = sorted((one.p, name) for name, one in effects.items() if not math.isnan(one.p))
     adjusted, worst = {}, 0.0
     for place, (p, name) in enumerate(real):
         worst = max(worst, min(1.0, (len(real) - place) * p))
         adjusted[name] = worst
-    return {name: replace(one, adjusted=adjusted.get(name)) for name, one in effects.items()}
+    return {
+        name: replace(
+            one,
+            adjusted=adjusted.get(name),
+            least_adjusted=min(1.0, len(real) * one.least_p) if name in adjusted else None,
+        )
+        for name, one in effects.items()
+    }
 
 
 @lru_cache(maxsize=_EXACT_PAIRS)

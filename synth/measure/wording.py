@@ -49,6 +49,8 @@ def p_value(effect: Effect) -> str:
     """``p 0.004``, and where they are too few, what the pairs at hand could have shown at best."""
     if not effect.difference.count:
         return "no pairs"
+    if math.isnan(effect.p):
+        return "not tested: all pairs differ by the same"
     count = effect.difference.count
     pairs = f"{count} pair{'s' * (count != 1)}"
     if effect.adjusted is None and effect.p <= effect.least_p * 1.001 and effect.least_p > 0.05:

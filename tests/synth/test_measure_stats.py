@@ -85,6 +85,15 @@ def test_what_three_pairs_can_show_at_best() -> None:
     assert paired([0.0] * 6, [1.0] * 6).p == pytest.approx(2 / 64)
 
 
+def test_what_could_not_be_shown_once_corrected_for_so_many_is_called_too_few() -> None:
+    hidden = {str(number): paired_shares([1] * 8, [0] * 8, [1] * 8) for number in range(14)}
+    assert all(one.least_p < 0.05 and one.verdict == "too few pairs" for one in holm(hidden).values())
+    few = {str(number): paired_shares([1] * 8, [0] * 8, [1] * 8) for number in range(5)}
+    assert all(one.verdict == "lower" for one in holm(few).values())
+    mixed = holm({**few, "equal": paired([1.0, 2.0] * 4, [2.0, 1.0] * 4), "none": paired([], [])})
+    assert mixed["equal"].verdict == "not shown" and mixed["none"].verdict == "not measured"
+
+
 def test_many_pairs_are_drawn_and_agree_with_all_signs() -> None:
     draws = np.random.default_rng(3)
     values = draws.normal(0.35, 1, 14)
@@ -98,10 +107,13 @@ def test_equal_data_show_nothing() -> None:
     assert effect.p == 1 and effect.difference.value == 0 and effect.verdict == "not shown"
 
 
-def test_without_noise_by_a_cloak_p_is_uniform() -> None:
+@pytest.mark.parametrize("count", [12, 20])  # every sign is tried, or 20,000 are drawn
+def test_without_noise_by_a_cloak_p_is_uniform(count: int) -> None:
     """Strength zero: both copies are measured with the same random error, 400 times over."""
     draws = np.random.default_rng(7)
-    seen = np.sort([paired(draws.normal(0.8, 0.05, 12), draws.normal(0.8, 0.05, 12)).p for _ in range(400)])
+    seen = np.sort(
+        [paired(draws.normal(0.8, 0.05, count), draws.normal(0.8, 0.05, count)).p for _ in range(400)]
+    )
     ideal = np.arange(1, 401) / 400
     kolmogorov = max(np.abs(seen - ideal).max(), np.abs(seen - ideal + 1 / 400).max())
     assert kolmogorov < 1.63 / math.sqrt(400)  # 1 % critical value
@@ -181,6 +193,9 @@ def test_the_jackknife_of_means_is_the_plain_t_test() -> None:
         plain.high
     )
     assert jackknifed([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]).p == 1
+    frozen = jackknifed([0.0] * 5, [40.0] * 5)
+    assert math.isnan(frozen.p) and frozen.difference.low is None and frozen.verdict == "not tested"
+    assert holm({"lag": frozen})["lag"].verdict == "not tested"
     one = jackknifed([1.0, math.nan, math.nan], [2.0, 1.0, math.nan])
     assert one.difference.count == 1 and one.difference.low is None and one.verdict == "too few pairs"
     assert jackknifed([math.nan], [1.0]).verdict == "not measured"
