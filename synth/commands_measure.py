@@ -156,7 +156,7 @@ def swap(
     """
     from synth.measure.cache import Cache
     from synth.measure.swap import measure_swap, plan_for, require_video
-    from synth.measure.swap_options import PRESETS
+    from synth.measure.swap_options import FEWEST_SEEDS, PRESETS
     from synth.measure.swap_report import report_of
 
     # 1. What is asked, and on which basis.
@@ -175,6 +175,11 @@ def swap(
     }
     given = {name: value for name, value in asked.items() if value is not None}
     options = replace(PRESETS[preset], **given, weights=weights, device=usable_device(device))
+    if len(options.seeds) < FEWEST_SEEDS:
+        raise UsageError(
+            f"{len(options.seeds)} seeds, expected at least {FEWEST_SEEDS}",
+            hint="give, say, --seeds 1,2,3; only with six or more can a test show anything",
+        )
     basis = {
         side: permission(_files(path), consent, i_have_consent)
         for side, path in (("a", person), ("b", target))

@@ -18,6 +18,7 @@ from typing import Any
 from provenance.atomic import write_bytes
 from provenance.record import now_utc
 from provenance.version import VERSION
+from synth.edition import code_of
 
 SCHEMA = "veilmark.measured/1"
 _PACKAGES = ("torch", "numpy", "opencv-python-headless", "pillow", "av")
@@ -195,8 +196,9 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
 
 
 def versions() -> dict[str, str]:
-    """Of veilmark, Python and the packages that compute."""
-    found = {"veilmark": VERSION, "python": platform.python_version()}
+    """Of veilmark (with the beginning of its source's SHA-256), Python and the packages that compute."""
+    code = code_of("provenance", "cloak", "synth")
+    found = {"veilmark": f"{VERSION}, code {code[:12]}", "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)

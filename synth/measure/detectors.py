@@ -22,6 +22,7 @@ from cloak.quality import compare, crop
 from cloak.strength import Strength
 from provenance.errors import NoFaceError, UsageError
 from provenance.media import open_picture, sha256_file
+from synth.edition import code_of
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CONDITIONS, equal_energy
 from synth.measure.look import look
@@ -181,8 +182,13 @@ def versions_of(
 
 def cloak_key(original: Path, strength: str, options: DetectorOptions) -> str:
     """The cache's name of a cloaked picture."""
-    chosen = {"file": sha256_file(original), "strength": strength, "against": list(options.against)}
-    return key_of("cloaked", {**chosen, "steps": options.steps, "seed": options.seed})
+    chosen: dict[str, Any] = {
+        "file": sha256_file(original),
+        "strength": strength,
+        "against": list(options.against),
+    }
+    chosen |= {"steps": options.steps, "seed": options.seed, "code": code_of("cloak")}
+    return key_of("cloaked", chosen)
 
 
 def _one(
@@ -203,6 +209,7 @@ def _one(
         "options": options.to_json(),
         "crew": [one.name for one in crew],
         "conditions": list(CONDITIONS),
+        "code": code_of("cloak", "synth.measure"),
     }
     key = key_of("look", depends)
     row = cache.get(key)

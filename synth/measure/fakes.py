@@ -26,8 +26,8 @@ def names() -> dict[str, str]:
 
 
 def scores(clip: Path, device: str) -> dict[str, float | None]:
-    """By detector: 0 (nothing found) to 1 (a fake); None where it could not judge. Empty without detectors, or without
-    the weights that they learned.
+    """By detector, and ``joint``: 0 (nothing found) to 1 (a fake); None where it could not judge. Empty without
+    detectors, or without the weights that they learned.
     """
     if not names():
         return {}
@@ -37,4 +37,5 @@ def scores(clip: Path, device: str) -> dict[str, float | None]:
         found = detect_file(clip, DetectOptions(device=device))
     except MissingModelError:
         return {}
-    return {name: None if score is None else round(float(score), 5) for name, score in found.scores.items()}
+    every = {**found.scores, "joint": found.joint}
+    return {name: None if score is None else round(float(score), 5) for name, score in every.items()}

@@ -23,6 +23,7 @@ from cloak.video import cloak_video
 from cloak.video_options import VideoOptions
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from provenance.media import sha256_file
+from synth.edition import code_of
 from synth.extraction.footage import Source, open_footage
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import equal_energy
@@ -131,7 +132,7 @@ def publish(made: Material, strength: str, progress: Progress | None = None) -> 
         _publish_pictures(made, strength, progress)
         return
     chosen = {"strength": strength, "against": list(options.attacked), "seed": options.cloak_seed}
-    chosen |= {"steps": options.cloak_steps, "rounds": options.cloak_rounds}
+    chosen |= {"steps": options.cloak_steps, "rounds": options.cloak_rounds, "code": code_of("cloak")}
     key = key_of("cloaked clip", {"master": made.key, **chosen})
     path = made.cache.file(key, ".mp4")
     if not path.is_file():

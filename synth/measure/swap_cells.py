@@ -17,6 +17,7 @@ from cloak.models import locate, model
 from provenance.errors import NoFaceError
 from provenance.home import Home
 from provenance.media import sha256_file
+from synth.edition import code_of
 from synth.extraction.canonical import alignment, warp
 from synth.extraction.faceset import FaceSet
 from synth.extraction.finder import FaceFinder
@@ -141,6 +142,7 @@ def model_key(person: Faces, target: Faces, seed: int, options: SwapOptions) -> 
         "faces": [person.digest, target.digest],
         "generator": options.generator().to_json(),
         "seed": seed,
+        "code": code_of("synth.swap"),
     }
     return key_of("generator", chosen)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from provenance.errors import NoFaceError
 from provenance.media import sha256_file
+from synth.edition import code_of
 from synth.extraction.alignments import Alignments
 from synth.extraction.faceset import FaceSet
 from synth.extraction.finder import DEFAULT_DETECTORS
@@ -63,6 +64,7 @@ def faces_key(material: Material, variant: str, attacker: Attacker, options: Swa
         "share": attacker.share if variant != CLEAN else 0.0,
         "size": options.generator().architecture.size,
         "thresholds": _THRESHOLDS.to_json(),
+        "code": code_of("synth.extraction", *(("cloak",) if variant != CLEAN else ())),
     }
     if variant != CLEAN:
         chosen |= {"against": list(options.attacked), "seed": options.cloak_seed}

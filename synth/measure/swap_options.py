@@ -177,6 +177,8 @@ class SwapOptions:
         return {**data, "generator": self.generator().to_json()}
 
 
+#: Of the generators: a spread cannot be told from fewer.
+FEWEST_SEEDS = 3
 #: What fits into an hour on two cores, and what a GPU does.
 PRESETS: dict[str, SwapOptions] = {
     "tiny": SwapOptions(),
@@ -184,6 +186,7 @@ PRESETS: dict[str, SwapOptions] = {
         preset="small",
         steps=None,
         strengths=("low", "mid", "high"),
+        seeds=tuple(range(1, 11)),
         attackers=(
             "naive",
             *(f"cleans:{name}" for name in CLEANING),

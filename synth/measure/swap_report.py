@@ -148,6 +148,16 @@ def _summary(result: Result) -> Iterator[str]:
         said = ", ".join(f"{name} {score:.2f}" for name, score in judged.items()) or "none could judge"
         what = "The held-out frames as filmed" if result.kind == "lipsync" else "The target's real clip"
         yield f"{what}, as fake detectors score it (0: nothing found): {said}."
+    silent = sorted(
+        name.removeprefix(PREFIX)
+        for name in measures_in(result)
+        if name.startswith(PREFIX) and not _ever(result, name)
+    )
+    if silent:
+        yield (
+            f"Fake detectors that could judge none of the fakes: {', '.join(silent)} (blinking and pulse need four "
+            "seconds with a face, docs/detect.md says what else). Nothing is known about these."
+        )
     untrained: dict[tuple[str, str], list[str]] = {}
     for (variant, attacker, _), cell in result.cells.items():
         if "untrained" in cell:
@@ -159,6 +169,11 @@ def _summary(result: Result) -> Iterator[str]:
             else f" in {len(why)} of {len(result.options.seeds)} runs"
         )
         yield f"{variant}, attacker {attacker}: no generator{times}; {why[0]}."
+
+
+def _ever(result: Result, name: str) -> bool:
+    """Whether a measure was taken of any fake."""
+    return any(cell.get("measures", {}).get(name) is not None for cell in result.cells.values())
 
 
 def _faces_tables(result: Result) -> Iterator[Table]:
@@ -311,13 +326,16 @@ def _curves(result: Result, cloaked: list[str]) -> Iterator[Curve]:
 
 
 def _mixing_curve(result: Result, cloaked: list[str], shares: list[float]) -> Curve:
+    """From none (the naive attacker's) to all of it (who learns from clean data), where these were measured."""
     lines = {}
     by_share = {one.share: one.name for one in result.options.parsed if one.share}
+    naive = [one.name for one in result.options.parsed if one.name == "naive"]
     for variant in cloaked:
-        points = [
-            (100 * share, mean(values(result, variant, by_share[share], "rebuilt ssim"))) for share in shares
-        ]
-        lines[variant] = tuple(_point(x, one) for x, one in points)
+        cells = [(0.0, variant, name) for name in naive]
+        cells += [(100 * share, variant, by_share[share]) for share in shares]
+        cells += [(100.0, CLEAN, name) for name in naive if 1.0 not in by_share]
+        points = [(x, mean(values(result, one, name, "rebuilt ssim"))) for x, one, name in cells]
+        lines[variant] = tuple(_point(x, one) for x, one in points if one.count)
     return Curve(
         "What clean data among the cloaked is worth",
         "% of the data that is clean",
@@ -399,12 +417,24 @@ def _first(result: Result) -> str:
 
 def _few(result: Result) -> Iterator[str]:
     seeds = len(result.options.seeds)
-    if result.kind == "swap" and seeds < 10:
+    least = 2.0 ** (1 - seeds)
+    if result.kind == "swap" and least > 0.05:
         yield (
-            f"{seeds} seeds cannot show a difference at 5 %: the least p that they can give is "
-            f"{2.0 ** (1 - seeds):.2g}, before it is adjusted for the number of measures. Read the intervals, and use "
-            "ten seeds or more for a test."
+            f"{seeds} seeds cannot show a difference at 5 %: the least p that they can give is {least:.2g}, before it "
+            "is adjusted for the number of measures. Read the intervals, and use ten seeds or more for a test."
         )
+    elif result.kind == "swap" and least * len(measures_in(result)) > 0.05:
+        yield (
+            f"{seeds} seeds can show a difference at 5 % in the one measure that was chosen beforehand (the least p is "
+            f"{least:.2g}), and in none of the {len(measures_in(result))} measures of a table together. Read the "
+            "intervals, and use ten seeds or more for a test."
+        )
+    yield (
+        "Intervals are Student's t: they take the differences between pairs for normally distributed, which so few "
+        "cannot show. The p values do not."
+        if result.kind == "swap"
+        else "Intervals and p values take what leaving out a part changes for normally distributed."
+    )
 
 
 def _point(place: float, one: Estimate) -> Point:

@@ -16,9 +16,11 @@ import torch
 from provenance.errors import ConsentError, NoFaceError, UsageError
 from provenance.home import Home
 from provenance.media import sha256_file
+from provenance.version import VERSION
+from synth.edition import code_of
 from synth.measure.cache import Cache
 from synth.measure.conditions import CLEANING
-from synth.measure.detectors import NOISE
+from synth.measure.detectors import NOISE, DetectorOptions, cloak_key
 from synth.measure.material import prepare, published_key
 from synth.measure.measures import MEASURES
 from synth.measure.stats import paired
@@ -27,6 +29,7 @@ from synth.measure.swap_faces import Faces, derived, extracted, faces_key, held_
 from synth.measure.swap_options import CLEAN, PRESETS, Attacker, SwapOptions
 from synth.measure.swap_report import effects, report_of, worse
 from synth.permission import permission_for
+from synth.report import versions
 from synth.report_page import render
 from synth.swap.checkpoint import load_model
 from synth.swap.data import Bank
@@ -137,11 +140,56 @@ def test_the_report_of_three_seeds_says_what_they_cannot_show() -> None:
     assert "p 0.25, the least that 3 pairs can give" in report.headline
     assert "0.710 instead of 0.800: it changes by -0.090" in report.headline
     assert any("3 seeds cannot show a difference" in one for one in report.limits)
+    assert any("judge none of the fakes: blink " in one for one in report.summary)
     page = render(report)
     assert (
         "too few pairs" in page and "blink 0.25" in page and "nan" not in page.lower().replace("finance", "")
     )
     json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_six_seeds_can_show_what_was_chosen_beforehand_and_nothing_else() -> None:
+    numbers = [0.71, 0.74, 0.69, 0.73, 0.7, 0.75]
+    result = made_up({CLEAN: numbers, "mid": [one - 0.1 for one in numbers], NOISE + "mid": numbers})
+    assert any(
+        "6 seeds can show a difference at 5 % in the one measure" in one for one in report_of(result).limits
+    )
+    assert "p 0.031" in report_of(result).headline
+    assert effects(result, "mid", "naive")["rebuilt ssim"].verdict == "too few pairs"
+
+
+def test_what_clean_data_are_worth_is_drawn_from_none_to_all_of_it() -> None:
+    result = made_up({CLEAN: [0.8] * 3, "mid": [0.7] * 3, NOISE + "mid": [0.8] * 3})
+    mixed = replace(result.options, attackers=("naive", "mixes:50"))
+    for variant in result.variants:
+        result.faces[variant, "mixes:50"] = result.faces[variant, "naive"]
+        for seed in mixed.seeds:
+            cell = {"measures": {"rebuilt ssim": 0.76}, "seconds": 1.0}
+            result.cells[variant, "mixes:50", seed] = cell
+    result.options = mixed
+    curve = next(one for one in report_of(result).curves if one.title.startswith("What clean data"))
+    assert [(one.x, round(one.y, 2)) for one in curve.lines["mid"]] == [(0, 0.7), (50, 0.76), (100, 0.8)]
+
+
+def test_results_of_other_code_are_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "__init__.py").write_text("ANSWER = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = code_of("other")
+    code_of.cache_clear()
+    assert code_of("other") == before
+    (tmp_path / "other" / "__init__.py").write_text("ANSWER = 2\n")
+    code_of.cache_clear()
+    assert code_of("other") != before
+    with pytest.raises(ModuleNotFoundError):
+        code_of("nowhere_at_all")
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"any bytes")
+    options = DetectorOptions(attacked=("mtcnn",))
+    names = {cloak_key(photo, "mid", options)}
+    monkeypatch.setattr("synth.measure.detectors.code_of", lambda *_: "another")
+    assert len(names | {cloak_key(photo, "mid", options)}) == 2
+    assert versions()["veilmark"].startswith(f"{VERSION}, code ")
 
 
 def test_the_report_of_an_attacker_who_gets_nothing_says_so() -> None:
