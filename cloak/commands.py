@@ -16,7 +16,14 @@ from provenance.commands.console import fraction, note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
 from provenance.commands.work import desk_for
-from provenance.errors import ExitCode, MediaError, NoFaceError, PartialSuccessError, UsageError
+from provenance.errors import (
+    ExitCode,
+    MediaError,
+    MissingPathError,
+    NoFaceError,
+    PartialSuccessError,
+    UsageError,
+)
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -114,12 +121,15 @@ def cloak(
     """
     from contextlib import ExitStack
 
+    from cloak.device import usable_device
     from cloak.options import CloakOptions
     from cloak.video_commands import cloak_one_video, is_video
 
     home = Home.locate()
     if sign:
         home.require_initialized()
+    if weights is not None and not weights.is_dir():
+        raise MissingPathError(f"{weights} is no folder with weights")
     options = CloakOptions(
         strength=strength,
         attack=attack,
@@ -134,7 +144,7 @@ def cloak(
         format=format_,
         quality=quality,
         seed=seed,
-        device=device,
+        device=usable_device(device),
         keep_gps=keep_gps,
         again=again,
     )
@@ -144,8 +154,12 @@ def cloak(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
         if options.format is None and output is not None and outputs == [output]:
-            from cloak.kept import format_named
+            from cloak.kept import format_for, format_named
 
+            if output.suffix and not any(is_video(one.path) for one in inputs):
+                format_for(
+                    "", output.suffix
+                )  # refuses what cannot be written, instead of writing it under this name
             options = replace(options, format=format_named(output.suffix))
         desk: Desk | None = None
         if sign:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cloak.device import usable_device
 from provenance.commands.batch import print_error_json
 from provenance.commands.console import clean, complain, fraction, note, print_json, stdout
 from provenance.errors import (
@@ -18,7 +19,7 @@ from provenance.errors import (
     combine,
 )
 from synth.commands import Weights
-from synth.options import Device, usable_device
+from synth.options import Device
 
 if TYPE_CHECKING:
     from synth.detect.run import Detection

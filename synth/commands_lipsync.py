@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cloak.device import usable_device
 from provenance.commands.console import clean, note, print_json, progress, stdout
 from provenance.commands.work import desk_for
-from provenance.errors import ExitCode, UsageError
+from provenance.errors import ExitCode, NotWritableError, OutputExistsError, UsageError
 from provenance.home import Home
 from synth.commands import Consents, Declared, Weights, permission
 from synth.interrupt import interruptible
-from synth.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark, usable_device
+from synth.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
 
 if TYPE_CHECKING:
     from provenance.desk import Desk
@@ -97,6 +98,7 @@ def lipsync(
     from synth.lipsync.mouth_model import load_mouth
     from synth.lipsync.pipeline import LipsyncOptions
     from synth.lipsync.pipeline import lipsync as make
+    from synth.lipsync.texture import TextureOptions
     from synth.lipsync.workspace import Workspace
 
     # 1. Everything that can be wrong, before any work.
@@ -105,12 +107,14 @@ def lipsync(
     taught = _options(epochs, delay, units, layers, bidirectional, seed)
     own = any(one is not None for one in (epochs, delay, units, layers, bidirectional))
     prior = mouth or (None if own else PRIOR)
+    where = usable_device(device)
     options = LipsyncOptions(
         mouth=taught,
+        texture=TextureOptions(device=where),
         prior=prior,
         hush=hush,
         mark=visible_mark,
-        device=usable_device(device),
+        device=where,
         weights_dir=weights,
     )
     options.check()
@@ -124,6 +128,8 @@ def lipsync(
 
     # 3. Make it in a hidden folder, and leave through the only door.
     require_writable(output)
+    if keep:
+        _require_free(keep, force)
     workspace = Workspace(work or home.data / "lipsync")
     warned: list[str] = []
 
@@ -275,6 +281,19 @@ def _stages() -> Iterator[Callable[[str, float], None]]:
             shown[stage] = percent
 
         yield report
+
+
+def _require_free(folder: Path, force: bool) -> None:
+    """Raise where what stages find would replace somebody's file, or cannot be written there."""
+    from synth.lipsync.keep import NAMES
+
+    if folder.exists() and not folder.is_dir():
+        raise NotWritableError(f"{folder} is no folder", hint="give --keep another name")
+    there = [name for name in NAMES if (folder / name).exists()]
+    if there and not force:
+        raise OutputExistsError(
+            f"{folder / there[0]} exists", hint="add --force, or give --keep another name"
+        )
 
 
 def _keeper(folder: Path, hidden: Path, about: Generated, desk: Desk) -> Any:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cloak.device import usable_device
 from provenance.commands.console import clean, fraction, note, print_json, stdout
 from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
 from synth.commands import Consents, Declared, Weights, permission
 from synth.interrupt import ending_cleanly, interruptible
-from synth.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark, usable_device
+from synth.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from provenance.errors import UsageError
 
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an output that exists.")]
@@ -42,20 +39,3 @@ ReportFolder = Annotated[
         "-o", "--output", help="A folder for report.html and report.json; run again, it goes on there."
     ),
 ]
-
-
-def usable_device(name: str) -> str:
-    """The device's name if torch has it.
-
-    Raises:
-        UsageError: it has not.
-    """
-    import torch
-
-    if name != "cpu" and not name.startswith("cuda"):
-        raise UsageError(f"no device is called {name[:40]!r}", hint="cpu or cuda")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("torch sees no CUDA device here", hint="use --device cpu")
-    if name == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > 16:
-        torch.set_num_threads(16)
-    return name

@@ -21,19 +21,24 @@ from synth.lipsync.views import mouth_view, sound_view, timing_view
 Pixels = NDArray[np.uint8]
 
 
+#: Everything that is written, at most.
+NAMES = ("1-sound.png", "2-mouth.mp4", "3-timing.png", "3-timing.csv", "4-texture.mp4", "5-target.mp4")
+
+
 class Keeper:
-    """Writes into a folder: 1-sound.png, 2-mouth.mp4, 3-timing.png and .csv, 4-texture.mp4, 5-target.mp4.
+    """Writes into a folder: what :data:`NAMES` says.
 
     Args:
-        folder: is made where it is missing.
-        hidden: a folder for films that are not labelled yet.
+        folder: is made where it is missing, when everything is done: a run that fails or is stopped leaves nothing.
+        hidden: a folder for what is not finished, or not labelled, yet.
         label: takes such a film and the place where it shall lie; signs and records it (:mod:`synth.label`).
     """
 
     def __init__(self, folder: Path, hidden: Path, label: Callable[[Path, Path], None]) -> None:
         self.folder, self.hidden, self.label = folder, hidden, label
         self._films: dict[str, Film] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        self._told: list[str] = []
+        self._made: list[Path] = []
 
     def sound(self, features: NDArray[np.floating], quiet: NDArray[np.bool_]) -> None:
         """The features, and where the pauses are."""
@@ -45,13 +50,13 @@ class Keeper:
         with Film(made, (256, 256), _fraction(rate), None, 0.0) as film:
             for shape in shapes:
                 film.write(mark_visibly(mouth_view(shape, mean)))
-        self.label(made, self.folder / made.name)
+        self._made.append(made)
 
     def timing(self, timing: Retimed, value: NDArray[np.floating], quiet: NDArray[np.bool_]) -> None:
         """Which frame of the target each made frame is laid onto."""
         self._picture("3-timing.png", timing_view(timing, value, quiet))
         rows = "\n".join(f"{index},{place:g}" for index, place in enumerate(timing.frames))
-        write_bytes(self.folder / "3-timing.csv", f"made,target\n{rows}\n".encode())
+        self._write("3-timing.csv", f"made,target\n{rows}\n".encode())
 
     def watch(self, rate: float) -> Watch:
         """To be shown textures and re-timed target frames, one after the other; :meth:`close` completes the films."""
@@ -66,17 +71,26 @@ class Keeper:
         return show
 
     def close(self) -> None:
-        """Complete and label the films."""
+        """Complete and label the films, and put everything into the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in self._told:
+            write_bytes(self.folder / name, (self.hidden / name).read_bytes(), force=True)
         for film in self._films.values():
             film.__exit__(None, None, None)
-            self.label(film.path, self.folder / film.path.name)
+            self._made.append(film.path)
+        for made in self._made:
+            self.label(made, self.folder / made.name)
         self._films = {}
 
     def _picture(self, name: str, pixels: Pixels) -> None:
         good, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
         if not good:
             raise NotWritableError(f"cannot encode {name}")
-        write_bytes(self.folder / name, data.tobytes())
+        self._write(name, data.tobytes())
+
+    def _write(self, name: str, data: bytes) -> None:
+        (self.hidden / name).write_bytes(data)
+        self._told.append(name)
 
 
 def _fraction(rate: float) -> Fraction:

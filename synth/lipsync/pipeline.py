@@ -281,6 +281,7 @@ def collect(
 def changes_of(person: Person, sound: Path, options: LipsyncOptions, workspace: Workspace) -> Changes:
     """Where the finished frames of this film are kept while it is made."""
     how = {**asdict(options), "device": "", "weights_dir": "", "mark": True, "prior": ""}
+    how["texture"] = {**how["texture"], "device": ""}
     how["prior"] = sha256_file(options.prior) if options.prior else ""
     return Changes(workspace.saying(person.sha256, sha256_file(sound), how))
 

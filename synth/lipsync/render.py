@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +133,7 @@ def _resumed(changes: Changes, compositor: Compositor) -> int:
         with np.load(_state_file(changes), allow_pickle=False) as data:
             done = int(data["done"])
             state = {name: data[name] for name in data.files if name != "done"}
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return 0
     if not all(changes.has(index) for index in range(done)):
         return 0

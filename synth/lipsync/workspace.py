@@ -13,17 +13,14 @@ import json
 import shutil
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from provenance.atomic import write_bytes
-from provenance.errors import CorruptMediaError, MissingPathError, NotWritableError
-from synth.swap.checkpoint import load, save
+from provenance.errors import NotWritableError
 
 _HEADER = struct.Struct(">4sIIII")
 _MAGIC, _MAX_PIXELS = b"VMD1", 8192 * 8192
@@ -62,28 +59,6 @@ class Workspace:
 def fingerprint(how: Any) -> str:
     """Hex SHA-256 of something that JSON can say."""
     return hashlib.sha256(json.dumps(how, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def stored(path: Path, schema: str, how: Any, make: Callable[[], Arrays]) -> tuple[Arrays, bool]:
-    """Arrays from a file that was made in the same way, or made now and kept.
-
-    Args:
-        path: of the file. schema: what is in it, with its version. how: everything that it depends on.
-        make: makes it.
-
-    Returns:
-        the arrays, and whether they were there already.
-    """
-    try:
-        tensors, about = load(path, schema)
-        if about.get("how") == fingerprint(how):
-            return {name: tensor.numpy() for name, tensor in tensors.items()}, True
-    except (MissingPathError, CorruptMediaError):
-        pass
-    made = make()
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in made.items()}
-    save(path, tensors, schema, {"how": fingerprint(how)})
-    return made, False
 
 
 class Changes:

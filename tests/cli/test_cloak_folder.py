@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,3 +110,22 @@ def test_many_faces_are_announced(veilmark: Command, small: np.ndarray, tmp_path
     assert done.code in (0, 7), done.err
     assert "6 faces to hide, in 6 parts" in done.err
     assert len(done.json[0]["report"]["faces"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-o", "b.gif"), "cannot write"),
+        (("-o", "b.txt"), "cannot write"),
+        (("-o", "b.mp4"), "cannot write"),
+        (("-o", "b.png", "--device", "banana"), "no device is called"),
+        (("-o", "b.png", "--weights", "nowhere"), "no folder with weights"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said_before_anything_is_done(
+    veilmark: Command, folder: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    placed = [str(tmp_path / word) if word.startswith(("b.", "nowhere")) else word for word in words]
+    done = veilmark("cloak", folder / "a.jpg", *placed, *QUICK)
+    assert done.code == 2 and re.search(said, done.out + done.err)
+    assert not (tmp_path / words[1]).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,8 +15,9 @@ from provenance.errors import NotWritableError, UsageError
 from synth.lipsync.audio import RATE, load_sound
 from synth.lipsync.film import Film
 from synth.lipsync.reel import Reel
+from synth.lipsync.render import _resumed
 from synth.lipsync.views import mouth_view, sound_view, timing_view
-from synth.lipsync.workspace import Changes, Workspace, stored
+from synth.lipsync.workspace import Changes, Workspace
 from tests.support.video_clips import write_clip
 
 
@@ -112,19 +114,19 @@ def test_changes_show_nothing_without_their_base(tmp_path: Path) -> None:
     assert not changes.has(1)
 
 
-def test_what_was_made_in_the_same_way_is_not_made_again(tmp_path: Path) -> None:
-    made: list[int] = []
+def test_a_damaged_state_of_an_interrupted_run_begins_anew(tmp_path: Path) -> None:
+    changes = Changes(tmp_path / "kept")
+    changes.folder.mkdir()
+    state = changes.folder / "state.npz"
+    np.savez(state, done=np.array(0), gain=np.arange(1000.0))
+    whole = state.read_bytes()
+    for broken in (whole[: len(whole) // 2], whole[:200] + b"X" * 40 + whole[240:], b"", b"no archive"):
+        state.write_bytes(broken)
+        compositor = SimpleNamespace(restore=lambda _: None)
+        assert _resumed(changes, compositor) == 0  # type: ignore[arg-type]
 
-    def make() -> dict[str, np.ndarray]:
-        made.append(1)
-        return {"numbers": np.arange(6.0).reshape(2, 3)}
 
-    path = tmp_path / "kept.safetensors"
-    for how, already in (({"a": 1}, False), ({"a": 1}, True), ({"a": 2}, False)):
-        arrays, there = stored(path, "test/1", how, make)
-        assert there == already and (arrays["numbers"] == np.arange(6.0).reshape(2, 3)).all()
-    path.write_bytes(b"damaged")
-    assert not stored(path, "test/1", {"a": 2}, make)[1] and len(made) == 3
+def test_each_pair_of_a_person_and_a_sound_has_a_private_folder(tmp_path: Path) -> None:
     folder = Workspace(tmp_path / "work").saying("ab" * 32, "cd" * 32, {"x": 1})
     assert folder.is_dir() and folder.stat().st_mode & 0o077 == 0
     assert folder != Workspace(tmp_path / "work").saying("ab" * 32, "cd" * 32, {"x": 2})
