@@ -312,7 +312,7 @@ def _refuse_moving(picture: Picture) -> None:
     if picture.frames > 1:
         raise UsageError(
             f"the picture holds {picture.frames} frames; only still pictures can be cloaked as pictures",
-            hint="save one frame as a picture, or cloak it as a video",
+            hint="save one frame as a picture, or turn it into an MP4 file and cloak that",
         )
 
 

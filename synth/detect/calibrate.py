@@ -91,14 +91,16 @@ class Joint:
     about: str = ""
 
     def probability(self, scores: Mapping[str, float | None]) -> float | None:
-        """0 to 1; None where no detector that counts could judge."""
-        total, judged = self.offset, False
+        """0 to 1; None where the detectors that could judge carry less than a third of all weight: theirs would be a
+        number near 0.5 whatever they saw.
+        """
+        total, judged = self.offset, 0.0
         for name, weight in self.weights.items():
             score = scores.get(name)
             if score is not None:
                 total += weight * (log_odds(score) - self.centres[name])
-                judged = judged or weight > 0
-        return logistic(total) if judged else None
+                judged += weight
+        return logistic(total) if judged > 0 and 3 * judged >= sum(self.weights.values()) else None
 
     def to_json(self) -> dict[str, Any]:
         return {

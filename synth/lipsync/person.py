@@ -96,10 +96,12 @@ def study(
     device: str = "cpu",
     weights_dir: Path | None = None,
     progress: Report | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Person:
     """Track the face of a video, or take what an earlier run kept.
 
     Raises:
+        KeyboardInterrupt: ``stop`` said yes.
         NoFaceError: no face, or in fewer than half of the frames.
         UsageError: the person looks away from the camera most of the time.
         MediaError: the video cannot be read.
@@ -108,7 +110,7 @@ def study(
     file = workspace.person(digest) / TRACK_FILE
     track = _kept_track(file)
     if track is None:
-        track = track_face(path, FaceFinder(device=device, weights_dir=weights_dir), progress)
+        track = track_face(path, FaceFinder(device=device, weights_dir=weights_dir), progress, stop)
         track.save(file)
     require_usable(track, path.name)
     beside = file.with_name(UPPER_FILE)

@@ -123,7 +123,8 @@ def lipsync(
         output: where to write, .mp4, .m4v, .mov or .mkv; unlabelled.
         options: see :class:`LipsyncOptions`. workspace: what is kept between runs.
         progress: is told the stage (one of :data:`STAGES`) and its share done.
-        stop: asked often; when it says yes the state is kept, and None is returned.
+        stop: asked often; when it says yes the state is kept, and None is returned (KeyboardInterrupt while the face is
+            followed, of which nothing is kept).
         keeper: is given what each stage found, to look at.
         warn: is told, before the mouth is taught, what the result will suffer from; the report's notes say it again.
 
@@ -145,7 +146,12 @@ def lipsync(
     # 2. The target's face in each frame.
     with clock.stage("face") as report:
         person = study(
-            target, workspace, device=options.device, weights_dir=options.weights_dir, progress=report
+            target,
+            workspace,
+            device=options.device,
+            weights_dir=options.weights_dir,
+            progress=report,
+            stop=stop,
         )
 
     for one in too_short(person, options.until):

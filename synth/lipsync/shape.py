@@ -116,15 +116,22 @@ class Track:
         return cls(size=(int(size[0]), int(size[1])), **parts)
 
 
-def track_face(path: Path, finder: Any, progress: Callable[[float], None] | None = None) -> Track:
+def track_face(
+    path: Path,
+    finder: Any,
+    progress: Callable[[float], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Track:
     """Find the face through a video: at first the largest, then the one nearest to where it was.
 
     Args:
         path: a video.
         finder: a :class:`synth.extraction.finder.FaceFinder`.
         progress: is told the share done.
+        stop: asked before each frame.
 
     Raises:
+        KeyboardInterrupt: ``stop`` said yes.
         NoFaceError: fewer than two frames show a face.
         MediaError: it cannot be read.
     """
@@ -134,6 +141,8 @@ def track_face(path: Path, finder: Any, progress: Callable[[float], None] | None
     expected, rows, times, size = expected_frames(info), [], [], (0, 0)
     before: Series | None = None
     for frame in frames(info):
+        if stop and stop():
+            raise KeyboardInterrupt
         pixels = frame.rgb()
         size = (pixels.shape[0], pixels.shape[1])
         # decoys are no faces: only what FaceMesh accepts, as in extraction

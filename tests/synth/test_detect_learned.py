@@ -230,6 +230,13 @@ class TestCalibration:
         found = Joint.loads((WEIGHTS / "joint.json").read_bytes()).probability(scores)
         assert found is None or 0 <= found <= 1
 
+    def test_there_is_no_joint_score_of_those_who_hardly_count(self) -> None:
+        joint = Joint.loads((WEIGHTS / "joint.json").read_bytes())
+        assert joint.probability({"splice": 0.99}) is None
+        assert joint.probability({"splice": 0.99, "pulse": 0.9}) is None
+        low, high = (joint.probability({"splice": 0.5, "warp": one}) for one in (0.01, 0.99))
+        assert low is not None and high is not None and low < 0.4 < 0.6 < high
+
     @pytest.mark.parametrize("text", [b"{}", b"no", b'{"schema": "veilmark.detect-joint/1", "weights": 3}'])
     def test_what_is_no_calibration_is_refused(self, text: bytes) -> None:
         with pytest.raises(CorruptMediaError):

@@ -11,7 +11,18 @@ import pytest
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from synth.lipsync.frontal import Frontal, sampled, spline
 from synth.lipsync.halfframes import between
-from synth.lipsync.shape import Track, frontalised, mouth_shapes, opening, placed, pose_of, track_of, unposed
+from synth.lipsync.shape import (
+    Track,
+    frontalised,
+    mouth_shapes,
+    opening,
+    placed,
+    pose_of,
+    track_face,
+    track_of,
+    unposed,
+)
+from tests.support.video_clips import write_clip
 from tests.synth.lipsync_face import SIZE, base_face, camera, opened, speaking
 
 
@@ -46,6 +57,21 @@ def test_frames_without_a_face_stay_without(speech) -> None:
         track_of(np.full((5, 468, 3), np.nan), np.arange(5.0), SIZE)
     with pytest.raises(UsageError):
         track_of(landmarks[:, :400], speech[0].times, SIZE)
+
+
+def test_whoever_stops_need_not_wait_for_the_last_frame(tmp_path: Path) -> None:
+    class Finder:
+        asked = 0
+
+        def find(self, pixels: np.ndarray) -> list[object]:
+            self.asked += 1
+            return []
+
+    clip = write_clip(tmp_path / "a.mp4", [np.zeros((64, 64, 3), np.uint8)] * 9)
+    finder = Finder()
+    with pytest.raises(KeyboardInterrupt):
+        track_face(clip, finder, stop=lambda: finder.asked >= 3)
+    assert finder.asked == 3
 
 
 def test_a_track_is_kept(speech, tmp_path: Path) -> None:
