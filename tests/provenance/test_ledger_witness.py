@@ -73,7 +73,9 @@ def test_a_forged_cosignature_is_refused(ledger: LocalLedger, tmp_path: Path) ->
     key = _witness_key("north")
     good = Witness(key, [ledger.verifier], tmp_path / "w")
     signature = _cosign(ledger, good)
-    forged = type(signature)(signature.name, signature.key_id, signature.value[:-1] + b"\0")
+    forged = type(signature)(
+        signature.name, signature.key_id, signature.value[:-1] + bytes([signature.value[-1] ^ 1])
+    )
     with pytest.raises(TamperedError):
         ledger.add_cosignatures([forged], [key.verifier])
     earlier = type(signature)(signature.name, signature.key_id, bytes(8) + signature.value[8:])
