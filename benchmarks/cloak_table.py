@@ -29,7 +29,6 @@ from cloak.detectors.base import FaceDetector
 from cloak.judge import ask, new_reports
 from provenance.errors import NoFaceError
 from provenance.media import open_picture
-from synth.measure.look import landmark_errors
 
 
 def main() -> None:

@@ -165,7 +165,12 @@ class _Search:
         self.task, self.detectors, self.met, self.goals, self.rng = task, detectors, met, goals, rng
         if start is None:
             generator = torch.Generator().manual_seed(rng.randrange(2**31))
-            start = (torch.rand(task.clean.shape, generator=generator) - 0.5).to(task.clean) * task.limit / 2
+            start = (torch.rand(task.clean.shape, generator=generator) - 0.5).to(task.clean)
+            start = (
+                (transforms.gaussian_blur(start, schedule.smooth) if schedule.smooth else start)
+                * task.limit
+                / 2
+            )
         # landmarks shall be moved by a known way, which a bend would falsify
         self.bend = 0.0 if goals.landmark else schedule.bend
         self.windows = _windows(task.faces, task.clean.shape[-2:])
@@ -213,6 +218,8 @@ class _Search:
             total += view.back_to(noise)
         if self.task.grey:
             total = to_grey(total)
+        if schedule.smooth:
+            total = transforms.gaussian_blur(total, schedule.smooth)
         self.velocity = schedule.momentum * self.velocity + total
         share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
         size = schedule.last_step + (schedule.first_step - schedule.last_step) * share

@@ -72,6 +72,9 @@ def cloak(
     displace_landmarks: Annotated[
         bool, typer.Option("--landmarks", help="Also displace the landmarks of faces that are still found.")
     ] = False,
+    landmark_share: Annotated[
+        float, typer.Option(min=0.02, max=1.0, help="How far --landmarks moves them, in face sizes.")
+    ] = 0.15,
     recognition: Annotated[
         bool,
         typer.Option("--recognition", help="Also make face recognition take each face for somebody else."),
@@ -80,7 +83,27 @@ def cloak(
         str | None,
         typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all."),
     ] = None,
+    list_faces: Annotated[
+        bool,
+        typer.Option("--list-faces", help="Only print each face's number, place, and who sees it."),
+    ] = False,
     steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of the search, at most.")] = 60,
+    restarts: Annotated[
+        int, typer.Option(min=0, max=20, help="Begin anew so often while a face is still seen.")
+    ] = 0,
+    smooth: Annotated[
+        float,
+        typer.Option(
+            min=0, max=8, help="Noise without detail finer than this Gaussian sigma in pixels. Pictures only."
+        ),
+    ] = 0.0,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Keep the strength's bound after lossy encoding, too. Protects less. Pictures only.",
+        ),
+    ] = False,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -115,18 +138,20 @@ def cloak(
 ) -> None:
     """Hide faces from face detectors before publishing, and link the result to its signed original.
 
-    The file that was written is decoded again and judged. Exit codes: 0 hidden from all attacked detectors; 7 some
-    still find a face (the file is written); 6 no face found (nothing is written). Videos become H.264 with their sound
+    The file that was written is decoded again and judged. Exit codes: 0 hidden, as published, from all attacked
+    detectors (after recompression or at half size they may find it: the report says); 7 some still find a face (the
+    file is written); 6 no face found (nothing is written). Videos become H.264 with their sound
     as it was; an interrupted run goes on where it stopped.
     """
     from contextlib import ExitStack
 
     from cloak.device import usable_device
     from cloak.options import CloakOptions
+    from cloak.recorded import explained, refuse_recorded
     from cloak.video_commands import cloak_one_video, is_video
 
     home = Home.locate()
-    if sign:
+    if sign and not list_faces:
         home.require_initialized()
     if weights is not None and not weights.is_dir():
         raise MissingPathError(f"{weights} is no folder with weights")
@@ -138,9 +163,13 @@ def cloak(
         weights=weights,
         decoys=decoys,
         displace_landmarks=displace_landmarks,
+        landmark_share=landmark_share,
         recognition=recognition,
         faces=_numbers(faces) if faces else None,
         steps=steps,
+        restarts=restarts,
+        smooth=smooth,
+        strict=strict,
         format=format_,
         quality=quality,
         seed=seed,
@@ -148,6 +177,8 @@ def cloak(
         keep_gps=keep_gps,
         again=again,
     )
+    if list_faces:
+        raise typer.Exit(int(_list_faces(paths, options, as_json=as_json)))
     with ExitStack() as stack:
         inputs = stack.enter_context(gathered(paths, skip_named=(".cloaked",)))
         outputs = plan_outputs(
@@ -172,9 +203,13 @@ def cloak(
             if is_video(item.path):
                 report, signed = cloak_one_video(item.path, target, options, crf, desk, force=force)
                 return ExitCode.OK if report.success else ExitCode.PARTIAL, (target, report, signed)
+            if not options.again:
+                refuse_recorded(item.path, home)
             try:
                 result, signed = _cloak_one(item.path, target, options, desk, force=force)
             except NoFaceError:
+                if reason := explained(item.path, home):
+                    note(f"note: {reason}")
                 if not faceless:
                     raise
                 from cloak.image import plain_file
@@ -212,7 +247,12 @@ def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UsageError(
+            f"there is an empty name in {text[:60]!r}", hint="separate names by one comma: mtcnn,centerface"
+        )
+    return names
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -220,6 +260,38 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{text[:60]!r} is no list of numbers", hint="give, say, --faces 0,2") from None
+
+
+def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
+    """Print the faces of each picture that ``--faces`` can choose; writes nothing."""
+    from cloak.sight import faces_in
+    from provenance.media import open_picture
+
+    def work(index: int, item: Input) -> Outcome:
+        found = faces_in(open_picture(item.path), options)
+        if not found:
+            raise NoFaceError("the detectors find no face in the picture that they agree on")
+        return ExitCode.OK, found
+
+    def show(item: Input, found: Any) -> None:
+        for face in found:
+            box = [round(side) for side in face.box]
+            if as_json:
+                print_json(
+                    {
+                        "schema": "veilmark.face-seen/1",
+                        "source": item.shown,
+                        "number": face.number,
+                        "box": box,
+                        "found": list(face.found),
+                    }
+                )
+            else:
+                corners = f"{box[0]},{box[1]} to {box[2]},{box[3]}"
+                typer.echo(f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.found)}")
+
+    with gathered(paths, skip_named=(".cloaked",)) as inputs:
+        return run_batch("Looking for faces", inputs, work, show, as_json=as_json)
 
 
 def _cloak_one(

@@ -7,7 +7,7 @@ file. Signing the result is the caller's business.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -16,25 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloak import detectors as detector_list
-from cloak.detectors.base import Detections, FaceDetector
+from cloak.bound import room_within, within_bound
+from cloak.detectors.base import Detections
 from cloak.identity_objective import Recogniser, recogniser_for
-from cloak.judge import View, ask, to_tensor, view_of
+from cloak.judge import View, to_tensor
 from cloak.kept import format_for, is_deep, like_source
 from cloak.models import locate, model
+from cloak.objective import widen
 from cloak.options import CloakOptions
 from cloak.outcome import WEIGHTS, Judged, describe, judge
-from cloak.parallel import each
-from cloak.regions import merge_faces
 from cloak.report import CloakReport
-from cloak.worker import LOSSY, Encoder, Progress, Worker
+from cloak.sight import chosen, look
+from cloak.worker import CONTEXT, LOSSY, Encoder, Progress, Worker
 from provenance.atomic import refuse_existing, write_bytes
-from provenance.errors import NoFaceError, UsageError
+from provenance.errors import UsageError
 from provenance.media import Picture, detect_format, open_picture
 
-#: Families whose report alone is believed. The others see faces in cats and coffee cups; what one of them reports
-#: counts as a face only when a second family reports it too.
-RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
 _DEFAULT_QUALITY = 95
 #: A step of the search costs so many times what it takes to look at as many pixels (measured: 2 to 4).
 _SEARCHED = 3.0
@@ -78,15 +75,12 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Crew:
-    """The detectors at hand."""
+class _Published:
+    """What was written in one round."""
 
-    attacked: list[FaceDetector]
-    judging: list[FaceDetector]
-
-    @property
-    def all(self) -> list[FaceDetector]:
-        return self.attacked + self.judging
+    judged: Judged
+    encoded: bytes
+    largest: int
 
 
 def cloak_picture(
@@ -193,52 +187,60 @@ def cloak_bytes(
     started = time.perf_counter()
     _refuse_moving(picture)
     # 1. Who is looking, and what they see.
-    crew = _gather(options)
     encoder = _encoder_for(picture, options)
-    view = view_of(picture.pixels)
-    looking = time.perf_counter()
-    before = _asked(crew.attacked, view.pixels, options.device)
-    looked = (time.perf_counter() - looking) / (view.pixels.shape[0] * view.pixels.shape[1])
-    before |= _asked(crew.judging, view.pixels, options.device)
-    everyone = merge_faces(list(before.values()))
-    seen = everyone[_believed(everyone, before, crew, named=options.detectors is not None)]
-    chosen = _chosen(seen, options) / view.scale
+    sight = look(picture.pixels, options)
+    crew, view, before = sight.crew, sight.view, sight.before
+    faces = chosen(sight.seen, options)
+
+    def encoded(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
+        data = encoder.encode(picture.with_pixels(pixels), options.keep_gps)
+        return data, open_picture(data).pixels
+
+    def round_trip(pixels: np.ndarray) -> np.ndarray:
+        return encoded(pixels)[1]
+
     # 2. How the picture looks in this encoding without a cloak: what everything is compared with.
-    plain = open_picture(encoder.encode(picture, options.keep_gps)).pixels
+    plain = round_trip(picture.pixels)
+    strict, levels = options.strict and not encoder.lossless, options.level.levels
     # 3. Search, encode, decode, judge; go on where a face is left.
-    recogniser = _recogniser(options, view, chosen, before)
+    recogniser = _recogniser(options, view, faces, before)
     hunter = recogniser if options.recognition else None
     attacked = [*crew.attacked, hunter] if hunter else crew.attacked
 
-    def published(cloaked: np.ndarray) -> tuple[Judged, bytes]:
-        encoded = encoder.encode(picture.with_pixels(cloaked), options.keep_gps)
-        decoded = open_picture(encoded).pixels
-        return judge(crew.attacked, decoded, chosen, before, options.device, hunter), encoded
+    def published(cloaked: np.ndarray) -> _Published:
+        if strict:
+            cloaked = within_bound(cloaked, picture.pixels, plain, round_trip, levels)
+        data, decoded = encoded(cloaked)
+        judged = judge(crew.attacked, decoded, faces, before, options.device, hunter, zones=worker.zones)
+        return _Published(judged, data, int(np.abs(cloaked.astype(np.int16) - picture.pixels).max()))
 
     worker = Worker(
         picture,
         attacked,
         encoder,
         options,
-        chosen,
-        everyone / view.scale,
+        faces,
+        sight.everyone,
         view,
         before,
-        look=lambda cloaked: published(cloaked)[0],
+        look=lambda cloaked: published(cloaked).judged,
     )
+    if strict:
+        places = widen(torch.cat([faces, worker.zones]), CONTEXT).tolist()
+        worker.room = room_within(picture.pixels, plain, round_trip, levels, boxes=places, seed=options.seed)
     if plan:
-        steps = worker.allowed * options.rounds
-        seconds = looked * worker.area * steps * _SEARCHED
+        steps = worker.allowed * (options.rounds + options.restarts)
+        seconds = sight.seconds * worker.area * steps * _SEARCHED
         if seconds > _ROUGHLY:
             seconds = worker.seconds_a_step() * len(worker.patches) * steps
-        plan(Plan(len(chosen), len(worker.patches), worker.allowed, options.rounds, seconds))
-    best: tuple[Judged, bytes] | None = None
+        plan(Plan(len(faces), len(worker.patches), worker.allowed, options.rounds, seconds))
+    best: _Published | None = None
     for turn in range(options.rounds):
-        judged, encoded = published(worker.turn(turn, progress))
-        if best is None or judged.trouble(attacked) <= best[0].trouble(attacked):
-            best = (judged, encoded)
-        worker.learn(judged)
-        left = best[0].trouble(attacked)
+        made = published(worker.turn(turn, progress))
+        if best is None or made.judged.trouble(attacked) <= best.judged.trouble(attacked):
+            best = made
+        worker.learn(made.judged)
+        left = best.judged.trouble(attacked)
         # one more round for JPEG 75 and half size; further ones only while a face shows as published
         if left == 0 or options.torchattack or (turn >= 1 and left < WEIGHTS["published"]):
             break
@@ -246,7 +248,9 @@ def cloak_bytes(
         raise UsageError("no round was made")
     # 4. What those say whom nothing was made against.
     watcher = None if hunter else recogniser
-    verdict = best[0].plus(judge(crew.judging, best[0].pixels, chosen, before, options.device, watcher))
+    verdict = best.judged.plus(
+        judge(crew.judging, best.judged.pixels, faces, before, options.device, watcher, zones=worker.zones)
+    )
     if progress:
         progress(1.0)
     report = describe(
@@ -254,11 +258,13 @@ def cloak_bytes(
         options,
         crew.attacked,
         crew.judging,
-        everyone / view.scale,
-        chosen,
+        sight.everyone,
+        faces,
+        sight.seen,
         before,
         plain,
-        largest_noise=worker.largest,
+        decoys_placed=len(worker.zones),
+        largest_noise=best.largest,
         steps=worker.steps,
         seconds=time.perf_counter() - started,
         format_name=encoder.format,
@@ -266,30 +272,7 @@ def cloak_bytes(
         lossless=encoder.lossless,
         versions={name: metadata.version(name) for name in ("torch", "numpy", "pillow")},
     )
-    return CloakResult(best[1], encoder.format, report)
-
-
-def _asked(detectors: Sequence[FaceDetector], pixels: np.ndarray, device: str) -> dict[str, Detections]:
-    """By name, what each detector reports."""
-    reports = each(lambda detector: ask(detector, pixels, device), detectors, device=device)
-    return {detector.name: report for detector, report in zip(detectors, reports, strict=True)}
-
-
-def _gather(options: CloakOptions) -> _Crew:
-    present = detector_list.available(options.weights)
-    names = options.detectors or tuple(detector_list.available(options.weights, differentiable=True))
-    for name in names:
-        if not detector_list.info(name).differentiable:
-            raise UsageError(
-                f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
-            )
-    if not names:
-        # say which weights are missing, through the loader's own message
-        names = ("mtcnn",)
-    judges = options.judges if options.judges is not None else tuple(present)
-    attacked = [_loaded(name, options) for name in dict.fromkeys(names)]
-    judging = [_loaded(name, options) for name in dict.fromkeys(judges) if name not in names]
-    return _Crew(attacked, judging)
+    return CloakResult(best.encoded, encoder.format, report)
 
 
 def _recogniser(
@@ -299,13 +282,6 @@ def _recogniser(
     if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
         return None
     return recogniser_for(options.weights, to_tensor(view.pixels, options.device), view.scale, chosen, before)
-
-
-def _loaded(name: str, options: CloakOptions) -> FaceDetector:
-    detector = detector_list.load(name, options.device, options.weights)
-    # variants of one class are told apart by the name they were asked for
-    detector.name = name  # type: ignore[misc]
-    return detector
 
 
 def _refuse_moving(picture: Picture) -> None:
@@ -320,41 +296,3 @@ def _encoder_for(picture: Picture, options: CloakOptions) -> Encoder:
     wanted = format_for(picture.format.name, options.format)
     quality = (options.quality or _DEFAULT_QUALITY) if wanted in LOSSY else None
     return Encoder(wanted, quality)
-
-
-def _believed(faces: Tensor, reports: dict[str, Detections], crew: _Crew, *, named: bool) -> Tensor:
-    """``(N,)`` bool: which reports are faces that an attacked detector sees.
-
-    A report by one family alone counts when that family is reliable, or when the person ``named`` the detectors.
-    """
-    from cloak.objective import found
-
-    attacked = torch.zeros(len(faces), dtype=torch.bool)
-    families: dict[str, Tensor] = {}
-    for detector in crew.all:
-        hits = torch.as_tensor(found(reports[detector.name], faces), dtype=torch.bool)
-        families[detector.family] = families.get(detector.family, torch.zeros_like(attacked)) | hits
-        if detector in crew.attacked:
-            attacked |= hits
-    if named or not families:
-        return attacked
-    agreed = torch.stack(list(families.values())).sum(0) >= 2
-    for family, hits in families.items():
-        if family in RELIABLE:
-            agreed |= hits
-    return attacked & agreed
-
-
-def _chosen(faces: Tensor, options: CloakOptions) -> Tensor:
-    if len(faces) == 0:
-        raise NoFaceError(
-            "the detectors find no face in the picture that they agree on",
-            hint="there is nothing to hide; a very small or turned face may need a crop, or name --detectors",
-        )
-    if options.faces is None:
-        return faces
-    if max(options.faces) >= len(faces):
-        raise UsageError(
-            f"there are {len(faces)} faces, numbered from 0; face {max(options.faces)} is not there"
-        )
-    return faces[list(dict.fromkeys(options.faces))]

@@ -21,16 +21,21 @@ class CloakOptions:
         judges: names of further detectors that only judge the result; None for every one that is installed.
         weights: a folder with further detectors' weights.
         attack: ``ensemble`` (ours), or ``torchattacks:NAME``.
-        steps: of the search, at most, for each round.
+        steps: of the search, at most, for each start of each round.
+        restarts: how often the first round begins anew, from other noise, while a detector still sees a face.
         rounds: how often the search goes on after the encoded picture was judged and a face still found.
         decoys: how many faces to raise where there are none.
         displace_landmarks: also move the landmarks that alignment uses, for detectors that still see a face.
+        landmark_share: how far, in face sizes (mean side of the box).
         recognition: also push each face away from itself in face recognition (needs its weights).
         faces: which faces to hide, counted from 0 by falling size; None for all.
         format: JPEG, PNG, WebP ...; None keeps the input's where it can be written.
         quality: of the encoder, 1 to 100; None keeps a file's, or is 95.
         keep_gps: leave the location in the EXIF block.
         again: cloak a picture that already is cloaked.
+        smooth: Gaussian sigma in pixels of the searched picture, below which noise has no detail; 0 for none.
+        strict: keep the strength's largest change in the written file, too, for 99.9 % of its values, where the
+            encoder loses something; faces survive more often.
         seed: of every random choice.
         device: where torch computes, ``cpu`` or ``cuda``.
     """
@@ -42,14 +47,18 @@ class CloakOptions:
     attack: str = "ensemble"
     steps: int = 60
     rounds: int = 3
+    restarts: int = 0
     decoys: int = 0
     displace_landmarks: bool = False
+    landmark_share: float = 0.15
     recognition: bool = False
     faces: tuple[int, ...] | None = None
     format: str | None = None
     quality: int | None = None
     keep_gps: bool = False
     again: bool = False
+    smooth: float = 0.0
+    strict: bool = False
     seed: int = 0
     device: str = "cpu"
 
@@ -66,11 +75,21 @@ class CloakOptions:
             raise UsageError(f"rounds lie between 1 and 20, not {self.rounds}")
         if not 0 <= self.decoys <= _MOST_DECOYS:
             raise UsageError(f"between 0 and {_MOST_DECOYS} decoys, not {self.decoys}")
+        if not 0 <= self.restarts <= 20:
+            raise UsageError(f"restarts lie between 0 and 20, not {self.restarts}")
+        if not 0.02 <= self.landmark_share <= 1:
+            raise UsageError(f"landmarks move by .02 to 1 face size, not {self.landmark_share}")
+        if not 0 <= self.smooth <= 8:
+            raise UsageError(f"noise is smoothed by 0 to 8 pixels, not {self.smooth}")
         if self.faces is not None and (not self.faces or min(self.faces) < 0):
             raise UsageError("faces are counted from 0; name at least one")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"quality {self.quality} is not between 1 and 100")
         library, _, name = self.attack.partition(":")
+        if self.torchattack and (self.smooth or self.restarts):
+            raise UsageError(
+                "torchattacks' attacks know neither smooth noise nor restarts", hint="leave out one of them"
+            )
         if self.attack != "ensemble" and not (library == "torchattacks" and name):
             raise UsageError(
                 f"unknown attack {self.attack!r}",

@@ -12,7 +12,7 @@ from torch import Tensor
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.identity_objective import Recogniser
-from cloak.judge import ask, new_reports, to_tensor, under_conditions, view_of, which_found
+from cloak.judge import ask, landmark_errors, new_reports, to_tensor, under_conditions, view_of, which_found
 from cloak.options import CloakOptions
 from cloak.parallel import each
 from cloak.quality import compare, crop
@@ -33,6 +33,9 @@ class Judged:
         hits: by detector and condition, for each face to hide: is it found?
         counted: by detector, for each face to hide: was it found before? Only those count.
         elsewhere: by detector, the reports where none was before.
+        decoys: by detector, for each decoy: is it reported as published?
+        landmarks: by detector, for each face to hide that it still reports as published: how far its landmarks have
+            moved, in face sizes.
         recognition: by condition, for each face to hide: how far face recognition sees it from itself; empty where
             nobody asked.
     """
@@ -42,6 +45,8 @@ class Judged:
     hits: dict[tuple[str, str], list[bool]]
     counted: dict[str, list[bool]]
     elsewhere: dict[str, int]
+    decoys: dict[str, list[bool]] = field(default_factory=dict)
+    landmarks: dict[str, list[float]] = field(default_factory=dict)
     recognition: dict[str, list[float]] = field(default_factory=dict)
 
     def trouble(self, attacked: Sequence[FaceDetector]) -> float:
@@ -58,6 +63,8 @@ class Judged:
             hits=self.hits | other.hits,
             counted=self.counted | other.counted,
             elsewhere=self.elsewhere | other.elsewhere,
+            decoys=self.decoys | other.decoys,
+            landmarks=self.landmarks | other.landmarks,
             recognition=self.recognition | other.recognition,
         )
 
@@ -69,6 +76,8 @@ def judge(
     before: dict[str, Detections],
     device: str,
     recogniser: Recogniser | None = None,
+    *,
+    zones: Tensor | None = None,
 ) -> Judged:
     """Show the decoded picture to every detector under every condition.
 
@@ -76,10 +85,11 @@ def judge(
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
         before: what each detector reported for the uncloaked picture's view.
         recogniser: is asked, too.
+        zones: ``(N, 4)`` where decoys were placed, in pixels of the picture; None for none.
     """
     view = view_of(pixels)
     hits: dict[tuple[str, str], list[bool]] = {}
-    elsewhere, counted, recognition = {}, {}, {}
+    elsewhere, counted, recognition, decoys, landmarks = {}, {}, {}, {}, {}
     shown = under_conditions(view.pixels)
 
     def reports(detector: FaceDetector) -> dict[str, Detections]:
@@ -91,7 +101,10 @@ def judge(
             report = answers[condition]
             hits[detector.name, condition] = which_found(report, faces * view.scale * scale)
             if condition == "published":
-                elsewhere[detector.name] = new_reports(before[detector.name], report, faces * view.scale)
+                known = before[detector.name]
+                elsewhere[detector.name] = new_reports(known, report, faces * view.scale)
+                landmarks[detector.name] = landmark_errors(known, report, faces * view.scale)
+                decoys[detector.name] = [] if zones is None else which_found(report, zones * view.scale)
     if recogniser is not None:
         for condition, (seen, _) in shown.items():
             with torch.no_grad():
@@ -99,7 +112,7 @@ def judge(
             recognition[condition] = distances
             hits[recogniser.name, condition] = [distance < SAME_PERSON for distance in distances]
     size = (view.pixels.shape[1], view.pixels.shape[0])
-    return Judged(pixels, size, hits, counted, elsewhere, recognition)
+    return Judged(pixels, size, hits, counted, elsewhere, decoys, landmarks, recognition)
 
 
 def describe(
@@ -109,9 +122,11 @@ def describe(
     judging: Sequence[FaceDetector],
     everyone: Tensor,
     chosen: Tensor,
+    numbered: Tensor,
     before: dict[str, Detections],
     plain: np.ndarray,
     *,
+    decoys_placed: int,
     largest_noise: int,
     steps: int,
     seconds: float,
@@ -120,9 +135,16 @@ def describe(
     lossless: bool,
     versions: dict[str, str],
 ) -> CloakReport:
-    """Put everything into a report; ``plain`` is the uncloaked picture in the same encoding, decoded."""
+    """Put everything into a report.
+
+    Args:
+        everyone, chosen, numbered: ``(N, 4)`` each, in pixels of the picture: all that was reported, the faces to
+            hide, and those among which the person could choose, in the order of their numbers.
+        plain: the uncloaked picture in the same encoding, decoded.
+    """
     scale = judged.shown[0] / judged.pixels.shape[1]
     place = {tuple(box): number for number, box in enumerate(chosen.tolist())}
+    names = {tuple(box): number for number, box in enumerate(numbered.tolist())}
     faces = []
     for box in everyone.tolist():
         number = place.get(tuple(box))
@@ -144,6 +166,7 @@ def describe(
         faces.append(
             FaceReport(
                 box=corners,
+                number=names.get(tuple(box)),
                 hidden=number is not None,
                 found_before=tuple(seen),
                 found_after=tuple(still),
@@ -162,6 +185,8 @@ def describe(
                 if name == detector.name
             },
             elsewhere=judged.elsewhere[detector.name],
+            decoys=sum(judged.decoys[detector.name]),
+            landmark_error=float(np.mean(moved)) if (moved := judged.landmarks[detector.name]) else None,
         )
         for detector in [*attacked, *judging]
     ]
@@ -197,4 +222,6 @@ def describe(
         )
         if judged.recognition
         else None,
+        decoys_asked=options.decoys,
+        decoys_placed=decoys_placed,
     )

@@ -16,6 +16,7 @@ class FaceReport:
 
     Attributes:
         box: ``x1 y1 x2 y2`` in pixels of the picture.
+        number: by which ``--faces`` chooses it; None for a report that is not believed to be a face.
         hidden: it was among those to hide.
         found_before, found_after: names of the detectors that report it in the uncloaked picture, and in the
             cloaked file as it is published.
@@ -23,6 +24,7 @@ class FaceReport:
     """
 
     box: tuple[float, float, float, float]
+    number: int | None
     hidden: bool
     found_before: tuple[str, ...]
     found_after: tuple[str, ...]
@@ -31,6 +33,7 @@ class FaceReport:
     def to_json(self) -> dict[str, Any]:
         return {
             "box": [round(side, 1) for side in self.box],
+            "number": self.number,
             "hidden": self.hidden,
             "found_before": list(self.found_before),
             "found_after": list(self.found_after),
@@ -48,6 +51,9 @@ class DetectorReport:
         before: how many of the faces to hide it finds in the uncloaked picture.
         after: by condition (``published``, ``jpeg75``, ``half``), how many of those it still finds.
         elsewhere: how many reports it makes in the published file where it saw no face before.
+        decoys: how many of the decoys that were placed it reports there.
+        landmark_error: how far its landmarks of the faces that it still reports there lie from where it saw them
+            before, in face sizes, on average; None where it reports none of them, or gives no landmarks.
     """
 
     name: str
@@ -56,6 +62,8 @@ class DetectorReport:
     before: int
     after: dict[str, int]
     elsewhere: int
+    decoys: int = 0
+    landmark_error: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -65,6 +73,8 @@ class DetectorReport:
             "before": self.before,
             "after": dict(self.after),
             "elsewhere": self.elsewhere,
+            "decoys": self.decoys,
+            "landmark_error": None if self.landmark_error is None else round(self.landmark_error, 4),
         }
 
 
@@ -124,6 +134,7 @@ class CloakReport:
         detectors: every detector that was asked.
         notes: what else a person should know.
         recognition: what face recognition makes of the hidden faces; None where its weights are not installed.
+        decoys_asked, decoys_placed: how many decoys were asked for, and for how many there was room.
     """
 
     strength: str
@@ -145,6 +156,8 @@ class CloakReport:
     detectors: tuple[DetectorReport, ...]
     notes: tuple[str, ...] = field(default=())
     recognition: RecognitionReport | None = None
+    decoys_asked: int = 0
+    decoys_placed: int = 0
 
     @property
     def success(self) -> bool:
@@ -186,6 +199,8 @@ class CloakReport:
             "detectors": [one.to_json() for one in self.detectors],
             "notes": list(self.notes),
             "recognition": self.recognition.to_json() if self.recognition else None,
+            "decoys_asked": self.decoys_asked,
+            "decoys_placed": self.decoys_placed,
         }
 
     def lines(self) -> list[str]:
@@ -200,6 +215,11 @@ class CloakReport:
             lines.append(f"{one.name} ({role}): found {one.before} before; finds {after}")
         if self.recognition:
             lines.append(self.recognition.line())
+        if self.decoys_asked:
+            lines.append(self._decoy_line())
+        if moved := [one for one in self.detectors if one.landmark_error is not None]:
+            errors = ", ".join(f"{one.name} {one.landmark_error:.3f}" for one in moved)
+            lines.append(f"landmarks of faces that are still found have moved, in face sizes: {errors}")
         lines.append(
             f"face crop: PSNR {face.psnr:.1f} dB, SSIM {face.ssim:.3f}; picture: PSNR {self.quality.psnr:.1f} "
             f"dB; 99.9 % of all values changed by at most {self.quality.p999:.0f} of 255"
@@ -210,6 +230,10 @@ class CloakReport:
             "they are trained on it; and a person can still mark the face by hand."
         )
         return lines
+
+    def _decoy_line(self) -> str:
+        seen = ", ".join(f"{one.name} {one.decoys}" for one in self.detectors)
+        return f"decoys: room for {self.decoys_placed} of {self.decoys_asked}; reported by {seen}"
 
 
 _CONDITIONS = {

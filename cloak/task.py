@@ -214,6 +214,8 @@ class Schedule:
         check_every: steps between looks at what is beaten; the search stops once everything is.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
+        smooth: Gaussian sigma in pixels of the patch, by which each step is blurred so that noise has no finer detail;
+            0: not at all.
         bend: how far faces are turned and bent in each step, see :func:`cloak.transforms.bend`; 0: not at all.
         seed: of every random choice.
     """
@@ -225,6 +227,7 @@ class Schedule:
     first_step: float = 0.25
     last_step: float = 0.03
     momentum: float = 0.9
+    smooth: float = 0.0
     bend: float = 0.0
     seed: int = 0
 

@@ -229,7 +229,7 @@ def _key(
         VERSION,
         str(options.level),
         options.decoys,
-        options.displace_landmarks,
+        options.displace_landmarks and options.landmark_share,
         options.recognition,
         options.steps,
         options.rounds,

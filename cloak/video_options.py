@@ -56,6 +56,13 @@ def check_picture_options(options: CloakOptions) -> None:
             "torchattacks",
             "leave out --attack: its attacks search one picture, not noise that moves along",
         ),
+        (
+            options.strict,
+            "a bound on the written file",
+            "leave out --strict: a video's bound is of the noise",
+        ),
+        (options.smooth > 0, "smoothed noise", "leave out --smooth"),
+        (options.restarts > 0, "restarts", "leave out --restarts"),
         (options.format is not None, "a picture's format", "the output's suffix names a video's container"),
         (options.quality is not None, "a picture's quality", "a video's quality is its --crf"),
     ):

@@ -247,6 +247,7 @@ class Searcher:
         goals = Goals(
             decoy=_DECOY_GOAL if window.track.decoy else 0.0,
             landmark=_LANDMARK_GOAL if task.landmarks else 0.0,
+            displacement=options.landmark_share,
         )
         met = window.conditions(quality, strength.epsilon)
         schedule = Schedule(steps=options.steps, seed=options.seed + window.first + number)

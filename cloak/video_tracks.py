@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from cloak.detectors.base import Detections
-from cloak.image import RELIABLE
 from cloak.objective import of_faces
 from cloak.regions import merge_faces
+from cloak.sight import RELIABLE
 from provenance.errors import CorruptMediaError
 
 MAX_TRACKS = 10_000

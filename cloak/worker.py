@@ -82,6 +82,8 @@ class Worker:
         before a round is over.
         """
         self.look = look
+        #: The share of the strength's largest change that the search may use.
+        self.room = 1.0
         self.pixels, self.options, self.attacked, self.encoder = picture.pixels, options, attacked, encoder
         self.grey = picture.is_grey or _looks_grey(picture.pixels)
         self.chosen, self.view, self.before = chosen, view, before
@@ -93,7 +95,7 @@ class Worker:
         self.noises: list[Tensor | None] = [None] * len(self.patches)
         self.pending = list(range(len(self.patches)))
         self.stubborn: list[set[tuple[str, str]]] = [set() for _ in self.patches]
-        self.steps = self.largest = 0
+        self.steps = 0
 
     def turn(self, number: int, progress: Progress | None) -> np.ndarray:
         """Work on the pending patches; the cloaked pixels of the whole picture."""
@@ -105,9 +107,7 @@ class Worker:
                     progress(min(0.99, (number + within) / self.options.rounds))
 
             self._work(index, number, report)
-        cloaked = self._together(self.noises)
-        self.largest = int(np.abs(cloaked.astype(np.int16) - self.pixels).max())
-        return cloaked
+        return self._together(self.noises)
 
     def _together(self, noises: Sequence[Tensor | None]) -> np.ndarray:
         """The whole picture with the patches' noise."""
@@ -196,9 +196,12 @@ class Worker:
                 features=FEATURES if carries and number == 0 and len(task.faces) else 0.0,
                 decoy=1.0 if len(task.zones) else 0.0,
                 landmark=0.3 if options.displace_landmarks else 0.0,
+                displacement=options.landmark_share,
             ),
             schedule=Schedule(
                 steps=steps,
+                restarts=options.restarts if number == 0 else 0,
+                smooth=options.smooth,
                 bend=BEND if carries else 0.0,
                 seed=options.seed + number,
             ),
@@ -216,7 +219,7 @@ class Worker:
         zones = patch.boxes(self.zones[[i - count for i in patch.faces if i >= count]]).to(device)
         size = (patch.height, patch.width)
         share = torch.maximum(context_mask(size, faces, CONTEXT), context_mask(size, zones, 0.1))
-        limit = strength.epsilon * visibility_mask(clean, smooth=strength.smooth_share) * share
+        limit = self.room * strength.epsilon * visibility_mask(clean, smooth=strength.smooth_share) * share
         return Task(
             clean=clean,
             faces=faces,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.judge import ask, find_faces, new_reports, view_of
+from cloak.judge import ask, find_faces, landmark_errors, new_reports, view_of
 from cloak.objective import found, of_faces
 from synth.measure.conditions import CONDITIONS
 
@@ -35,20 +35,6 @@ def faces_agreed_on(reports: Mapping[str, Detections], faces: Tensor, families: 
     if not votes:
         return torch.zeros(len(faces), dtype=torch.bool)
     return torch.stack(list(votes.values())).sum(0) >= min(2, len(votes))
-
-
-def landmark_errors(before: Detections, after: Detections) -> list[float]:
-    """For faces reported both times: the mean distance of the landmarks, in face sizes (mean side of the box)."""
-    if before.landmarks is None or after.landmarks is None:
-        return []
-    same = of_faces(after.boxes, before.boxes)
-    errors = []
-    for column in range(len(before)):
-        for row in same[:, column].nonzero()[:1, 0].tolist():
-            size = (before.boxes[column, 2:] - before.boxes[column, :2]).mean()
-            gap = (after.landmarks[row] - before.landmarks[column]).square().sum(1).sqrt().mean()
-            errors.append(float(gap / size))
-    return errors
 
 
 def look(

@@ -194,7 +194,72 @@ def test_unsigned_input_becomes_an_ingredient_without_manifest(
     assert found["ingredients"][0]["manifest_label"] == ""
 
 
-@pytest.mark.parametrize("options", [["--detectors", "nobody"], ["--attack", "magic"], ["--faces", "x"]])
+def without_segments(data: bytes) -> bytes:
+    """A JPEG file without its application segments: no EXIF, no manifest, the same picture."""
+    kept, place = [data[:2]], 2
+    while data[place + 1] != 0xDA:
+        length = int.from_bytes(data[place + 2 : place + 4], "big")
+        if not 0xE0 <= data[place + 1] <= 0xEF:
+            kept.append(data[place : place + 2 + length])
+        place += 2 + length
+    return b"".join([*kept, data[place:]])
+
+
+def test_a_cloaks_stripped_copy_is_known(
+    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+) -> None:
+    quick = ["--detectors", "mtcnn,centerface", "--judges", "none", "--steps", "1", "--no-sign"]
+    (tmp_path / "stripped.jpg").write_bytes(without_segments(workplace["cloaked.jpg"].read_bytes()))
+    done = at_work("cloak", tmp_path / "stripped.jpg", "-o", tmp_path / "never.jpg", *quick)
+    assert done.code == 2 and "cloaked already" in done.err and "--again" in done.err, done.err
+    assert not (tmp_path / "never.jpg").exists()
+    # a recompressed copy looks like the cloak and like its original: said where no face is found
+    with Image.open(workplace["cloaked.jpg"]) as picture:
+        picture.convert("RGB").save(tmp_path / "copy.jpg", quality=94)
+    done = at_work("cloak", tmp_path / "copy.jpg", "-o", tmp_path / "out.jpg", *quick)
+    assert done.code == 6 and "looks like the cloaked picture of ledger entry" in done.err, done.err
+    # the original is not refused for its cloak
+    (tmp_path / "original.jpg").write_bytes(without_segments(workplace["clean.jpg"].read_bytes()))
+    done = at_work("cloak", tmp_path / "original.jpg", "-o", tmp_path / "out2.jpg", *quick)
+    assert done.code == 7 and "cloaked picture" not in done.err, done.err
+
+
+def test_a_cloaked_file_is_refused_unless_asked_for_again(
+    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+) -> None:
+    quick = ["--detectors", "blazeface-short,blazeface-full", "--judges", "none", "--steps", "1", "--no-sign"]
+    done = at_work("cloak", workplace["cloaked.jpg"], "-o", tmp_path / "twice.jpg", *quick)
+    assert done.code == 2 and "--again" in done.err
+    done = at_work("cloak", workplace["cloaked.jpg"], "-o", tmp_path / "twice.jpg", "--again", *quick)
+    assert done.code in (0, 7), done.err
+    assert (tmp_path / "twice.jpg").exists()
+
+
+def test_faces_are_listed_without_a_trace(
+    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+) -> None:
+    before = sorted(workplace["home"].rglob("*"))
+    done = at_work(
+        "cloak", workplace["clean.jpg"], "--list-faces", "--detectors", "mtcnn,centerface", "--json"
+    )
+    assert done.code == 0, done.err
+    (face,) = done.json
+    assert face["number"] == 0 and {"mtcnn", "centerface"} <= set(face["found"]) and len(face["box"]) == 4
+    assert sorted(workplace["home"].rglob("*")) == before and not list(tmp_path.iterdir())
+    Image.fromarray(skimage.data.coffee()).save(tmp_path / "coffee.png")
+    assert at_work("cloak", tmp_path / "coffee.png", "--list-faces").code == 6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--detectors", "nobody"],
+        ["--detectors", "centerface,"],
+        ["--attack", "magic"],
+        ["--faces", "x"],
+        ["--attack", "torchattacks:PGD", "--smooth", "1"],
+    ],
+)
 def test_unknown_choices_are_usage_errors(
     at_work: Command, workplace: dict[str, Path], options: list[str]
 ) -> None:

@@ -29,7 +29,7 @@ from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CLEANING, CONDITIONS, equal_energy
 from synth.measure.detectors import GIVEN, NOISE, DetectorOptions, Measured, measure_detectors
 from synth.measure.detectors_report import group_effect, recall_effects
-from synth.measure.look import faces_agreed_on, landmark_errors, look
+from synth.measure.look import faces_agreed_on, look
 from synth.measure.pairs import Pair, pair_up, pictures_in
 
 CREW = ("blazeface-short", "centerface")
@@ -107,17 +107,6 @@ def test_where_families_agree_is_a_face() -> None:
     assert not faces_agreed_on({"x": both, "y": both}, boxes, {"x": "p", "y": "p"}).logical_not().any()
     alone = faces_agreed_on({"x": both, "y": both, "z": none}, boxes, {"x": "p", "y": "p", "z": "q"})
     assert alone.tolist() == [False, False]
-
-
-def test_landmark_errors_are_in_face_sizes() -> None:
-    box = torch.tensor([[0.0, 0, 50, 50]])
-    points = torch.tensor([[[10.0, 10], [40, 10]]])
-    first = Detections(box, torch.ones(1), points)
-    assert landmark_errors(first, Detections(box, torch.ones(1), points + torch.tensor([3.0, 4]))) == [
-        pytest.approx(0.1)
-    ]
-    assert landmark_errors(first, Detections(box + 500, torch.ones(1), points + 500)) == []
-    assert landmark_errors(first, Detections(box, torch.ones(1))) == []
 
 
 @pytest.mark.parametrize("treat", [*CONDITIONS.values(), *CLEANING.values()])
