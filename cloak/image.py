@@ -20,7 +20,7 @@ from cloak.bound import room_within, within_bound
 from cloak.detectors.base import Detections
 from cloak.identity_objective import Recogniser, recogniser_for
 from cloak.judge import View, to_tensor
-from cloak.kept import format_for, is_deep, like_source
+from cloak.kept import depth_of, format_for, like_source
 from cloak.models import locate, model
 from cloak.objective import widen
 from cloak.options import CloakOptions
@@ -33,6 +33,7 @@ from provenance.errors import UsageError
 from provenance.media import Picture, detect_format, open_picture
 
 _DEFAULT_QUALITY = 95
+_BITS = 8
 #: A step of the search costs so many times what it takes to look at as many pixels (measured: 2 to 4).
 _SEARCHED = 3.0
 #: Where that makes more seconds than these, a step is tried: some detectors look at far less than the whole in it.
@@ -121,8 +122,8 @@ def cloak_file(
     refuse_cloaked(source, options)
     picture = open_picture(source)
     result = cloak_bytes(picture, like_source(options, source), progress=progress, plan=plan)
-    if is_deep(source):
-        note = "the picture had 16 bits a channel; it is written with 8"
+    if (bits := depth_of(source)) > _BITS:
+        note = f"the picture had {bits} bits a channel; it is written with 8"
         result = replace(result, report=replace(result.report, notes=(*result.report.notes, note)))
     return result
 

@@ -27,6 +27,7 @@ SUFFIXES = {
 LEAST_QUALITY = 75
 _HEAD = 64
 _BITS_PER_SAMPLE = 258
+_USUAL = 8
 
 
 def format_for(source_format: str, wanted: str | None) -> str:
@@ -98,13 +99,13 @@ def jpeg_quality(source: Path | bytes) -> int | None:
     return min(range(100, 0, -1), key=distance)
 
 
-def is_deep(source: Path | bytes) -> bool:
-    """Has the file 16 bits a channel or more? Only said of PNG, where the head tells, and of TIFF."""
+def depth_of(source: Path | bytes) -> int:
+    """Bits of the file's deepest channel; only told of PNG, where the head says it, and of TIFF. Of others 8."""
     head = _head(source)
     if head.startswith(b"\x89PNG"):
-        return len(head) > 24 and head[24] == 16
+        return head[24] if len(head) > 24 else _USUAL
     if detect_format(source).name != "TIFF":
-        return False
+        return _USUAL
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with warnings.catch_warnings():
@@ -112,8 +113,8 @@ def is_deep(source: Path | bytes) -> bool:
             with Image.open(stream, formats=["TIFF"]) as image:
                 bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,))
     except Exception:
-        return False  # whoever decodes the picture says what is wrong with it
-    return max(bits) >= 16 if bits else False
+        return _USUAL  # whoever decodes the picture says what is wrong with it
+    return max(bits) if bits else _USUAL
 
 
 def _head(source: Path | bytes) -> bytes:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cloak import CloakOptions, cloak_bytes, cloak_picture, detectors
 from cloak.detectors.base import FaceDetector
-from cloak.image import already_cloaked
+from cloak.image import Plan, already_cloaked
 from cloak.judge import ask, find_faces, which_found
 from cloak.regions import GRID, merge_faces, plan_patches
 from cloak.strength import Strength
@@ -225,6 +225,18 @@ def test_a_large_picture_costs_no_more_than_its_face(portraits: dict[str, np.nda
     assert result.report.size == (2448, 2448) and result.report.judged_at == (1280, 1280)
     assert result.report.detectors[0].before == 1
     assert any("1280" in note for note in result.report.notes)
+
+
+@pytest.mark.slow
+def test_a_hundred_faces_are_worked_on_and_told_apart(small: np.ndarray) -> None:
+    crowd = np.concatenate([np.concatenate([small, small[:, ::-1]] * 5, axis=1)] * 10, axis=0)
+    options = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=16, rounds=1)
+    plans: list[Plan] = []
+    result = cloak_bytes(open_picture(_encoded(crowd, "JPEG", quality=92)), options, plan=plans.append)
+    report = result.report
+    assert plans[0].faces == report.detectors[0].before == sum(face.hidden for face in report.faces) == 100
+    assert [face.number for face in report.faces] == list(range(100))
+    assert report.detectors[0].after["published"] < 50, "most are hidden even by so short a search"
 
 
 def test_patches_cover_faces_on_the_grid_and_join_neighbours() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cloak import CloakOptions
 from cloak.image import plain_file
-from cloak.kept import LEAST_QUALITY, format_for, is_deep, jpeg_quality, like_source, name_for
+from cloak.kept import LEAST_QUALITY, depth_of, format_for, jpeg_quality, like_source, name_for
 from provenance.errors import UnknownFormatError, UsageError
 
 
@@ -92,8 +92,8 @@ def test_names_fit_formats(picture: Image.Image, tmp_path: Path) -> None:
 
 def test_depth_is_told_by_the_head(picture: Image.Image) -> None:
     deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
-    assert is_deep(written(deep, "PNG")) and not is_deep(written(picture, "PNG"))
-    assert not is_deep(written(picture, "JPEG")) and not is_deep(b"\x89PNG")
+    assert depth_of(written(deep, "PNG")) == 16 and depth_of(written(picture, "PNG")) == 8
+    assert depth_of(written(picture, "JPEG")) == 8 and depth_of(b"\x89PNG") == 8
 
 
 def test_depth_is_told_of_tiffs_too(picture: Image.Image, tmp_path: Path) -> None:
@@ -101,9 +101,10 @@ def test_depth_is_told_of_tiffs_too(picture: Image.Image, tmp_path: Path) -> Non
 
     deep = np.asarray(picture).astype(np.uint16) * 257
     assert cv2.imwrite(str(tmp_path / "deep.tif"), deep)
-    assert is_deep(tmp_path / "deep.tif") and is_deep((tmp_path / "deep.tif").read_bytes())
-    assert not is_deep(written(picture, "TIFF")) and not is_deep(written(picture.convert("1"), "TIFF"))
-    assert not is_deep(written(picture, "TIFF")[:40]), "a damaged one is for whoever decodes it"
+    assert depth_of(tmp_path / "deep.tif") == depth_of((tmp_path / "deep.tif").read_bytes()) == 16
+    assert depth_of(written(Image.fromarray(deep[..., 0].astype(np.float32)), "TIFF")) == 32
+    assert depth_of(written(picture, "TIFF")) == 8 and depth_of(written(picture.convert("1"), "TIFF")) == 1
+    assert depth_of(written(picture, "TIFF")[:40]) == 8, "a damaged one is for whoever decodes it"
 
 
 def test_a_picture_without_a_cloak_has_no_place_in_it(picture: Image.Image, tmp_path: Path) -> None:
