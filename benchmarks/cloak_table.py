@@ -26,7 +26,7 @@ from cloak_common import CONDITIONS, Subject, Tally, decoded, encoded, equal_ene
 
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import FaceDetector
-from cloak.judge import ask, new_reports
+from cloak.judge import ask, landmark_errors, new_reports
 from provenance.errors import NoFaceError
 from provenance.media import open_picture
 

