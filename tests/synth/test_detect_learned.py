@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -236,6 +237,19 @@ class TestCalibration:
         assert joint.probability({"splice": 0.99, "pulse": 0.9}) is None
         low, high = (joint.probability({"splice": 0.5, "warp": one}) for one in (0.01, 0.99))
         assert low is not None and high is not None and low < 0.4 < 0.6 < high
+
+    def test_the_shipped_joint_score_needs_warp_or_blend_and_pulse(self) -> None:
+        """What docs/detect.md and Detection.joint say, over every set of detectors that could judge."""
+        joint = Joint.loads((WEIGHTS / "joint.json").read_bytes())
+        assert set(joint.weights) == {"warp", "blend", "pulse", "splice"}
+        for count in range(5):
+            for judged in map(set, itertools.combinations(joint.weights, count)):
+                score = joint.probability({name: 0.7 for name in judged})
+                assert (score is not None) == ("warp" in judged or judged >= {"blend", "pulse"}), judged
+        text = (Path(__file__).parents[2] / "docs" / "detect.md").read_text()
+        for name, weight in joint.weights.items():
+            share = weight / sum(joint.weights.values())
+            assert f"`{name}` {'carries ' if name == 'warp' else ''}{share:.0%}".replace("%", " %") in text
 
     @pytest.mark.parametrize("text", [b"{}", b"no", b'{"schema": "veilmark.detect-joint/1", "weights": 3}'])
     def test_what_is_no_calibration_is_refused(self, text: bytes) -> None:
