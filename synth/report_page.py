@@ -140,7 +140,7 @@ def _e(text: str) -> str:
 
 
 _STYLE = """
-:root{--paper:#fbfaf7;--ink:#1d2327;--soft:#5d666b;--line:#dfdcd3;--card:#fff;--warn:#8a5a00;
+:root{color-scheme:light dark;--paper:#fbfaf7;--ink:#1d2327;--soft:#5d666b;--line:#dfdcd3;--card:#fff;--warn:#8a5a00;
 --c0:#1a6b9a;--c1:#c2410c;--c2:#6b7280;--c3:#15803d;--c4:#7e22ce;--c5:#a16207}
 @media (prefers-color-scheme:dark){:root{--paper:#14171a;--ink:#e8e6e1;--soft:#a3acb1;--line:#2f363b;--card:#1c2125;
 --warn:#e3b341;--c0:#6cb8e6;--c1:#ff9d66;--c2:#aab2bd;--c3:#6fd695;--c4:#cf9bff;--c5:#e5c15a}}
@@ -181,8 +181,9 @@ box-shadow:0 0 3px #000}
 .slider input{width:100%;height:2rem;margin:.2rem 0;accent-color:var(--c0)}
 @media print{body{background:#fff;color:#000;font-size:11pt}main{max-width:none;padding:0}
 section{break-inside:avoid;border-color:#bbb;padding:.6rem}.slider{display:none}.scroll{overflow:visible}
-table{font-size:8.5pt}th,td{padding:.15rem .3rem}td{white-space:normal}th:first-child{position:static}
+table{font-size:8.5pt}th,td{padding:.15rem .2rem}td{white-space:normal}
+th:first-child{position:static;min-width:4.7rem;max-width:7rem;overflow-wrap:anywhere}
 .tiles{grid-template-columns:repeat(3,1fr)}.curve{max-width:32rem}
-:root{--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--card:#fff;--c0:#1a6b9a;--c1:#c2410c;--c2:#6b7280;--c3:#15803d;
+:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--card:#fff;--c0:#1a6b9a;--c1:#c2410c;--c2:#6b7280;--c3:#15803d;
 --c4:#7e22ce;--c5:#a16207;--warn:#8a5a00}}
 """

@@ -383,7 +383,7 @@ def test_the_whole_protocol_stops_and_goes_on(test_data: Path, tmp_path: Path) -
         from synth.extraction.footage import open_footage
 
         source = open_footage(test_data / "media" / "talking" / f"{name}.mp4")[0]
-        frames = [cv2.resize(raw.pixels, (270, 480)) for raw in source.frames(lambda index: index < 30)]
+        frames = [cv2.resize(raw.pixels, (270, 480)) for raw in source.frames(lambda index: index < 34)]
         clips[side] = film(tmp_path / f"{side}.mp4", frames)
     home, cache = Home.locate(), Cache(tmp_path / "work")
     consent = {side: permission_for([path], home, declared=True).to_json() for side, path in clips.items()}
