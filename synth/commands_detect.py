@@ -13,7 +13,6 @@ from provenance.commands.batch import print_error_json
 from provenance.commands.console import clean, complain, fraction, note, print_json, stdout
 from provenance.errors import (
     ExitCode,
-    NotWritableError,
     OutputExistsError,
     VeilmarkError,
     combine,
@@ -25,6 +24,14 @@ if TYPE_CHECKING:
     from synth.detect.run import Detection
 
 _BAR = 20
+#: What pictures each detector may draw, by the end of their names.
+_KINDS = {
+    "blink": ("blink-1",),
+    "pulse": ("pulse-1", "pulse-2"),
+    "warp": ("warp-1", "warp-saliency"),
+    "blend": ("blend-1", "blend-saliency"),
+    "splice": ("consistency-map",),
+}
 
 
 def detect(
@@ -65,13 +72,15 @@ def detect(
         pictures=output is not None,
     )
     options.check()
+    names = _names(files)
+    if output is not None:
+        _require_room(output, names, chosen, force)
     codes: list[int] = []
-    names: set[str] = set()
-    for path in files:
+    for path, name in zip(files, names, strict=True):
         try:
             with fraction(f"Looking at {path.name[:40]}") as report:
                 found = detect_file(path, options, progress=report)
-            written = _save(found, output, force, names) if output is not None else []
+            written = _save(found, output, name) if output is not None else []
         except VeilmarkError as error:
             if as_json:
                 print_error_json(str(path), error)
@@ -133,12 +142,34 @@ def _words(joint: float) -> str:
     return "more like the fakes it was calibrated on"
 
 
-def _save(found: Detection, output: Path, force: bool, taken: set[str]) -> list[Path]:
-    """Plots and maps as PNG, in the order of the detectors, named after the file.
+def _names(files: list[Path]) -> list[str]:
+    """What the files' pictures are called, by the files' names; another file of the same name gets a number."""
+    names: list[str] = []
+    for path in files:
+        numbered = (path.stem if number == 1 else f"{path.stem}-{number}" for number in count(1))
+        names.append(next(name for name in numbered if name not in names))
+    return names
 
-    Args:
-        taken: what files before this one are called here; another file of the same name gets a number.
+
+def _require_room(output: Path, names: list[str], detectors: tuple[str, ...], force: bool) -> None:
+    """Refuse a folder that cannot be written, or pictures that would be overwritten, before anything is looked at.
+
+    Raises:
+        OutputExistsError: there is a picture of one of these files and detectors.
+        NotWritableError: the folder cannot be made or written.
     """
+    from provenance.atomic import require_writable
+
+    wanted = [f"{name}-{kind}.png" for name in names for one in detectors for kind in _KINDS[one]]
+    existing = next((output / name for name in wanted if (output / name).exists()), None)
+    if existing is not None and not force:
+        raise OutputExistsError(f"{existing} already exists", hint="name another folder, or give --force")
+    for name in wanted[:1]:
+        require_writable(output / name)
+
+
+def _save(found: Detection, output: Path, called: str) -> list[Path]:
+    """Plots and maps as PNG, in the order of the detectors."""
     import io
 
     from PIL import Image
@@ -151,20 +182,7 @@ def _save(found: Detection, output: Path, force: bool, taken: set[str]) -> list[
         for number, plot in enumerate(finding.plots):
             pictures[f"{name}-{number + 1}"] = draw(plot)
         pictures |= finding.pictures
-    called = next(
-        one
-        for number in count(1)
-        if (one := found.path.stem if number == 1 else f"{found.path.stem}-{number}") not in taken
-    )
-    taken.add(called)
     paths = {output / f"{called}-{name}.png": pixels for name, pixels in pictures.items()}
-    existing = next((path for path in paths if path.exists()), None)
-    if existing is not None and not force:
-        raise OutputExistsError(f"{existing} already exists")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NotWritableError(f"cannot write in {output}: {error.strerror or error}") from error
     for path, pixels in paths.items():
         data = io.BytesIO()
         Image.fromarray(pixels).save(data, "PNG")

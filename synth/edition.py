@@ -25,3 +25,16 @@ def code_of(*packages: str) -> str:
             whole.update(path.relative_to(folder).as_posix().encode() + b"\0")
             whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
+
+
+@lru_cache(maxsize=8)
+def code_of_module(name: str) -> str:
+    """SHA-256 of the source of one module: ``synth.measure.split``.
+
+    Raises:
+        ModuleNotFoundError: there is no module of that name, or it is a package.
+    """
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None or found.submodule_search_locations is not None:
+        raise ModuleNotFoundError(f"{name} is no module")
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()

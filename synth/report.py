@@ -32,12 +32,14 @@ class Table:
         title: the question.
         rows: of as many cells as columns; a row of one cell is a heading within the table.
         note: how to read it.
+        folded: the page shows its title alone until it is opened; print shows it whole.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    folded: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {

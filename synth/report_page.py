@@ -1,7 +1,8 @@
 """A report as one self-contained HTML page: readable on a phone, in the dark, printed, and without a network.
 
 Its content security policy forbids everything but its own style, its embedded pictures and one small script, which is
-named by its hash and only moves the sliders; without it the pictures still stand side by side.
+named by its hash and only moves the sliders, and opens what is folded when the page is printed; without it the pictures
+still stand side by side.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from synth.report_curve import draw
 
 _SCRIPT = (
     "document.querySelectorAll('.slider input').forEach(function(i){i.addEventListener('input',function(){"
-    "i.parentNode.style.setProperty('--at',i.value+'%')})})"
+    "i.parentNode.style.setProperty('--at',i.value+'%')})});"
+    # paper cannot be opened: what is folded is opened for printing, and only that is folded again afterwards
+    "var opened=[];addEventListener('beforeprint',function(){opened=[].slice.call(document.querySelectorAll("
+    "'details:not([open])'));opened.forEach(function(d){d.open=true})});"
+    "addEventListener('afterprint',function(){opened.forEach(function(d){d.open=false})})"
 )
 _KINDS = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png"}
 _LONGEST = 4000
@@ -54,10 +59,14 @@ def _table(table: Table) -> str:
     head = "".join(f"<th scope=col>{_e(name)}" for name in table.columns)
     rows = "".join(_row(row, len(table.columns)) for row in table.rows)
     note = f"<p class=note>{_e(table.note)}</p>" if table.note else ""
-    return (
-        f"<section><h2>{_e(table.title)}</h2>{note}<div class=scroll tabindex=0 role=region "
-        f"aria-label='{_e(table.title)}'><table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div></section>"
+    body = (
+        f"{note}<div class=scroll tabindex=0 role=region aria-label='{_e(table.title)}'>"
+        f"<table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div>"
     )
+    heading = f"<h2>{_e(table.title)}</h2>"
+    if table.folded:
+        return f"<section><details><summary>{heading}</summary>{body}</details></section>"
+    return f"<section>{heading}{body}</section>"
 
 
 def _row(row: tuple[str, ...], columns: int) -> str:
@@ -131,7 +140,7 @@ def _e(text: str) -> str:
 
 
 _STYLE = """
-:root{--paper:#fbfaf7;--ink:#1d2327;--soft:#5d666b;--line:#dfdcd3;--card:#fff;--warn:#8a5a00;
+:root{color-scheme:light dark;--paper:#fbfaf7;--ink:#1d2327;--soft:#5d666b;--line:#dfdcd3;--card:#fff;--warn:#8a5a00;
 --c0:#1a6b9a;--c1:#c2410c;--c2:#6b7280;--c3:#15803d;--c4:#7e22ce;--c5:#a16207}
 @media (prefers-color-scheme:dark){:root{--paper:#14171a;--ink:#e8e6e1;--soft:#a3acb1;--line:#2f363b;--card:#1c2125;
 --warn:#e3b341;--c0:#6cb8e6;--c1:#ff9d66;--c2:#aab2bd;--c3:#6fd695;--c4:#cf9bff;--c5:#e5c15a}}
@@ -142,6 +151,7 @@ main{max-width:60rem;margin:0 auto;padding:1.2rem 1rem 3rem}
 h1{font-size:1.5rem;line-height:1.25;margin:.2rem 0 .8rem}h2{font-size:1.08rem;margin:0 0 .5rem}
 .headline{font-size:1.12rem;border-left:5px solid var(--c0);padding-left:.9rem;margin:1rem 0}
 section{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:1rem 1.1rem;margin:1.1rem 0}
+summary{cursor:pointer}summary h2{display:inline;margin:0}details[open] summary{margin-bottom:.5rem}
 .note{color:var(--soft);font-size:.88rem;margin:.2rem 0 .6rem}
 .scroll{overflow-x:auto}.scroll:focus-visible{outline:2px solid var(--c0)}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;min-width:100%}
@@ -171,8 +181,9 @@ box-shadow:0 0 3px #000}
 .slider input{width:100%;height:2rem;margin:.2rem 0;accent-color:var(--c0)}
 @media print{body{background:#fff;color:#000;font-size:11pt}main{max-width:none;padding:0}
 section{break-inside:avoid;border-color:#bbb;padding:.6rem}.slider{display:none}.scroll{overflow:visible}
-table{font-size:8.5pt}th,td{padding:.15rem .3rem}td{white-space:normal}th:first-child{position:static}
+table{font-size:8.5pt}th,td{padding:.15rem .2rem}td{white-space:normal}
+th:first-child{position:static;min-width:4.7rem;max-width:7rem;overflow-wrap:anywhere}
 .tiles{grid-template-columns:repeat(3,1fr)}.curve{max-width:32rem}
-:root{--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--card:#fff;--c0:#1a6b9a;--c1:#c2410c;--c2:#6b7280;--c3:#15803d;
+:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--card:#fff;--c0:#1a6b9a;--c1:#c2410c;--c2:#6b7280;--c3:#15803d;
 --c4:#7e22ce;--c5:#a16207;--warn:#8a5a00}}
 """

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.detect.base import Finding, Line, Plot, bounded
-from synth.detect.watch import Watched
+from synth.detect.watch import TIMELESS, Watched
 
 #: Blinks a minute over people and occasions: mean and shape of a gamma distribution (standard deviation 13).
 MEAN_RATE, SHAPE = 17.0, 1.7
@@ -55,6 +55,8 @@ def blink_finding(watched: Watched) -> Finding:
     """Judge the openness curve of footage."""
     if watched.kind != "video" or len(watched.times) < 2:
         return Finding.cannot("a single picture does not blink")
+    if watched.timeless:
+        return Finding.cannot(TIMELESS)
     judged = float(watched.found.mean()) * watched.seconds
     if watched.rate < LEAST_RATE:
         return Finding.cannot(
@@ -75,7 +77,7 @@ def blink_finding(watched: Watched) -> Finding:
     p = min(1.0, 2 * min(chance, slow)) if blinks else chance
     rate = 60 * len(blinks) / judged
     words = (
-        f"{len(blinks)} blinks in {judged:.1f} s ({rate:.0f} a minute; people: 4 to 45)"
+        f"{rarity(p)}: {len(blinks)} blinks in {judged:.1f} s ({rate:.0f} a minute; people: 4 to 45)"
         + (f", {1000 * float(np.median(durations)):.0f} ms each" if blinks else "")
         + (
             "; so short a clip without any is nothing unusual"
@@ -104,6 +106,14 @@ def blink_finding(watched: Watched) -> Finding:
             )
         ],
     )
+
+
+def rarity(p: float) -> str:
+    """What a two-sided probability (0 to 1) means, without saying what the clip is. Rounded down: never 100 %."""
+    share = min(99, math.floor(100 * (1 - p) + 1e-9))
+    if share < 1:
+        return "as common as any among clips of people"
+    return f"rarer than {share} % of clips of people"
 
 
 def relative_openness(watched: Watched) -> tuple[Floats, float]:

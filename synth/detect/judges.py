@@ -14,12 +14,13 @@ from torch import nn
 
 from provenance.errors import CorruptMediaError, MissingModelError
 from synth.detect import pulse, svm
-from synth.detect.base import Finding, Line, Plot, bounded, logistic
+from synth.detect.base import DETECTORS, Finding, Line, Plot, bounded, logistic
 from synth.detect.calibrate import Joint
 from synth.detect.face_net import SIDE, FaceNet, prepared, saliency
+from synth.detect.maps import captioned
 from synth.detect.pulse_features import FEATURES, WINDOW, windows
 from synth.detect.splice_net import PATCH, Consistency, SpliceNet, consistency
-from synth.detect.watch import FRAMES, REGION_NAMES, Watched
+from synth.detect.watch import FRAMES, REGION_NAMES, TIMELESS, Watched
 from synth.swap.checkpoint import load
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -30,7 +31,6 @@ LEAST_SPAN = 28.0
 #: Blur effect, and share of blocks without any change, above which compression has left nothing to judge by.
 MOST_BLUR, MOST_FROZEN = 0.74, 0.6
 _SHOWN_FACES = 4
-_MAGMA = cv2.COLORMAP_INFERNO
 
 
 class Judges:
@@ -82,6 +82,8 @@ class Judges:
         """Pulse and frame-to-frame consistency: the mean decision over windows of four seconds."""
         if watched.kind != "video" or len(watched.times) < 3:
             return Finding.cannot("a single picture has no pulse")
+        if watched.timeless:
+            return Finding.cannot(TIMELESS)
         if watched.rate < 12:
             return Finding.cannot(f"{watched.rate:.0f} frames a second are too few for a pulse (at least 12)")
         if watched.seconds < WINDOW - 0.2:
@@ -156,7 +158,18 @@ class Judges:
         if pictures:
             order = np.argsort(-logits)[:_SHOWN_FACES]
             heat = saliency(network, batch[order.copy()])
-            maps[f"{name}-saliency"] = _side_by_side([watched.faces[place] for place in order], list(heat))
+            own = [logistic(slope * float(logits[place]) + offset) for place in order]
+            maps[f"{name}-saliency"] = captioned(
+                f"{name}: {DETECTORS[name]}",
+                bounded(logistic(slope * mean + offset)),
+                "how much each place speaks for a fake; the brightest of a face is as bright as its own score",
+                [_as_seen(watched.faces[place]) for place in order],
+                [one * level for one, level in zip(heat, own, strict=True)],
+                [
+                    f"{level:.2f}" + (f" at {watched.face_times[place]:.1f} s" if watched.rate else "")
+                    for place, level in zip(order, own, strict=True)
+                ],
+            )
         share = float((slope * logits + offset > 0).mean())
         return Finding(
             bounded(logistic(slope * mean + offset)),
@@ -176,7 +189,7 @@ class Judges:
                     (Line("faces", watched.face_times, slope * logits + offset),),
                 )
             ]
-            if len(logits) > 1
+            if len(logits) > 1 and not watched.timeless
             else [],
             pictures=maps,
         )
@@ -196,12 +209,19 @@ class Judges:
         best, frame, _ = max(results, key=lambda one: one[0].contrast)
         face = float(np.median([one[2] for one in results]))
         maps: dict[str, NDArray[np.uint8]] = {}
-        if pictures:
-            heat = best.heat(*frame.shape[:2])
-            maps["consistency-map"] = _side_by_side([frame], [heat])
         _, slope, offset = self.splice
+        score = bounded(logistic(slope * value + offset))
+        if pictures:
+            maps["consistency-map"] = captioned(
+                f"splice: {DETECTORS['splice']}",
+                score,
+                "probability of another history than most of the picture has, times the score; other material "
+                "(cloth, sky, foliage) is often taken for another history",
+                [frame],
+                [best.heat(*frame.shape[:2]) * score],
+            )
         return Finding(
-            bounded(logistic(slope * value + offset)),
+            score,
             saw={
                 "frames": len(results),
                 "patches": len(best.boxes),
@@ -235,15 +255,7 @@ def _in_face(found: Consistency, outline: NDArray[np.floating]) -> float:
     return found.between(np.array(inside))
 
 
-def _side_by_side(faces: list[NDArray[np.uint8]], heats: list[NDArray[np.float32]]) -> NDArray[np.uint8]:
-    """Pictures above, the same with their maps laid over them below; aligned faces are cut as the network sees them."""
-    columns = []
-    for face, heat in zip(faces, heats, strict=True):
-        shown = face
-        if heat.shape != face.shape[:2]:
-            edge = (face.shape[0] - SIDE) // 2
-            shown = face[edge : edge + SIDE, edge : edge + SIDE]
-        colour = cv2.applyColorMap(np.asarray(np.clip(heat, 0, 1) * 255, np.uint8), _MAGMA)[..., ::-1]
-        grey = np.repeat(shown.mean(2, keepdims=True), 3, 2)
-        columns.append(np.vstack([shown, np.clip(0.45 * grey + 0.65 * colour, 0, 255).astype(np.uint8)]))
-    return np.hstack(columns)
+def _as_seen(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The part of an aligned face that the network sees."""
+    edge = (face.shape[0] - SIDE) // 2
+    return np.ascontiguousarray(face[edge : edge + SIDE, edge : edge + SIDE])

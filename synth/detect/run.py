@@ -12,7 +12,7 @@ from provenance.errors import UsageError
 from synth.detect.base import DETECTORS, Finding
 from synth.detect.blink import blink_finding
 from synth.detect.judges import Judges
-from synth.detect.watch import Watched, Watcher, whole_picture
+from synth.detect.watch import TIMELESS, Watched, Watcher, whole_picture
 
 SCHEMA = "veilmark.detect/1"
 _NO_FACE = "no face was found"
@@ -57,7 +57,8 @@ class Detection:
     Attributes:
         path: the file.
         findings: by detector, in their order.
-        joint: calibrated joint score, 0 to 1, or None where nothing could be judged.
+        joint: calibrated joint score, 0 to 1, or None where the detectors that could judge carry less than a third of
+            all weight: by the calibration that comes with veilmark it takes "warp", or "blend" and "pulse" together.
         watched: what they looked at.
         notes: about the file, for people.
     """
@@ -139,13 +140,28 @@ def detect_file(
     watched = watcher.watch(source, max_seconds=chosen.max_seconds, progress=progress)
     if not watched.found.any():
         whole_picture(source, watched)
-    return judge(path, watched, judges, chosen, damage=source.damage)
+    return judge(path, watched, judges, chosen, damage=source.damage, pages=source.pages)
 
 
 def judge(
-    path: Path, watched: Watched, judges: Judges, options: DetectOptions | None = None, *, damage: str = ""
+    path: Path,
+    watched: Watched,
+    judges: Judges,
+    options: DetectOptions | None = None,
+    *,
+    damage: str = "",
+    pages: int = 1,
 ) -> Detection:
-    """Ask the fake detectors about footage that was watched."""
+    """Ask the fake detectors about footage that was watched.
+
+    Args:
+        path: what the result names.
+        watched: the footage.
+        judges: the detectors.
+        options: which of them, and whether they draw maps.
+        damage: why decoding ended early, for the notes.
+        pages: how many pictures the file of a picture holds, for the notes.
+    """
     chosen = options or DetectOptions()
     face = bool(watched.found.any())
     findings: dict[str, Finding] = {}
@@ -164,10 +180,10 @@ def judge(
             findings[name] = judges.face(name, watched, pictures=chosen.pictures)
     scores = {name: finding.score for name, finding in findings.items()}
     joint = judges.joint.probability(scores) if judges.joint is not None else None
-    return Detection(path, findings, joint, watched, _notes(watched, damage))
+    return Detection(path, findings, joint, watched, _notes(watched, damage, pages))
 
 
-def _notes(watched: Watched, damage: str) -> tuple[str, ...]:
+def _notes(watched: Watched, damage: str, pages: int) -> tuple[str, ...]:
     notes = []
     if watched.cut:
         notes.append(f"only the first {watched.seconds:.0f} s were looked at")
@@ -175,6 +191,13 @@ def _notes(watched: Watched, damage: str) -> tuple[str, ...]:
         notes.append(
             f"{watched.several:.0%} of the frames show more than one face: "
             "one of them was followed, the largest at first"
+        )
+    if watched.timeless:
+        notes.append(TIMELESS)
+    if pages > 1:
+        notes.append(
+            f"the file holds {pages} pictures (an animation, or pages) and only the first was looked at: "
+            "convert an animation to a video to have it judged in time"
         )
     if damage:
         notes.append(damage)

@@ -42,6 +42,8 @@ REGIONS = (
     (107, 9, 336, 417, 351, 419, 248, 275, 4, 45, 3, 196, 122, 193),
 )
 REGION_NAMES = ("left cheek", "right cheek", "middle")
+#: Why nothing can be judged in time where the file gives all of its frames the same one.
+TIMELESS = "all of its frames carry the same time, so nothing can be judged in time"
 # the contour of MediaPipe's iris model: 0 and 8 are the corners, 1 to 7 the lower lid, 9 to 15 the upper
 _UPPER, _LOWER = list(range(9, 16)), list(range(1, 8))
 
@@ -110,13 +112,19 @@ class Watched:
 
     @property
     def rate(self) -> float:
-        """Frames a second; 0 for a picture."""
+        """Frames a second; 0 for a picture, and where :attr:`timeless`."""
         if len(self.times) < 2 or self.times[-1] <= self.times[0]:
             return 0.0
         return float((len(self.times) - 1) / (self.times[-1] - self.times[0]))
 
     @property
+    def timeless(self) -> bool:
+        """A video whose frames' times do not go on: neither its length nor its frame rate is known."""
+        return len(self.times) > 1 and not self.rate
+
+    @property
     def seconds(self) -> float:
+        """How long; 0 for a picture, and where :attr:`timeless`."""
         return float(len(self.times) / self.rate) if self.rate else 0.0
 
 

@@ -60,6 +60,7 @@ class Source:
         seconds: time of the last frame.
         variable_frame_rate: frames are not evenly spaced.
         damage: why decoding ended early, or why nothing can be decoded, or empty.
+        pages: how many pictures the file of a picture holds (an animation's, a TIFF's), of which the first is decoded.
     """
 
     path: Path
@@ -71,6 +72,7 @@ class Source:
     seconds: float = 0.0
     variable_frame_rate: bool = False
     damage: str = ""
+    pages: int = 1
 
     def frames(self, wanted: Callable[[int], bool] = lambda _: True) -> Iterator[RawFrame]:
         """Decode; frames that ``wanted`` says no to (by their index) are passed over without being converted.
@@ -83,7 +85,8 @@ class Source:
             raise CorruptMediaError(self.damage)
         if self.kind == "picture":
             if wanted(0):
-                pixels = open_picture(self.path, max_pixels=MAX_FRAME_PIXELS).pixels
+                picture = open_picture(self.path, max_pixels=MAX_FRAME_PIXELS)
+                pixels, self.pages = picture.pixels, picture.frames
                 self.height, self.width = pixels.shape[:2]
                 yield RawFrame(0, 0.0, pixels)
             return

@@ -12,6 +12,7 @@ from synth.measure import pictures
 from synth.measure.cache import Cache
 from synth.measure.conditions import CONDITIONS
 from synth.measure.detectors import NOISE, DetectorOptions, Measured, versions_of
+from synth.measure.detectors_errors import called, condition_tables, every_report, published_table
 from synth.measure.stats import Effect, Estimate, holm, mean, paired, paired_shares, share
 from synth.measure.wording import bare_p, interval, number, p_value, points
 from synth.report import Curve, Gallery, Point, Report, Table, device_name, percent
@@ -108,6 +109,7 @@ def report_of(
         data={
             "pictures": [_without_boxes(row) for row in measured.rows],
             "effects": _effects(measured),
+            "reports": every_report(measured),
             "landmarks": {
                 version: {name: one.to_json() for name, one in landmark_effects(measured, version).items()}
                 for version in cloaked
@@ -139,7 +141,7 @@ def _headline(measured: Measured, groups: dict[str, list[str]], version: str, fa
     number_of = (
         f"{faces} face{'s' * (faces != 1)} in {len(measured.rows)} picture{'s' * (len(measured.rows) != 1)}"
     )
-    return f"Of {number_of}, {_called(version)} and as published, are still found: {'; and '.join(parts)}."
+    return f"Of {number_of}, {called(version)} and as published, are still found: {'; and '.join(parts)}."
 
 
 def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> Iterator[str]:
@@ -170,7 +172,8 @@ def _tables(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[
         noise = NOISE + version if NOISE + version in measured.versions else None
         yield _recall_table(measured, groups, version, noise)
         yield _condition_table(measured, groups, version, noise)
-    yield _error_table(measured, groups)
+    yield published_table(measured, groups)
+    yield from condition_tables(measured, groups)
     yield _quality_table(measured)
 
 
@@ -186,7 +189,7 @@ def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str
             figures = (percent(one.baseline), percent(one.treated), control, points(one.difference))
             rows.append((name, *figures, bare_p(one), one.verdict))
     return Table(
-        f"Are faces still found as published? ({_called(version)})",
+        f"Are faces still found as published? ({called(version)})",
         ("detector", "clean", "cloaked", "equal noise", "difference, 95 %", "p", "so the share is"),
         tuple(rows),
         "Share of faces found (recall). p: exact sign-flip test over pictures, adjusted by Holm for the number of "
@@ -212,37 +215,10 @@ def _condition_table(
                 cells.append(" / ".join(f"{100 * value:.0f}" for value in shown))
             rows.append((label, *cells))
     return Table(
-        f"And after what a published picture goes through? ({_called(version)})",
+        f"And after what a published picture goes through? ({called(version)})",
         ("detector", *CONDITIONS),
         tuple(rows),
         "Share of faces found, in percent.",
-    )
-
-
-def _error_table(measured: Measured, groups: dict[str, list[str]]) -> Table:
-    rows: list[tuple[str, ...]] = []
-    for version in ("clean", *measured.versions):
-        rows.append((_called(version) if version != "clean" else "clean",))
-        for group, names in groups.items():
-            for name in names:
-                cells = [row["seen"][version]["nothing"][name] for row in measured.rows]
-                right, reports = [float(c["right"]) for c in cells], [float(c["reports"]) for c in cells]
-                errors = [one for cell in cells for one in cell["landmarks"]]
-                rows.append(
-                    (
-                        f"{name} ({group})",
-                        percent(share(right, reports).value),
-                        number(mean([float(cell["decoys"]) for cell in cells]).value, 2),
-                        f"{number(mean(errors).value, 3)} ({len(errors)})" if errors else "-",
-                    )
-                )
-    return Table(
-        "What else do they report?",
-        ("detector", "precision", "decoys a picture", "landmark error (faces)"),
-        tuple(rows),
-        "As published. Precision: share of reports that are about a face. Decoys: reports where this detector saw "
-        "nothing in the clean picture. Landmark error: mean distance from its own landmarks in the clean picture, in "
-        "face sizes, of faces that it still reports.",
     )
 
 
@@ -357,16 +333,6 @@ def _least(measured: Measured) -> str:
 def _share(measured: Measured, version: str, condition: str, names: Sequence[str]) -> Estimate:
     counted = counts(measured.rows, version, condition, names)
     return share(counted.found, counted.of)
-
-
-def _called(version: str) -> str:
-    return (
-        "cloaked"
-        if version == "cloaked"
-        else version
-        if version.startswith(NOISE)
-        else f"cloaked at {version}"
-    )
 
 
 def _floats(values: Sequence[float | None]) -> list[float]:

@@ -1,8 +1,8 @@
 """``measure lipsync``: is a lip-sync that was made from cloaked footage worse, and easier to detect?
 
 Published clean, cloaked, or with noise, the same footage goes through the whole generator that ``veilmark synth
-lipsync`` runs; the held-out fifth is then made to say what it said. The sound is never cloaked. Nothing in that
-generator is drawn by chance, so it is repeated with another part of the footage left out each time.
+lipsync`` runs; the held-out fifth, after a gap, is then made to say what it said. The sound is never cloaked. Nothing
+in that generator is drawn by chance, so it is repeated with another part of the footage left out each time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from synth.measure import fakes, lipsync_cells
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CLEANING, Pixels
 from synth.measure.lipsync_cells import Footage, LipJudge, judge_of, measured, real_scores, write_footage
-from synth.measure.material import Material, frames_of, prepare, publish
+from synth.measure.material import Material, prepare, publish
+from synth.measure.split import split_of
 from synth.measure.swap import Plan, Progress, Result, Tell, shown, stopped, variants_of, watched
 from synth.measure.swap_cells import Label, Stop, tells_people_apart
 from synth.measure.swap_faces import JUDGED_SIDE, Faces, faces_key
@@ -37,7 +38,7 @@ from synth.measure.swap_options import CLEAN, Attacker, SwapOptions
 from synth.permission import carried_permission
 from synth.swap.features import DlibFeatures, available
 
-#: Every frame before the held-out part is published: sound and mouth must lie side by side.
+#: Every frame before the gap is published: sound and mouth must lie side by side.
 EVERY_FRAME = 100_000
 #: Less than that FaceMesh takes for no face, as ``veilmark synth extract`` does.
 _LEAST_SCORE = Thresholds().face_score
@@ -68,11 +69,12 @@ def lipsync_options(options: SwapOptions, parts: int = 5) -> SwapOptions:
 def plan_for(person: Path, options: SwapOptions) -> Plan:
     """About how long it will take."""
     whole = sum(frames_info(person))
-    count = round(0.8 * whole)
+    split = split_of(whole, None)
+    count = split.published if split else round(0.8 * whole)
     cells = len(variants_of(options)) * len(options.parsed)
     rounds = options.cloak_steps * options.cloak_rounds
     cloak = count * len(options.attacked) * rounds * _CLOAK * len(dict.fromkeys(options.strengths))
-    runs, made = cells * len(options.seeds), min(lipsync_cells.RENDERED, whole - count)
+    runs, made = cells * len(options.seeds), min(lipsync_cells.RENDERED, round(0.2 * whole))
     return Plan(
         (
             (f"cloaking {count} frames at {', '.join(options.strengths)}", cloak),
@@ -128,7 +130,8 @@ def measure_lipsync(
     result = Result(options, variants_of(options), kind="lipsync")
     # 1. Publish; the last fifth of picture and sound is held out.
     made = prepare(person, options, cache)
-    result.files = {"person": made.digests}
+    result.files, result.gaps = {"person": made.digests}, {"person": made.gap}
+    result.notes += [made.note] if made.note else []
     for strength in dict.fromkeys(options.strengths):
         tell(f"cloaking at {strength}")
         publish(made, strength, watched(progress and (lambda share: progress(0.3 * share)), stop))
@@ -142,7 +145,7 @@ def measure_lipsync(
         tell(f"following the face: {variant}, attacker {attacker.name}")
         points, faces = _followed(made, variant, attacker, options, stop)
         clip = _joined(made, variant, attacker, faces)
-        got[variant, attacker.name] = Footage(clip, points, late, size, _rate(made), sound)
+        got[variant, attacker.name] = Footage(clip, points, late, size, _rate(made), sound, made.gap)
         result.faces[variant, attacker.name] = faces
         stopped(stop)
         if progress:
@@ -215,7 +218,7 @@ def _judge(made: Material, clean: Footage, options: SwapOptions, cache: Cache, r
             "No fake detector is installed, so nothing is said about how easy fakes are to detect."
         )
     judge = judge_of(
-        clean, frames_of(made.late[0]), result.features, lambda path: fakes.scores(path, options.device),
+        clean, made.after(), result.features, lambda path: fakes.scores(path, options.device),
         names, embedder,
     )  # fmt: skip
     result.held_out = len(judge.rows)
@@ -225,11 +228,11 @@ def _judge(made: Material, clean: Footage, options: SwapOptions, cache: Cache, r
 
 
 def _joined(made: Material, variant: str, attacker: Attacker, faces: Faces) -> Path:
-    """The attacker's footage as a clip: what was published, cleaned as they do, and what is held out."""
+    """The attacker's footage as a clip: what was published, cleaned as they do, and all that follows."""
     path = made.cache.file(key_of("footage", {"faces": faces.digest}), ".mp4")
     if not path.is_file():
         published = (_treated(attacker)(one) for one in made.frames(variant))
-        write_footage(path, published, frames_of(made.late[0]), _rate(made))
+        write_footage(path, published, made.after(), _rate(made))
     return path
 
 
@@ -269,9 +272,9 @@ def _packed(points: NDArray[np.float64]) -> bytes:
 
 
 def _late(made: Material, options: SwapOptions) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Where the face really was in what is held out; height and width."""
+    """Where the face really was in all that follows what is published; height and width."""
     finder = FaceFinder(device=options.device, weights_dir=options.weights)
-    return _landmarks(finder, frames_of(made.late[0]))[:2]
+    return _landmarks(finder, made.after())[:2]
 
 
 def _landmarks(

@@ -1,8 +1,8 @@
 """One cell of ``measure lipsync``: the generator as ``veilmark synth lipsync`` runs it, given what an attacker got.
 
-The attacker's footage is what was published, followed by the held-out fifth as it was filmed. The person's mouth and
-the frames that the texture is made of come from the first part alone; then the held-out frames are made to say what
-they said, by their own sound, and are compared with what was filmed.
+The attacker's footage is what was published, followed by the rest as it was filmed: the gap and the held-out fifth. The
+person's mouth and the frames that the texture is made of come from the first part alone; then the rest is made to say
+what it said, by its own sound, and the held-out frames are compared with what was filmed.
 """
 
 from __future__ import annotations
@@ -53,15 +53,17 @@ _TILES, _COLUMNS, _TILE = 6, 3, 160
 
 @dataclass
 class Footage:
-    """What an attacker has: published frames, and the held-out ones as they were filmed.
+    """What an attacker has: published frames, and what follows them as it was filmed.
 
     Attributes:
         clip: a video of both, without sound.
         published: ``(P, 468, 3)`` landmarks as this attacker finds them, NaN where no face is found.
-        late: ``(L, 468, 3)`` landmarks of the held-out frames.
+        late: ``(L, 468, 3)`` landmarks of the frames that follow.
         size: height and width.
         rate: frames a second.
         sound: of the whole.
+        gap: so many of ``late``, the first ones, lie between what is published and what is held out; nothing is
+            measured on them.
     """
 
     clip: Path
@@ -70,6 +72,7 @@ class Footage:
     size: tuple[int, int]
     rate: Fraction
     sound: Sound
+    gap: int = 0
 
     @property
     def until(self) -> float:
@@ -104,9 +107,9 @@ class LipJudge:
     """What fakes are measured with; the same for every cell.
 
     Attributes:
-        frames: the held-out frames that are made anew, as filmed. rows: their places among the held-out ones.
-        landmarks: ``(L, 468, 3)`` of all held-out frames, NaN without a face.
-        shapes: ``(L, 36)`` their mouths, NaN without a face, in terms of the clean footage.
+        frames: the held-out frames that are made anew, as filmed. rows: their places among those after the published.
+        landmarks: ``(L, 468, 3)`` of all frames after the published ones, NaN without a face.
+        shapes: ``(L, 36)`` their mouths in terms of the clean footage, NaN without a face and in the gap.
         features_name: a network's features of aligned faces. embedder: tells people apart, or None.
         person: the mean embedding of the filmed faces.
         detectors: asks fake detectors about a clip; names: of them.
@@ -131,12 +134,13 @@ def judge_of(
     names: dict[str, str],
     embedder: DlibFeatures | None,
 ) -> LipJudge:
-    """From the clean footage, as the first attacker sees it.
+    """From the clean footage, as the first attacker sees it; ``frames`` are those after the published ones.
 
     Raises:
         NoFaceError: the held-out part shows too few faces.
     """
     seen = np.flatnonzero(np.isfinite(clean.late[:, 0, 0]))
+    seen = seen[seen >= clean.gap]
     if len(seen) < 2:
         raise NoFaceError(
             "the held-out fifth shows no face", hint="name footage that shows the face to its end"
@@ -145,6 +149,7 @@ def judge_of(
     wanted = set(rows.tolist())
     shown = [pixels for index, pixels in enumerate(frames) if index in wanted]
     shapes = mouth_shapes(clean.track())[len(clean.published) :]
+    shapes[: clean.gap] = np.nan
     judge = LipJudge(shown, rows, clean.late, shapes, features_name, detectors, names, embedder)
     if embedder is not None:
         judge.person = embedded(embedder, _aligned(shown, judge)).mean(0)
@@ -295,7 +300,7 @@ def _person(
 
 
 def _said(person: Person, footage: Footage, workspace: Workspace, device: str) -> NDArray[np.float64]:
-    """``(L, 36)``: the mouth at the held-out frames, led by their own sound."""
+    """``(L, 36)``: the mouth at the frames after the published ones, led by their own sound."""
     model, _ = mouth_of(
         person, workspace, MouthOptions(), prior=PRIOR, until=footage.until, device=device
     )  # fmt: skip

@@ -1,5 +1,5 @@
 """What a person publishes: the same footage clean, cloaked, and with noise that was not searched for; and its last
-fifth, which nobody learns from.
+fifth, which nobody learns from, after a gap (:mod:`synth.measure.split`).
 
 A video is published as a video (the cloak's noise moves along with the face), a folder of pictures as pictures. The
 clean version is encoded exactly as the cloaked one is. Nothing here is generated; it is somebody's footage with noise.
@@ -8,7 +8,7 @@ clean version is encoded exactly as the cloaked one is. Nothing here is generate
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,18 @@ from cloak.video import cloak_video
 from cloak.video_options import VideoOptions
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from provenance.media import sha256_file
-from synth.edition import code_of
+from synth.edition import code_of, code_of_module
 from synth.extraction.footage import Source, open_footage
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import equal_energy
 from synth.measure.detectors import NOISE, DetectorOptions, versions_of
 from synth.measure.pairs import Pair
+from synth.measure.split import FEWEST, GAP, Split, split_of
 from synth.measure.swap_options import CLEAN, SwapOptions
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[float], None]
-#: The last share of footage, in time, that is held out.
-HELD_OUT = 0.2
 _MASTER_CRF = 6
-_FEWEST = 20
 
 
 @dataclass
@@ -50,6 +48,8 @@ class Material:
         clips: by variant, the published video (no noise control: that is made from the others).
         pairs: of published pictures.
         late: the held-out clip, or pictures.
+        gap: how many frames or pictures lie between, that are neither published nor held out.
+        between: the clip of them; empty for pictures, and without a gap.
     """
 
     files: list[Path]
@@ -60,6 +60,8 @@ class Material:
     clips: dict[str, Path]
     pairs: list[Pair]
     late: list[Path]
+    gap: int = 0
+    between: list[Path] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -83,6 +85,22 @@ class Material:
         for path in self.late:
             yield from frames_of(path)
 
+    def after(self) -> Iterator[Pixels]:
+        """Of a video, all that follows what is published: the gap's frames, then the held-out ones."""
+        for path in (*self.between, *self.late):
+            yield from frames_of(path)
+
+    @property
+    def note(self) -> str:
+        """What to say of a clip's gap: nothing where it is as long as it should be."""
+        if self.rate is None or self.gap >= round(GAP * self.rate):
+            return ""
+        begin = f"{self.gap / float(self.rate):.1f} s after the published ones"
+        return (
+            f"Of {self.files[0].name} the held-out frames begin {begin}, not {GAP:.0f} s: it is short, and frames that "
+            "near are alike."
+        )
+
     def _pictures(self, plain: str, *, noise: bool) -> Iterator[Pixels]:
         for pair in self.pairs:
             names = [] if plain == CLEAN else [plain]
@@ -93,7 +111,7 @@ class Material:
 def published_key(digests: list[str], options: SwapOptions) -> str:
     """The cache's name of published footage."""
     chosen = {name: getattr(options, name) for name in ("frames", "held_out", "side", "crf")}
-    return key_of("published", {"files": digests, **chosen})
+    return key_of("published", {"files": digests, "split": code_of_module("synth.measure.split"), **chosen})
 
 
 def prepare(path: Path, options: SwapOptions, cache: Cache) -> Material:
@@ -113,9 +131,9 @@ def prepare(path: Path, options: SwapOptions, cache: Cache) -> Material:
     files = [one.path for one in sources]
     made = Material(files, [sha256_file(one) for one in files], options, cache, None, {}, [], [])
     if not videos:
-        cut = _cut(len(files), path)
-        made.pairs = [Pair(one) for one in _spread(files[:cut], options.frames)]
-        made.late = _spread(files[cut:], options.held_out)
+        split = _split(len(files), None, path)
+        made.pairs = [Pair(one) for one in _spread(files[: split.published], options.frames)]
+        made.late, made.gap = _spread(files[split.held_out :], options.held_out), split.gap
         return made
     _split_video(videos[0], made)
     return made
@@ -194,21 +212,24 @@ def film(path: Path, frames: Iterator[Pixels], rate: Fraction, crf: int) -> int:
 
 
 def _split_video(source: Source, made: Material) -> None:
-    """Three clips: the master (near lossless, to be cloaked), the clean one as it is published, the held-out one."""
+    """Clips: the master (near lossless, to be cloaked), the clean one as it is published, the gap, the held-out one."""
     import av
 
     options, cache, key = made.options, made.cache, made.key
     with av.open(str(source.path), metadata_errors="ignore") as container:
         made.rate = Fraction(container.streams.video[0].average_rate or 25).limit_denominator(1001)
     count = source.expected or sum(1 for _ in source.frames(lambda _: True))
-    cut = _cut(count, source.path)
-    early = set(_spread(list(range(cut)), options.frames))
-    late = set(list(range(cut, count))[: options.held_out])
-    parts = {
+    split = _split(count, float(made.rate), source.path)
+    early = set(_spread(list(range(split.published)), options.frames))
+    late = set(list(range(split.held_out, count))[: options.held_out])
+    parts: dict[str, tuple[set[int] | None, int]] = {
         ".master.mp4": (early, _MASTER_CRF),
         ".late.mp4": (late, _MASTER_CRF),
         ".clean.mp4": (None, options.crf),
     }
+    if split.gap:
+        parts[".between.mp4"] = (set(range(split.published, split.held_out)), _MASTER_CRF)
+        made.gap, made.between = split.gap, [cache.file(key, ".between.mp4")]
     for suffix, (wanted, crf) in parts.items():
         path = cache.file(key, suffix)
         if not path.is_file():
@@ -251,15 +272,15 @@ def _picture_options(options: SwapOptions, noise: bool) -> DetectorOptions:
     )
 
 
-def _cut(count: int, path: Path) -> int:
-    cut = round(count * (1 - HELD_OUT))
-    if cut < _FEWEST or count - cut < 2:
+def _split(count: int, rate: float | None, path: Path) -> Split:
+    found = split_of(count, rate)
+    if found is None:
         raise UsageError(
             f"{path} has {count} frames or pictures, of which the last fifth is held out; expected at least "
-            f"{_FEWEST + 5}",
+            f"{FEWEST + 5}",
             hint="name more footage of the person",
         )
-    return cut
+    return found
 
 
 def _spread(items: list[Any], most: int) -> list[Any]:

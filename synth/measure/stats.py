@@ -98,6 +98,20 @@ def mean(values: Values) -> Estimate:
     return _ratio(array, np.ones(len(array)))
 
 
+def ratio(sums: Values, counts: Values) -> Estimate:
+    """A mean over all members of clusters (landmark errors of each picture's faces): the sum of all clusters' sums over
+    the sum of their counts, with the ratio estimator's t interval over clusters (Cochran, "Sampling Techniques", 1977,
+    chapter 6), which knows that members of one are alike. Clusters without members are left out.
+
+    Raises:
+        UsageError: another number of sums than of counts.
+    """
+    tops, bottoms = np.asarray(sums, np.float64), np.asarray(counts, np.float64)
+    if tops.shape != bottoms.shape:
+        raise UsageError(f"found {tops.size} sums and {bottoms.size} counts, expected one of each a cluster")
+    return _ratio(tops, bottoms)
+
+
 def share(found: Values, of: Values) -> Estimate:
     """A share of counts in clusters (found faces of each picture's faces).
 

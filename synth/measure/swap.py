@@ -26,6 +26,7 @@ from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import Pixels
 from synth.measure.detectors import NOISE
 from synth.measure.material import Material, prepare, publish
+from synth.measure.split import split_of
 from synth.measure.swap_cells import (
     Judge,
     Label,
@@ -78,6 +79,7 @@ class Result:
         apart: distance of the two people's mean embeddings, or None.
         notes: what a person should know.
         files: SHA-256 of the footage.
+        gaps: frames or pictures left out between the published and the held-out ones, by whose footage.
         sheets: generated pictures, signed, by (variant, attacker's name).
         published: a frame of each variant.
         seconds: of all work, earlier runs' included.
@@ -95,6 +97,7 @@ class Result:
     held_out: int = 0
     notes: list[str] = field(default_factory=list)
     files: dict[str, list[str]] = field(default_factory=dict)
+    gaps: dict[str, int] = field(default_factory=dict)
     sheets: dict[tuple[str, str], Path] = field(default_factory=dict)
     published: dict[str, Pixels] = field(default_factory=dict)
     seconds: float = 0.0
@@ -185,9 +188,11 @@ def measure_swap(
     require_video(target)
     result = Result(options, variants_of(options))
     part = _Parts(progress)
-    # 1. Publish: A's footage clean and cloaked; of both people the last fifth is kept apart.
+    # 1. Publish: A's footage clean and cloaked; of both people the last fifth is kept apart, after a gap.
     made, other = prepare(person, options, cache), prepare(target, options, cache)
     result.files = {"person": made.digests, "target": other.digests}
+    result.gaps = {"person": made.gap, "target": other.gap}
+    result.notes += [one.note for one in (made, other) if one.note]
     for strength in dict.fromkeys(options.strengths):
         tell(f"cloaking at {strength}")
         publish(made, strength, watched(part(0.25 / len(set(options.strengths))), stop))
@@ -289,7 +294,8 @@ def _keep_sheet(result: Result, variant: str, attacker: Attacker, seed: int, abo
 def _frames(path: Path, options: SwapOptions) -> int:
     sources = open_footage(path)
     count = sum(max(1, one.expected) for one in sources)
-    return max(1, min(options.frames, round(count * 0.8)))
+    split = split_of(count, None)
+    return max(1, min(options.frames, split.published if split else round(count * 0.8)))
 
 
 def require_video(target: Path) -> None:

@@ -84,6 +84,7 @@ def report_of(result: Result) -> Report:
             "attackers": {one.name: one.sentence for one in options.parsed},
             "footage, SHA-256": result.files,
             "held-out faces": result.held_out,
+            "left out before the held-out part": result.gaps,
             "features measured by": result.features,
             "distance between the two people": result.apart,
             **configured,

@@ -21,6 +21,16 @@ def interval(one: Estimate, digits: int, least: float = -math.inf, most: float =
     return f"{one.value:.{digits}f} ({max(least, one.low):.{digits}f} to {min(most, one.high):.{digits}f})"
 
 
+def percent_interval(one: Estimate) -> str:
+    """A share: ``93 % (85 to 100)``."""
+    if not math.isfinite(one.value):
+        return "-"
+    text = f"{100 * one.value:.0f} %"
+    if one.low is None or one.high is None:
+        return text
+    return f"{text} ({100 * max(0.0, one.low):.0f} to {100 * min(1.0, one.high):.0f})"
+
+
 def change(one: Estimate, digits: int) -> str:
     """As :func:`interval`, with a sign."""
     if not math.isfinite(one.value):

@@ -15,6 +15,7 @@ import synth.commands_detect as commands
 from provenance.errors import (
     CorruptMediaError,
     MissingPathError,
+    NotWritableError,
     OutputExistsError,
     UnknownFormatError,
     UsageError,
@@ -93,6 +94,10 @@ def test_a_longer_clip_has_its_curves_drawn(watched: Watched, clip: Path) -> Non
     longer.times = np.arange(180) / 30
     found = judge(clip, longer, Judges())
     assert found.reasons == {}
+    # every picture that is drawn is foreseen when the folder is checked, or it would be overwritten unasked
+    for name, finding in judge(clip, longer, Judges(), DetectOptions(pictures=True)).findings.items():
+        drawn = [f"{name}-{number + 1}" for number in range(len(finding.plots))] + list(finding.pictures)
+        assert sorted(drawn) == sorted(commands._KINDS[name])
     assert {plot.title for finding in found.findings.values() for plot in finding.plots} >= {
         "Openness of the eyes",
         "Spectra of the pulse signal (POS)",
@@ -103,6 +108,114 @@ def test_a_longer_clip_has_its_curves_drawn(watched: Watched, clip: Path) -> Non
     crushed = judge(clip, longer, Judges())
     assert "compressed" in crushed.reasons["pulse"]
     assert "too small" in crushed.reasons["warp"]
+
+
+def test_frames_that_all_carry_one_time_are_not_judged_in_time(
+    portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    import av
+
+    frames = wandering(portraits["astronaut"], 6, (480, 480))
+    path = tmp_path / "still.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=12)
+        stream.height, stream.width, stream.pix_fmt = 480, 480, "yuvj420p"
+        packets = [
+            packet
+            for pixels in frames
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
+        ]
+        for packet in (*packets, *stream.encode(None)):
+            packet.pts = packet.dts = 0
+            container.mux(packet)
+    code, text = run(path, "--json", "-o", tmp_path / "saw")
+    data = json.loads(text[text.index("{") :])
+    assert code == 0 and data["frames"] == 6
+    for name in ("blink", "pulse"):
+        assert "carry the same time" in data["detectors"][name]["reason"]
+    assert data["detectors"]["warp"]["score"] is not None
+    assert any("carry the same time" in line for line in data["notes"])
+    assert not any(one.endswith("warp-1.png") for one in data["saved"])  # a curve over no time
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_of_an_animation_only_the_first_picture_is_judged_and_it_says_so(
+    ending: str, portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    frames = [Image.fromarray(one) for one in wandering(portraits["astronaut"], 3, (200, 200))]
+    path = tmp_path / f"moving.{ending}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=80)
+    found = detect_file(path, DetectOptions(detectors=("splice",)))
+    assert len(found.watched.times) == 1
+    assert any("holds 3 pictures" in line and "only the first" in line for line in found.notes)
+    frames[0].save(tmp_path / "one.png")
+    assert not detect_file(tmp_path / "one.png", DetectOptions(detectors=("splice",))).notes
+
+
+def test_a_folder_that_will_not_do_is_refused_before_anything_is_looked_at(tmp_path: Path) -> None:
+    """The file named is no picture: had it been looked at first, that would be the error."""
+    (tmp_path / "a.txt").write_text("no picture")
+    (tmp_path / "saw").mkdir()
+    (tmp_path / "saw" / "a-pulse-2.png").write_bytes(b"kept")
+    with pytest.raises(OutputExistsError):
+        run(tmp_path / "a.txt", "-o", tmp_path / "saw")
+    with pytest.raises(UnknownFormatError):
+        run(tmp_path / "a.txt", "-o", tmp_path / "saw", "--detectors", "warp")
+    with pytest.raises(UnknownFormatError):
+        run(tmp_path / "a.txt", "-o", tmp_path / "saw", "--force")
+    with pytest.raises(NotWritableError):
+        run(tmp_path / "a.txt", "-o", tmp_path / "a.txt" / "saw")
+    assert (tmp_path / "saw" / "a-pulse-2.png").read_bytes() == b"kept"
+
+
+def glow(saved: np.ndarray) -> float:
+    """How much the brightest place of the map has beyond the grey below it; one map, right of its picture."""
+    edge = saved.shape[1] // 2
+    shown, laid = saved[70:-80, 20 : edge - 5].astype(float), saved[70:-80, edge + 5 : -20].astype(float)
+    return float(np.quantile(laid[..., 0], 0.999) - 0.45 * np.quantile(shown.mean(2), 0.999))
+
+
+def test_maps_of_clean_and_of_faked_faces_share_one_scale(portraits: dict[str, np.ndarray]) -> None:
+    from synth.detect.maps import captioned, coloured
+
+    grey = np.full((120, 100, 3), 90, np.uint8)
+    place = np.zeros((120, 100))
+    place[40:80, 30:70] = 1
+    clean, faked = (captioned("t", one, "s", [grey], [place * one], ["x"]) for one in (0.05, 0.95))
+    assert clean.shape == faked.shape and clean.dtype == np.uint8 and clean.shape[1] >= 640
+    assert glow(clean) < 30 < 120 < glow(faked)
+    bar = coloured(np.linspace(0, 1, 240)[None])[0]
+    for saved in (clean, faked):  # the colour bar goes from 0 to 1 in both
+        rows = [row for row in saved[-70:, 14:254] if np.abs(row.astype(int) - bar).max() < 2]
+        assert len(rows) >= 10
+    empty, other = (captioned("t", one, "s", [grey], [place * 0]) for one in (0.2, 0.8))
+    assert (empty[:60] != other[:60]).any() and np.array_equal(
+        empty[60:], other[60:]
+    )  # the caption has the score
+    many = captioned("a long title " * 20, 0.5, "words " * 60, [grey[:60]] * 4, [place[:60]] * 4, ["1"] * 4)
+    tall = captioned("t", 0.5, "s", [np.full((4000, 900, 3), 90, np.uint8)], [np.ones((4000, 900))])
+    assert many.shape[1] <= 1320 and tall.shape[0] < 4200
+
+
+def test_a_clean_face_is_drawn_darker_than_a_faked_one(
+    portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    from synth.detect.clips import blended_frame
+    from synth.detect.selfmade import Recipe
+    from synth.extraction.finder import FaceFinder
+
+    pixels = portraits["astronaut"]
+    points = FaceFinder().find(pixels)[0].landmarks[:, :2].astype(np.float64)
+    Image.fromarray(pixels).save(tmp_path / "clean.png")
+    Image.fromarray(blended_frame(pixels, points, Recipe(side=40, border=0.02))).save(tmp_path / "warped.png")
+    glows, scores = [], []
+    for name in ("clean", "warped"):
+        found = detect_file(tmp_path / f"{name}.png", DetectOptions(detectors=("warp",), pictures=True))
+        shown = found.findings["warp"].pictures["warp-saliency"]
+        glows.append(glow(shown))
+        scores.append(found.scores["warp"])
+    assert scores[0] < 0.3 < 0.9 < scores[1]
+    assert glows[0] < 40 < 60 < glows[1], glows
 
 
 def test_without_a_face_only_splices_are_looked_for(tmp_path: Path) -> None:

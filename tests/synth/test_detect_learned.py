@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from provenance.errors import CorruptMediaError, MissingModelError
 from synth.detect import svm, train_faces, train_pulse, train_splice
 from synth.detect.base import DETECTORS
-from synth.detect.calibrate import Joint, auc, average_precision, fit_joint, fit_logistic
+from synth.detect.calibrate import Joint, auc, auc_interval, average_precision, fit_joint, fit_logistic
 from synth.detect.clips import blurring
 from synth.detect.face_net import SIDE, FaceNet, prepared, saliency
 from synth.detect.histories import History, processed, random_history, spliced
@@ -197,6 +198,33 @@ class TestCalibration:
             metrics.average_precision_score(truth, values)
         )
 
+    def test_intervals_of_areas_are_those_of_people_drawn_one_by_one(self) -> None:
+        random = np.random.default_rng(4)
+        people = [f"p{number}" for number in range(9)]
+        real = [(one, float(np.round(random.normal()))) for one in people for _ in range(3)]
+        fake = [(one, float(np.round(random.normal(0.9)))) for one in people[1:] for _ in range(2)]
+        areas = []
+        for _ in range(1500):
+            drawn = random.choice(people, len(people))
+            parts = [[v for one in drawn for who, v in values if who == one] for values in (real, fake)]
+            if all(parts):
+                areas.append(auc(*parts))
+        found = auc_interval(real, fake)
+        assert found is not None
+        assert found == pytest.approx(np.quantile(areas, (0.025, 0.975)), abs=0.02)
+        assert found == auc_interval(real[::-1], fake[::-1])
+
+    def test_clips_of_one_person_are_no_independent_evidence(self) -> None:
+        random = np.random.default_rng(5)
+        own = {f"p{number}": random.normal(0, 1.5) for number in range(8)}
+        few = [[(who, shift + move) for who, shift in own.items()] for move in (0.0, 0.5)]
+        many = [[one for one in part for _ in range(50)] for part in few]
+        narrow, wide = (np.diff(auc_interval(*part) or (0, 0))[0] for part in (many, few))
+        assert narrow == pytest.approx(wide, abs=0.02) and wide > 0.2
+        assert auc_interval(few[0][:1], few[1][:1]) is None
+        assert auc_interval(few[0], []) is None
+        assert auc_interval([("a", 0.1), ("b", 0.2)], [("a", 0.8), ("b", 0.9)]) == (1.0, 1.0)
+
     def test_the_regression_is_that_of_scikit_learn(self) -> None:
         linear = pytest.importorskip("sklearn.linear_model")
         random = np.random.default_rng(2)
@@ -236,6 +264,19 @@ class TestCalibration:
         assert joint.probability({"splice": 0.99, "pulse": 0.9}) is None
         low, high = (joint.probability({"splice": 0.5, "warp": one}) for one in (0.01, 0.99))
         assert low is not None and high is not None and low < 0.4 < 0.6 < high
+
+    def test_the_shipped_joint_score_needs_warp_or_blend_and_pulse(self) -> None:
+        """What docs/detect.md and Detection.joint say, over every set of detectors that could judge."""
+        joint = Joint.loads((WEIGHTS / "joint.json").read_bytes())
+        assert set(joint.weights) == {"warp", "blend", "pulse", "splice"}
+        for count in range(5):
+            for judged in map(set, itertools.combinations(joint.weights, count)):
+                score = joint.probability(dict.fromkeys(judged, 0.7))
+                assert (score is not None) == ("warp" in judged or judged >= {"blend", "pulse"}), judged
+        text = (Path(__file__).parents[2] / "docs" / "detect.md").read_text()
+        for name, weight in joint.weights.items():
+            share = weight / sum(joint.weights.values())
+            assert f"`{name}` {'carries ' if name == 'warp' else ''}{share:.0%}".replace("%", " %") in text
 
     @pytest.mark.parametrize("text", [b"{}", b"no", b'{"schema": "veilmark.detect-joint/1", "weights": 3}'])
     def test_what_is_no_calibration_is_refused(self, text: bytes) -> None:
@@ -316,3 +357,33 @@ class TestShipped:
         drawn = [random_history(random) for _ in range(200)]
         assert len({one.quality for one in drawn}) > 5 and {one.demosaicing for one in drawn} == {0, 1, 2}
         assert FaceNet()(torch.zeros(2, 3, SIDE, SIDE)).shape == (2,)
+
+
+def test_the_benchmark_prints_and_returns_each_clip_and_each_area_with_its_interval(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from benchmarks import detect as benchmark
+
+    random = np.random.default_rng(6)
+    rows: list[tuple[str, str, dict[str, float | None]]] = []
+    for number in range(8):
+        for kind in ("filmed", "again", "blurred", "blended"):
+            scores: dict[str, float | None] = {
+                name: float(random.random() + 0.4 * (kind == "blended")) / 1.4 for name in DETECTORS
+            }
+            rows.append((f"p{number}", kind, {**scores, "pulse": None, "joint": scores["warp"]}))
+    found = benchmark.report(rows)
+    shown = capsys.readouterr().out
+    assert len(found["clips"]) == 32
+    for clip in found["clips"]:
+        assert (
+            f"{clip['person']:<10} {clip['kind']:<11}" in shown and f"{clip['scores']['warp']:.2f}" in shown
+        )
+    areas = {(one["detector"], one["kind"], tuple(one["against"])): one for one in found["areas"]}
+    one = areas["warp", "blended", benchmark.REAL]
+    assert one["clips"] == [8, 24] and one["people"] == 8 and one["low"] <= one["area"] <= one["high"]
+    assert f"{one['area']:.2f} {one['low']:.2f}-{one['high']:.2f} (8/24)" in shown
+    assert areas["warp", "blurred", ("filmed",)]["clips"] == [8, 8]
+    assert areas["pulse", "blended", ("filmed",)]["area"] is None
+    assert found["joint"]["clips"] == 32 and sum(part["clips"] for part in found["joint"]["bins"]) == 32
+    json.dumps(found, allow_nan=False)

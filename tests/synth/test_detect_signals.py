@@ -19,6 +19,7 @@ from synth.detect.blink import (
     count_chance,
     duration_chance,
     find_blinks,
+    rarity,
 )
 from synth.detect.pulse_features import FEATURES, features, windows
 from synth.detect.pulse_proof import Pulsing
@@ -78,6 +79,7 @@ class TestBlinks:
             (watched(np.where(np.arange(300) < 150, np.nan, eyes(10, ()))), "no face"),
             (watched(eyes(10, ()) * 0.1), "cannot be seen"),
             (watched(eyes(1, ())[:1], kind="picture"), "picture"),
+            (watched(eyes(10, ()), times=np.zeros(300)), "carry the same time"),
         ],
     )
     def test_it_says_when_it_cannot_judge(self, footage: Watched, why: str) -> None:
@@ -96,6 +98,17 @@ class TestBlinks:
     @given(st.integers(0, 300), st.floats(0.5, 600))
     def test_a_chance_is_a_chance(self, count: int, seconds: float) -> None:
         assert 0 <= count_chance(count, seconds) <= 1
+
+    def test_the_sentence_says_how_rare_and_nothing_about_fakes(self) -> None:
+        usual, stare = (
+            blink_finding(watched(eyes(40, blinks))) for blinks in (tuple(np.arange(2.0, 40, 4)), ())
+        )
+        assert stare.score is not None and usual.score is not None
+        share = int(stare.sentence.partition("rarer than ")[2].partition(" %")[0])
+        assert share == min(99, int(100 * stare.score)) and "% of clips of people" in stare.sentence
+        assert rarity(1.0) == "as common as any among clips of people"
+        assert rarity(0.0) == "rarer than 99 % of clips of people"
+        assert rarity(0.25) == "rarer than 75 % of clips of people"
 
     def test_unusual_durations(self) -> None:
         assert duration_chance([0.2]) > 0.9 > 0.05 > duration_chance([0.9])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from synth.commands_measure import measure_app
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CLEANING, CONDITIONS, equal_energy
 from synth.measure.detectors import GIVEN, NOISE, DetectorOptions, Measured, measure_detectors
+from synth.measure.detectors_errors import condition_tables, every_report, published_table, reported
 from synth.measure.detectors_report import group_effect, recall_effects
 from synth.measure.look import faces_agreed_on, look
 from synth.measure.pairs import Pair, pair_up, pictures_in
@@ -85,6 +87,63 @@ def test_destroyed_pictures_show_in_every_condition(seen: list[dict[str, Any]]) 
         effect = group_effect(whole, "destroyed", list(whole.detectors), condition)
         assert effect.treated == 0
         assert effect.difference.value == pytest.approx(-effect.baseline) and effect.baseline > 0.5
+
+
+def cell(reports: int, right: int, decoys: int, landmarks: list[float]) -> dict[str, Any]:
+    return {"found": right, "reports": reports, "right": right, "decoys": decoys, "landmarks": landmarks}
+
+
+def made_up(cells: list[dict[str, Any]], condition: str = "half size") -> Measured:
+    """Pictures in which one detector reports this under one condition, and one right face under all others."""
+    rows = []
+    for place, one in enumerate(cells):
+        usual = {name: {"d": cell(1, 1, 0, [0.01])} for name in CONDITIONS}
+        seen = {"clean": usual, "mid": {**usual, condition: {"d": one}}}
+        rows.append({"name": f"p{place}", "faces": [[0, 0, 1, 1]], "seen": seen})
+    return Measured(rows, [Pair(Path(row["name"])) for row in rows], ["mid"], {"d": "family"}, [])
+
+
+def test_what_else_is_reported_is_counted_for_each_condition() -> None:
+    whole = made_up([cell(4, 1, 3, [0.5]), cell(2, 2, 0, [0.1, 0.1]), cell(2, 1, 1, []), cell(0, 0, 0, [])])
+    one = reported(whole, "mid", "half size", "d")
+    assert one.precision.value == pytest.approx(4 / 8)
+    assert one.decoys.value == 1 and one.matched == 3
+    assert one.landmarks.value == pytest.approx(
+        0.7 / 3
+    )  # over faces, as before; the interval is over pictures
+    for estimate in (one.precision, one.decoys, one.landmarks):
+        assert estimate.low is not None and estimate.high is not None
+        assert estimate.low < estimate.value < estimate.high
+    usual = reported(whole, "mid", "JPEG 50", "d")
+    assert usual.precision.value == 1 and usual.decoys.value == 0 and usual.landmarks.value == 0.01
+    assert every_report(whole)["mid"]["half size"]["d"] == one.to_json()
+    assert every_report(whole)["clean"]["half size"]["d"] == usual.to_json()
+    nothing = reported(made_up([cell(0, 0, 0, [])]), "mid", "half size", "d")
+    assert nothing.cells() == ("-", "0.00", "-")
+
+
+def test_tables_of_each_condition_are_folded_and_say_the_figures() -> None:
+    whole = made_up([cell(4, 1, 3, [0.5]), cell(2, 2, 0, [0.1, 0.1])], "social networks")
+    clean, cloaked = condition_tables(whole, {"attacked": ["d"], "unseen": []})
+    assert clean.folded and cloaked.folded and "(clean)" in clean.title and "cloaked at mid" in cloaked.title
+    assert cloaked.columns == ("detector", *CONDITIONS)
+    figures = {row[0]: {} for row in cloaked.rows if len(row) == 1}
+    for heading, row in zip(cloaked.rows[::2], cloaked.rows[1::2], strict=True):
+        figures[heading[0]] = dict(zip(cloaked.columns, row, strict=True))
+    assert list(figures) == [
+        f"{name}, attacked detectors" for name in ("precision", "decoys a picture", "landmark error (faces)")
+    ]
+    precision, decoys, errors = figures.values()
+    assert re.fullmatch(r"50 % \(\d+ to \d+\)", precision["social networks"])
+    assert re.fullmatch(r"1\.50 \(0\.00 to \d+\.\d\d\)", decoys["social networks"])
+    assert re.fullmatch(r"0\.233 \(0\.000 to \d+\.\d{3}\) \[3\]", errors["social networks"])
+    assert errors["blur"] == "0.010 (0.010 to 0.010) [2]" and decoys["blur"] == "0.00 (0.00 to 0.00)"
+    published = published_table(whole, {"attacked": ["d"], "unseen": []})
+    assert not published.folded and published.rows[-1][1:] == (
+        precision["blur"],
+        decoys["blur"],
+        errors["blur"],
+    )
 
 
 def test_swapped_labels_turn_the_sign(seen: list[dict[str, Any]]) -> None:
@@ -250,7 +309,12 @@ def test_the_command_from_files_to_report(faces: dict[str, np.ndarray], tmp_path
     effect = said["data"]["effects"][GIVEN]["nothing"]["blazeface-short"]
     assert effect["difference"]["value"] == -1 and effect["verdict"] == "too few pairs"
     assert NOISE + GIVEN in said["data"]["effects"]
+    reports = said["data"]["reports"]
+    assert set(reports) == {"clean", GIVEN, NOISE + GIVEN}
+    assert all(set(one) == set(CONDITIONS) for one in reports.values())
+    assert reports["clean"]["blur"]["blazeface-short"]["precision"]["value"] == 1
     page = (out / "report.html").read_text()
+    assert page.count("<details><summary>") == 3 and "<details open" not in page
     assert "picture.png" in page and page.count("data:image/jpeg") >= 7
     written = {path: path.stat().st_mtime_ns for path in (out / ".work" / "results").iterdir()}
     again = CliRunner().invoke(app, [*call, "--no-pictures"], catch_exceptions=False)

@@ -13,14 +13,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from provenance.errors import ConsentError, MediaError, UsageError
+from provenance.errors import ConsentError, MediaError, NoFaceError, UsageError
 from provenance.home import Home
 from synth.lipsync.audio import Sound
 from synth.lipsync.shape import placed
 from synth.measure.cache import Cache
 from synth.measure.detectors import NOISE
 from synth.measure.lipsync import frames_info, lipsync_options, measure_lipsync, plan_for
-from synth.measure.lipsync_cells import Footage, LipJudge, best_lag, judged, left_out, mouth_box, pictured
+from synth.measure.lipsync_cells import (
+    Footage,
+    LipJudge,
+    best_lag,
+    judge_of,
+    judged,
+    left_out,
+    mouth_box,
+    pictured,
+)
 from synth.measure.measures import MEASURES
 from synth.measure.swap import Result, variants_of
 from synth.measure.swap_faces import Faces
@@ -83,6 +92,28 @@ def test_another_part_is_missing_each_time() -> None:
     assert "45%" in replace(footage, published=hidden).refusal()
     hidden[:] = np.nan
     assert replace(footage, published=hidden).refusal()
+
+
+def test_nothing_is_measured_on_the_frames_of_the_gap() -> None:
+    """They are made anew with the others, so that sound and frames lie side by side, and count for nothing."""
+    many = np.repeat(placed(camera(0.0, 120), base_face())[None], 40, axis=0)
+    sound = Sound(np.zeros(16_000, np.float32))
+    frames = [np.full((400, 400, 3), index, np.uint8) for index in range(20)]
+    footage = Footage(Path("none.mp4"), many[:20], many[20:], (400, 400), Fraction(25), sound, 6)
+    judge = judge_of(footage, iter(frames), "onet", lambda _: {}, {}, None)
+    assert judge.rows.tolist() == list(range(6, 20)) and [int(one[0, 0, 0]) for one in judge.frames] == list(
+        range(6, 20)
+    )
+    assert np.isnan(judge.shapes[:6]).all() and np.isfinite(judge.shapes[6:]).all()
+    assert footage.until == 0.5 and footage.track().found.all()
+    good = np.nan_to_num(judge.shapes)
+    wrong = good.copy()
+    wrong[:6] += 5
+    assert judged(wrong, judge.shapes) == judged(good, judge.shapes)
+    hidden = many[20:].copy()
+    hidden[6:] = np.nan
+    with pytest.raises(NoFaceError):
+        judge_of(replace(footage, late=hidden), iter(frames), "onet", lambda _: {}, {}, None)
 
 
 def test_pictures_as_filmed_are_perfect_and_destroyed_ones_are_not() -> None:
@@ -237,7 +268,8 @@ def test_the_person_says_again_what_was_held_out(test_data: Path, tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         run(lambda: next(asked) >= 12)
     result = run(lambda: False)
-    assert result.faces[CLEAN, "naive"].kept == result.faces[CLEAN, "naive"].frames == 64
+    assert result.faces[CLEAN, "naive"].kept == result.faces[CLEAN, "naive"].frames == 56
+    assert result.gaps == {"person": 8} and any("0.3 s after" in line for line in result.notes)
     assert result.held_out == 16 and len(result.cells) == 9
     assert result.tracks[CLEAN, "naive"] == 0 < result.tracks[NOISE + "mid", "naive"] < 0.2
     for cell in result.cells.values():

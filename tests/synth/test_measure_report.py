@@ -77,6 +77,17 @@ def test_a_curve_breaks_where_a_value_is_missing() -> None:
     assert [len(one.split()) for one in drawn] == [1, 2]
 
 
+def test_what_is_folded_is_closed_and_opens_for_print() -> None:
+    tables = (Table("seen", ("a",), (("1",),)), Table("folded", ("a",), (("2",),), folded=True))
+    text = render(a_report(tables=tables))
+    page = Page(text)
+    assert page.named("details") == [{}]  # closed
+    inside = text[text.index("<details>") : text.index("</details>")]
+    assert "<summary><h2>folded</h2></summary>" in inside and "<td>" not in inside.partition("<table>")[0]
+    assert "seen" not in inside and inside.count("<table>") == 1
+    assert "beforeprint" in text and "afterprint" in text
+
+
 def test_nothing_is_loaded_and_nothing_else_may_run() -> None:
     page = render(a_report())
     tags = Page(page)

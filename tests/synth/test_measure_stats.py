@@ -18,6 +18,7 @@ from synth.measure.stats import (
     mean,
     paired,
     paired_shares,
+    ratio,
     share,
     sign_flip,
     student_quantile,
@@ -64,6 +65,25 @@ def test_clusters_widen_the_interval_of_a_share() -> None:
     spread = share([5, 5, 5, 5, 5, 5], [10] * 6)
     assert alike.high is not None and spread.high is not None
     assert alike.high > spread.high + 0.1
+
+
+def test_a_mean_over_members_of_clusters_knows_that_they_are_alike() -> None:
+    random = np.random.default_rng(0)
+    truth, covered, narrow = 2.0, 0, []
+    for _ in range(400):
+        own = random.normal(truth, 1, 12)  # of each cluster
+        counts = random.integers(1, 9, 12)
+        members = [random.normal(middle, 0.2, count) for middle, count in zip(own, counts, strict=True)]
+        found = ratio([float(one.sum()) for one in members], counts.astype(float))
+        plain = mean(np.concatenate(members))
+        assert found.value == pytest.approx(plain.value)
+        assert found.low is not None and found.high is not None and plain.high is not None
+        covered += found.low <= truth <= found.high
+        narrow.append((plain.high - plain.value) / (found.high - found.value))
+    assert covered > 0.88 * 400 and np.median(narrow) < 0.6
+    assert ratio([1.0, 0.0], [2.0, 0.0]) == Estimate(0.5, None, None, 1)
+    with pytest.raises(UsageError):
+        ratio([1.0], [1.0, 2.0])
 
 
 def test_pictures_without_faces_count_for_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,22 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from provenance.errors import ConsentError, NoFaceError, UsageError
 from provenance.home import Home
 from provenance.media import sha256_file
 from provenance.version import VERSION
-from synth.edition import code_of
+from synth.edition import code_of, code_of_module
+from synth.measure import material, split
 from synth.measure.cache import Cache
 from synth.measure.conditions import CLEANING
 from synth.measure.detectors import NOISE, DetectorOptions, cloak_key
 from synth.measure.material import prepare, published_key
 from synth.measure.measures import MEASURES
+from synth.measure.split import Split, split_of
 from synth.measure.stats import paired
 from synth.measure.swap import Result, measure_swap, variants_of
 from synth.measure.swap_faces import Faces, derived, extracted, faces_key, held_out_faces
@@ -225,6 +231,82 @@ def walk(portraits: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFact
     return film(tmp_path_factory.mktemp("walk") / "walk.mp4", wandering(portraits["astronaut"], 30))
 
 
+@pytest.mark.parametrize(
+    ("count", "rate", "published", "held_out"),
+    [
+        (250, 25.0, 175, 200),  # a second
+        (300, 30.0, 210, 240),
+        (3000, 25.0, 2375, 2400),
+        (150, 25.0, 105, 120),  # six seconds: a tenth of them
+        (30, 25.0, 21, 24),
+        (26, 25.0, 20, 21),  # no fewer are published than twenty
+        (25, 25.0, 20, 20),
+        (1000, None, 775, 800),
+        (60, None, 42, 48),
+    ],
+)
+def test_footage_is_published_first_then_left_out_and_then_held_out(
+    count: int, rate: float | None, published: int, held_out: int
+) -> None:
+    found = split_of(count, rate)
+    assert found == Split(published, held_out, count) and found.gap == held_out - published
+
+
+@given(st.integers(0, 5000), st.one_of(st.none(), st.floats(1, 240)))
+def test_a_split_leaves_enough_of_both(count: int, rate: float | None) -> None:
+    found = split_of(count, rate)
+    if found is None:
+        assert count < 26
+    else:
+        assert 20 <= found.published <= found.held_out <= count - 2 and found.gap <= count / 10
+        assert found.held_out == round(0.8 * count)
+
+
+def marked(path: Path, count: int, rate: int = 25) -> Path:
+    """A clip whose frames say their number by how far from the left they are white."""
+    frames = [np.zeros((64, 256, 3), np.uint8) for _ in range(count)]
+    for index, pixels in enumerate(frames):
+        pixels[:, : 2 * index] = 255
+    return film(path, frames, rate=rate)
+
+
+def numbers(frames: Iterable[np.ndarray]) -> list[int]:
+    return [round(float(one.mean()) / 255 * 256 / 2) for one in frames]
+
+
+def test_a_second_lies_between_what_is_published_and_what_is_held_out(tmp_path: Path) -> None:
+    options = replace(TOY, frames=1000, held_out=1000)
+    made = prepare(marked(tmp_path / "clip.mp4", 120, rate=10), options, Cache(tmp_path / "work"))
+    published, late = numbers(made.frames(CLEAN)), numbers(made.held_out())
+    assert published == list(range(86))
+    assert late == list(range(96, 120)) and made.gap == 10
+    assert numbers(made.after()) == list(range(86, 120))
+    assert made.note == ""
+    short = prepare(marked(tmp_path / "short.mp4", 50), options, Cache(tmp_path / "work"))
+    assert short.gap == 5 and "0.2 s after" in short.note and "not 1 s" in short.note
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(40):
+        Image.fromarray(np.full((64, 64, 3), 30 + index, np.uint8)).save(folder / f"{index:03}.png")
+    pictures = prepare(folder, options, Cache(tmp_path / "work"))
+    assert [int(pair.original.stem) for pair in pictures.pairs] == list(range(28))
+    assert [int(path.stem) for path in pictures.late] == list(range(32, 40)) and pictures.gap == 4
+
+
+def test_another_split_is_another_measurement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was published under the rule of before is not taken for what this one publishes."""
+    before = published_key(["digest"], TOY)
+    monkeypatch.setattr(material, "code_of_module", lambda name: f"another {name}")
+    assert published_key(["digest"], TOY) != before
+    monkeypatch.undo()
+    assert published_key(["digest"], TOY) == before
+    assert code_of_module("synth.measure.split") == sha256_file(Path(split.__file__))
+    with pytest.raises(ModuleNotFoundError):
+        code_of_module("synth.measure")
+    with pytest.raises(ModuleNotFoundError):
+        code_of_module("synth.measure.nothing")
+
+
 def test_what_is_published_and_what_is_held_out(walk: Path, tmp_path: Path) -> None:
     """The last fifth is in nothing that is published; clean data extracts the same for a naive attacker and for one
     with clean data mixed in, and is extracted once.
@@ -232,7 +314,7 @@ def test_what_is_published_and_what_is_held_out(walk: Path, tmp_path: Path) -> N
     cache = Cache(tmp_path / "work")
     made = prepare(walk, TOY, cache)
     published, late = list(made.frames(CLEAN)), list(made.held_out())
-    assert (len(published), len(late)) == (24, 6)
+    assert (len(published), len(late)) == (21, 6)
     nearest = min(float(np.abs(a.astype(int) - b).mean()) for a in published[:18] for b in late)
     assert nearest > 2
     assert published_key(made.digests, TOY) != published_key(made.digests, replace(TOY, crf=30))
@@ -241,7 +323,7 @@ def test_what_is_published_and_what_is_held_out(walk: Path, tmp_path: Path) -> N
     assert faces_key(made, CLEAN, naive, TOY) == faces_key(made, CLEAN, mixed, TOY)
     assert faces_key(made, "mid", naive, TOY) != faces_key(made, "mid", mixed, TOY)
     first = extracted(made, CLEAN, naive, consent, TOY)
-    assert first.frames == 24 and first.kept >= 20
+    assert first.frames == 21 and first.kept >= 18
     assert extracted(made, CLEAN, mixed, consent, TOY) == first
     assert not list(cache.folder.glob("scratch-*"))
     # data destroyed: the extraction shows it
@@ -262,7 +344,7 @@ def test_faces_that_are_all_refused_are_no_faces(portraits: dict[str, np.ndarray
     made = prepare(path, TOY, cache)
     consent = permission_for([path], Home.locate(), declared=True).to_json()
     got = extracted(made, CLEAN, Attacker.parse("naive"), consent, TOY)
-    assert (got.frames, got.kept, got.folder, got.counts) == (24, 0, "", {"too-small": 24})
+    assert (got.frames, got.kept, got.folder, got.counts) == (21, 0, "", {"too-small": 21})
     with pytest.raises(NoFaceError, match=r"far\.mp4 shows a face to measure with \(\d too-small") as caught:
         held_out_faces(made, consent, TOY)
     assert "--side" in str(caught.value.hint)
@@ -301,7 +383,7 @@ def test_the_whole_protocol_stops_and_goes_on(test_data: Path, tmp_path: Path) -
         from synth.extraction.footage import open_footage
 
         source = open_footage(test_data / "media" / "talking" / f"{name}.mp4")[0]
-        frames = [cv2.resize(raw.pixels, (270, 480)) for raw in source.frames(lambda index: index < 30)]
+        frames = [cv2.resize(raw.pixels, (270, 480)) for raw in source.frames(lambda index: index < 34)]
         clips[side] = film(tmp_path / f"{side}.mp4", frames)
     home, cache = Home.locate(), Cache(tmp_path / "work")
     consent = {side: permission_for([path], home, declared=True).to_json() for side, path in clips.items()}
