@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -44,7 +44,7 @@ class Bank:
     pixels: Tensor
     masks: Tensor
     details: Tensor
-    counts: tuple[int, ...] = ()
+    counts: tuple[int, ...] = field(default=(), kw_only=True)
 
     @classmethod
     def of(cls, faces: Faces, size: int, device: Any) -> Bank:
