@@ -195,6 +195,9 @@ def swap(
         note(
             f"note: {done.with_several} frames show more than one face; the one nearest to the face before was taken"
         )
+    if done.damaged:
+        frames = "1 frame" if done.damaged == 1 else f"{done.damaged} frames"
+        note(f"note: {footage.name} is damaged: {frames} of it are missing, or mended by the decoder")
     if as_json:
         figures = {
             **done.to_json(),

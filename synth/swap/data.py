@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from synth.swap.augment import Batch, augmented, shown
 from synth.swap.config import Augmentation
 
 FEWEST_FACES = 16
+_AT_ONCE = 256
 
 
 class Faces(Protocol):
@@ -31,16 +33,18 @@ class Faces(Protocol):
 
 @dataclass(frozen=True)
 class Bank:
-    """Faces of one person on the device.
+    """Faces of one person, or for a face prior of several, on the device.
 
     Attributes:
         pixels: ``(N, S, S, 3)`` uint8 RGB.
         masks, details: ``(N, S, S)`` uint8, of :func:`synth.extraction.canonical.face_mask` and ``detail_mask``.
+        counts: how many faces each person has, one person after the other; empty: all are of one.
     """
 
     pixels: Tensor
     masks: Tensor
     details: Tensor
+    counts: tuple[int, ...] = field(default=(), kw_only=True)
 
     @classmethod
     def of(cls, faces: Faces, size: int, device: Any) -> Bank:
@@ -60,31 +64,54 @@ class Bank:
     def joined(cls, banks: Sequence[Bank]) -> Bank:
         """Several people's faces as one, for a face prior."""
         return cls(
-            *(torch.cat([getattr(one, name) for one in banks]) for name in ("pixels", "masks", "details"))
+            *(torch.cat([getattr(one, name) for one in banks]) for name in ("pixels", "masks", "details")),
+            counts=tuple(count for one in banks for count in one.counts or (len(one),)),
         )
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def split(self, held_out: float) -> tuple[Bank, Bank]:
-        """To train on, and the last share in time, which is held out.
+    def digest(self) -> str:
+        """SHA-256 of all faces in their order, hexadecimal."""
+        said = sha256(repr(tuple(self.pixels.shape)).encode())
+        for start in range(0, len(self), _AT_ONCE):
+            for one in (self.pixels, self.masks, self.details):
+                said.update(one[start : start + _AT_ONCE].cpu().contiguous().numpy().tobytes())
+        return said.hexdigest()
+
+    def split(self, held_out: float, whose: str = "one person") -> tuple[Bank, Bank]:
+        """To train on, and the last share in time of each person's faces, which is held out.
+
+        Args:
+            held_out: 0 to 0.9; above 0 it is at least one face of everybody who has two.
+            whose: what the message calls them.
 
         Raises:
             NoFaceError: too few faces.
         """
-        last = round(len(self) * held_out)
-        last = max(1, last) if held_out > 0 else 0
-        if len(self) - last < FEWEST_FACES:
+        kept: list[slice] = []
+        last: list[slice] = []
+        start = 0
+        for count in self.counts or (len(self),):
+            cut = start + count - max(round(count * held_out), int(held_out > 0 and count > 1))
+            kept.append(slice(start, cut))
+            start += count
+            last.append(slice(cut, start))
+        learned, rest = self._part(kept), self._part(last)
+        if len(learned) < FEWEST_FACES:
             raise NoFaceError(
-                f"found {len(self)} faces of one person, of which {max(0, len(self) - last)} are to train on; "
+                f"found {len(self)} faces of {whose}, of which {len(learned)} are to train on; "
                 f"expected at least {FEWEST_FACES} (some hundred give a good result)",
                 hint="extract faces from more footage, or with looser thresholds",
             )
-        cut = len(self) - last
-        return self._part(slice(0, cut)), self._part(slice(cut, None))
+        return learned, rest
 
-    def _part(self, which: slice) -> Bank:
-        return Bank(self.pixels[which], self.masks[which], self.details[which])
+    def _part(self, which: list[slice]) -> Bank:
+        def taken(rows: Tensor) -> Tensor:
+            # a single part stays a view: faces are not twice in memory
+            return rows[which[0]] if len(which) == 1 else torch.cat([rows[one] for one in which])
+
+        return Bank(taken(self.pixels), taken(self.masks), taken(self.details))
 
     def pictures(self, which: Tensor | slice = slice(None)) -> Tensor:
         """``(N, 3, S, S)`` in [0, 1], channels last in memory."""

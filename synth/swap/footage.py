@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloak.video_io import Frame, VideoInfo, expected_frames, frames, probe
+from cloak.video_io import Frame, VideoInfo, damaged_frames, expected_frames, frames, probe
 from cloak.video_write import Writer
 from provenance.errors import NoFaceError
 from provenance.media import encode_picture, open_picture
@@ -39,6 +39,7 @@ class SwapReport:
         without_face: passed through as they were.
         with_several: had more than one face; the one nearest to the face before was taken, at first the largest.
         flicker: None for a picture.
+        damaged: frames of the footage that are missing, or mended by the decoder, since the file is damaged there.
     """
 
     frames: int
@@ -46,6 +47,7 @@ class SwapReport:
     without_face: int
     with_several: int
     flicker: Flicker | None = None
+    damaged: int = 0
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
@@ -177,7 +179,7 @@ def swap_video(
                 if progress:
                     progress(0.5 + 0.5 * min(1.0, done / total))
     found = int(tracked.found.sum())
-    return SwapReport(total, found, total - found, tracked.with_several, meter.result())
+    return SwapReport(total, found, total - found, tracked.with_several, meter.result(), damaged_frames(info))
 
 
 def _there(series: NDArray[np.float64], index: int) -> bool:

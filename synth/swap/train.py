@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from provenance.errors import CorruptMediaError, OutputExistsError, UsageError
+from provenance.errors import CorruptMediaError, MissingPathError, OutputExistsError, UsageError
 from synth.swap import checkpoint, schedule
 from synth.swap.augment import Batch
 from synth.swap.checkpoint import CHECKPOINT_FILE, MODEL_FILE, RUN_SCHEMA, Origin
@@ -63,10 +63,18 @@ class Run:
         origin: settings, sides, seed.
         device: where to compute.
         compiled: let torch.compile make kernels for the generator.
+        faces: for each side the digest of its faces, by which a checkpoint knows them.
     """
 
-    def __init__(self, origin: Origin, device: torch.device, *, compiled: bool = False) -> None:
-        self.origin, self.device = origin, device
+    def __init__(
+        self,
+        origin: Origin,
+        device: torch.device,
+        *,
+        compiled: bool = False,
+        faces: dict[str, str] | None = None,
+    ) -> None:
+        self.origin, self.device, self.faces = origin, device, faces or {}
         preset, recipe = origin.preset, origin.preset.recipe
         torch.manual_seed(origin.seed)
         self.generator = placed(Generator(preset.architecture, origin.sides), device)
@@ -101,6 +109,7 @@ class Run:
             "accuracy": self.accuracy,
             "precision": str(self.precision),
             "processes": world_size(),
+            "faces": self.faces,
         }
         if world_size() > 1:
             states: list[Any] = [None] * world_size()
@@ -130,6 +139,13 @@ class Run:
                 )
             if before.sources != self.origin.sources:
                 raise UsageError(f"{path} was made from other footage", hint="name the same folders of faces")
+            known = about.get("faces", self.faces)  # checkpoints of old do not say
+            changed = sorted(side for side, one in self.faces.items() if known.get(side) != one)
+            if changed:
+                raise UsageError(
+                    f"{path} was made from other faces of {' and '.join(changed)}",
+                    hint="bring back the fates that alignments.json had, or begin in another folder",
+                )
             if about["processes"] != world_size():
                 raise UsageError(f"{path} was made by {about['processes']} processes, found {world_size()}")
             for name in ("generator", "critic", "average"):
@@ -180,20 +196,25 @@ def train(
 
     Raises:
         NoFaceError: too few faces.
-        OutputExistsError: the folder holds a run and ``resume`` is false.
+        OutputExistsError: the folder holds a run and ``resume`` is false; MissingPathError: none, and it is true.
         UsageError, CorruptMediaError: the checkpoint does not fit.
     """
     device, recipe, alone = torch.device(device), origin.preset.recipe, len(origin.sides) == 1
     state = folder / CHECKPOINT_FILE
     if state.exists() and not resume:
         raise OutputExistsError(f"{folder} holds a run", hint="go on with --resume, or name another folder")
+    if resume and not state.is_file():
+        raise MissingPathError(
+            f"{folder} holds no run to go on with", hint="to begin one, leave --resume away"
+        )
 
     # 1. The faces: most to train on, the last of each person to measure with.
-    parts = {side: banks[side].split(recipe.held_out) for side in origin.sides}
+    called = {side: "all people together" if alone else f"person {side}" for side in origin.sides}
+    parts = {side: banks[side].split(recipe.held_out, called[side]) for side in origin.sides}
     learned, held_out = ({side: part[index] for side, part in parts.items()} for index in (0, 1))
 
     # 2. The networks, new or as a checkpoint or a prior has them.
-    run = Run(origin, device, compiled=compiled)
+    run = Run(origin, device, compiled=compiled, faces={side: bank.digest() for side, bank in banks.items()})
     if prior is not None and not resume:
         checkpoint.use_prior(run.generator, prior)
         run.average.load_state_dict(run.generator.state_dict())

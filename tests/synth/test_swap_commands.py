@@ -162,6 +162,26 @@ def test_what_cannot_be_swapped_is_a_clear_message(
         assert not (tmp_path / name).exists() and not list(tmp_path.glob(".veilmark-*"))
 
 
+def test_footage_with_holes_is_swapped_and_the_holes_are_said(
+    tmp_path: Path, home: Home, model: Path, portraits: dict[str, np.ndarray]
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", panned(portraits["astronaut"], 16))
+    data = bytearray(clip.read_bytes())
+    half, end = data.index(b"moov") // 2, data.index(b"moov") - 4
+    data[half:end] = bytes(end - half)
+    (tmp_path / "holes.mp4").write_bytes(bytes(data))
+    said = {}
+    for name in ("clip", "holes"):
+        words = (tmp_path / f"{name}.mp4", "--model", model, "-o", tmp_path / f"{name}-made.mp4")
+        done = CliRunner().invoke(app, ["swap", *map(str, words), "--i-have-consent", "--json"])
+        assert done.exit_code == 0, done.output
+        said[name] = (json.loads(done.stdout), done.stderr)
+    whole, holes = said["clip"], said["holes"]
+    assert whole[0]["damaged"] == 0 and "damaged" not in whole[1]
+    assert holes[0]["damaged"] > 0 and holes[0]["frames"] < 16
+    assert f"holes.mp4 is damaged: {holes[0]['damaged']} frames" in " ".join(holes[1].split())
+
+
 def test_a_models_consent_is_asked_again(tmp_path: Path, home: Home, portrait_files: dict[str, Path]) -> None:
     about = origin(minute_preset())
     about.consent["b"] = {"basis": "hearsay"}

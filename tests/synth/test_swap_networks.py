@@ -16,6 +16,7 @@ from provenance.errors import NoFaceError, UsageError
 from synth.swap.augment import augmented, crappified, face_alone
 from synth.swap.config import PRESETS, SIZES, Architecture, Augmentation, Weights, preset, preset_from_json
 from synth.swap.critic import Critic, accuracy, critic_loss
+from synth.swap.data import Bank
 from synth.swap.losses import reconstruction, ssim_map
 from synth.swap.model import Generator, parameters_of
 from tests.support.swap_faces import drawn_bank
@@ -211,10 +212,21 @@ def test_a_perfect_picture_costs_nothing_and_details_count_more() -> None:
 
 
 def test_too_few_faces_are_a_clear_message() -> None:
-    with pytest.raises(NoFaceError, match="found 3 faces"):
+    with pytest.raises(NoFaceError, match="found 3 faces of one person, of which 2 are to train on"):
         drawn_bank(0, 3).split(0.1)
     learned, held_out = drawn_bank(0, 40).split(0.2)
     assert (len(learned), len(held_out)) == (32, 8)
+
+
+def test_everybody_in_a_prior_is_held_out_in_part() -> None:
+    people = [drawn_bank(seed, count) for seed, count in ((1, 40), (2, 20), (3, 2), (4, 1))]
+    learned, held_out = Bank.joined([Bank.joined(people[:2]), *people[2:]]).split(0.1)
+    for name in ("pixels", "masks", "details"):
+        shown = [getattr(one, name) for one in people]
+        assert torch.equal(getattr(held_out, name), torch.cat([shown[0][36:], shown[1][18:], shown[2][1:]]))
+        assert torch.equal(
+            getattr(learned, name), torch.cat([shown[0][:36], shown[1][:18], shown[2][:1], shown[3]])
+        )
 
 
 def test_drawing_is_by_the_seed() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from provenance.errors import CorruptMediaError, MissingPathError, OutputExistsError, UsageError
+from provenance.errors import CorruptMediaError, MissingPathError, NoFaceError, OutputExistsError, UsageError
 from synth.swap import schedule
 from synth.swap.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, save_model
 from synth.swap.config import Recipe
@@ -125,10 +125,33 @@ def test_seeds_make_the_difference(tmp_path: Path) -> None:
     assert made[0] == made[1] != made[2]
 
 
+def test_the_person_of_whom_there_are_too_few_faces_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoFaceError, match="found 3 faces of person b, "):
+        train({"a": drawn_bank(1), "b": drawn_bank(2, 3)}, origin(minute_preset(held_out=0.1)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("other", ["fewer", "others", "masks"])
+def test_a_run_goes_on_with_the_very_faces_it_began_with(tmp_path: Path, other: str) -> None:
+    """Whoever edited alignments.json in between would otherwise not notice that the losses are different ones."""
+    about = origin(minute_preset())
+    train(_banks(), about, tmp_path, stop=stop_after(2))
+    one = drawn_bank(2)
+    changed = {
+        "fewer": drawn_bank(2, 23),
+        "others": replace(one, pixels=one.pixels.roll(1, 0)),
+        "masks": replace(one, masks=one.masks // 2),
+    }[other]
+    with pytest.raises(UsageError, match="other faces of b"):
+        train({"a": drawn_bank(1), "b": changed}, about, tmp_path, resume=True)
+    assert train(_banks(), about, tmp_path, resume=True).finished
+
+
 def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(tmp_path: Path) -> None:
     about = origin(minute_preset())
-    with pytest.raises(MissingPathError):
+    with pytest.raises(MissingPathError, match="no run") as missing:
         train(_banks(), about, tmp_path, resume=True)
+    assert "leave --resume away" in str(missing.value.hint)
     train(_banks(), about, tmp_path, stop=stop_after(2))
     with pytest.raises(OutputExistsError):
         train(_banks(), about, tmp_path)
