@@ -186,6 +186,7 @@ def main() -> None:
     parser.add_argument("--clips", nargs=2, type=Path)
     parser.add_argument("--faces", nargs=2, type=Path, help="folders to keep, or find, extracted faces in")
     parser.add_argument("--work", type=Path, help="folder for models; default: a temporary one")
+    parser.add_argument("--prior", type=Path, help="begin with this face prior")
     parser.add_argument("--model", type=Path, help="measure this model and train none")
     parser.add_argument("--sheet", type=Path)
     asked = parser.parse_args()
@@ -226,7 +227,13 @@ def learn(folder: Path, sets: dict[str, FaceSet], asked: Any, seed: int) -> None
     consent = {side: one.consent for side, one in sets.items()}
     sources = {side: [source["sha256"] for source in one.alignments.sources] for side, one in sets.items()}
     began = time.process_time()
-    done = train(banks, Origin(chosen, ("a", "b"), consent, sources, seed, {}), folder, device=asked.device)
+    done = train(
+        banks,
+        Origin(chosen, ("a", "b"), consent, sources, seed, {}),
+        folder,
+        device=asked.device,
+        prior=asked.prior,
+    )
     print(f"seed {seed}: {done.steps} steps in {time.process_time() - began:.0f} CPU s", flush=True)
 
 
