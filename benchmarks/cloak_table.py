@@ -42,6 +42,9 @@ def main() -> None:
     parser.add_argument("--leave-out", default="", help="a family that is not attacked")
     parser.add_argument("--decoys", type=int, default=0)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument(
+        "--landmarks", type=float, default=0.0, help="displace them by this share of the face"
+    )
     parser.add_argument("--only-print", action="store_true")
     asked = parser.parse_args()
     one_thread()
@@ -61,6 +64,7 @@ def measure(asked: argparse.Namespace) -> None:
         for seed in map(int, asked.seeds.split(",")):
             for name, pixels in pictures(asked.pictures).items():
                 key = [name, strength, seed, asked.leave_out, asked.decoys, asked.steps, list(attacked)]
+                key += [f"landmarks {asked.landmarks}"] if asked.landmarks else []
                 if json.dumps(key) in done:
                     continue
                 options = CloakOptions(
@@ -71,6 +75,8 @@ def measure(asked: argparse.Namespace) -> None:
                     seed=seed,
                     decoys=asked.decoys,
                     steps=asked.steps,
+                    displace_landmarks=asked.landmarks > 0,
+                    landmark_share=asked.landmarks or 0.15,
                 )
                 row = {"key": key, **one(pixels, options, everyone, asked.leave_out)}
                 with asked.out.open("a") as file:
@@ -92,7 +98,7 @@ def one(
     cloaked = decoded(result.encoded)
     control = equal_energy(plain, cloaked, options.seed)
     groups: dict[str, list[list[int]]] = {}
-    decoys, errors = [], []
+    decoys, errors, controls = [], [], []
     for detector in everyone:
         hit = detector.name in (options.detectors or ())
         group = (
@@ -109,11 +115,13 @@ def one(
             after, before = ask(detector, cloaked), subject.before[detector.name]
             decoys.append(new_reports(before, after, subject.faces))
             errors.extend(landmark_errors(before, after))
+            controls.extend(landmark_errors(before, ask(detector, control)))
     faces = [face.quality for face in result.report.faces if face.hidden]
     return {
         "groups": groups,
         "decoys": float(np.mean(decoys)),
         "landmark_errors": errors,
+        "landmark_errors_control": controls,
         "psnr": min(face.psnr for face in faces),
         "ssim": float(np.mean([face.ssim for face in faces])),
         "ssim_lowest": min(face.ssim for face in faces),
@@ -127,8 +135,9 @@ def report(rows: list[dict[str, Any]]) -> None:
     """The tables: one for each strength, left-out family, number of decoys, steps and set of attacked detectors."""
     tables: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        _, strength, _, family, decoys, steps, attacked = row["key"]
+        _, strength, _, family, decoys, steps, attacked, *further = row["key"]
         title = f"{strength}, {decoys} decoys, {steps} steps, left out: {family or '-'}, attacked: {' '.join(attacked)}"
+        title += "".join(f", {one}" for one in further)
         tables.setdefault(title, []).append(row)
     for title, entries in tables.items():
         there = [row for row in entries if "groups" in row]
@@ -149,6 +158,9 @@ def report(rows: list[dict[str, Any]]) -> None:
         print(f"new reports elsewhere, a detector: {mean['decoys']:.1f}")
         if errors:
             print(f"landmark error of {len(errors)} faces still reported: {np.mean(errors):.3f} face sizes")
+        controls = [error for row in there for error in row.get("landmark_errors_control", [])]
+        if controls:
+            print(f"landmark error of {len(controls)} faces under the control: {np.mean(controls):.3f}")
         print(f"CPU s, one thread: {spent / len(there):.0f} a picture, {spent / size:.0f} a megapixel")
 
 
