@@ -171,20 +171,32 @@ def _fill(
     report.signed_time, report.time_kind = _time(signature, report.actions, own)
 
 
+def _taken(references: list[dict[str, Any]], ingredient: dict[str, Any], *, by_title: bool) -> dict[str, Any]:
+    """The reference that is about an ingredient, by its instance id or else its title; it is taken out of the list, since
+    each is about one, in the same order.
+    """
+    for key in ("instance_id", "title") if by_title else ("instance_id",):
+        wanted = _text(ingredient.get(key))
+        for place, one in enumerate(references):
+            if wanted and _text(one.get(key)) == wanted:
+                return references.pop(place)
+    return {}
+
+
 def describe(manifest: dict[str, Any], manifests: dict[str, Any], *, depth: int) -> dict[str, Any]:
     """Title, signer, time, actions and ingredients of one manifest, its ingredients' manifests nested."""
     signature = _dict(manifest.get("signature_info"))
-    named = {}
-    for name, data in _assertions(manifest):
-        if name.startswith(_PARENTS_LABEL):
-            named = {_text(_dict(one).get("instance_id")): _dict(one) for one in _list(data.get("parents"))}
+    references = [
+        _dict(one)
+        for name, data in _assertions(manifest)
+        if name.startswith(_PARENTS_LABEL)
+        for one in _list(data.get("parents"))
+    ]
     ingredients = []
     for one in _list(manifest.get("ingredients")):
         one = _dict(one)
         label = _text(one.get("active_manifest"))
-        reference = named.get(_text(one.get("instance_id")), {})
-        if not reference and not label:
-            reference = next((r for r in named.values() if r.get("title") == one.get("title")), {})
+        reference = _taken(references, one, by_title=not label)
         entry: dict[str, Any] = {
             "title": _text(one.get("title")),
             "relationship": _text(one.get("relationship")),

@@ -26,6 +26,7 @@ from provenance.store.local import LocalStore
 from provenance.trust import TrustStore
 from provenance.verdict import SimilarRecord
 from provenance.verify import MAX_SIDECAR_BYTES, read_limited
+from synth.label import COMPOSITE, GENERATED
 
 #: Uses (CAWG training and data mining assertion 1.1, section 3) that making a training set is one of.
 TRAINING_USES = ("data_mining", "ai_training", "ai_generative_training")
@@ -48,7 +49,8 @@ class Claim:
         manifest_sha256: of the manifest store it stands in, or empty; only where its content is intact.
         index: the ledger entry, or None.
         intact: the manifest's signature and hashes match.
-        relation: of the ledger record, else empty; who only *recorded* a file does not say that it is theirs.
+        relation: of the ledger record; of a manifest ``synthetic`` where it says that a generator made the file, else
+            empty. Who *recorded* a file, or generated one from it, does not say that the footage is theirs.
     """
 
     where: str
@@ -132,6 +134,7 @@ def _of_manifest(report: ManifestReport, digest: str) -> Iterator[Claim]:
         files=frozenset({digest}),
         manifest_sha256=report.manifest_sha256 if intact else "",
         intact=intact,
+        relation="synthetic" if _is_generated(report) else "",
     )
     for label, name, training, chain in _policies(report.manifest_bytes):
         if label == report.active_label:
@@ -147,6 +150,11 @@ def _of_manifest(report: ManifestReport, digest: str) -> Iterator[Claim]:
             manifest_sha256=report.manifest_sha256 if intact else "",
             intact=intact,
         )
+
+
+def _is_generated(report: ManifestReport) -> bool:
+    kinds = {report.digital_source_type, *(one.get("digital_source_type") for one in report.actions)}
+    return bool(kinds & {GENERATED, COMPOSITE})
 
 
 def _of_record(found: SimilarRecord, home: Home, lookup: Lookup) -> Claim | None:

@@ -112,6 +112,12 @@ def swap(
     model: Annotated[Path, typer.Option("--model", help="A folder that `veilmark synth train` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     to: Annotated[str, typer.Option("--to", help="Whose face it becomes: a or b.")] = "b",
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="A picture of whose face is replaced. Default: the largest, then the one nearest to where it was."
+        ),
+    ] = None,
     consent: Consents = None,
     i_have_consent: Declared = False,
     colour: Annotated[
@@ -146,12 +152,14 @@ def swap(
     """
     from provenance.atomic import refuse_existing, require_writable
     from provenance.media import detect_format
+    from synth.extraction.embedding import DlibEmbedder
     from synth.extraction.finder import FaceFinder
     from synth.label import Generated, label_generated
     from synth.permission import carried_permission
     from synth.swap.checkpoint import load_model, model_file
     from synth.swap.convert import ConvertOptions, Swapper, described, learned_from
     from synth.swap.footage import swap_picture, swap_video
+    from synth.swap.whom import Whom
 
     # 1. Everything that can be wrong, before any work.
     refuse_existing(output, force)
@@ -171,6 +179,9 @@ def swap(
     # 3. Swap into a hidden folder, and leave through the only door.
     require_writable(output)
     finder = FaceFinder(device=usable_device(device), weights_dir=weights)
+    whom = Whom()
+    if reference is not None:
+        whom = Whom.of_picture(reference, finder, DlibEmbedder(usable_device(device), weights))
     with (
         ending_cleanly(),
         desk_for(home, identity) as desk,
@@ -179,9 +190,9 @@ def swap(
     ):
         made = Path(hidden) / f"unlabelled{suffix}"
         if picture:
-            done = swap_picture(footage, made, swapper, finder, mark=visible_mark)
+            done = swap_picture(footage, made, swapper, finder, mark=visible_mark, whom=whom)
         else:
-            done = swap_video(footage, made, swapper, finder, mark=visible_mark, progress=report)
+            done = swap_video(footage, made, swapper, finder, mark=visible_mark, whom=whom, progress=report)
         about = Generated(
             "veilmark synth swap",
             [footage, model_file(model)],
@@ -192,9 +203,15 @@ def swap(
         )
         result = label_generated(made, output, about, desk, force=force)
     if done.with_several:
-        note(
-            f"note: {done.with_several} frames show more than one face; the one nearest to the face before was taken"
+        taken = (
+            "the one most like the reference was taken"
+            if reference
+            else (
+                "the largest, then the one nearest to it, was taken; --reference PICTURE says whose it shall be"
+            )
         )
+        several = "the picture shows" if picture else f"{done.with_several} frames show"
+        note(f"note: {several} more than one face; {taken}")
     if done.damaged:
         frames = "1 frame" if done.damaged == 1 else f"{done.damaged} frames"
         note(f"note: {footage.name} is damaged: {frames} of it are missing, or mended by the decoder")

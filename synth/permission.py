@@ -41,6 +41,8 @@ from synth.consent import Statement, parse_statement
 BASES = ("own-key", "statement", "allowed", "declared")
 #: Instead of a basis, of a file among others that cannot be read, and so is not used.
 UNREADABLE = "unreadable"
+#: Relations whose signer does not say that the footage is theirs.
+_NO_OWNER = ("recorded", "synthetic")
 _DECLARED = "the person who used the footage declared to have consent; no owner's statement was checked"
 
 
@@ -220,7 +222,7 @@ def _decide(
     mine = [
         claim
         for claim in claims.found
-        if claim.intact and claim.relation != "recorded" and claim.key_id in own
+        if claim.intact and claim.relation not in _NO_OWNER and claim.key_id in own
     ]
     first = min((claim.index for claim in mine if claim.index is not None), default=None)
     needed: list[Statement] = []

@@ -22,6 +22,7 @@ from synth.label import mark_visibly
 from synth.swap import smooth
 from synth.swap.convert import Swapper
 from synth.swap.flicker import Flicker, FlickerMeter
+from synth.swap.whom import Whom, faces_of
 
 _POINTS = 468
 _PIXELS_AT_ONCE = 48_000_000
@@ -36,8 +37,8 @@ class SwapReport:
     Attributes:
         frames: in all.
         swapped: frames in which a face was replaced.
-        without_face: passed through as they were.
-        with_several: had more than one face; the one nearest to the face before was taken, at first the largest.
+        without_face: passed through as they were; with a reference, also frames that show only others.
+        with_several: had more than one face; which was taken, :class:`~synth.swap.whom.Whom` says.
         flicker: None for a picture.
         damaged: frames of the footage that are missing, or mended by the decoder, since the file is damaged there.
     """
@@ -59,21 +60,29 @@ class SwapReport:
         return data
 
 
-def swap_picture(path: Path, output: Path, swapper: Swapper, finder: FaceFinder, *, mark: bool) -> SwapReport:
-    """Swap the largest face of a picture; PNG stays PNG, everything else becomes JPEG.
+def swap_picture(
+    path: Path, output: Path, swapper: Swapper, finder: FaceFinder, *, mark: bool, whom: Whom | None = None
+) -> SwapReport:
+    """Swap a face of a picture; PNG stays PNG, everything else becomes JPEG.
+
+    Args:
+        path, output: files.
+        swapper, finder: ready ones.
+        mark: draw the visible mark.
+        whom: chooses the face; without it, the largest.
 
     Raises:
-        NoFaceError: it shows no face.
+        NoFaceError: it shows no face, or not the one that is meant.
         MediaError: it cannot be read.
     """
     picture = open_picture(path)
-    found = finder.find(picture.pixels)
-    if not found:
-        raise NoFaceError(
-            f"{path.name} shows no face", hint="name a picture that shows a face from the front"
-        )
+    found, whom = faces_of(finder.find(picture.pixels)), whom or Whom()
+    chosen = whom.choose(found, picture.pixels)
+    if chosen is None:
+        message, hint = _nobody(path, whom, "", "name a picture that shows a face from the front")
+        raise NoFaceError(message, hint=hint)
     swapper.forget()
-    (swapped,) = swapper.swap([picture.pixels], [found[0].landmarks])
+    (swapped,) = swapper.swap([picture.pixels], [chosen.landmarks])
     assert swapped is not None  # noqa: S101 - there were landmarks
     pixels = swapped.pixels
     if mark:
@@ -106,22 +115,23 @@ class Tracked:
         return np.asarray(~np.isnan(self.landmarks[:, 0, 0]))
 
 
-def track(info: VideoInfo, finder: FaceFinder, progress: Report | None = None) -> Tracked:
-    """Find the face in every frame: at first the largest, then the one nearest to where it was."""
+def track(
+    info: VideoInfo, finder: FaceFinder, progress: Report | None = None, whom: Whom | None = None
+) -> Tracked:
+    """Find the face in every frame; ``whom`` chooses, without it at first the largest, then the one nearest to where
+    it was.
+    """
     expected, rows, times, several = expected_frames(info), [], [], 0
-    before: NDArray[np.float64] | None = None
+    whom = whom or Whom()
     for frame in frames(info):
-        found = finder.find(frame.rgb())
+        pixels = frame.rgb()
+        found = faces_of(finder.find(pixels))
         several += len(found) > 1
-        best = found[0] if found else None
-        if before is not None and len(found) > 1:
-            last = before
-            best = min(found, key=lambda face: float(np.linalg.norm(face.landmarks[:, :2].mean(0) - last)))
-        if best is None:
+        chosen = whom.choose(found, pixels)
+        if chosen is None:
             rows.append(np.full((_POINTS, 2), np.nan))
         else:
-            rows.append(best.landmarks[:, :2].astype(np.float64))
-            before = rows[-1].mean(0)
+            rows.append(chosen.landmarks[:, :2].astype(np.float64))
         times.append(float(frame.pts * info.time_base))
         if progress:
             progress(min(1.0, len(rows) / expected))
@@ -135,6 +145,7 @@ def swap_video(
     finder: FaceFinder,
     *,
     mark: bool,
+    whom: Whom | None = None,
     tracked: Tracked | None = None,
     progress: Report | None = None,
 ) -> SwapReport:
@@ -144,19 +155,21 @@ def swap_video(
         path, output: files; the output's suffix names its container.
         swapper, finder: ready ones.
         mark: draw the visible mark.
-        tracked: from an earlier :func:`track` of the same video.
+        whom: chooses the face; without it, the largest and then the one nearest to where it was.
+        tracked: from an earlier :func:`track` of the same video, which then has chosen.
         progress: is told the share done.
 
     Raises:
-        NoFaceError: no frame shows a face.
+        NoFaceError: no frame shows a face, or the one that is meant.
         MediaError: it cannot be read; UsageError: the container cannot hold the sound.
     """
     info = probe(path)
     half = (lambda share: progress(share / 2)) if progress else None
-    tracked = tracked or track(info, finder, half)
+    tracked = tracked or track(info, finder, half, whom)
     total = len(tracked.times)
     if not tracked.found.any():
-        raise NoFaceError(f"{path.name} shows no face in any of {total} frames", hint="name other footage")
+        message, hint = _nobody(path, whom, f" in any of {total} frames", "name other footage")
+        raise NoFaceError(message, hint=hint)
     options = swapper.options
     steady = smooth.steadied(options.steady, tracked.landmarks, tracked.times, options.steadiness)
     meter, done = FlickerMeter(), 0
@@ -180,6 +193,12 @@ def swap_video(
                     progress(0.5 + 0.5 * min(1.0, done / total))
     found = int(tracked.found.sum())
     return SwapReport(total, found, total - found, tracked.with_several, meter.result(), damaged_frames(info))
+
+
+def _nobody(path: Path, whom: Whom | None, where: str, otherwise: str) -> tuple[str, str]:
+    if whom is not None and whom.by_reference:
+        return f"{path.name} does not show the person of the reference{where}", "name another reference"
+    return f"{path.name} shows no face{where}", otherwise
 
 
 def _there(series: NDArray[np.float64], index: int) -> bool:

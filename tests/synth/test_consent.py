@@ -27,6 +27,7 @@ from provenance.setup import initialize
 from provenance.sign import SignRequest, record_file, sign_file
 from provenance.trust import TrustStore
 from synth.consent import _CONTEXT, make_statement, parse_statement, read_statement
+from synth.label import Generated, label_generated
 from synth.permission import carried_permission, permission_for
 
 
@@ -202,6 +203,47 @@ def test_recording_what_nobody_signed_does_not_make_it_ones_own(
     with pytest.raises(ConsentError, match="not signed"):
         permission_for([portrait_files["hopper"]], home)
     assert permission_for([portrait_files["hopper"]], home, declared=True).basis == "declared"
+
+
+def generated_from(home: Home, source: Path, output: Path) -> Path:
+    """What a generator made of a picture, labelled by the researcher: here a brighter copy."""
+    with Image.open(source) as picture:
+        made = Image.eval(picture.convert("RGB"), lambda value: min(255, value + 3))
+    unlabelled = output.with_name("unlabelled.png")
+    made.save(unlabelled)
+    about = Generated(
+        "veilmark synth swap", [source], True, "declared", learned_from=[("other.mp4", "training")]
+    )
+    with open_desk(home) as desk:
+        label_generated(unlabelled, output, about, desk)
+    return output
+
+
+def test_what_was_generated_from_footage_does_not_make_the_footage_ones_own(
+    home: Home, owner: Identity, portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    """The label of a swap is signed by whoever swapped; it says nothing about whose the footage is."""
+    footage = portrait_files["astronaut"]
+    made = generated_from(home, footage, tmp_path / "made.png")
+    for path in (footage, made, stripped(made, tmp_path / "copy.jpg")):
+        with pytest.raises(ConsentError, match="not signed"):
+            permission_for([path], home)
+        assert permission_for([path], home, declared=True).basis == "declared"
+    # an owner who comes into the same ledger later is not silenced by it either
+    recorded_here(home, owner, footage, tmp_path)
+    with pytest.raises(ConsentError, match=r"'Owner'.*forbids"):
+        permission_for([footage], home, declared=True)
+
+
+def test_footage_of_ones_own_stays_so_after_something_was_generated_from_it(
+    home: Home, portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    own = tmp_path / "own.jpg"
+    with open_desk(home) as desk:
+        sign_file(portrait_files["astronaut"], own, SignRequest(ManifestSpec()), desk)
+    made = generated_from(home, own, tmp_path / "made.png")
+    assert permission_for([own], home).basis == "own-key"
+    assert permission_for([made], home).basis == "own-key", "found by its looks: it shows one's own picture"
 
 
 def test_recording_a_signed_file_first_does_not_silence_its_manifest(home: Home, signed: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from provenance.desk import Desk, open_desk
 from provenance.errors import OutputExistsError, UsageError
 from provenance.home import Home
+from provenance.media import sha256_file
 from provenance.setup import initialize
 from provenance.trust import TrustStore
 from provenance.verify import verify_file
@@ -63,6 +64,24 @@ def test_generated_file_is_signed_as_synthetic(
     assert source_type in [entry["digital_source_type"] for entry in verdict.actions]
     assert verdict.actions[0]["action"] == action
     assert [one["title"] for one in verdict.ingredients] == ["hopper.jpg"]
+
+
+def test_each_input_is_named_with_its_own_hash(
+    desk: Desk, unlabelled: Path, portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    """Several that nobody signed, two of one name, and what was learned from, which is not at hand."""
+    other = tmp_path / "elsewhere" / portrait_files["hopper"].name
+    other.parent.mkdir()
+    other.write_bytes(portrait_files["astronaut"].read_bytes() + b"\0")
+    inputs = [portrait_files["hopper"], portrait_files["astronaut"], other]
+    learned = [(portrait_files["hopper"].name, "training footage"), ("clip.mp4", "training footage")]
+    output = tmp_path / "made.png"
+    about = Generated("veilmark test", inputs, True, "declared", learned_from=learned)
+    label_generated(unlabelled, output, about, desk)
+    verdict = verify_file(output, TrustStore.load(Home.locate()))
+    named = [(one["title"], one["sha256"]) for one in verdict.ingredients]
+    hashed = [(one.name, sha256_file(one)) for one in inputs]
+    assert sorted(named) == sorted([*hashed, *((title, "") for title, _ in learned)])
 
 
 def test_without_consent_nothing_leaves(desk: Desk, unlabelled: Path, tmp_path: Path) -> None:

@@ -30,9 +30,11 @@ from provenance.errors import (
     VeilmarkError,
 )
 from provenance.home import Home
+from provenance.media import open_picture
 from provenance.setup import initialize
 from provenance.trust import TrustStore
 from provenance.verify import verify_file
+from synth.extraction.finder import FaceFinder
 from synth.extraction.rules import Thresholds
 from synth.extraction.run import ExtractOptions, extract_faces
 from synth.permission import permission_for
@@ -180,6 +182,73 @@ def test_footage_with_holes_is_swapped_and_the_holes_are_said(
     assert whole[0]["damaged"] == 0 and "damaged" not in whole[1]
     assert holes[0]["damaged"] > 0 and holes[0]["frames"] < 16
     assert f"holes.mp4 is damaged: {holes[0]['damaged']} frames" in " ".join(holes[1].split())
+
+
+@pytest.mark.usefixtures("embedder")
+@pytest.mark.parametrize("who", ["astronaut", "hopper"])
+def test_of_two_people_the_one_of_the_reference_is_replaced(
+    tmp_path: Path,
+    home: Home,
+    model: Path,
+    portraits: dict[str, np.ndarray],
+    portrait_files: dict[str, Path],
+    who: str,
+) -> None:
+    """Both, then the other one alone: hers stays, even where it is the only face."""
+    both = [portraits["astronaut"][:280, 84:340], portraits["hopper"][20:300, 130:386]]
+    pictures = [np.hstack(both)] * 3
+    other = 0 if who == "hopper" else 1
+    alone = pictures[0].copy()
+    alone[:, 256 * (1 - other) : 256 * (2 - other)] = 60
+    source = write_clip(tmp_path / "clip.mp4", [*pictures, alone, alone])
+    output = tmp_path / "made.mp4"
+    said = json.loads(
+        call("swap", source, "--model", model, "-o", output, "--reference", portrait_files[who],
+             "--no-visible-mark", "--i-have-consent", "--json")
+    )  # fmt: skip
+    assert (said["frames"], said["swapped"], said["without_face"], said["with_several"]) == (5, 3, 2, 3)
+    before, after = decoded(source)[0], decoded(output)[0]
+    for index, (old, new) in enumerate(zip(before, after, strict=True)):
+        change = np.abs(new.astype(int) - old)[60:220].mean((0, 2))
+        sides = change[60:200].mean(), change[316:456].mean()
+        assert (sides[1 - other] > 4) == (index < 3) and sides[other] < 3, (index, sides)
+
+
+@pytest.mark.usefixtures("embedder")
+def test_a_reference_that_names_nobody_is_a_clear_message(
+    tmp_path: Path, home: Home, model: Path, portraits: dict[str, np.ndarray], portrait_files: dict[str, Path]
+) -> None:
+    group, empty = tmp_path / "group.png", tmp_path / "empty.png"
+    Image.fromarray(
+        np.hstack([portraits["astronaut"][:280, 84:340], portraits["hopper"][20:300, 130:386]])
+    ).save(group)
+    Image.new("RGB", (200, 200)).save(empty)
+    clip = write_clip(tmp_path / "clip.mp4", panned(portraits["astronaut"], 3))
+    common = ("--model", model, "--i-have-consent", "-o")
+    for error, said, source, reference in (
+        (UsageError, "2 faces", portrait_files["hopper"], group),
+        (NoFaceError, "empty.png shows no face", portrait_files["hopper"], empty),
+        (
+            NoFaceError,
+            "not show the person of the reference",
+            portrait_files["hopper"],
+            portrait_files["astronaut"],
+        ),
+        (NoFaceError, "the reference in any of 3 frames", clip, portrait_files["hopper"]),
+    ):
+        output = tmp_path / f"o{'.mp4' if source == clip else '.png'}"
+        with pytest.raises(error, match=said):
+            call("swap", source, *common, output, "--reference", reference)
+        assert not output.exists()
+
+
+@pytest.mark.vectors
+def test_a_dog_gets_no_face(tmp_path: Path, home: Home, model: Path, test_data: Path) -> None:
+    """A detector reports a dog's face; FaceMesh knows better, as it does when faces are extracted."""
+    source = test_data / "media/stills/dogs.jpg"
+    assert FaceFinder().find(open_picture(source).pixels), "what the test is about"
+    with pytest.raises(NoFaceError, match="no face"):
+        call("swap", source, "--model", model, "-o", tmp_path / "o.png", "--i-have-consent")
 
 
 def test_a_models_consent_is_asked_again(tmp_path: Path, home: Home, portrait_files: dict[str, Path]) -> None:
