@@ -186,7 +186,8 @@ def judge(
 def _notes(watched: Watched, damage: str, pages: int) -> tuple[str, ...]:
     notes = []
     if watched.cut:
-        notes.append(f"only the first {watched.seconds:.0f} s were looked at")
+        seen = f"{len(watched.times)} frames" if watched.timeless else f"{watched.seconds:.0f} s"
+        notes.append(f"only the first {seen} were looked at")
     if watched.several > 0.05:
         notes.append(
             f"{watched.several:.0%} of the frames show more than one face: "

@@ -35,6 +35,8 @@ FACES, FRAMES = 12, 2
 #: Whole frames are kept with at most so many pixels on a side, around the face.
 _FRAME_SIDE = 1024
 _STEADINESS = 0.4
+#: Frames a second beyond which footage is cut all the same: frames that carry no times must not go on for hours.
+_MOST_RATE = 240
 #: Points around the three regions of FakeCatcher: left cheek, right cheek (as seen), and from the brows down the nose.
 REGIONS = (
     (50, 101, 118, 117, 123, 187, 205, 36),
@@ -171,10 +173,13 @@ class Watcher:
         return watched
 
     def _first(self, footage: Footage, most: float, progress: Report | None) -> Watched:
-        times, rows, eyes, several, cut = [], [], [], 0, False
+        times: list[float] = []
+        rows: list[NDArray[np.float32]] = []
+        eyes: list[tuple[float, float]] = []
+        several, cut = 0, False
         before: Floats | None = None
         for raw in footage.frames(lambda _: True):
-            if raw.time > most:
+            if raw.time > most or len(rows) >= most * _MOST_RATE:
                 cut = True
                 break
             found = self.finder.find(raw.pixels)

@@ -115,7 +115,7 @@ def test_frames_that_all_carry_one_time_are_not_judged_in_time(
 ) -> None:
     import av
 
-    frames = wandering(portraits["astronaut"], 6, (480, 480))
+    frames = wandering(portraits["astronaut"], 26, (480, 480))
     path = tmp_path / "still.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=12)
@@ -130,12 +130,17 @@ def test_frames_that_all_carry_one_time_are_not_judged_in_time(
             container.mux(packet)
     code, text = run(path, "--json", "-o", tmp_path / "saw")
     data = json.loads(text[text.index("{") :])
-    assert code == 0 and data["frames"] == 6
+    assert code == 0 and data["frames"] == 26
     for name in ("blink", "pulse"):
         assert "carry the same time" in data["detectors"][name]["reason"]
     assert data["detectors"]["warp"]["score"] is not None
     assert any("carry the same time" in line for line in data["notes"])
     assert not any(one.endswith("warp-1.png") for one in data["saved"])  # a curve over no time
+    # nor do they go on for ever: a tenth of a second has 24 frames at most
+    first = Watcher().watch(open_footage(path)[0], max_seconds=0.1)
+    assert len(first.times) == 24 and first.cut and first.timeless
+    found = detect_file(path, DetectOptions(max_seconds=0.1, detectors=("splice",)))
+    assert any("first 24 frames" in line for line in found.notes)
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp"])
