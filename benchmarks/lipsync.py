@@ -136,7 +136,10 @@ def composited(
     person: Person, candidates: Any, rows: NDArray[np.int64], shapes: Shapes, watch: Any = None
 ) -> tuple[list[NDArray[np.uint8]], dict[str, float]]:
     """Crops around the face of all rows, and CPU seconds of texture and compositing."""
-    reel, compositor = Reel(person.info, person.track.times), Compositor(person.track, CompositeOptions())
+    reel, compositor = (
+        Reel(person.info, person.track.times),
+        Compositor(person.track, CompositeOptions(), until=SHARE),
+    )
     spent, result = {"texture": 0.0, "composite": 0.0}, []
     textures = synthesize_textures(shapes, candidates, TextureOptions())
     for number, row in enumerate(rows):

@@ -72,7 +72,12 @@ def lipsync(
         ),
     ] = 0.0,
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Write what each stage found into this folder.")
+        Path | None,
+        typer.Option(
+            "--keep",
+            help="Write what each stage found into this folder: sound, mouth, timing, texture, target, layers. "
+            "Makes all frames anew.",
+        ),
     ] = None,
     work: Work = None,
     visible_mark: VisibleMark = True,

@@ -53,13 +53,27 @@ class Compositor:
     Args:
         track: of the target.
         options: see :class:`CompositeOptions`.
+        until: share of the track that is learned from.
     """
 
-    def __init__(self, track: Track, options: CompositeOptions | None = None) -> None:
+    def __init__(self, track: Track, options: CompositeOptions | None = None, *, until: float = 1.0) -> None:
         self.options = options or CompositeOptions()
         self.frontal = Frontal.of(track)
-        self._jaws = JawModel(track)
+        self._jaws = JawModel(track, until)
         self._means: dict[str, Floats] = {}
+        self._layers: tuple[Pixels, Floats, Floats, Floats] | None = None
+
+    def layers(self) -> Pixels:
+        """``(S, 2 S, 3)`` uint8: what the last frame was put together from, black before the first.
+
+        Left the texture in the target's light with its jaw line corrected; right the masks, the lower face red,
+        the torso green, the neck blue.
+        """
+        side = self.frontal.side
+        if self._layers is None:
+            return np.zeros((side, 2 * side, 3), np.uint8)
+        moved, *masks = self._layers
+        return np.hstack([moved, np.rint(np.dstack(masks).clip(0, 1) * 255).astype(np.uint8)])
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The running means, to go on from later."""
@@ -113,6 +127,7 @@ class Compositor:
         front = self._mean("face", face_mask(frontal, target, moved, front, lips, skin))
         neck = neck_mask(frontal, goal, filmed)
         torso = self._mean("torso", torso_mask(frontal, target, moved, skin, filmed))
+        self._layers = moved, front, torso, neck
         return self._into(pixels, landmarks, moved, neck, torso, front)
 
     def _into(

@@ -24,10 +24,18 @@ _RIDGE = 1e-2
 
 
 class JawModel:
-    """The jaw line that goes with a mouth shape, learned from the person's footage by ridge regression."""
+    """The jaw line that goes with a mouth shape, learned from the person's footage by ridge regression.
 
-    def __init__(self, track: Track) -> None:
-        face = frontalised(track)[track.found]
+    Args:
+        track: of the footage.
+        until: share of it that is learned from, from its beginning; less than 1 for measuring.
+    """
+
+    def __init__(self, track: Track, until: float = 1.0) -> None:
+        learned = np.arange(len(track.times)) < max(2, round(until * len(track.times)))
+        if not (track.found & learned).any():
+            learned[:] = True
+        face = frontalised(track)[track.found & learned]
         shapes = face[:, list(LIP_POINTS), :2].reshape(len(face), -1)
         jaws = face[:, list(MOVING_JAW), :2].reshape(len(face), -1)
         self._shape, self._jaw = shapes.mean(0), jaws.mean(0)

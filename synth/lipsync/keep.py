@@ -22,7 +22,15 @@ Pixels = NDArray[np.uint8]
 
 
 #: Everything that is written, at most.
-NAMES = ("1-sound.png", "2-mouth.mp4", "3-timing.png", "3-timing.csv", "4-texture.mp4", "5-target.mp4")
+NAMES = (
+    "1-sound.png",
+    "2-mouth.mp4",
+    "3-timing.png",
+    "3-timing.csv",
+    "4-texture.mp4",
+    "5-target.mp4",
+    "6-layers.mp4",
+)
 
 
 class Keeper:
@@ -59,8 +67,8 @@ class Keeper:
         self._write("3-timing.csv", f"made,target\n{rows}\n".encode())
 
     def watch(self, rate: float) -> Watch:
-        """To be shown textures and re-timed target frames, one after the other; :meth:`close` completes the films."""
-        names = {"texture": "4-texture.mp4", "target": "5-target.mp4"}
+        """To be shown textures, re-timed target frames and layers, one by one; :meth:`close` completes the films."""
+        names = {"texture": "4-texture.mp4", "target": "5-target.mp4", "layers": "6-layers.mp4"}
 
         def show(what: str, index: int, pixels: Pixels) -> None:
             if what not in self._films:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cloak.video_io import VideoInfo, frames, probe
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from provenance.media import sha256_file
+from synth.edition import code_of_module
 from synth.extraction.canonical import pose
 from synth.extraction.finder import FaceFinder
 from synth.lipsync.audio import FEATURE_RATE, Sound, feature_times, heard, load_sound, silent, voiced
@@ -34,6 +35,10 @@ USUAL_PAUSES = 4.0
 #: With fewer seconds of face and sound a mouth that does not move may be nearer to the filmed one.
 ENOUGH = 3.0
 Report = Callable[[float], None]
+
+
+#: What a mouth model hangs on; one of other code is not taken for this one's.
+_TEACHING = ("audio", "expression", "mouth_adapt", "mouth_model", "mouth_train")
 
 
 @dataclass
@@ -176,6 +181,7 @@ def mouth_of(
         "options": asdict(options),
         "prior": sha256_file(prior) if prior else None,
         "until": until,
+        "code": [code_of_module(f"synth.lipsync.{name}") for name in _TEACHING],
     }
     file = workspace.person(person.sha256) / f"mouth-{fingerprint(how)[:16]}.safetensors"
     try:

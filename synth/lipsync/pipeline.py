@@ -30,7 +30,15 @@ from synth.lipsync.mouth_model import MouthModel, MouthOptions, resampled
 from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study, too_short
 from synth.lipsync.reel import Reel
 from synth.lipsync.render import Stage, render
-from synth.lipsync.retime import Retimed, Weights, blinks, movement, retime, there_and_back
+from synth.lipsync.retime import (
+    Retimed,
+    Weights,
+    blinks,
+    movement,
+    refuse_too_many,
+    retime,
+    there_and_back,
+)
 from synth.lipsync.texture import Candidates, TextureOptions
 from synth.lipsync.workspace import Changes, Workspace
 
@@ -130,7 +138,7 @@ def lipsync(
 
     Raises:
         NoFaceError, UsageError: a target that shows too little of a face; see :mod:`synth.lipsync.person`.
-        MediaError: something that cannot be read. NotWritableError: the output.
+        MediaError: something that cannot be read, or that is too long. NotWritableError: the output.
     """
     options.check()
     clock, notes = _Clock(progress), list[str]()
@@ -154,6 +162,8 @@ def lipsync(
             stop=stop,
         )
 
+    times = frame_times(spoken.seconds, person.rate)
+    refuse_too_many(len(times), len(there_and_back(len(person.track.times), len(times))))
     for one in too_short(person, options.until):
         notes.append(one)
         if warn:
@@ -169,7 +179,6 @@ def lipsync(
             return None
 
     # 4. Which frame of the target is shown when.
-    times = frame_times(spoken.seconds, person.rate)
     with clock.stage("timing") as report:
         played, timing = timed(person, quiet, times, options.weights, report)
         if len(played) > len(person.track.times):
@@ -304,7 +313,7 @@ def _pictures(
     keeper: Keeper | None,
 ) -> Iterator[Any]:
     stage = Stage(Reel(person.info, person.track.times), person.track.landmarks, played, timing)
-    compositor = Compositor(person.track, options.composite)
+    compositor = Compositor(person.track, options.composite, until=options.until)
     changes = changes_of(person, sound, options, workspace)
     watch = keeper.watch(person.rate) if keeper else None
     yield from render(stage, shapes, candidates, compositor, options.texture, changes=changes, watch=watch)

@@ -91,7 +91,9 @@ def render(
         compositor: ready for this target.
         options: of the texture.
         changes: where finished frames are kept.
-        watch: is shown intermediate pictures: ``("texture", index, pixels)`` and ``("target", index, pixels)``.
+        watch: is shown intermediate pictures: ``("texture", index, pixels)``, ``("target", index, pixels)`` and
+            ``("layers", index, pixels)`` of :meth:`~synth.lipsync.composite.Compositor.layers`. All frames are made for
+            it, also those that an interrupted run had finished.
     """
     start = _resumed(changes, compositor) if changes and not watch else 0
     for index in range(start):
@@ -113,6 +115,7 @@ def render(
         if watch:
             watch("texture", index, texture)
             watch("target", index, base)
+            watch("layers", index, compositor.layers())
         if changes:
             changes.put(index, base, pixels)
             if (index + 1) % _STATE_EVERY == 0:

@@ -95,10 +95,7 @@ def retime(
             f"{count} frames cannot be laid onto {many}: each is shown twice at most",
             hint="name longer footage",
         )
-    if count * many > MAX_CELLS:
-        raise MediaTooLargeError(
-            f"{count} x {many} frames are over the limit of {MAX_CELLS}", hint="cut the sound into parts"
-        )
+    refuse_too_many(count, many)
     factor = np.asarray(silent, np.float64) - chosen.onset * np.asarray(onset, np.float64)
     first, again = factor[0] * value, np.full(many, np.inf)
     # back[i, j]: whether F0(i, j) came from a frame that was shown twice
@@ -113,6 +110,16 @@ def retime(
         if progress and row % 64 == 0:
             progress(row / count)
     return _traced(first, again, back)
+
+
+def refuse_too_many(count: int, many: int) -> None:
+    """Raise MediaTooLargeError where N = ``count`` made and M = ``many`` played frames are more pairs than
+    :data:`MAX_CELLS`.
+    """
+    if count * many > MAX_CELLS:
+        raise MediaTooLargeError(
+            f"{count} x {many} frames are over the limit of {MAX_CELLS}", hint="cut the sound into parts"
+        )
 
 
 def _traced(first: Floats, again: Floats, back: NDArray[np.bool_]) -> Retimed:
@@ -187,11 +194,14 @@ def blinks(openness: NDArray[np.floating], times: NDArray[np.floating]) -> NDArr
 
 def there_and_back(count: int, needed: int) -> NDArray[np.int64]:
     """Frames of a target that is too short for the sound: played forwards, backwards, forwards, without a repeat where
-    it turns, so that at least ``needed`` of them come.
+    it turns, and once more there and back than needed, so that it may begin anywhere.
 
     Args:
         count: frames of the target.
         needed: how many shall be laid onto.
+
+    Returns:
+        ``(M,)`` indices of the target's frames: all of them once, or ``needed`` and one there-and-back.
 
     Raises:
         UsageError: one frame is no footage.
@@ -199,7 +209,7 @@ def there_and_back(count: int, needed: int) -> NDArray[np.int64]:
     if count < 2:
         raise UsageError(f"the target has {count} frame, expected two or more", hint="name a video")
     once = np.concatenate([np.arange(count), np.arange(count - 2, 0, -1)])
-    return np.resize(once, max(count, needed)) if needed > count else np.arange(count)
+    return np.resize(once, needed + len(once)) if needed > count else np.arange(count)
 
 
 def _value(speed: NDArray[np.floating], blink: NDArray[np.bool_], weights: Weights) -> Floats:

@@ -12,7 +12,6 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,24 @@ from numpy.typing import NDArray
 
 from provenance.errors import ConsentError, UsageError
 from provenance.home import Home
+from provenance.media import sha256_file
+from synth.edition import code_of, code_of_module
 from synth.extraction.finder import FaceFinder
 from synth.extraction.rules import Thresholds
-from synth.lipsync import shape
 from synth.lipsync.audio import Sound, load_sound
-from synth.measure import fakes, lipsync_cells
+from synth.lipsync.mouth_adapt import PRIOR
+from synth.measure import fakes
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CLEANING, Pixels
-from synth.measure.lipsync_cells import Footage, LipJudge, judge_of, measured, real_scores, write_footage
+from synth.measure.lipsync_cells import (
+    RENDERED,
+    Footage,
+    LipJudge,
+    judge_of,
+    measured,
+    real_scores,
+    write_footage,
+)
 from synth.measure.material import Material, prepare, publish
 from synth.measure.split import split_of
 from synth.measure.swap import Plan, Progress, Result, Tell, shown, stopped, variants_of, watched
@@ -74,7 +83,7 @@ def plan_for(person: Path, options: SwapOptions) -> Plan:
     cells = len(variants_of(options)) * len(options.parsed)
     rounds = options.cloak_steps * options.cloak_rounds
     cloak = count * len(options.attacked) * rounds * _CLOAK * len(dict.fromkeys(options.strengths))
-    runs, made = cells * len(options.seeds), min(lipsync_cells.RENDERED, round(0.2 * whole))
+    runs, made = cells * len(options.seeds), min(RENDERED, round(0.2 * whole))
     return Plan(
         (
             (f"cloaking {count} frames at {', '.join(options.strengths)}", cloak),
@@ -177,18 +186,6 @@ def measure_lipsync(
     return result
 
 
-@lru_cache(maxsize=1)
-def generator_edition() -> str:
-    """A hash of the lip-sync's own code and prior, and of how it is measured: what another edition of it made is not
-    taken for this one's.
-    """
-    whole = hashlib.sha256()
-    folder = Path(shape.__file__).parent
-    for path in sorted([*folder.glob("*.py"), *folder.glob("*.safetensors"), Path(lipsync_cells.__file__)]):
-        whole.update(path.name.encode() + path.read_bytes())
-    return whole.hexdigest()
-
-
 def _cell_key(faces: Faces, part: int, options: SwapOptions, judge: LipJudge, sound: Sound) -> str:
     heard = hashlib.sha256(np.ascontiguousarray(sound.samples).tobytes()).hexdigest()
     chosen = {
@@ -199,7 +196,7 @@ def _cell_key(faces: Faces, part: int, options: SwapOptions, judge: LipJudge, so
         "truth": hashlib.sha256(np.nan_to_num(judge.shapes).round(6).tobytes()).hexdigest(),
         "features": [judge.features_name, judge.embedder is not None],
         "asked": judge.names,
-        "code": generator_edition(),
+        "code": [code_of("synth.lipsync"), code_of_module("synth.measure.lipsync_cells"), sha256_file(PRIOR)],
     }
     return key_of("lip-sync", chosen)
 

@@ -191,7 +191,7 @@ def measured(
             return {"untrained": str(error)[:200], "seconds": 0.0}, None
         measures = judged(said, judge.shapes, float(footage.rate))
         made = []
-        compositor = Compositor(person.track, CompositeOptions())
+        compositor = Compositor(person.track, CompositeOptions(), until=footage.until)
         textures = synthesize_textures(said[judge.rows], candidates, TextureOptions(device=device))
         for row, base, (texture, alpha) in zip(judge.rows, judge.frames, textures, strict=True):
             landmarks = person.track.landmarks[len(footage.published) + row]

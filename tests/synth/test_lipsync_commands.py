@@ -146,8 +146,9 @@ def test_a_person_says_a_sound(
         "3-timing.png",
         "4-texture.mp4",
         "5-target.mp4",
+        "6-layers.mp4",
     }
-    for name in ("2-mouth.mp4", "4-texture.mp4", "5-target.mp4"):
+    for name in ("2-mouth.mp4", "4-texture.mp4", "5-target.mp4", "6-layers.mp4"):
         assert verify_file(kept / name, TrustStore.load(home)).relation == "synthetic"
     silent = (*silent[:-3], tmp_path / "second.mkv", "--work", work, "--i-have-consent")
     with pytest.raises(OutputExistsError, match=r"1-sound\.png"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,47 @@ def test_going_on_from_a_state_is_the_same(person) -> None:
         again.restore({"light": np.zeros((2, 2, 3))})
     with pytest.raises(UsageError):
         CompositeOptions(steady=1.0)
+
+
+def test_light_comes_slowly(person) -> None:
+    """The gain is the mean of those before, each counting less than the one after it."""
+    track, frames, candidates = person
+    dark = (frames[6] * 0.75).astype(np.uint8)
+    shape = mouth_shapes(track)[4:5]
+    texture, alpha = next(synthesize_textures(shape, candidates, TextureOptions(best=4)))
+
+    def gain(*shown: np.ndarray) -> np.ndarray:
+        compositor = Compositor(track, CompositeOptions(steady=0.6))
+        for one in shown:
+            compositor.compose(one, track.landmarks[6], texture, alpha, shape[0])
+        return compositor.state()["light"]
+
+    bright, dim = gain(frames[6]), gain(dark)
+    assert np.abs(bright - dim).max() > 0.1
+    assert gain(frames[6], dark) == pytest.approx(0.6 * bright + 0.4 * dim, abs=1e-5)
+
+
+def test_layers_show_what_a_frame_is_made_of(person) -> None:
+    track = person[0]
+    compositor = Compositor(track)
+    side = compositor.frontal.side
+    assert compositor.layers().shape == (side, 2 * side, 3) and not compositor.layers().any()
+    laid(person, 4, 6, compositor)
+    masks = compositor.layers()[:, side:]
+    x, y = compositor.frontal.pixels_of(np.array([0.0, 1.0])).astype(int)
+    assert masks[y, x, 0] > 200 and masks[y, x, 2] < 60, "the mouth is lower face, and no neck"
+    assert not masks[:20, :, 0].any() and not masks[:20, :, 2].any(), "nothing of them is forehead"
+    assert compositor.layers()[y, x].any()
+
+
+def test_held_out_frames_teach_the_jaw_nothing(person) -> None:
+    track = person[0]
+    shape = mouth_shapes(track)[4]
+    late = track.landmarks.copy()
+    late[20:, list(MOVING_JAW)] += np.array([9.0, 5.0, 0.0])
+    other = replace(track, landmarks=late)
+    assert np.allclose(JawModel(other, 0.6).jaw(shape), JawModel(track, 0.6).jaw(shape))
+    assert not np.allclose(JawModel(other).jaw(shape), JawModel(track).jaw(shape), atol=1e-3)
 
 
 def test_the_jaw_goes_with_the_mouth(person) -> None:

@@ -117,7 +117,7 @@ def test_what_does_not_fit() -> None:
 def test_a_short_target_goes_there_and_back() -> None:
     assert there_and_back(4, 3).tolist() == [0, 1, 2, 3]
     played = there_and_back(4, 11)
-    assert played.tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]
+    assert played.tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]
     assert (np.abs(np.diff(there_and_back(7, 100))) == 1).all()
     with pytest.raises(UsageError):
         there_and_back(1, 3)

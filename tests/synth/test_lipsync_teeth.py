@@ -86,3 +86,7 @@ def test_a_dark_mouth_stays_dark_and_a_bright_one_gets_teeth() -> None:
     made = teeth.into(bright, goal, 0, 1.0)
     assert made[inside & upper].std() > 3
     assert made[inside & lower].std() < 1, "the proxy shows none"
+    without = inner_mouth(goal, frontal.side, frontal.unit)[top:] == 0
+    white = replace(candidates, textures=np.where(without[None, ..., None], 230, shown).astype(np.uint8))
+    everywhere = Teeth.of(white, candidates.shapes[one : one + 1]).into(bright, goal, 0, 1.0)
+    assert (everywhere[without] == 200).all(), "white skin is no tooth"

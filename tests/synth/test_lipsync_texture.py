@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from provenance.errors import NoFaceError, UsageError
 from synth.lipsync.frontal import Frontal
-from synth.lipsync.shape import Track, frontalised, mouth_shapes
+from synth.lipsync.shape import Track, frontalised, mouth_shapes, opening
 from synth.lipsync.texture import (
     Candidates,
     TextureOptions,
@@ -92,6 +94,38 @@ def test_a_texture_has_the_wanted_mouth(person) -> None:
         )
     later = list(synthesize_textures(shapes, candidates, options, start=2))
     assert len(later) == 1 and np.array_equal(later[0][0], made[2][0])
+
+
+def levels_of(candidates: Candidates, shapes: np.ndarray, **options: float) -> list[int]:
+    """The middle of the chin in textures made of candidates each of which is one level all over: its place times 15."""
+    flat = np.broadcast_to(
+        (15 * np.arange(len(candidates.indices), dtype=np.uint8))[:, None, None, None],
+        candidates.textures.shape,
+    )
+    marked = replace(candidates, textures=np.ascontiguousarray(flat))
+    x, y = candidates.frontal.pixels_of(np.array([0.0, 1.1])).astype(int)
+    chosen = TextureOptions(best=1, teeth=0.0, **options)  # type: ignore[arg-type]
+    return [int(texture[y, x, 0]) for texture, _ in synthesize_textures(shapes, marked, chosen)]
+
+
+def test_what_is_copied_is_the_nearest_mouth(person) -> None:
+    candidates = person[2]
+    assert len(candidates.indices) <= 17
+    own = levels_of(candidates, candidates.shapes, steady=0.0)
+    # the drawn face comes back to the same mouth: of equal ones any will do
+    gaps = np.linalg.norm(candidates.shapes[:, None] - candidates.shapes[None], axis=-1)
+    for place, level in enumerate(own):
+        assert gaps[place, level // 15] <= np.sort(gaps[place])[1] + 1e-6
+        assert gaps[place, level // 15] < 0.2 * gaps[place].max()
+
+
+def test_a_mouth_of_one_frame_does_not_flash_up_where_choices_are_steady(person) -> None:
+    candidates = person[2]
+    shut, wide = (int(pick(opening(candidates.shapes))) for pick in (np.argmin, np.argmax))
+    wanted = candidates.shapes[[shut] * 8 + [wide] + [shut] * 8]
+    hasty, steady = (levels_of(candidates, wanted, steady=sigma) for sigma in (0.0, 2.0))
+    assert hasty[8] != hasty[7] and hasty[8] == 15 * wide
+    assert len(set(steady)) == 1 and steady[8] == hasty[0]
 
 
 def test_what_cannot_be_is_refused(person) -> None:
