@@ -172,8 +172,8 @@ def _fill(
 
 
 def _taken(references: list[dict[str, Any]], ingredient: dict[str, Any], *, by_title: bool) -> dict[str, Any]:
-    """The reference that is about an ingredient, by its instance id or else its title; it is taken out of the list, since
-    each is about one, in the same order.
+    """The reference that is about an ingredient, by its instance id or else its title; it is taken out of the list,
+    since each is about one, in the same order.
     """
     for key in ("instance_id", "title") if by_title else ("instance_id",):
         wanted = _text(ingredient.get(key))

@@ -339,6 +339,8 @@ def aligned_face(
 
 
 def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:
+    from synth.swap.data import FEWEST_FACES
+
     notes = [f"{one['path']}: {one['damage']}" for one in alignments.sources if one.get("damage")]
     kept = len(alignments.faces())
     if alignments.settings["align_by"] == "dlib68":
@@ -351,7 +353,10 @@ def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:
         )
     if 0 < kept < _FEW:
         faces = "1 face was" if kept == 1 else f"{kept} faces were"
-        notes.append(f"only {faces} kept; a generator trained on fewer than {_FEW} learns them by heart")
+        why = f"a generator trained on fewer than {_FEW} learns them by heart"
+        if kept < FEWEST_FACES:
+            why = f"training takes {FEWEST_FACES} and some that are held out, some hundred give a good result"
+        notes.append(f"only {faces} kept; {why}")
     return notes
 
 

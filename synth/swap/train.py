@@ -196,13 +196,16 @@ def train(
 
     Raises:
         NoFaceError: too few faces.
-        OutputExistsError: the folder holds a run and ``resume`` is false; MissingPathError: none, and it is true.
+        OutputExistsError: the folder holds a run and ``resume`` is false, or a model without its run.
+        MissingPathError: it holds no run, and ``resume`` is true.
         UsageError, CorruptMediaError: the checkpoint does not fit.
     """
     device, recipe, alone = torch.device(device), origin.preset.recipe, len(origin.sides) == 1
     state = folder / CHECKPOINT_FILE
     if state.exists() and not resume:
         raise OutputExistsError(f"{folder} holds a run", hint="go on with --resume, or name another folder")
+    if (folder / MODEL_FILE).exists() and not state.exists():
+        raise OutputExistsError(f"{folder} holds a model without its run", hint="name another folder")
     if resume and not state.is_file():
         raise MissingPathError(
             f"{folder} holds no run to go on with", hint="to begin one, leave --resume away"

@@ -155,6 +155,14 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(tmp_path: Path
     train(_banks(), about, tmp_path, stop=stop_after(2))
     with pytest.raises(OutputExistsError):
         train(_banks(), about, tmp_path)
+    (tmp_path / "kept").mkdir()
+    save_model(tmp_path / "kept" / MODEL_FILE, Generator(about.preset.architecture), about)
+    before = (tmp_path / "kept" / MODEL_FILE).read_bytes()
+    with pytest.raises(OutputExistsError, match="holds a model without its run"):
+        train(_banks(), about, tmp_path / "kept", stop=stop_after(6))
+    assert (tmp_path / "kept" / MODEL_FILE).read_bytes() == before, (
+        "a model that was copied without its run stays"
+    )
     with pytest.raises(UsageError, match="other settings"):
         train(_banks(), origin(minute_preset(), seed=6), tmp_path, resume=True)
     with pytest.raises(UsageError, match="other footage"):
