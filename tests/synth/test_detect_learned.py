@@ -204,15 +204,33 @@ class TestCalibration:
         real = [(one, float(np.round(random.normal()))) for one in people for _ in range(3)]
         fake = [(one, float(np.round(random.normal(0.9)))) for one in people[1:] for _ in range(2)]
         areas = []
-        for _ in range(1500):
+        for _ in range(1000):
             drawn = random.choice(people, len(people))
-            parts = [[v for one in drawn for who, v in values if who == one] for values in (real, fake)]
-            if all(parts):
-                areas.append(auc(*parts))
+            won = [
+                0.5 * ((b > a) + (b >= a))
+                for first, one in enumerate(drawn)
+                for second, other in enumerate(drawn)
+                if first == second or one != other
+                for who, a in real
+                if who == one
+                for whose, b in fake
+                if whose == other
+            ]
+            areas.append(np.mean(won))
         found = auc_interval(real, fake)
         assert found is not None
         assert found == pytest.approx(np.quantile(areas, (0.025, 0.975)), abs=0.02)
         assert found == auc_interval(real[::-1], fake[::-1])
+
+    def test_an_interval_lies_about_its_area_where_fakes_are_told_within_a_person_alone(self) -> None:
+        random = np.random.default_rng(7)
+        shift = random.normal(0, 3, 40)
+        real = [(f"p{number}", float(one)) for number, one in enumerate(shift)]
+        fake = [(f"p{number}", float(one) + 0.3) for number, one in enumerate(shift)]
+        area = auc([one for _, one in real], [one for _, one in fake])
+        found = auc_interval(real, fake)
+        assert found is not None and found[0] < area < found[1]
+        assert sum(found) / 2 == pytest.approx(area, abs=0.01)
 
     def test_clips_of_one_person_are_no_independent_evidence(self) -> None:
         random = np.random.default_rng(5)
