@@ -122,13 +122,14 @@ def photo_faces(photos: Sequence[Pixels], watcher: Watcher) -> list[Face]:
 
 def photos_in(folder: Path | None) -> list[Pixels]:
     """The pictures of a folder, by name; none without one."""
+    return [open_picture(path).pixels for path in photo_files(folder)]
+
+
+def photo_files(folder: Path | None) -> list[Path]:
+    """The picture files of a folder, by name; none without one."""
     if folder is None:
         return []
-    return [
-        open_picture(path).pixels
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in (".jpg", ".png")
-    ]
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".png")]
 
 
 def folds(people: Sequence[str], count: int, together: Sequence[str] = ()) -> list[tuple[str, ...]]:

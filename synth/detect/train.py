@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,13 @@ from synth.detect.judges import Judges
 from synth.detect.material import Clip
 from synth.detect.run import DetectOptions, judge
 from synth.detect.watch import Watched, Watcher
+from synth.edition import code_of
 from synth.extraction.footage import open_footage
 
 STEPS = {"warp": 300, "blend": 300, "splice": 250}
 EACH = {"warp": 4, "blend": 4}
 SECONDS, GROUPS = 6.0, 2
-HELD_OUT = "held-out.json"
+HELD_OUT, TAUGHT = "held-out.json", "taught.json"
 #: Not blinking: the fakes that are made here keep the eyes of their footage, so nothing can be learned about it.
 IN_JOINT = tuple(name for name in DETECTORS if name != "blink")
 Row = tuple[str, str, dict[str, float | None]]
@@ -216,9 +218,35 @@ def load_held_out(output: Path) -> list[Row]:
 
 
 def footage_of(paths: Sequence[Path]) -> list[Path]:
-    """The videos among paths and in folders, by name."""
+    """The videos among paths and in folders, by name, in whatever order they are given: the order decides random draws.
+
+    Raises:
+        UsageError: two of one name, which would be one person.
+    """
     sources = [source for path in paths for source in open_footage(path)]
-    return [source.path for source in sources if source.kind == "video"]
+    found = sorted((source.path for source in sources if source.kind == "video"), key=lambda path: path.stem)
+    names = [path.stem for path in found]
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"two videos are called {double}", hint="name each after its person")
+    return found
+
+
+def record(lesson: Lesson, footage: Sequence[Path], photos: Path | None, output: Path) -> None:
+    """Write ``taught.json``: all that the weights hang on, so that they can be made again."""
+    from provenance.media import sha256_file
+
+    pictures = material.photo_files(photos)
+    told = {
+        "seed": lesson.seed,
+        "steps": lesson.steps,
+        "seconds": SECONDS,
+        "groups": lesson.groups,
+        "footage": [[path.stem, sha256_file(path)] for path in footage],
+        "photos": [sha256_file(path) for path in pictures],
+        "versions": {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn")},
+        "code": code_of("synth.detect"),
+    }
+    write_bytes(output / TAUGHT, json.dumps(told, indent=1).encode(), force=True)
 
 
 def _say(text: str) -> None:
@@ -239,8 +267,10 @@ def main() -> None:
     torch.set_num_threads(1)
     work = chosen.work or chosen.output / "work"
     together = [name for name in chosen.together.split(",") if name]
-    lesson = prepare(footage_of(chosen.footage), chosen.photos, work, seed=chosen.seed, together=together)
+    footage = footage_of(chosen.footage)
+    lesson = prepare(footage, chosen.photos, work, seed=chosen.seed, together=together)
     learn(lesson, chosen.output)
+    record(lesson, footage, chosen.photos, chosen.output)
     folders = [chosen.output / f"fold-{number}" for number in range(len(lesson.groups))]
     calibrate(held_out_scores(lesson, folders), chosen.output)
 

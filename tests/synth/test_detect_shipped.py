@@ -8,6 +8,7 @@ network has seen none. Limits are set well below what was measured.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from provenance.errors import UsageError
 from synth.detect import material, train, train_faces, train_splice
 from synth.detect.base import logistic
 from synth.detect.calibrate import auc
@@ -141,6 +143,19 @@ def test_the_recipe_teaches_all_of_them(
         for part in (pool.real, pool.fake)
     ]
     assert auc(warped[0].tolist(), warped[1].tolist()) > 0.7  # a stranger to what was taught just now
+    taught = json.loads((tmp_path / train.TAUGHT).read_bytes())
+    assert [name for name, _ in taught["footage"]] == ["d18", "d19", "s29", "s32"]
+    assert taught["steps"] == steps and len(taught["photos"]) >= 10 and taught["code"]
+
+
+@pytest.mark.vectors
+def test_footage_is_taken_by_name_in_whatever_order_it_is_given(test_data: Path, tmp_path: Path) -> None:
+    people = test_data / "media" / "people"
+    one, other = people / "d18.mp4", people / "s20.mp4"
+    assert train.footage_of([other, one]) == train.footage_of([one, other]) == [one, other]
+    (tmp_path / "d18.mp4").write_bytes(one.read_bytes())
+    with pytest.raises(UsageError, match="two videos are called d18"):
+        train.footage_of([one, tmp_path])
 
 
 def _portrait() -> np.ndarray:
