@@ -8,6 +8,12 @@ import numpy as np
 import pytest
 
 from cloak import models
+from provenance.desk import open_desk
+from provenance.home import Home
+from provenance.identity import Identity, load_identity
+from provenance.manifest import ManifestSpec
+from provenance.setup import initialize
+from provenance.sign import SignRequest, sign_file
 from synth.extraction.embedding import DlibEmbedder
 from synth.extraction.run import Extraction
 from tests.support.clips import film, wandering
@@ -33,3 +39,34 @@ def clip(portraits: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def extracted(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
     return extract(clip, tmp_path_factory.mktemp("faces") / "set")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A machine with its researcher's identity and ledger."""
+    home = Home.locate()
+    initialize(home, subject="Researcher", algorithm="es256", passphrase=None)
+    return home
+
+
+@pytest.fixture
+def owner_home(tmp_path: Path) -> Home:
+    """The owner's own machine: keys that the researcher does not have."""
+    folder = tmp_path / "owner"
+    home = Home(data=folder, config=folder / "config")
+    initialize(home, subject="Owner", algorithm="es256", passphrase=None)
+    return home
+
+
+@pytest.fixture
+def owner(owner_home: Home) -> Identity:
+    return load_identity(owner_home)
+
+
+@pytest.fixture
+def signed(owner_home: Home, portrait_files: dict[str, Path], tmp_path: Path) -> Path:
+    """The owner's picture, signed; its manifest forbids training, as it does by default."""
+    output = tmp_path / "signed.jpg"
+    with open_desk(owner_home) as desk:
+        sign_file(portrait_files["astronaut"], output, SignRequest(ManifestSpec()), desk)
+    return output
