@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from provenance.decoding import damage_of, frames_of, why
+from provenance.decoding import damage_of, frames_of, moving_pictures, why
 from provenance.errors import CorruptMediaError, MediaTooLargeError
 from provenance.formats import detect_format
 
@@ -241,11 +241,7 @@ def _opened(path: Path) -> Any:
 
 def _picture_stream(container: Any, path: Path) -> Any:
     """The first moving picture; covers and previews are not."""
-    from av.stream import Disposition
-
-    moving = [
-        stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
-    ]
+    moving = moving_pictures(container)
     if not moving:
         raise CorruptMediaError(
             f"{path.name} has no video track", hint="sound has no faces; sign it instead of cloaking it"

@@ -9,6 +9,13 @@ from typing import Any
 MAX_BROKEN = 50
 
 
+def moving_pictures(container: Any) -> list[Any]:
+    """The video streams of an open PyAV container; covers and previews, which are stored as such, are none."""
+    from av.stream import Disposition
+
+    return [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+
+
 def frames_of(container: Any, stream: Any) -> Iterator[Any]:
     """Decoded frames of one stream, in the order in which the decoder gives them.
 

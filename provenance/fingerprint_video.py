@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.decoding import frames_of, why
+from provenance.decoding import frames_of, moving_pictures, why
 from provenance.errors import CorruptMediaError, MediaTooLargeError, ReceiptError
 from provenance.fingerprint_sound import SoundFingerprint, sound_of
 from provenance.pdq import BYTES, MIN_QUALITY, hamming, pdq_hash
@@ -140,9 +140,10 @@ def fingerprint_video(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoFinge
     samples = _Samples()
     try:
         with av.open(str(path), timeout=(_PATIENCE, _PATIENCE), metadata_errors="ignore") as container:
-            if not container.streams.video:
+            moving = moving_pictures(container)
+            if not moving:
                 raise NoVideoTrackError(f"{path.name} has no video track")
-            stream = container.streams.video[0]
+            stream = moving[0]
             if stream.codec_context is None:
                 raise CorruptMediaError(f"{path.name} names a video codec that nothing here decodes")
             if stream.codec_context.width * stream.codec_context.height > MAX_FRAME_PIXELS:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.decoding import frames_of, why
+from provenance.decoding import frames_of, moving_pictures, why
 from provenance.errors import (
     CorruptMediaError,
     MediaError,
@@ -215,9 +215,10 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     except (av.FFmpegError, OSError, ValueError) as error:
         raise CorruptMediaError(f"{path} cannot be opened as video: {why(error)}") from error
     with container:
-        if not container.streams.video:
+        moving = moving_pictures(container)
+        if not moving:
             raise CorruptMediaError(f"{path} has no video track", hint="name footage that shows a face")
-        stream = container.streams.video[0]
+        stream = moving[0]
         codec = stream.codec_context
         if codec is None:
             raise CorruptMediaError(

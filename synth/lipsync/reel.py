@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloak.video_io import Frame, VideoInfo, frames
-from provenance.decoding import frames_of
+from provenance.decoding import frames_of, moving_pictures
 from provenance.errors import CorruptMediaError
 
 _BYTES_AT_ONCE = 200_000_000
@@ -87,7 +87,7 @@ class Reel:
         pts = round(float(self.times[first]) / float(self.info.time_base))
         try:
             container = av.open(str(self.info.path), timeout=(_PATIENCE, _PATIENCE), metadata_errors="ignore")
-            stream = container.streams.video[0]
+            stream = moving_pictures(container)[0]
             container.seek(pts, stream=stream, backward=True)
             decoded = frames_of(container, stream)
             for coded in decoded:

@@ -158,3 +158,32 @@ def test_limits_on_frames_and_their_number(
     monkeypatch.setattr(footage, "MAX_FRAME_PIXELS", 1000)
     with pytest.raises(MediaTooLargeError, match="1000 pixels"):
         open_footage(path)
+
+
+def test_a_songs_cover_is_no_film(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Neither to extraction nor to the fingerprint, which is that of the sound."""
+    from provenance.fingerprint import fingerprint_file
+    from provenance.formats import detect_format
+
+    def song(name: str, covered: bool) -> Path:
+        rng, path = np.random.default_rng(0), tmp_path / name
+        with av.open(str(path), "w") as out:
+            voice = out.add_stream("aac", rate=44_100)
+            if covered:
+                cover = out.add_stream("png", rate=1)
+                cover.width = cover.height = 160
+                cover.pix_fmt, cover.disposition = "rgb24", av.stream.Disposition.attached_pic
+                face = portraits["astronaut"][:160, 140:300].copy()
+                out.mux(cover.encode(av.VideoFrame.from_ndarray(face, format="rgb24")))
+            samples = (0.2 * rng.standard_normal((1, 441_000))).astype(np.float32)
+            part = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            part.sample_rate, part.pts = 44_100, 0
+            for piece in (part, None):
+                out.mux(voice.encode(piece))
+        return path
+
+    with_cover, without = song("covered.mp4", True), song("plain.mp4", False)
+    with pytest.raises(CorruptMediaError, match="no video track"):
+        list(open_footage(with_cover)[0].frames())
+    kinds = [fingerprint_file(one, detect_format(one)).to_record().keys() for one in (with_cover, without)]
+    assert kinds[0] == kinds[1] and kinds[0]
