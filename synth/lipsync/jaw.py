@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.errors import NoFaceError
 from synth.lipsync.frontal import Floats, Frontal, Pixels, sampled, spline
 from synth.lipsync.shape import LIP_POINTS, Series, Track, frontalised
 from synth.lipsync.texture import MOVING_JAW
@@ -29,12 +30,18 @@ class JawModel:
     Args:
         track: of the footage.
         until: share of it that is learned from, from its beginning; less than 1 for measuring.
+
+    Raises:
+        NoFaceError: that share shows no face.
     """
 
     def __init__(self, track: Track, until: float = 1.0) -> None:
         learned = np.arange(len(track.times)) < max(2, round(until * len(track.times)))
         if not (track.found & learned).any():
-            learned[:] = True
+            raise NoFaceError(
+                "no face in the part of the footage that is learned from",
+                hint="name footage that shows it earlier",
+            )
         face = frontalised(track)[track.found & learned]
         shapes = face[:, list(LIP_POINTS), :2].reshape(len(face), -1)
         jaws = face[:, list(MOVING_JAW), :2].reshape(len(face), -1)

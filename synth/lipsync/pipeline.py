@@ -182,7 +182,7 @@ def lipsync(
     with clock.stage("timing") as report:
         played, timing = timed(person, quiet, times, options.weights, report)
         if len(played) > len(person.track.times):
-            notes.append("the sound is longer than the target, which is played there and back")
+            notes.append("the target is too short for the sound, and is played there and back")
     if keeper:
         keeper.timing(
             timing, movement(person.track.landmarks[played], _even(played, person)), at_frames(quiet, times)

@@ -29,6 +29,8 @@ _EYES = (33, 263)
 #: An eye that is open less than this share of its usual opening is shut; so many seconds around belong to the blink.
 _SHUT, _BLINK = 0.6, 0.08
 _QUICK = 95
+#: A target of which so much is needed leaves hardly a choice where to begin.
+_AMPLE = 0.8
 Floats = NDArray[np.float64]
 
 
@@ -193,15 +195,16 @@ def blinks(openness: NDArray[np.floating], times: NDArray[np.floating]) -> NDArr
 
 
 def there_and_back(count: int, needed: int) -> NDArray[np.int64]:
-    """Frames of a target that is too short for the sound: played forwards, backwards, forwards, without a repeat where
-    it turns, and once more there and back than needed, so that it may begin anywhere.
+    """Frames of a target that is too short for the sound, or hardly longer: played forwards, backwards, forwards,
+    without a repeat where it turns, and once more there and back than needed, so that it may begin anywhere.
 
     Args:
         count: frames of the target.
         needed: how many shall be laid onto.
 
     Returns:
-        ``(M,)`` indices of the target's frames: all of them once, or ``needed`` and one there-and-back.
+        ``(M,)`` indices of the target's frames: all of them once where at most 80 % of them are needed, or ``needed``
+        and one there-and-back.
 
     Raises:
         UsageError: one frame is no footage.
@@ -209,7 +212,7 @@ def there_and_back(count: int, needed: int) -> NDArray[np.int64]:
     if count < 2:
         raise UsageError(f"the target has {count} frame, expected two or more", hint="name a video")
     once = np.concatenate([np.arange(count), np.arange(count - 2, 0, -1)])
-    return np.resize(once, needed + len(once)) if needed > count else np.arange(count)
+    return np.resize(once, needed + len(once)) if needed > _AMPLE * count else np.arange(count)
 
 
 def _value(speed: NDArray[np.floating], blink: NDArray[np.bool_], weights: Weights) -> Floats:

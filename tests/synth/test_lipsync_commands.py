@@ -17,6 +17,7 @@ import synth.commands_lipsync as commands
 from provenance.errors import (
     ConsentError,
     CorruptMediaError,
+    MediaTooLargeError,
     NoFaceError,
     NotWritableError,
     OutputExistsError,
@@ -135,6 +136,11 @@ def test_a_person_says_a_sound(
 
     monkeypatch.setattr("synth.lipsync.person.track_face", again)
     silent = ("--target", target, "--audio", quiet, "-o", tmp_path / "rest.mkv", "--work", work)
+    taught = sorted(work.rglob("mouth-*"))
+    with monkeypatch.context() as patch, pytest.raises(MediaTooLargeError, match="over the limit"):
+        patch.setattr("synth.lipsync.retime.MAX_CELLS", 300)
+        call("lipsync", *silent, "--i-have-consent")
+    assert sorted(work.rglob("mouth-*")) == taught, "too long a sound is refused before a mouth is taught"
     told = json.loads(call("lipsync", *silent, "--keep", kept, "--hush", "1", "--i-have-consent", "--json"))
     assert any("too short to do better" in one for one in told["notes"])
     assert "silent" in " ".join(told["notes"]) and told["mouth"]["epochs"] == 0

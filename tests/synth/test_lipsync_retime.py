@@ -116,11 +116,23 @@ def test_what_does_not_fit() -> None:
 
 def test_a_short_target_goes_there_and_back() -> None:
     assert there_and_back(4, 3).tolist() == [0, 1, 2, 3]
+    assert there_and_back(4, 4).tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]
     played = there_and_back(4, 11)
     assert played.tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]
     assert (np.abs(np.diff(there_and_back(7, 100))) == 1).all()
     with pytest.raises(UsageError):
         there_and_back(1, 3)
+
+
+def test_a_choice_of_where_to_begin_costs_less() -> None:
+    """A lively beginning and a calm end: silence is laid onto the end, wherever in the film it is."""
+    speed = np.concatenate([np.full(20, 0.9), np.full(20, 0.1)])
+    silent, begun = np.arange(40) < 20, np.arange(40) == 20
+
+    def cost(order: np.ndarray) -> float:
+        return retime(speed[order], np.zeros(len(order), bool), silent, begun).cost
+
+    assert cost(there_and_back(40, 40)) < 0.5 * cost(np.arange(40))
 
 
 def test_movement_and_blinks_of_a_face() -> None:
