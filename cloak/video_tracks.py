@@ -59,7 +59,7 @@ class Track:
         return named or len(self.seen_by) >= 2 or any(family in RELIABLE for family in self.seen_by)
 
     def to_json(self) -> dict[str, Any]:
-        boxes = [[round(side, 2) for side in box] for box in self.boxes]
+        boxes = [[float(side) for side in box] for box in self.boxes]
         return {
             "first": self.first,
             "last": self.last,

@@ -25,7 +25,8 @@ from tests.support.video_clips import packets, panned, write_clip
 
 torch.set_num_threads(1)
 OPTIONS = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=30, rounds=2)
-VIDEO = VideoOptions(window=6, crf=20, preset="veryfast", looks=8)
+# ultrafast has no macroblock tree, with which x264 may code the same frames otherwise the next time
+VIDEO = VideoOptions(window=6, crf=20, preset="ultrafast", looks=8)
 FRAMES = 17
 
 

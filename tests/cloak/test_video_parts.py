@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -98,7 +100,9 @@ def test_tracks_through_gaps_and_cuts() -> None:
     assert face.box(17) == pytest.approx([22, 10, 62, 60])
     assert (false.first, false.last, after.first, after.last) == (6, 17, 18, 19)
     assert face.believed(False) and not false.believed(False) and false.believed(True)
-    assert Track.from_json(face.to_json()).to_json() == face.to_json()
+    # a resumed run must work on the same pixels: the boxes come back to the last bit
+    exact = replace(face, boxes=[[side + 1 / 3 for side in box] for box in face.boxes])
+    assert Track.from_json(json.loads(json.dumps(exact.to_json()))) == exact
     for damage in ({}, {"at": []}, {"boxes": [[1, 2]]}, {"boxes": [[1, 2, 3, float("nan")]] * 3}):
         with pytest.raises(CorruptMediaError):
             Track.from_json({**face.to_json(), **damage} if damage else damage)
