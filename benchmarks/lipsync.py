@@ -355,7 +355,7 @@ def main() -> None:
     workspace = Workspace(args.work)
     for path in args.clips:
         start = time.process_time()
-        person = study(path, workspace)
+        person = study(path, workspace, until=SHARE)
         length = float(person.track.times[-1])
         print(
             f"{path.name}: face found in {(time.process_time() - start) / length:.1f} s of computing a second"

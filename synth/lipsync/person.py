@@ -102,8 +102,12 @@ def study(
     weights_dir: Path | None = None,
     progress: Report | None = None,
     stop: Callable[[], bool] | None = None,
+    until: float = 1.0,
 ) -> Person:
     """Track the face of a video, or take what an earlier run kept.
+
+    Args:
+        until: share of the footage, from its beginning, whose faces make the mean face; less than 1 for measuring.
 
     Raises:
         KeyboardInterrupt: ``stop`` said yes.
@@ -118,7 +122,9 @@ def study(
         track = track_face(path, FaceFinder(device=device, weights_dir=weights_dir), progress, stop)
         track.save(file)
     require_usable(track, path.name)
-    beside = file.with_name(UPPER_FILE)
+    if until < 1:
+        track = track.rebased(until)
+    beside = file.with_name(UPPER_FILE if until >= 1 else f"{until:.6f}-{UPPER_FILE}")
     upper = _kept_upper(beside, len(track.times))
     if upper is None:
         upper = upper_faces(track, (frame.rgb() for frame in frames(info)))

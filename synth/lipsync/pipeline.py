@@ -160,6 +160,7 @@ def lipsync(
             weights_dir=options.weights_dir,
             progress=report,
             stop=stop,
+            until=options.until,
         )
 
     times = frame_times(spoken.seconds, person.rate)

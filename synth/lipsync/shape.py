@@ -9,7 +9,7 @@ of the skin in every frame and only what moves on the face moves in it ("Synthes
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -74,6 +74,19 @@ class Track:
     def found(self) -> NDArray[np.bool_]:
         """``(T,)`` frames with a face."""
         return np.asarray(~np.isnan(self.landmarks[:, 0, 0]))
+
+    def rebased(self, until: float) -> Track:
+        """The same faces, told by a mean face of the first share ``until`` of the frames alone: for measuring on the
+        rest, of whose shape nothing may be known.
+
+        Raises:
+            NoFaceError: fewer than two of these frames show a face.
+        """
+        base = _mean_face(self.landmarks[_taught(self.found, until)])
+        poses = self.poses.copy()
+        for row in np.flatnonzero(self.found):
+            poses[row] = pose_of(self.landmarks[row], base)
+        return replace(self, poses=poses, base=base)
 
     def save(self, path: Path) -> None:
         """As a NumPy archive, float32 where pixels are told."""
@@ -161,13 +174,19 @@ def track_face(
     return track_of(np.stack(rows), np.array(times), size)
 
 
-def track_of(landmarks: NDArray[np.floating], times: NDArray[np.floating], size: tuple[int, int]) -> Track:
+def track_of(
+    landmarks: NDArray[np.floating],
+    times: NDArray[np.floating],
+    size: tuple[int, int],
+    until: float = 1.0,
+) -> Track:
     """A track from landmarks as they were found.
 
     Args:
         landmarks: ``(T, 468, 3)`` pixels, NaN where there is no face.
         times: ``(T,)`` seconds, rising.
         size: height and width of the frames.
+        until: share of the frames whose faces make the mean face, see :meth:`Track.rebased`.
 
     Raises:
         UsageError: other shapes.
@@ -183,7 +202,7 @@ def track_of(landmarks: NDArray[np.floating], times: NDArray[np.floating], size:
             hint="name footage of one person who looks at the camera",
         )
     points = np.where(found[:, None, None], points, np.nan)
-    base = _mean_face(points[found])
+    base = _mean_face(points[_taught(found, until)])
     steady = steadied("savgol", points[:, :, :2], np.asarray(times, np.float64), _STEADINESS)
     whole = np.concatenate([steady, points[:, :, 2:]], -1)
     rough, poses = np.full((len(points), 3, 4), np.nan), np.full((len(points), 3, 4), np.nan)
@@ -191,6 +210,17 @@ def track_of(landmarks: NDArray[np.floating], times: NDArray[np.floating], size:
         rough[row], poses[row] = pose_of(points[row], base), pose_of(whole[row], base)
         points[row] = placed(poses[row], unposed(rough[row], points[row]))
     return Track(points, np.asarray(times, np.float64), poses, _openness(points), base, size)
+
+
+def _taught(found: NDArray[np.bool_], until: float) -> NDArray[np.bool_]:
+    """``(T,)`` frames with a face among the first share; raises NoFaceError where they are fewer than two."""
+    taught = found & (np.arange(len(found)) < round(until * len(found)))
+    if taught.sum() < 2:
+        raise NoFaceError(
+            f"{int(taught.sum())} of the first {until:.0%} of the frames show a face, expected two or more",
+            hint="name footage that shows the face from its beginning",
+        )
+    return np.asarray(taught)
 
 
 def _mean_face(points: Series) -> Series:

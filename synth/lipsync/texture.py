@@ -91,13 +91,12 @@ class Candidates:
             NoFaceError: none is left.
         """
         face = frontalised(track)
-        good = usable(track, face)
+        learned = np.array([keep is None or keep(index) for index in range(len(face))])
+        good = usable(track, face, learned)
         top = max(0, int(frontal.pixels_of(np.array([0.0, 0.30]))[1]))
         rows = (top, frontal.side)
         most = max(16, _MOST_BYTES // ((rows[1] - top) * frontal.side * 3))
         allowed = np.flatnonzero(good)
-        if keep is not None:
-            allowed = np.array([index for index in allowed if keep(int(index))], int)
         if len(allowed) > most:
             allowed = allowed[np.linspace(0, len(allowed) - 1, most).round().astype(int)]
         wanted, indices, textures = set(allowed.tolist()), [], []
@@ -116,16 +115,21 @@ class Candidates:
         return cls(frontal, rows, np.array(indices), shapes, points, np.stack(textures))
 
 
-def usable(track: Track, face: Series) -> NDArray[np.bool_]:
+def usable(track: Track, face: Series, learned: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """``(T,)`` frames to copy from: a face, not turned far, its lips not away from where they are in the frames around.
 
     Args:
         face: ``(T, 468, 3)`` of :func:`frontalised`.
+        learned: ``(T,)`` frames that may be used, and that say what is usual; all, where it is not given.
     """
-    found = np.flatnonzero(track.found)
+    found = np.flatnonzero(track.found if learned is None else track.found & learned)
     good = np.zeros(len(face), bool)
     lips = face[found][:, list(LIP_POINTS), :2]
-    around = np.stack([np.roll(lips, shift, 0) for shift in (-2, -1, 0, 1, 2)])
+    if not len(found):
+        return good
+    last = len(found) - 1
+    places = np.abs(np.arange(last + 1) + np.arange(-2, 3)[:, None])
+    around = lips[(last - np.abs(last - places)).clip(0)]
     gap = np.linalg.norm(lips - np.median(around, 0), axis=-1).max(-1)
     turns = track.poses[found][:, :, :3]
     away = np.hypot(turns[:, 0, 2], turns[:, 1, 2]) / np.cbrt(np.abs(np.linalg.det(turns)))

@@ -80,12 +80,14 @@ class Footage:
         return len(self.published) / (len(self.published) + len(self.late))
 
     def track(self, part: int | None = None, parts: int = 1) -> Track:
-        """Of the whole; without faces in one of so many equal, contiguous parts of what was published."""
+        """Of the whole, told by the mean face of what was published; without faces in one of so many equal, contiguous
+        parts of it.
+        """
         points = self.published.copy()
         if part is not None:
             points[left_out(len(points), part, parts)] = np.nan
         whole = np.concatenate([points, self.late])
-        return track_of(whole, np.arange(len(whole)) / float(self.rate), self.size)
+        return track_of(whole, np.arange(len(whole)) / float(self.rate), self.size, self.until)
 
     def refusal(self) -> str:
         """Why the generator refuses what was published; empty where it does not."""

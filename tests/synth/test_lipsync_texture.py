@@ -67,9 +67,22 @@ def test_few_candidates_are_all_used() -> None:
 def test_lips_that_jump_are_no_candidates(person) -> None:
     track, _, _ = person
     face = frontalised(track)
-    assert usable(track, face)[8]
-    face[8, 61] += 0.4
-    assert not usable(track, face)[8] and usable(track, face)[20]
+    assert usable(track, face)[11]
+    face[11, 61] += 0.4
+    assert not usable(track, face)[11] and usable(track, face)[20]
+
+
+def test_what_lips_usually_do_is_told_by_what_may_be_used(person) -> None:
+    """Frames that are held out jump wildly: that makes no jump before them usual, and none of them usable."""
+    track, _, _ = person
+    face = frontalised(track)
+    learned = np.arange(len(face)) < 14
+    face[11, 61] += 0.2
+    before = usable(track, face, learned)
+    face[14:, 61] += np.random.default_rng(0).uniform(0, 2, (len(face) - 14, 1))
+    assert not before[11] and before[:14].sum() > 5 and not before[14:].any()
+    assert np.array_equal(usable(track, face, learned), before)
+    assert usable(track, face)[11], "all together, such a jump is usual"
 
 
 def test_a_texture_has_the_wanted_mouth(person) -> None:
