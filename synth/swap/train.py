@@ -35,6 +35,8 @@ from synth.swap.model import Generator, placed
 from synth.swap.parallel import agreed, anyone, average, is_first, rank, world_size
 
 _LOG_EVERY = 10
+#: Seconds from one checkpoint to the next.
+SAVE_EVERY = 300.0
 Report = Callable[[float], None]
 Preview = Callable[[int, NDArray[np.uint8]], None]
 
@@ -271,7 +273,9 @@ def train(
             progress(min(1.0, run.at.step / recipe.steps))
         if anyone(stop(), device):
             break
-        if world_size() == 1 and time.monotonic() - saved_at > 300:
+        # several processes ask each other, and not after each step
+        due = time.monotonic() - saved_at > SAVE_EVERY
+        if anyone(due, device) if run.at.step % _LOG_EVERY == 0 else due and world_size() == 1:
             run.save(state)
             saved_at = time.monotonic()
 
