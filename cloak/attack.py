@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cloak import transforms
 from cloak.budget import less_colour, project, to_grey
-from cloak.detectors.base import FaceDetector
+from cloak.detectors.base import Candidates, FaceDetector
 from cloak.features import Recorder, familiarity
 from cloak.objective import decoy, displace, hide, widen
 from cloak.parallel import each
@@ -173,6 +173,7 @@ class _Search:
             )
         # landmarks shall be moved by a known way, which a bend would falsify
         self.bend = 0.0 if goals.landmark else schedule.bend
+        self.bf16 = schedule.bf16
         self.windows = _windows(task.faces, task.clean.shape[-2:])
         self.decoys = _windows(widen(task.zones, _DECOY), task.clean.shape[-2:]) if len(task.zones) else []
         self.noise = self._legal(start)
@@ -320,9 +321,14 @@ class _Search:
         if clean is None:
             return direction
         with torch.no_grad(), Recorder() as before:
-            detector.candidates(clean, [faces])
+            self._considered(detector, clean, faces)
         same = familiarity(now.seen, before.seen, faces, shown.shape[-2:])
         return direction + self.goals.features * _unit_gradient(same, leaf)
+
+    def _considered(self, detector: FaceDetector, picture: Tensor, places: Tensor) -> Candidates:
+        """What the detector makes of a picture near some places, in the precision that was asked for."""
+        with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.bf16):
+            return detector.candidates(picture, [places])[0]
 
     def _weight(self, detector: FaceDetector, met: Condition, distance: float) -> float:
         """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""
@@ -376,7 +382,7 @@ class _Search:
         faces, zones = moved(self.task.faces), moved(self.task.zones)
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
-        considered = detector.candidates(picture, [focus])[0]
+        considered = self._considered(detector, picture, focus)
         hiding = hide(considered, faces)
         # a cascade is fooled by any one stage: push where it gives way already
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()

@@ -118,6 +118,9 @@ def cloak(
     ] = 20,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Search with bfloat16, for GPUs; on CPUs no faster.")
+    ] = False,
     faceless: Annotated[
         bool,
         typer.Option(
@@ -170,6 +173,7 @@ def cloak(
         restarts=restarts,
         smooth=smooth,
         strict=strict,
+        bf16=bf16,
         format=format_,
         quality=quality,
         seed=seed,

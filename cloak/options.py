@@ -36,6 +36,7 @@ class CloakOptions:
         smooth: Gaussian sigma in pixels of the searched picture, below which noise has no detail; 0 for none.
         strict: keep the strength's largest change in the written file, too, for 99.9 % of its values, where the
             encoder loses something; faces survive more often.
+        bf16: detectors compute with bfloat16 while noise is searched; they are judged with float32.
         seed: of every random choice.
         device: where torch computes, ``cpu`` or ``cuda``.
     """
@@ -59,6 +60,7 @@ class CloakOptions:
     again: bool = False
     smooth: float = 0.0
     strict: bool = False
+    bf16: bool = False
     seed: int = 0
     device: str = "cpu"
 
@@ -86,9 +88,10 @@ class CloakOptions:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"quality {self.quality} is not between 1 and 100")
         library, _, name = self.attack.partition(":")
-        if self.torchattack and (self.smooth or self.restarts):
+        if self.torchattack and (self.smooth or self.restarts or self.bf16):
             raise UsageError(
-                "torchattacks' attacks know neither smooth noise nor restarts", hint="leave out one of them"
+                "torchattacks' attacks know neither smooth noise nor restarts nor bfloat16",
+                hint="leave out one of them",
             )
         if self.attack != "ensemble" and not (library == "torchattacks" and name):
             raise UsageError(

@@ -217,6 +217,7 @@ class Schedule:
         smooth: Gaussian sigma in pixels of the patch, by which each step is blurred so that noise has no finer detail;
             0: not at all.
         bend: how far faces are turned and bent in each step, see :func:`cloak.transforms.bend`; 0: not at all.
+        bf16: detectors' layers compute with bfloat16; what they are asked afterwards, with float32.
         seed: of every random choice.
     """
 
@@ -229,6 +230,7 @@ class Schedule:
     momentum: float = 0.9
     smooth: float = 0.0
     bend: float = 0.0
+    bf16: bool = False
     seed: int = 0
 
 

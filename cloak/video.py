@@ -233,6 +233,7 @@ def _key(
         options.recognition,
         options.steps,
         options.rounds,
+        options.bf16,
         options.seed,
         options.detectors is not None,
         [detector.name for detector in attacked],

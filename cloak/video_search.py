@@ -250,7 +250,8 @@ class Searcher:
             displacement=options.landmark_share,
         )
         met = window.conditions(quality, strength.epsilon)
-        schedule = Schedule(steps=options.steps, seed=options.seed + window.first + number)
+        seed = options.seed + window.first + number
+        schedule = Schedule(steps=options.steps, bf16=options.bf16, seed=seed)
         if start is not None:
             start = project(start, task.clean, task.limit)
             if number == 0 and self._still_does(task, start, against, met):
@@ -261,7 +262,8 @@ class Searcher:
                 least=min(steps, 10 * number),
                 check_every=10,
                 first_step=0.15,
-                seed=schedule.seed,
+                bf16=options.bf16,
+                seed=seed,
             )
         outcome = optimise(task, against, met, goals=goals, schedule=schedule, start=start, stubborn=stubborn)
         return _levels(outcome.noise), outcome.steps

@@ -203,6 +203,7 @@ class Worker:
                 restarts=options.restarts if number == 0 else 0,
                 smooth=options.smooth,
                 bend=BEND if carries else 0.0,
+                bf16=options.bf16,
                 seed=options.seed + number,
             ),
             start=self.noises[index],

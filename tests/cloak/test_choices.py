@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.attack import optimise
 from cloak.bound import exceeded, room_within, within_bound
 from cloak.detectors.base import Detections
+from cloak.detectors.centerface import CenterFace
 from cloak.judge import ask, landmark_errors, which_found
 from cloak.sight import faces_in
 from cloak.task import Condition, Schedule, Task
@@ -219,3 +221,32 @@ def test_landmarks_move_further_where_more_is_asked(small: np.ndarray) -> None:
 def test_wrong_choices_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         CloakOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_search_in_bfloat16_hides_the_face_from_detectors_in_float32(
+    small: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched, judged = list[bool](), list[bool]()
+
+    def spied(name: str, within: list[bool]) -> None:
+        real = getattr(CenterFace, name)
+
+        def call(self: CenterFace, *words: object, **named: object) -> object:
+            within.append(torch.is_autocast_enabled("cpu"))
+            return real(self, *words, **named)
+
+        monkeypatch.setattr(CenterFace, name, call)
+
+    spied("candidates", searched)
+    spied("detect", judged)
+    options = CloakOptions(
+        strength="high", detectors=("centerface",), judges=(), steps=20, rounds=1, bf16=True
+    )
+    report = cloak_bytes(opened(small), options).report
+    assert report.detectors[0].before == 1 and report.detectors[0].after["published"] == 0
+    assert searched and all(searched) and judged and not any(judged)
+    searched.clear()
+    cloak_bytes(opened(small), replace(options, bf16=False))
+    assert searched and not any(searched)
+    with pytest.raises(UsageError):
+        replace(options, attack="torchattacks:PGD")
