@@ -78,6 +78,21 @@ def test_gradient_is_the_slope(name: str, face: torch.Tensor) -> None:
         assert float(slope.detach()) == pytest.approx(float((gradient * direction).sum()), rel=1e-3)
 
 
+def test_in_bfloat16_it_points_the_same_way(detector: FaceDetector, face: torch.Tensor) -> None:
+    """As ``--bf16`` asks it: about the same answer, and a gradient that an attack can follow."""
+    focus = [torch.tensor([[50.0, 50.0, 145.0, 160.0]])]
+    tops, slopes = [], []
+    for half in (False, True):
+        picture = face.clone().requires_grad_(True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            (found,) = detector.candidates(picture, focus)
+        logits = found.logits.float()
+        tops.append(float(logits.detach().max()))
+        slopes.append(torch.autograd.grad((logits + 3).clamp(min=0).sum(), picture)[0].flatten())
+    assert tops[1] == pytest.approx(tops[0], abs=0.25)
+    assert float(torch.cosine_similarity(slopes[0], slopes[1], 0)) > 0.5
+
+
 def test_parameters_are_frozen(detector: FaceDetector) -> None:
     assert not detector.training
     assert not any(weight.requires_grad for weight in (*detector.parameters(), *detector.buffers()))
