@@ -235,7 +235,7 @@ def lipsync(
     ] = 5,
     side: Annotated[int, typer.Option(min=128, help="Longer side of what is published, pixels.")] = 640,
     against: Attacked = None,
-    cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 30,
+    cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 60,
     plan: Plan = False,
     consent: Consents = None,
     i_have_consent: Declared = False,

@@ -104,8 +104,8 @@ class SwapOptions:
     side: int = 640
     crf: int = 20
     against: tuple[str, ...] | None = None
-    cloak_steps: int = 30
-    cloak_rounds: int = 2
+    cloak_steps: int = 60
+    cloak_rounds: int = 3
     cloak_seed: int = 0
     control: bool = True
     weights: Path | None = None
@@ -196,7 +196,5 @@ PRESETS: dict[str, SwapOptions] = {
         frames=2000,
         held_out=250,
         side=1280,
-        cloak_steps=60,
-        cloak_rounds=3,
     ),
 }
