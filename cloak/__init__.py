@@ -11,22 +11,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cloak.image import CloakResult, cloak_bytes, cloak_picture
+    from cloak.evaluate.report import CloakReport
     from cloak.options import CloakOptions
-    from cloak.report import CloakReport
-    from cloak.video import cloak_video
-    from cloak.video_options import VideoOptions
-    from cloak.video_report import VideoReport
+    from cloak.picture.pipeline import CloakResult, cloak_bytes, cloak_picture
+    from cloak.video.options import VideoOptions
+    from cloak.video.pipeline import cloak_video
+    from cloak.video.report import VideoReport
 
 _HOMES = {
     "CloakOptions": "cloak.options",
-    "CloakReport": "cloak.report",
-    "CloakResult": "cloak.image",
-    "cloak_bytes": "cloak.image",
-    "cloak_picture": "cloak.image",
-    "VideoOptions": "cloak.video_options",
-    "VideoReport": "cloak.video_report",
-    "cloak_video": "cloak.video",
+    "CloakReport": "cloak.evaluate.report",
+    "CloakResult": "cloak.picture.pipeline",
+    "cloak_bytes": "cloak.picture.pipeline",
+    "cloak_picture": "cloak.picture.pipeline",
+    "VideoOptions": "cloak.video.options",
+    "VideoReport": "cloak.video.report",
+    "cloak_video": "cloak.video.pipeline",
 }
 __all__ = [
     "CloakOptions",

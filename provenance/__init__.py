@@ -18,31 +18,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from provenance.desk import Desk, open_desk
     from provenance.home import Home
-    from provenance.lookup import Lookup, open_lookup, similar_records
+    from provenance.search.lookup import Lookup, open_lookup, similar_records
+    from provenance.session import Desk, open_desk
     from provenance.setup import initialize
     from provenance.sign import SignRequest, SignResult, record_file, sign_file
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
     from provenance.verdict import State, Verdict
     from provenance.verify import VerifyRequest, verify_file
 
 _HOMES = {
-    "Desk": "provenance.desk",
+    "Desk": "provenance.session",
     "Home": "provenance.home",
-    "Lookup": "provenance.lookup",
+    "Lookup": "provenance.search.lookup",
     "SignRequest": "provenance.sign",
     "SignResult": "provenance.sign",
     "State": "provenance.verdict",
-    "TrustStore": "provenance.trust",
+    "TrustStore": "provenance.trust.store",
     "Verdict": "provenance.verdict",
     "VerifyRequest": "provenance.verify",
     "initialize": "provenance.setup",
-    "open_desk": "provenance.desk",
-    "open_lookup": "provenance.lookup",
+    "open_desk": "provenance.session",
+    "open_lookup": "provenance.search.lookup",
     "record_file": "provenance.sign",
     "sign_file": "provenance.sign",
-    "similar_records": "provenance.lookup",
+    "similar_records": "provenance.search.lookup",
     "verify_file": "provenance.verify",
 }
 __all__ = [

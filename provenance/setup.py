@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from provenance import certificates
 from provenance.errors import IdentityError
 from provenance.home import Home
-from provenance.identity import create_identity, list_names, load_identity
-from provenance.ledger.local import LocalLedger
-from provenance.trust import TrustStore
+from provenance.identity import certificates
+from provenance.identity.identity import create_identity, list_names, load_identity
+from provenance.ledger.embedded.log import LocalLedger
+from provenance.trust.store import TrustStore
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def passphrase_for(home: Home, name: str | None) -> str | None:
     given = os.environ.get(VARIABLE)
     if given:
         return given
-    from provenance.identity import default_name, identity_folder
+    from provenance.identity.identity import default_name, identity_folder
 
     try:
         key = identity_folder(home, name or default_name(home)) / "leaf.key"

@@ -2,7 +2,7 @@
 
 * :func:`detect_file` (run.py) asks them all about a video or a picture.
 * Each has its own file: blink.py, pulse.py, face_net.py (warp and blend), splice_net.py.
-* ``python -m synth.detect.train`` teaches them again; benchmarks/detect.py measures them.
+* ``python -m synth.detect.training.train`` teaches them again; benchmarks/synth/detect.py measures them.
 """
 
 from __future__ import annotations

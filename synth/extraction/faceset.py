@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError, MediaTooLargeError, NoFaceError, UsageError
-from provenance.media import open_picture
+from provenance.media.picture import open_picture
 from synth.extraction.alignments import Alignments, Face, Frame
 from synth.extraction.canonical import (
     LARGEST_SIZE,

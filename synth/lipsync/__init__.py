@@ -21,18 +21,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from synth.lipsync.mouth_model import MouthModel, MouthOptions
-    from synth.lipsync.mouth_train import train_mouth
+    from synth.lipsync.film.retime import retime
+    from synth.lipsync.mouth.model import MouthModel, MouthOptions
+    from synth.lipsync.mouth.train import train_mouth
     from synth.lipsync.pipeline import LipsyncOptions, lipsync
-    from synth.lipsync.retime import retime
 
 _HOMES = {
     "LipsyncOptions": "synth.lipsync.pipeline",
-    "MouthModel": "synth.lipsync.mouth_model",
-    "MouthOptions": "synth.lipsync.mouth_model",
+    "MouthModel": "synth.lipsync.mouth.model",
+    "MouthOptions": "synth.lipsync.mouth.model",
     "lipsync": "synth.lipsync.pipeline",
-    "retime": "synth.lipsync.retime",
-    "train_mouth": "synth.lipsync.mouth_train",
+    "retime": "synth.lipsync.film.retime",
+    "train_mouth": "synth.lipsync.mouth.train",
 }
 __all__ = ["LipsyncOptions", "MouthModel", "MouthOptions", "lipsync", "retime", "train_mouth"]
 

@@ -11,10 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from synth.measure.detectors import measure_detectors
-    from synth.measure.swap import measure_swap
+    from synth.measure.detectors.experiment import measure_detectors
+    from synth.measure.swap.experiment import measure_swap
 
-_HOMES = {"measure_detectors": "synth.measure.detectors", "measure_swap": "synth.measure.swap"}
+_HOMES = {
+    "measure_detectors": "synth.measure.detectors.experiment",
+    "measure_swap": "synth.measure.swap.experiment",
+}
 __all__ = ["measure_detectors", "measure_swap"]
 
 

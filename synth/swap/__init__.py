@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from synth.swap.config import PRESETS, Preset
-    from synth.swap.convert import Swapper
+    from synth.swap.conversion.convert import Swapper
     from synth.swap.model import Generator
-    from synth.swap.train import train
+    from synth.swap.training.train import train
 
 _HOMES = {
     "PRESETS": "synth.swap.config",
     "Preset": "synth.swap.config",
     "Generator": "synth.swap.model",
-    "Swapper": "synth.swap.convert",
-    "train": "synth.swap.train",
+    "Swapper": "synth.swap.conversion.convert",
+    "train": "synth.swap.training.train",
 }
 __all__ = ["PRESETS", "Generator", "Preset", "Swapper", "train"]
 

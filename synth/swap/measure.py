@@ -12,10 +12,10 @@ from torch import Tensor
 
 from provenance.errors import UsageError
 from synth.extraction.canonical import INNER_LIPS
-from synth.swap.data import Bank
 from synth.swap.features import FeatureNet
-from synth.swap.losses import feature_distance, on_face, ssim_map
 from synth.swap.model import Generator
+from synth.swap.training.data import Bank
+from synth.swap.training.losses import feature_distance, on_face, ssim_map
 
 #: FaceMesh points: middle of the upper and of the lower lip's inner edge, and both eyes' outer corners.
 _UPPER_LIP, _LOWER_LIP = 13, 14

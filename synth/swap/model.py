@@ -66,8 +66,8 @@ class Doubled(nn.Module):
 
 
 class Encoder(nn.Module):
-    """What :func:`synth.swap.augment.shown` gives, ``(N, 4, S, S)`` in [0, 1], to ``(N, 8 W, S / 8 ... 8, ...)``:
-    halvings down to 4 to 7 pixels, the dense bottleneck, and one doubling.
+    """What :func:`synth.swap.training.augment.shown` gives, ``(N, 4, S, S)`` in [0, 1], to ``(N, 8 W, S / 8 ... 8,
+    ...)``: halvings down to 4 to 7 pixels, the dense bottleneck, and one doubling.
     """
 
     def __init__(self, shape: Architecture) -> None:
