@@ -1,8 +1,9 @@
 """Cloak pictures and videos: hide their faces from face detectors before they are published.
 
-Nothing heavy is imported until a name is used::
+:func:`publish_file` (publish.py) is the whole: cloak, sign, link to the original. picture/ and video/ hold the
+pipelines that cloak. Nothing heavy is imported until a name is used::
 
-    from cloak import CloakOptions, cloak_picture
+    from cloak import CloakOptions, PublishRequest, publish_file
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from cloak.picture.pipeline import CloakResult as CloakResult
     from cloak.picture.pipeline import cloak_bytes as cloak_bytes
     from cloak.picture.pipeline import cloak_picture as cloak_picture
+    from cloak.publish import PublishRequest as PublishRequest
+    from cloak.publish import PublishResult as PublishResult
+    from cloak.publish import publish_file as publish_file
     from cloak.video.options import VideoOptions as VideoOptions
     from cloak.video.pipeline import cloak_video as cloak_video
     from cloak.video.report import VideoReport as VideoReport
@@ -25,6 +29,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "CloakOptions": "cloak.options",
+        "PublishRequest": "cloak.publish",
+        "PublishResult": "cloak.publish",
+        "publish_file": "cloak.publish",
         "CloakReport": "cloak.evaluate.report",
         "CloakResult": "cloak.picture.pipeline",
         "cloak_bytes": "cloak.picture.pipeline",
