@@ -24,10 +24,8 @@ import provenance.commands.capture
 import provenance.commands.extract
 import provenance.commands.find
 import provenance.commands.identity
-import provenance.commands.identity_admin
 import provenance.commands.init
 import provenance.commands.ledger
-import provenance.commands.ledger_others
 import provenance.commands.record
 import provenance.commands.sign
 import provenance.commands.store

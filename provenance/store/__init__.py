@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"ContentStore": "base", "LocalStore": "local", "cid_of": "cid"}
+_HOMES = {"ContentStore": "base", "LocalStore": "local", "cid_of": "unixfs"}
 __all__ = ["ContentStore", "LocalStore", "cid_of"]
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from provenance.commands.console import note
-from provenance.commands.identity import app, read_text
+from provenance.commands.identity.group import app
+from provenance.commands.paths import read_text
 from provenance.commands.secrets import new_passphrase, passphrase_for
 from provenance.errors import UsageError
 from provenance.home import Home

@@ -1,4 +1,4 @@
-"""``veilmark identity``: keys and certificates."""
+"""``veilmark identity new|list|show|use``: keys and certificates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from provenance.commands.console import print_json
+from provenance.commands.identity.group import app
+from provenance.commands.paths import read_bytes
 from provenance.commands.secrets import new_passphrase, passphrase_for
 from provenance.home import Home
-
-app = typer.Typer(help="Keys and certificates: who signs.", no_args_is_help=True)
 
 
 @app.command("new")
@@ -128,25 +128,3 @@ def use(name: Annotated[str, typer.Argument(help="The identity that signs when n
 
     set_default(Home.locate(), name)
     typer.echo(f"default identity: {name}")
-
-
-def read_text(path: Path, limit: int = 4 * 1024 * 1024) -> str:
-    """A small text file named on the command line; MissingPathError or UsageError otherwise."""
-    from provenance.errors import UsageError
-
-    try:
-        return read_bytes(path, limit).decode("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no text", hint="give a PEM or text file") from None
-
-
-def read_bytes(path: Path, limit: int = 4 * 1024 * 1024) -> bytes:
-    """A small file named on the command line; MissingPathError or UsageError otherwise."""
-    from provenance.errors import MissingPathError, UsageError
-
-    try:
-        if path.stat().st_size > limit:
-            raise UsageError(f"{path} is over the limit of {limit} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
