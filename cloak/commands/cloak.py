@@ -28,7 +28,7 @@ from provenance.home import Home
 
 if TYPE_CHECKING:
     from cloak.evaluate.report import CloakReport
-    from cloak.picture.pipeline import CloakResult, Plan
+    from cloak.picture.pipeline import CloakResult, WorkEstimate
     from cloak.video.report import VideoReport
     from provenance.session import Desk
     from provenance.sign import SignResult
@@ -151,7 +151,7 @@ def cloak(
     from cloak.commands.video import cloak_one_video, is_video
     from cloak.device import usable_device
     from cloak.options import CloakOptions
-    from cloak.picture.recorded import explained, refuse_recorded
+    from cloak.picture.recorded import explain_no_face, refuse_recorded
 
     home = Home.locate()
     if sign and not list_faces:
@@ -189,13 +189,13 @@ def cloak(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
         if options.format is None and output is not None and outputs == [output]:
-            from cloak.picture.output_format import format_for, format_named
+            from cloak.picture.output_format import choose_format, format_of_suffix
 
             if output.suffix and not any(is_video(one.path) for one in inputs):
-                format_for(
+                choose_format(
                     "", output.suffix
                 )  # refuses what cannot be written, instead of writing it under this name
-            options = replace(options, format=format_named(output.suffix))
+            options = replace(options, format=format_of_suffix(output.suffix))
         desk: Desk | None = None
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
@@ -212,14 +212,14 @@ def cloak(
             try:
                 result, signed = _cloak_one(item.path, target, options, desk, force=force)
             except NoFaceError:
-                if reason := explained(item.path, home):
+                if reason := explain_no_face(item.path, home):
                     note(f"note: {reason}")
                 if not faceless:
                     raise
-                from cloak.picture.pipeline import plain_file
+                from cloak.picture.pipeline import encode_uncloaked
                 from provenance.media.files import write_bytes
 
-                write_bytes(target, plain_file(item.path, options), force=force)
+                write_bytes(target, encode_uncloaked(item.path, options), force=force)
                 return ExitCode.NO_FACE, (target, None, None)
             return ExitCode.OK if result.report.success else ExitCode.PARTIAL, (target, result.report, signed)
 
@@ -233,15 +233,15 @@ def cloak(
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     """The inputs, named as what will be written of them: other formats have other suffixes."""
     from cloak.commands.video import video_target
-    from cloak.picture.output_format import format_for, name_for
+    from cloak.picture.output_format import choose_format, output_name
 
     if wanted is not None:
-        format_for("", wanted)
+        choose_format("", wanted)
     taken = {item.path for item in inputs}
     result = []
     for item in inputs:
         try:
-            path = video_target(name_for(item.path, wanted))
+            path = video_target(output_name(item.path, wanted))
         except MediaError:
             path = item.path  # why it cannot be read is told when its turn comes
         if path != item.path and path in taken:
@@ -268,11 +268,11 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
     """Print the faces of each picture that ``--faces`` can choose; writes nothing."""
-    from cloak.evaluate.detect import faces_in
+    from cloak.evaluate.detect import list_faces
     from provenance.media.picture import open_picture
 
     def work(index: int, item: Input) -> Outcome:
-        found = faces_in(open_picture(item.path), options)
+        found = list_faces(open_picture(item.path), options)
         if not found:
             raise NoFaceError("the detectors find no face in the picture that they agree on")
         return ExitCode.OK, found
@@ -287,12 +287,14 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
                         "source": item.shown,
                         "number": face.number,
                         "box": box,
-                        "found": list(face.found),
+                        "found": list(face.detected_by),
                     }
                 )
             else:
                 corners = f"{box[0]},{box[1]} to {box[2]},{box[3]}"
-                typer.echo(f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.found)}")
+                typer.echo(
+                    f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.detected_by)}"
+                )
 
     with gathered(paths, skip_named=(".cloaked",)) as inputs:
         return run_batch("Looking for faces", inputs, work, show, as_json=as_json)
@@ -313,7 +315,7 @@ def _cloak_one(
     if desk:
         refuse_existing(with_suffix_added(target, RECEIPT_SUFFIX), force)
     with fraction(f"Cloaking {source.name}") as report:
-        result = cloak_file(source, options, progress=report, plan=_tell)
+        result = cloak_file(source, options, progress=report, on_estimate=_tell)
     if desk is None:
         write_bytes(target, result.encoded, force=force)
         return result, None
@@ -325,10 +327,10 @@ def _cloak_one(
         return result, replace(signed, source=source)
 
 
-def _tell(plan: Plan) -> None:
+def _tell(on_estimate: WorkEstimate) -> None:
     """Say beforehand what will take long."""
-    if plan.parts > _FEW_PARTS or plan.seconds > _LONG:
-        note(f"note: {plan}; --faces chooses some, --steps and --detectors make it shorter")
+    if on_estimate.patches > _FEW_PARTS or on_estimate.seconds > _LONG:
+        note(f"note: {on_estimate}; --faces chooses some, --steps and --detectors make it shorter")
 
 
 def _show(item: Input, done: Done | None, as_json: bool) -> None:
