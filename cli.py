@@ -32,6 +32,7 @@ import provenance.commands.record
 import provenance.commands.sign
 import provenance.commands.store
 import provenance.commands.trust
+import provenance.commands.uncloak
 import provenance.commands.verify
 import synth.commands
 import synth.commands_detect
@@ -127,6 +128,8 @@ app.command("record")(provenance.commands.record.record)
 app.command("capture")(provenance.commands.capture.capture)
 app.command("watch")(provenance.commands.capture.watch)
 app.command("cloak")(cloak.commands.cloak)
+app.command("uncloak")(provenance.commands.uncloak.uncloak)
+app.command("grant")(provenance.commands.uncloak.grant)
 app.add_typer(cloak.commands.models_app, name="models")
 app.command("consent")(synth.commands.consent)
 synth.commands.synth_app.command("train")(synth.commands_swap.train)

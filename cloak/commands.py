@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cloak.signing import SEALED, check_readers, readers_of, sign_cloaked
 from cloak.strength import Strength
 from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import fraction, note, print_json, progress
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cloak.report import CloakReport
     from cloak.video_report import VideoReport
     from provenance.desk import Desk
+    from provenance.sealed.keys import EncryptionKey
     from provenance.sign import SignResult
 
 #: More parts of a picture than this take so long that a word is said beforehand.
@@ -133,6 +135,20 @@ def cloak(
         bool, typer.Option(help="Sign the result, naming the original as its parent, and record it.")
     ] = True,
     identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
+    reversible: Annotated[
+        bool,
+        typer.Option(
+            "--reversible",
+            help="Keep the signed original encrypted in the store: `veilmark uncloak` restores it.",
+        ),
+    ] = False,
+    readers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            help="With --reversible: who else can restore it (an encryption key, or its file). Repeatable.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
@@ -181,6 +197,7 @@ def cloak(
         keep_gps=keep_gps,
         again=again,
     )
+    sealed_for = readers_of(home, identity, readers or [], reversible=reversible, sign=sign)
     if list_faces:
         raise typer.Exit(int(_list_faces(paths, options, as_json=as_json)))
     with ExitStack() as stack:
@@ -205,12 +222,14 @@ def cloak(
             if target is None:
                 return ExitCode.OK, None
             if is_video(item.path):
-                report, signed = cloak_one_video(item.path, target, options, crf, desk, force=force)
+                report, signed = cloak_one_video(
+                    item.path, target, options, crf, desk, readers=sealed_for, force=force
+                )
                 return ExitCode.OK if report.success else ExitCode.PARTIAL, (target, report, signed)
             if not options.again:
                 refuse_recorded(item.path, home)
             try:
-                result, signed = _cloak_one(item.path, target, options, desk, force=force)
+                result, signed = _cloak_one(item.path, target, options, desk, readers=sealed_for, force=force)
             except NoFaceError:
                 if reason := explained(item.path, home):
                     note(f"note: {reason}")
@@ -299,15 +318,21 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
 
 
 def _cloak_one(
-    source: Path, target: Path, options: Any, desk: Desk | None, *, force: bool
+    source: Path,
+    target: Path,
+    options: Any,
+    desk: Desk | None,
+    *,
+    readers: Sequence[EncryptionKey] | None,
+    force: bool,
 ) -> tuple[CloakResult, SignResult | None]:
     """Cloak one file; signed and recorded where there is a desk. Nothing is left behind on errors."""
     from cloak.image import cloak_file
     from provenance.atomic import refuse_existing, require_writable, write_bytes
-    from provenance.manifest import ManifestSpec, Parent
-    from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
+    from provenance.sign import RECEIPT_SUFFIX, check_source, with_suffix_added
 
     check_source(source)
+    check_readers(source, readers)
     refuse_existing(target, force)
     require_writable(target)
     if desk:
@@ -320,9 +345,7 @@ def _cloak_one(
     with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
         unsigned = Path(folder) / f"cloaked{target.suffix}"
         unsigned.write_bytes(result.encoded)
-        spec = ManifestSpec(relation="cloaked", parents=(Parent(source, embed=False),))
-        signed = sign_file(unsigned, target, SignRequest(spec), desk, force=force)
-        return result, replace(signed, source=source)
+        return result, sign_cloaked(source, unsigned, target, desk, readers=readers, force=force)
 
 
 def _tell(plan: Plan) -> None:
@@ -355,6 +378,8 @@ def _show(item: Input, done: Done | None, as_json: bool) -> None:
         typer.echo(f"no face found in {item.shown}; {target} is not cloaked and not signed")
         return
     typer.echo(f"cloaked {target}" + (f"  (ledger entry {signed.index})" if signed else "  (not signed)"))
+    if signed and (sealed := signed.record.extra.get(SEALED)):
+        typer.echo(f"  the original is sealed as {sealed['cid']} ({sealed['padded_size']} bytes, padded)")
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloak.options import CloakOptions
+from cloak.signing import check_readers, sign_cloaked
 from provenance.commands.console import fraction, note
 from provenance.errors import MediaError, VeilmarkError
 
 if TYPE_CHECKING:
     from cloak.video_report import VideoReport
     from provenance.desk import Desk
+    from provenance.sealed.keys import EncryptionKey
     from provenance.sign import SignResult
 
 
@@ -33,7 +36,14 @@ def video_target(target: Path) -> Path:
 
 
 def cloak_one_video(
-    source: Path, target: Path, options: CloakOptions, crf: int, desk: Desk | None, *, force: bool
+    source: Path,
+    target: Path,
+    options: CloakOptions,
+    crf: int,
+    desk: Desk | None,
+    *,
+    readers: Sequence[EncryptionKey] | None = None,
+    force: bool,
 ) -> tuple[VideoReport, SignResult | None]:
     """Cloak one video; signed and recorded where there is a desk. An interrupted run goes on the next time.
 
@@ -42,10 +52,10 @@ def cloak_one_video(
     from cloak.video import cloak_video, work_folder
     from cloak.video_options import VideoOptions
     from provenance.atomic import refuse_existing, require_writable
-    from provenance.manifest import ManifestSpec, Parent
-    from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
+    from provenance.sign import RECEIPT_SUFFIX, check_source, with_suffix_added
 
     check_source(source)
+    check_readers(source, readers)
     if options.quality is not None:
         note("note: --quality is for pictures; a video's quality is its --crf")
     options, video = replace(options, format=None, quality=None), VideoOptions(crf=crf)
@@ -62,6 +72,4 @@ def cloak_one_video(
             result = cloak_video(
                 source, unsigned, options, video, work=work_folder(target), force=force, progress=report
             )
-        spec = ManifestSpec(relation="cloaked", parents=(Parent(source, embed=False),))
-        signed = sign_file(unsigned, target, SignRequest(spec), desk, force=force)
-        return result, replace(signed, source=source)
+        return result, sign_cloaked(source, unsigned, target, desk, readers=readers, force=force)

@@ -92,14 +92,27 @@ def show(
         bool, typer.Option("--root", help="Print the root certificate (PEM), to give to others.")
     ] = False,
     chain: Annotated[bool, typer.Option("--chain", help="Print the whole chain (PEM), leaf first.")] = False,
+    encryption_key: Annotated[
+        bool,
+        typer.Option(
+            "--encryption-key",
+            help="Print the public encryption key, for others to seal or grant originals to.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show an identity, or print its certificates. Never prints a key."""
+    """Show an identity, or print its certificates or public encryption key. Never prints a private key."""
     from provenance import certificates
-    from provenance.identity import load_identity
+    from provenance.identity import default_name, load_identity
 
     home = Home.locate()
     home.require_initialized()
+    if encryption_key:
+        from provenance.sealed.keys import ensure_encryption_key
+
+        named = name or default_name(home)
+        typer.echo(str(ensure_encryption_key(home, named, lambda: passphrase_for(home, named))))
+        return
     identity = load_identity(home, name, passphrase_for(home, name))
     if root or chain:
         typer.echo(certificates.to_pem([identity.root]) if root else identity.chain_pem, nl=False)

@@ -65,6 +65,12 @@ class IpfsStore:
         with self._client() as client:
             return b"".join(read_file(parsed, lambda part: self._get_block(client, part)))
 
+    def pieces(self, cid: str) -> Iterator[bytes]:
+        """As :meth:`get`, in pieces of at most 2 MiB."""
+        parsed = Cid.parse(cid)
+        with self._client() as client:
+            yield from read_file(parsed, lambda part: self._get_block(client, part))
+
     def has(self, cid: str) -> bool:
         """Whether the daemon has it pinned; StoreError when it cannot be asked."""
         import ipfshttpclient.exceptions
