@@ -104,12 +104,11 @@ def show(
     """Show an identity, or print its certificates or public encryption key. Never prints a private key."""
     from provenance import certificates
     from provenance.identity import default_name, load_identity
+    from provenance.sealed.keys import ensure_encryption_key, published_key
 
     home = Home.locate()
     home.require_initialized()
     if encryption_key:
-        from provenance.sealed.keys import ensure_encryption_key
-
         named = name or default_name(home)
         typer.echo(str(ensure_encryption_key(home, named, lambda: passphrase_for(home, named))))
         return
@@ -127,11 +126,13 @@ def show(
         "created": identity.created,
         "valid_until": until,
     }
+    if (encryption := published_key(home, identity.name)) is not None:
+        about["encryption_key_id"] = encryption.key_id
     if as_json:
         print_json({"schema": "veilmark.identity/1", **about})
         return
     for label, value in about.items():
-        typer.echo(f"{label.replace('_', ' '):<14}{value}")
+        typer.echo(f"{label.replace('_', ' '):<18}{value}")
 
 
 @app.command("use")

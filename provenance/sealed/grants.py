@@ -1,11 +1,12 @@
 """Grants: a sealed original's key, wrapped for one reader, and signed by who granted it.
 
 The wrapping is HPKE in base mode (RFC 9180), DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM, single-shot; its
-``info`` names the sealed object and the reader, so that a grant opens nothing else. A grant is an object of its
-own, so that a later one changes no manifest. It is canonical JSON::
+``info`` names the sealed object, the reader, and the key that signed the cloaked file, so that a grant opens nothing
+else. A grant is an object of its own, so that a later one changes no manifest. It is canonical JSON::
 
     type        "veilmark.grant/1"
     sealed      CID of the sealed object
+    cloaked_by  key id of who signed the cloaked file
     recipient   key id of the reader's encryption key (hex SHA-256 of its SubjectPublicKeyInfo)
     suite       the HPKE suite
     enc         HPKE's encapsulated key, base64, 32 bytes
@@ -14,7 +15,9 @@ own, so that a later one changes no manifest. It is canonical JSON::
     granter     the granter's claimed name
     algorithm, chain, signature     of the granter's signing identity
 
-The signature says who granted. Whether the key is the right one is proved by what it opens.
+The signature says who granted. Whether the key is the right one is proved by what it opens. ``cloaked_by`` is there
+because anybody can sign a file of their own that names a stranger's sealed original, and ask its owner to grant them
+that file.
 """
 
 from __future__ import annotations
@@ -45,9 +48,10 @@ MAX_GRANTS = 1000
 _ENC_BYTES, _CIPHERTEXT_BYTES = 32, KEY_BYTES + 16
 _INFO = b"veilmark grant v1\x00"
 _SIGNATURE_CONTEXT = b"veilmark grant signature v1\x00"
-_FIELDS = (
+_TEXTS = (
     "type",
     "sealed",
+    "cloaked_by",
     "recipient",
     "suite",
     "enc",
@@ -55,8 +59,8 @@ _FIELDS = (
     "time",
     "granter",
     "algorithm",
-    "chain",
 )
+_FIELDS = frozenset((*_TEXTS, "chain"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Grant:
     """One reader's access to one sealed original; see the module. Made by :func:`make_grant` and :meth:`parse`."""
 
     sealed: str
+    cloaked_by: str
     recipient: str
     enc: bytes
     ciphertext: bytes
@@ -86,7 +91,9 @@ class Grant:
                 hint="give the key that it was made for, or ask for a grant to yours",
             )
         try:
-            key = _suite().decrypt(self.enc + self.ciphertext, private, _info(self.sealed, self.recipient))
+            key = _suite().decrypt(
+                self.enc + self.ciphertext, private, _info(self.sealed, self.cloaked_by, self.recipient)
+            )
         except (InvalidTag, ValueError) as error:
             raise TamperedError(
                 "the wrapped key in the grant does not open: it was altered, or made for something else",
@@ -109,10 +116,9 @@ class Grant:
         try:
             body: dict[str, Any] = json.loads(data)
             signature = _base64(body.pop("signature"))
-            if set(body) != set(_FIELDS) or body["type"] != GRANT_TYPE or body["suite"] != SUITE:
+            if set(body) != _FIELDS or body["type"] != GRANT_TYPE or body["suite"] != SUITE:
                 raise ValueError("unknown type, suite or fields")
-            texts = [body[name] for name in ("sealed", "recipient", "time", "granter", "algorithm")]
-            if not all(isinstance(text, str) and len(text) <= 400 for text in texts):
+            if not all(isinstance(body[name], str) and len(body[name]) <= 400 for name in _TEXTS):
                 raise ValueError("a field is no short text")
             chain = [_base64(one) for one in body["chain"]]
             enc, ciphertext = _base64(body["enc"]), _base64(body["ciphertext"])
@@ -134,6 +140,7 @@ class Grant:
             ) from error
         return cls(
             sealed=body["sealed"],
+            cloaked_by=body["cloaked_by"],
             recipient=body["recipient"],
             enc=enc,
             ciphertext=ciphertext,
@@ -144,14 +151,19 @@ class Grant:
         )
 
 
-def make_grant(sealed: str, content_key: bytes, recipient: EncryptionKey, granter: Identity) -> Grant:
+def make_grant(
+    sealed: str, content_key: bytes, recipient: EncryptionKey, granter: Identity, *, cloaked_by: str
+) -> Grant:
     """Wrap the content key of the sealed object ``sealed`` for one reader.
+
+    Args:
+        cloaked_by: key id of who signs, or signed, the cloaked file.
 
     Raises:
         IdentityError: the reader's key is unusable, or the granter cannot sign.
     """
     try:
-        wrapped = _suite().encrypt(content_key, recipient.public, _info(sealed, recipient.key_id))
+        wrapped = _suite().encrypt(content_key, recipient.public, _info(sealed, cloaked_by, recipient.key_id))
     except ValueError as error:
         raise IdentityError(
             f"{recipient} cannot be encrypted for", hint="ask its owner for the key once more"
@@ -159,6 +171,7 @@ def make_grant(sealed: str, content_key: bytes, recipient: EncryptionKey, grante
     body: dict[str, Any] = {
         "type": GRANT_TYPE,
         "sealed": sealed,
+        "cloaked_by": cloaked_by,
         "recipient": recipient.key_id,
         "suite": SUITE,
         "enc": base64.b64encode(wrapped[:_ENC_BYTES]).decode(),
@@ -225,8 +238,8 @@ def _suite() -> Suite:
     return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
-def _info(sealed: str, recipient: str) -> bytes:
-    return _INFO + canonical_json({"recipient": recipient, "sealed": sealed})
+def _info(sealed: str, cloaked_by: str, recipient: str) -> bytes:
+    return _INFO + canonical_json({"cloaked_by": cloaked_by, "recipient": recipient, "sealed": sealed})
 
 
 def _base64(text: Any) -> bytes:

@@ -118,9 +118,9 @@ def ensure_encryption_key(home: Home, name: str, unlock: Callable[[], str | None
     folder = identity_folder(home, name)
     if not (folder / "identity.json").is_file():
         raise IdentityError(f"there is no identity {name!r}", hint="see `veilmark identity list`")
-    private, public = folder / KEY_FILE, folder / PUBLIC_FILE
-    if private.is_file() and public.is_file():
-        return EncryptionKey.parse(read_private(public).decode("ascii", "replace").strip())
+    private, known = folder / KEY_FILE, published_key(home, name)
+    if private.is_file() and known is not None:
+        return known
     passphrase = unlock()
     if not private.is_file():
         secret = _protection(folder, passphrase, name)
@@ -128,8 +128,16 @@ def ensure_encryption_key(home: Home, name: str, unlock: Callable[[], str | None
             fresh = encode_key(X25519PrivateKey.generate(), secret)
             atomic.write_bytes(private, fresh, force=False, mode=0o600)
     key = EncryptionKey.of(load_encryption_key(home, name, passphrase))
-    atomic.write_bytes(public, f"{key}\n".encode(), mode=0o600)
+    atomic.write_bytes(folder / PUBLIC_FILE, f"{key}\n".encode(), mode=0o600)
     return key
+
+
+def published_key(home: Home, name: str) -> EncryptionKey | None:
+    """The public encryption key of an identity, or None where there is none yet; IdentityError for a damaged file."""
+    file = identity_folder(home, name) / PUBLIC_FILE
+    if not file.is_file():
+        return None
+    return EncryptionKey.parse(read_private(file).decode("ascii", "replace").strip())
 
 
 def load_encryption_key(home: Home, name: str, passphrase: str | None) -> X25519PrivateKey:
@@ -182,11 +190,9 @@ class Keyring:
         names = [identity] if identity else list_names(home) or [default_name(home)]
         known: dict[str, str] = {}
         for name in names:
-            file = identity_folder(home, name) / PUBLIC_FILE
-            if file.is_file():
-                known[EncryptionKey.parse(read_private(file).decode("ascii", "replace").strip()).key_id] = (
-                    name
-                )
+            key = published_key(home, name)
+            if key is not None:
+                known[key.key_id] = name
             elif identity:
                 raise IdentityError(
                     f"identity {name!r} has no encryption key",

@@ -57,11 +57,13 @@ class Cloaked:
 
     Attributes:
         original_sha256: hex, of the signed original; the ingredient's.
+        cloaked_by: key id of who signed the cloaked file.
         warning: what the owner should know though the file verifies: its signing key was revoked; or empty.
     """
 
     reference: SealedReference
     original_sha256: str
+    cloaked_by: str
     warning: str = ""
 
 
@@ -97,7 +99,7 @@ def read_cloaked(path: Path, trust: TrustStore) -> Cloaked:
     parents = [one for one in report.ingredients if one["relationship"] == "parentOf" and one["sha256"]]
     if len(parents) != 1:
         raise CheckError(f"{path} does not name the SHA-256 of one original")
-    return Cloaked(reference, parents[0]["sha256"], revoked)
+    return Cloaked(reference, parents[0]["sha256"], report.key_id, revoked)
 
 
 def manifest_of(path: Path, trust: TrustStore) -> ManifestReport | None:

@@ -81,7 +81,7 @@ def seal_original(
 
     Args:
         shelf: the store, and where its grants are found.
-        granter: signs the grants.
+        granter: signs the grants, and will sign the cloaked file.
         recipients: who can open it; the owner must be among them.
 
     Raises:
@@ -107,7 +107,7 @@ def seal_original(
         if digest.hexdigest() != _sha256(original):
             raise TamperedError(f"{original} changed while it was sealed, or the disk fails")
         for reader in readers:
-            grant = make_grant(cid, key, reader, granter)
+            grant = make_grant(cid, key, reader, granter, cloaked_by=granter.key_id)
             kept.append((grant, shelf.put(grant)))
     except BaseException:
         _discard(shelf, cid, kept)

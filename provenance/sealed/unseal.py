@@ -104,12 +104,17 @@ def open_sealed(
     reference = about.reference
 
     # 2. A grant for a key at hand yields the content key.
-    _require_there(source, reference.cid)
+    fitting = _fitting(cloaked, about, keys, shelf, grants)
+    if not source.has(reference.cid):
+        raise StoreError(
+            f"the sealed original {reference.cid} is not in the store",
+            hint="bring it in with `veilmark store import FILE.car`, or add --ipfs; without it nobody can restore it",
+        )
 
     def works(key: bytes) -> bool:
         return opens(key, source.pieces(reference.cid), reference.padded_size)
 
-    key = _key_for(cloaked, about, keys, shelf, grants, works)
+    key = _unwrapped(cloaked, fitting, keys, works)
 
     # 3. Decrypt beside the output; all of it must be what the manifest names.
     digest, done = hashlib.sha256(), 0
@@ -171,21 +176,19 @@ def grant_access(
         at_hand = source.has(reference.cid)
         return not at_hand or opens(key, source.pieces(reference.cid), reference.padded_size)
 
-    key = _key_for(cloaked, about, keys, shelf, grants, works)
-    made = [make_grant(reference.cid, key, reader, granter) for reader in readers]
+    key = _unwrapped(cloaked, _fitting(cloaked, about, keys, shelf, grants), keys, works)
+    made = [
+        make_grant(reference.cid, key, reader, granter, cloaked_by=about.cloaked_by) for reader in readers
+    ]
     for grant in made:
         shelf.put(grant)
     return made
 
 
-def _key_for(
-    cloaked: Path,
-    about: Cloaked,
-    keys: Keyring,
-    shelf: GrantShelf,
-    grants: Sequence[Grant],
-    works: Callable[[bytes], bool],
-) -> bytes:
+def _fitting(
+    cloaked: Path, about: Cloaked, keys: Keyring, shelf: GrantShelf, grants: Sequence[Grant]
+) -> list[Grant]:
+    """The grants for the keys at hand: those that were given, else those on the shelf."""
     cid = about.reference.cid
     for grant in grants:
         if grant.sealed != cid:
@@ -194,27 +197,33 @@ def _key_for(
                 hint="give the grant that belongs to this file",
             )
     fitting = [grant for grant in grants if grant.recipient in keys.ids] or shelf.find(cid, keys.ids)
-    if not fitting:
-        others = len({grant.recipient for grant in [*grants, *shelf.known(cid)]})
-        raise NoCredentialError(
-            f"no grant opens the original of {cloaked} for the key"
-            + ("s " if len(keys.ids) > 1 else " ")
-            + (", ".join(sorted(one[:16] for one in keys.ids)[:4]) or "(none)")
-            + (f"; there are grants for {others} other keys" if others else ""),
-            hint="ask who can open it: `veilmark grant FILE --to YOUR-KEY -o FILE.grant`, then add --grant FILE.grant",
-        )
+    if fitting:
+        ours = [grant for grant in fitting if grant.cloaked_by == about.cloaked_by]
+        if not ours:
+            raise UsageError(
+                f"{cloaked} was signed by the key {about.cloaked_by[:16]}, but the original that it names was sealed "
+                f"by {fitting[0].cloaked_by[:16]}: it is not the file that this original belongs to",
+                hint="do not trust whoever gave you this file; use the one that the owner cloaked",
+            )
+        return ours
+    others = len({grant.recipient for grant in [*grants, *shelf.known(cid)]})
+    raise NoCredentialError(
+        f"no grant opens the original of {cloaked} for the key"
+        + ("s " if len(keys.ids) > 1 else " ")
+        + (", ".join(sorted(one[:16] for one in keys.ids)[:4]) or "(none)")
+        + (f"; there are grants for {others} other keys" if others else ""),
+        hint="give your key (`veilmark identity show --encryption-key`) to who can open it: "
+        "`veilmark grant FILE --to KEY -o FILE.grant`; then add --grant FILE.grant",
+    )
+
+
+def _unwrapped(
+    cloaked: Path, fitting: Sequence[Grant], keys: Keyring, works: Callable[[bytes], bool]
+) -> bytes:
     key = content_key(fitting, keys.private, works)
     if key is None:
         raise TamperedError(
-            f"the key in the grant does not open the sealed original of {cloaked}",
+            f"the key in the grant does not open the sealed original of {cloaked}: one of the two was altered",
             hint="ask for a fresh grant, and for a fresh copy of the sealed original",
         )
     return key
-
-
-def _require_there(source: SealedSource, cid: str) -> None:
-    if not source.has(cid):
-        raise StoreError(
-            f"the sealed original {cid} is not in the store",
-            hint="bring it in with `veilmark store import FILE.car`, or add --ipfs; without it nobody can restore it",
-        )
