@@ -1,4 +1,4 @@
-"""``veilmark cloak --reversible``, ``uncloak`` and ``grant``: real cloaks, two machines, and every way to be refused."""
+"""``veilmark cloak --reversible``, ``uncloak`` and ``grant``: real cloaks, two machines, and who is refused."""
 
 from __future__ import annotations
 

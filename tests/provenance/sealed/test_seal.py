@@ -383,8 +383,8 @@ def test_who_revoked_a_key_still_gets_the_original(
     assert done.warning != ""
 
 
-def test_a_film_whose_seal_has_many_blocks(owner: Person, desk: Desk, tmp_path: Path) -> None:
-    """A signed WAV of 5 MB stands for what is larger than one block of the store."""
+def test_a_seal_of_many_blocks(owner: Person, desk: Desk, tmp_path: Path) -> None:
+    """A signed WAV of 5 MB: what is larger than one block of the store."""
     import wave
 
     for name, size in (("sound", 5_000_000), ("soft", 50_000)):
