@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 # Those that need no argument; the others say with --help what they need.
-BENCHMARKS := $(filter-out %/demo.py %/demo_report.py %/cloak_common.py %/cloak_table.py %/find_edits.py \
-	%/reference_detections.py %/swap_quality.py %/transfer.py %/detect.py %/mouth.py %/lipsync.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out %/cloak_common.py %/cloak_table.py %/find_edits.py \
+	%/reference_detections.py %/swap_quality.py %/transfer.py %/detect.py %/mouth.py %/lipsync.py,$(wildcard benchmarks/*/*.py))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt weights.txt
 	@touch $@
 
 demo: $(READY)  ## sign, cloak, verify and find on two portraits; writes demo-output/report.html
-	$(BIN)/python benchmarks/demo.py --output demo-output
+	$(BIN)/python examples/demo.py --output demo-output
 
 lint: $(READY)  ## ruff, mypy, and the one-way import rule
 	$(BIN)/ruff check .

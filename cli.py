@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import cloak.commands
+import cloak.commands.cloak
 import provenance.commands.capture
 import provenance.commands.extract
 import provenance.commands.find
@@ -34,11 +34,11 @@ import provenance.commands.store
 import provenance.commands.trust
 import provenance.commands.uncloak
 import provenance.commands.verify
-import synth.commands
-import synth.commands_detect
-import synth.commands_lipsync
-import synth.commands_measure
-import synth.commands_swap
+import synth.commands.detect
+import synth.commands.extract
+import synth.commands.lipsync
+import synth.commands.measure
+import synth.commands.swap
 from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.version import VERSION
@@ -127,19 +127,19 @@ app.command("extract")(provenance.commands.extract.extract)
 app.command("record")(provenance.commands.record.record)
 app.command("capture")(provenance.commands.capture.capture)
 app.command("watch")(provenance.commands.capture.watch)
-app.command("cloak")(cloak.commands.cloak)
+app.command("cloak")(cloak.commands.cloak.cloak)
 app.command("uncloak")(provenance.commands.uncloak.uncloak)
 app.command("grant")(provenance.commands.uncloak.grant)
-app.add_typer(cloak.commands.models_app, name="models")
-app.command("consent")(synth.commands.consent)
-synth.commands.synth_app.command("train")(synth.commands_swap.train)
-synth.commands.synth_app.command("prior")(synth.commands_swap.prior)
-synth.commands.synth_app.command("swap")(synth.commands_swap.swap)
-synth.commands.synth_app.command("mouth")(synth.commands_lipsync.mouth)
-synth.commands.synth_app.command("lipsync")(synth.commands_lipsync.lipsync)
-app.add_typer(synth.commands.synth_app, name="synth")
-app.command("detect")(synth.commands_detect.detect)
-app.add_typer(synth.commands_measure.measure_app, name="measure")
+app.add_typer(cloak.commands.cloak.models_app, name="models")
+app.command("consent")(synth.commands.extract.consent)
+synth.commands.extract.synth_app.command("train")(synth.commands.swap.train)
+synth.commands.extract.synth_app.command("prior")(synth.commands.swap.prior)
+synth.commands.extract.synth_app.command("swap")(synth.commands.swap.swap)
+synth.commands.extract.synth_app.command("mouth")(synth.commands.lipsync.mouth)
+synth.commands.extract.synth_app.command("lipsync")(synth.commands.lipsync.lipsync)
+app.add_typer(synth.commands.extract.synth_app, name="synth")
+app.command("detect")(synth.commands.detect.detect)
+app.add_typer(synth.commands.measure.measure_app, name="measure")
 app.add_typer(provenance.commands.ledger.app, name="ledger")
 app.add_typer(provenance.commands.identity.app, name="identity")
 app.add_typer(provenance.commands.trust.app, name="trust")

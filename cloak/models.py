@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from provenance.atomic import write_bytes
 from provenance.errors import MissingModelError, UsageError
 from provenance.home import Home
+from provenance.media.files import write_bytes
 
 _READ_SIZE = 1 << 16
 

@@ -24,7 +24,7 @@ class Strength(StrEnum):
 
     @property
     def smooth_share(self) -> float:
-        """The share of the budget that perfectly smooth skin gets; see :mod:`cloak.budget`."""
+        """The share of the budget that perfectly smooth skin gets; see :mod:`cloak.attack.budget`."""
         return {Strength.LOW: 1.0, Strength.MID: 0.85, Strength.HIGH: 0.75}[self]
 
     @property

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from provenance import certificates
 from provenance.errors import IdentityError
 from provenance.home import Home
-from provenance.identity import create_identity, list_names, load_identity
-from provenance.ledger.local import LocalLedger
+from provenance.identity import certificates
+from provenance.identity.identity import create_identity, list_names, load_identity
+from provenance.ledger.embedded.log import LocalLedger
 from provenance.sealed.keys import ensure_encryption_key
-from provenance.trust import TrustStore
+from provenance.trust.store import TrustStore
 
 
 @dataclass(frozen=True)

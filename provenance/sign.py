@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provenance import certificates
-from provenance.atomic import is_file, refuse_existing, replacing, write_bytes
 from provenance.errors import (
     CorruptMediaError,
     MediaTooLargeError,
@@ -17,16 +15,18 @@ from provenance.errors import (
     TamperedError,
     UsageError,
 )
-from provenance.fingerprint import Fingerprint, NoFingerprint, fingerprint_file
-from provenance.formats import printable_name
-from provenance.manifest import ManifestSpec, Parent, carries_manifest, sign_manifest
-from provenance.manifest_read import read_manifest
-from provenance.media import Format, detect_format, sha256_file
+from provenance.fingerprint.picture import Fingerprint, NoFingerprint, fingerprint_file
+from provenance.identity import certificates
+from provenance.manifest.embed import ManifestSpec, Parent, carries_manifest, sign_manifest
+from provenance.manifest.read import read_manifest
+from provenance.media.files import is_file, refuse_existing, replacing, write_bytes
+from provenance.media.formats import printable_name
+from provenance.media.picture import Format, detect_format, sha256_file
 from provenance.record import Opening, Record, now_utc, sign_record
 
 if TYPE_CHECKING:
-    from provenance.desk import Desk
     from provenance.ledger.receipt import Receipt
+    from provenance.session import Desk
 
 MAX_FILE_BYTES = 16 * 1024**3
 RECEIPT_SUFFIX = ".receipt"

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.desk import Desk
 from provenance.errors import UsageError
-from provenance.manifest import ManifestSpec, Parent
-from provenance.manifest_actions import source_type
+from provenance.manifest.actions import source_type
+from provenance.manifest.embed import ManifestSpec, Parent
+from provenance.session import Desk
 from provenance.sign import SignRequest, SignResult, sign_file
 
 GENERATED = "trainedAlgorithmicMedia"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from provenance.errors import UsageError
 
 if TYPE_CHECKING:
-    from cloak.regions import Patch
+    from cloak.attack.regions import Patch
 
 
 @dataclass(frozen=True)

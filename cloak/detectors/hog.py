@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from cloak.detectors import judges
 from cloak.detectors.base import Candidates, check_pictures
-from cloak.detectors.dlib_reader import read_filters
 from cloak.detectors.pyramid import STEP, levels
+from cloak.detectors.readers.dlib import read_filters
 
 _CELL = 8
 _BANDS = 31

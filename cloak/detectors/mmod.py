@@ -16,8 +16,8 @@ from torch.nn import functional
 from cloak.detectors import judges
 from cloak.detectors.base import Candidates, Detections, check_pictures
 from cloak.detectors.boxes import suppress
-from cloak.detectors.dlib_reader import Network, read_network
 from cloak.detectors.pyramid import levels
+from cloak.detectors.readers.dlib import Network, read_network
 from provenance.errors import MissingModelError
 
 #: dlib's scores are about 1 for clear faces; times this they are about as steep as a network's logits.

@@ -13,11 +13,11 @@ from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
+    from provenance.ledger.embedded.log import LocalLedger
     from provenance.ledger.evm.networks import Network
     from provenance.ledger.evm.rpc import Node
-    from provenance.ledger.local import LocalLedger
     from provenance.ledger.receipt import Receipt
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
     from provenance.verdict import AnchorFinding
 
 NetworkName = Annotated[

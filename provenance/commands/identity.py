@@ -40,11 +40,11 @@ def new(
 
     With --signer and --public-key a root made here certifies a key that stays in another program's keeping.
     """
-    from provenance import certificates
     from provenance.errors import UsageError
-    from provenance.identity import create_identity
-    from provenance.identity_admin import certify_external, split_command
-    from provenance.trust import TrustStore
+    from provenance.identity import certificates
+    from provenance.identity.admin import certify_external, split_command
+    from provenance.identity.identity import create_identity
+    from provenance.trust.store import TrustStore
 
     home = Home.locate()
     home.require_initialized()
@@ -73,7 +73,7 @@ def new(
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False) -> None:
     """List the identities on this machine; * marks the default one."""
-    from provenance.identity import default_name, list_names
+    from provenance.identity.identity import default_name, list_names
 
     home = Home.locate()
     home.require_initialized()
@@ -102,8 +102,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show an identity, or print its certificates or public encryption key. Never prints a private key."""
-    from provenance import certificates
-    from provenance.identity import default_name, load_identity
+    from provenance.identity import certificates
+    from provenance.identity.identity import default_name, load_identity
     from provenance.sealed.keys import ensure_encryption_key, published_key
 
     home = Home.locate()
@@ -138,7 +138,7 @@ def show(
 @app.command("use")
 def use(name: Annotated[str, typer.Argument(help="The identity that signs when none is named.")]) -> None:
     """Choose the default identity."""
-    from provenance.identity import set_default
+    from provenance.identity.identity import set_default
 
     set_default(Home.locate(), name)
     typer.echo(f"default identity: {name}")

@@ -35,7 +35,7 @@ def import_(
     ] = False,
 ) -> None:
     """Take over a bought certificate or one of your own CA, with its key or with a program that holds it."""
-    from provenance.identity_admin import import_external, import_identity, split_command
+    from provenance.identity.admin import import_external, import_identity, split_command
 
     if bool(key) == bool(signer):
         raise UsageError("give --key or --signer, one of the two")
@@ -63,8 +63,8 @@ def export(
     force: Force = False,
 ) -> None:
     """Write certificates and key as one PEM file, encrypted unless --plain, for other C2PA tools."""
-    from provenance.atomic import write_bytes
-    from provenance.identity_admin import export_identity
+    from provenance.identity.admin import export_identity
+    from provenance.media.files import write_bytes
 
     home = Home.locate()
     secret = None if plain else _other_passphrase("Passphrase for the export", ask=True)
@@ -76,7 +76,7 @@ def export(
 @app.command("rotate")
 def rotate(name: Name) -> None:
     """Make a fresh leaf key under the same root. What the old key signed stays valid."""
-    from provenance.identity_admin import rotate_identity
+    from provenance.identity.admin import rotate_identity
 
     home = Home.locate()
     done = rotate_identity(home, name, passphrase=passphrase_for(home, name))
@@ -106,9 +106,9 @@ def revoke(
 
     What was anchored, witnessed or time-stamped before the revocation stays valid; all else does not.
     """
-    from provenance.atomic import refuse_existing, write_bytes
-    from provenance.revocation import revoke_key
-    from provenance.trust import TrustStore
+    from provenance.media.files import refuse_existing, write_bytes
+    from provenance.trust.revocation import revoke_key
+    from provenance.trust.store import TrustStore
 
     home = Home.locate()
     target = output or Path(f"{name}.revocation.json")
@@ -126,7 +126,7 @@ def backup(
     target: Annotated[Path, typer.Argument(help="The encrypted file to write.")], force: Force = False
 ) -> None:
     """Write all identities, their roots and the trust store to one encrypted file. The ledger has its own backup."""
-    from provenance.identity_admin import backup_identities
+    from provenance.identity.admin import backup_identities
 
     secret = _other_passphrase("Passphrase for the backup", ask=True)
     count = backup_identities(Home.locate(), target, passphrase=secret or "", force=force)
@@ -138,7 +138,7 @@ def restore(
     source: Annotated[Path, typer.Argument(help="A backup of identities.")], force: Force = False
 ) -> None:
     """Bring identities, roots and trust store back from an encrypted backup."""
-    from provenance.identity_admin import restore_identities
+    from provenance.identity.admin import restore_identities
 
     secret = _other_passphrase("Passphrase of the backup", ask=False, need=True)
     count = restore_identities(source, Home.locate(), passphrase=secret or "", force=force)

@@ -17,7 +17,7 @@ from provenance.home import Home
 
 if TYPE_CHECKING:
     from provenance.ledger.audit import AuditReport
-    from provenance.ledger.local import LocalLedger
+    from provenance.ledger.embedded.log import LocalLedger
     from provenance.ledger.policy import Policy
     from provenance.ledger.receipt import Receipt
 
@@ -29,7 +29,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
 @contextmanager
 def own_ledger() -> Iterator[LocalLedger]:
     """This machine's ledger; NotInitializedError where there is none."""
-    from provenance.ledger.local import LocalLedger
+    from provenance.ledger.embedded.log import LocalLedger
 
     home = Home.locate()
     home.require_initialized()
@@ -53,10 +53,10 @@ def proof(
     force: Force = False,
 ) -> None:
     """Write a fresh receipt for a recorded file (default: FILE.receipt)."""
-    from provenance.atomic import write_bytes
     from provenance.errors import NoCredentialError
     from provenance.ledger.service import proof as receipts_for
-    from provenance.media import sha256_file
+    from provenance.media.files import write_bytes
+    from provenance.media.picture import sha256_file
     from provenance.sign import RECEIPT_SUFFIX, with_suffix_added
 
     digest = sha256_file(path)
@@ -165,7 +165,7 @@ def export(
     force: Force = False,
 ) -> None:
     """Export all records with their openings. Private: whoever has them can read every record."""
-    from provenance.ledger.backup import export as export_log
+    from provenance.ledger.embedded.backup import export as export_log
 
     with own_ledger() as ledger, fraction("Exporting") as report:
         done = export_log(ledger, folder, features=features, force=force, progress=report)
@@ -181,7 +181,7 @@ def backup(
     force: Force = False,
 ) -> None:
     """Copy the ledger into one file while it stays in use."""
-    from provenance.ledger.backup import backup as back_up
+    from provenance.ledger.embedded.backup import backup as back_up
 
     with own_ledger() as ledger:
         done = back_up(ledger, target, include_key=include_key, force=force)
@@ -194,7 +194,7 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="Restore even an older state.")] = False,
 ) -> None:
     """Put a backup in place. A log older than what it signed before opens for reading, but signs no fork."""
-    from provenance.ledger.backup import restore as put_back
+    from provenance.ledger.embedded.backup import restore as put_back
 
     done = put_back(source, Home.locate().ledger, force=force)
     typer.echo(f"restored {done.size} records to {done.path}")
@@ -207,7 +207,7 @@ def upgrade(
     receipts: Annotated[list[Path], typer.Argument(help="Receipts to bring up to the best checkpoint.")],
 ) -> None:
     """Upgrade receipts in place: to an anchored checkpoint where there is one, else a cosigned one, else the last."""
-    from provenance.atomic import write_bytes
+    from provenance.media.files import write_bytes
 
     with own_ledger() as ledger:
         for path in receipts:
@@ -232,7 +232,7 @@ def _read_receipt(path: Path) -> Receipt:
 def _policy() -> Policy:
     """The verifier's own trust: its logs, and its witnesses without a quorum."""
     from provenance.ledger.policy import Policy
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     trust = TrustStore.load(Home.locate())
     return Policy.of_witnesses(trust.log_keys.values(), trust.witnesses.values(), 0)

@@ -23,7 +23,7 @@ def cosign(
     """
     from provenance.ledger.note import VerifierKey
     from provenance.ledger.witness import ask
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     keys = [VerifierKey.parse(key) for key in TrustStore.load(Home.locate()).witnesses.values()]
     if not keys:
@@ -60,7 +60,7 @@ def consistency(
 @app.command("catch-up")
 def catch_up(folder: Annotated[Path, typer.Argument(help="An export of this log.")]) -> None:
     """After restoring an older backup: add the lost entries from an export, so that the log signs again."""
-    from provenance.ledger.backup import catch_up as add_missing
+    from provenance.ledger.embedded.backup import catch_up as add_missing
 
     with own_ledger() as ledger:
         typer.echo(f"added {add_missing(ledger, folder)} entries")

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provenance.atomic import is_file
 from provenance.errors import (
     MediaError,
     MediaTooLargeError,
@@ -18,6 +17,7 @@ from provenance.errors import (
     OutputExistsError,
     UsageError,
 )
+from provenance.media.files import is_file
 
 #: Files that veilmark itself puts beside media; never inputs when a folder is walked.
 COMPANION_SUFFIXES = (".receipt", ".c2pa")
@@ -142,7 +142,7 @@ def in_place_outputs(inputs: Sequence[Input]) -> list[Path | None]:
 
 
 def _walk(folder: Path, skip_named: Sequence[str]) -> Iterator[Input]:
-    from provenance.media import detect_format
+    from provenance.media.picture import detect_format
 
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)

@@ -19,7 +19,7 @@ def passphrase_for(home: Home, name: str | None, file: str = "leaf.key") -> str 
     given = os.environ.get(VARIABLE)
     if given:
         return given
-    from provenance.identity import default_name, identity_folder
+    from provenance.identity.identity import default_name, identity_folder
 
     try:
         key = identity_folder(home, name or default_name(home)) / file

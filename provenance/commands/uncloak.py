@@ -14,7 +14,7 @@ from provenance.home import Home
 
 if TYPE_CHECKING:
     from provenance.sealed.grants import Grant
-    from provenance.sealed.keys import Keyring
+    from provenance.sealed.keys import EncryptionKey, Keyring
     from provenance.sealed.shelf import GrantShelf
     from provenance.sealed.unseal import SealedSource
 
@@ -54,7 +54,7 @@ def uncloak(
     """
     from provenance.sealed.shelf import GrantShelf
     from provenance.sealed.unseal import open_sealed
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     home = Home.locate()
     if output.is_dir():
@@ -108,14 +108,14 @@ def grant(
     as_json: Json = False,
 ) -> None:
     """Let one more person restore the original of a cloaked file. The file stays as it is. It cannot be taken back."""
-    from provenance.atomic import refuse_existing, write_bytes
-    from provenance.identity import load_identity
+    from provenance.identity.identity import load_identity
+    from provenance.media.files import refuse_existing, write_bytes
     from provenance.sealed.grants import grants_text
     from provenance.sealed.keys import read_recipients
     from provenance.sealed.shelf import GrantShelf
     from provenance.sealed.unseal import grant_access
     from provenance.store.car import export_car
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     home = Home.locate()
     home.require_initialized()
@@ -144,6 +144,32 @@ def grant(
     for one in made:
         typer.echo(f"granted {file} to the key {one.recipient[:16]}")
     note("A grant cannot be taken back: who has it, and the sealed original, can restore it from now on.")
+
+
+def readers_of(
+    home: Home, identity: str | None, named: list[str], *, reversible: bool, sign: bool
+) -> list[EncryptionKey] | None:
+    """Whose keys will open a sealed original: the owner's, and those that were named; None without ``reversible``.
+
+    Raises:
+        UsageError: readers without a sealed original, or a sealed original without a manifest to name it.
+        IdentityError: a key that is none.
+    """
+    if not reversible:
+        if named:
+            raise UsageError("--for names who can restore the original", hint="add --reversible")
+        return None
+    if not sign:
+        raise UsageError(
+            "--reversible needs a signed result: its manifest names the sealed original",
+            hint="leave out --no-sign",
+        )
+    from provenance.identity.identity import default_name
+    from provenance.sealed.keys import ensure_encryption_key, read_recipients
+
+    owner = identity or default_name(home)
+    keys = [ensure_encryption_key(home, owner, lambda: passphrase_for(home, owner))]
+    return keys + [key for text in named for key in read_recipients(text)]
 
 
 def _granted(file: Path, made: list[Grant], output: Path | None, car: Path | None) -> dict[str, Any]:

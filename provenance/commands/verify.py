@@ -51,8 +51,8 @@ def verify(
 
     Exit codes: 0 trusted; 5 valid, signer not trusted; 1 tampered; 4 no credential; 3 could not check.
     """
-    from provenance.lookup import open_lookup
-    from provenance.trust import TrustStore
+    from provenance.search.lookup import open_lookup
+    from provenance.trust.store import TrustStore
     from provenance.verify import VerifyRequest, verify_file
 
     home = Home.locate()
@@ -74,7 +74,7 @@ def verify(
 
         def show(item: Input, verdict: Verdict) -> None:
             if page:
-                from provenance.verdict_pictures import pictures_of
+                from provenance.pages.thumbnails import pictures_of
 
                 verdicts.append(verdict)
                 pictures.append(pictures_of(item.path, verdict, sidecar=sidecar))
@@ -87,8 +87,8 @@ def verify(
 
         code = run_batch("Verifying", inputs, work, show, as_json=as_json)
     if page and verdicts:
-        from provenance.atomic import write_bytes
-        from provenance.verdict_page import render
+        from provenance.media.files import write_bytes
+        from provenance.pages.verdict import render
 
         write_bytes(page, render(verdicts, pictures).encode())
     raise typer.Exit(int(code))

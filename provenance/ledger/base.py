@@ -1,6 +1,6 @@
 """The seam between veilmark and a log: what signing, verifying and finding ask of one.
 
-:class:`provenance.ledger.local.LocalLedger` is the embedded one. Another (a Tessera log over object storage, a
+:class:`provenance.ledger.embedded.log.LocalLedger` is the embedded one. Another (a Tessera log over object storage, a
 service with its tables in PostgreSQL) fits in by offering the same methods; docs/ledger-scale.md says when
 that is worth it.
 """
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from provenance.ledger.embedded.rows import Entry
 from provenance.ledger.note import Checkpoint, Note
 from provenance.ledger.receipt import Receipt
-from provenance.ledger.rows import Entry
 from provenance.record import Opening
 
 if TYPE_CHECKING:
-    from provenance.ledger.local import LocalLedger
+    from provenance.ledger.embedded.log import LocalLedger
 
 
 class HashIndex(Protocol):

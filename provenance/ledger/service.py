@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from provenance.errors import NoCredentialError, ReceiptError, VeilmarkError
 from provenance.ledger import merkle
-from provenance.ledger.local import LocalLedger
+from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.embedded.schema import schema_version
 from provenance.ledger.note import TYPE_COSIGNATURE, Checkpoint, Note, VerifierKey
 from provenance.ledger.policy import Policy
 from provenance.ledger.receipt import Receipt
-from provenance.ledger.rows import Entry
-from provenance.ledger.schema import schema_version
 
 
 @dataclass(frozen=True)

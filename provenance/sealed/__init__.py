@@ -6,14 +6,20 @@ Three use cases: :func:`seal_original` when a file is cloaked, :func:`open_seale
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {"seal_original": "seal", "open_sealed": "unseal", "grant_access": "unseal"}
-__all__ = ["grant_access", "open_sealed", "seal_original"]
+from provenance.lazy import lazy_exports
 
+if TYPE_CHECKING:
+    from provenance.sealed.seal import seal_original as seal_original
+    from provenance.sealed.unseal import grant_access as grant_access
+    from provenance.sealed.unseal import open_sealed as open_sealed
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "seal_original": "provenance.sealed.seal",
+        "open_sealed": "provenance.sealed.unseal",
+        "grant_access": "provenance.sealed.unseal",
+    },
+)

@@ -33,9 +33,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from provenance.certificates import printable
 from provenance.errors import IdentityError, MissingPathError, ReceiptError, StoreError, TamperedError
-from provenance.identity import Identity
+from provenance.identity.certificates import printable
+from provenance.identity.identity import Identity
 from provenance.record import canonical_json, key_id_of, now_utc, verify_signature
 from provenance.sealed.envelope import KEY_BYTES
 from provenance.sealed.keys import EncryptionKey

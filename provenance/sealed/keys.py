@@ -22,11 +22,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from provenance import atomic
 from provenance.errors import IdentityError, MissingPathError, OutputExistsError
 from provenance.home import Home
-from provenance.identity import default_name, identity_folder, list_names
-from provenance.keyfiles import check_passphrase, decode_key, encode_key, open_pem, read_private
+from provenance.identity.identity import default_name, identity_folder, list_names
+from provenance.identity.keyfiles import check_passphrase, decode_key, encode_key, open_pem, read_private
+from provenance.media import files
 
 PREFIX = "veilmark-x25519:"
 KEY_FILE, PUBLIC_FILE = "encryption.key", "encryption.pub"
@@ -87,7 +87,7 @@ def read_recipients(text: str) -> list[EncryptionKey]:
     if text.startswith(PREFIX):
         return [EncryptionKey.parse(text)]
     path = Path(text)
-    if not atomic.is_file(path):
+    if not files.is_file(path):
         raise MissingPathError(
             f"{text[:200]!r} is neither an encryption key nor a file with one", hint=_SHOWN
         )
@@ -126,9 +126,9 @@ def ensure_encryption_key(home: Home, name: str, unlock: Callable[[], str | None
         secret = _protection(folder, passphrase, name)
         with contextlib.suppress(OutputExistsError):  # somebody else was first
             fresh = encode_key(X25519PrivateKey.generate(), secret)
-            atomic.write_bytes(private, fresh, force=False, mode=0o600)
+            files.write_bytes(private, fresh, force=False, mode=0o600)
     key = EncryptionKey.of(load_encryption_key(home, name, passphrase))
-    atomic.write_bytes(folder / PUBLIC_FILE, f"{key}\n".encode(), mode=0o600)
+    files.write_bytes(folder / PUBLIC_FILE, f"{key}\n".encode(), mode=0o600)
     return key
 
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.errors import MediaTooLargeError, StoreError, TamperedError, UsageError
-from provenance.identity import Identity
-from provenance.manifest_read import read_manifest
+from provenance.identity.identity import Identity
+from provenance.manifest.read import read_manifest
+from provenance.media.picture import sha256_file
 from provenance.sealed.envelope import decrypt, encrypt, new_key, padded_size, sealed_size
 from provenance.sealed.grants import Grant, make_grant
 from provenance.sealed.keys import MAX_RECIPIENTS, EncryptionKey
-from provenance.sealed.reference import SealedReference
+from provenance.sealed.reference import LABEL, SealedReference
 from provenance.sealed.shelf import GrantShelf
-from provenance.sign import check_source
+from provenance.sign import SignRequest, SignResult, check_source, sign_file
 from provenance.store.car import walk
 from provenance.store.cid import Cid
 from provenance.store.unixfs import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
-    from provenance.desk import Desk
+    from provenance.session import Desk
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def seal_original(
         digest = hashlib.sha256()
         for piece in decrypt(key, shelf.store.pieces(cid), padded):
             digest.update(piece)
-        if digest.hexdigest() != _sha256(original):
+        if digest.hexdigest() != sha256_file(original):
             raise TamperedError(f"{original} changed while it was sealed, or the disk fails")
         for reader in readers:
             grant = make_grant(cid, key, reader, granter, cloaked_by=granter.key_id)
@@ -116,22 +117,34 @@ def seal_original(
     return Sealed(SealedReference(cid, padded), digest.hexdigest(), grants, grant_cids)
 
 
-@contextlib.contextmanager
-def sealing(
-    original: Path, desk: Desk, recipients: Sequence[EncryptionKey] | None
-) -> Iterator[Sealed | None]:
-    """Seal an original for the length of a cloak's signing; where that fails, the sealed object goes again.
+def sign_sealed(
+    unsigned: Path,
+    output: Path,
+    request: SignRequest,
+    desk: Desk,
+    *,
+    original: Path,
+    readers: Sequence[EncryptionKey],
+    force: bool = False,
+) -> SignResult:
+    """Sign a file as :func:`provenance.sign.sign_file` does, with its original sealed and named in the manifest.
+
+    The record, too, names the sealed object, as ``extra["sealed"]``. Where signing fails, nothing stays sealed.
 
     Args:
-        recipients: None seals nothing, and yields None.
+        original: the signed original; ``request`` names it as the parent.
+        readers: who can open it; the owner must be among them.
+
+    Raises:
+        as :func:`seal_original` and :func:`provenance.sign.sign_file`.
     """
-    if recipients is None:
-        yield None
-        return
     shelf = GrantShelf(desk.store, desk.home.data / "grants")
-    sealed = seal_original(original, shelf=shelf, granter=desk.identity, recipients=recipients)
+    sealed = seal_original(original, shelf=shelf, granter=desk.identity, recipients=readers)
     try:
-        yield sealed
+        named = sealed.reference.to_json()
+        spec = replace(request.spec, extra_assertions=(*request.spec.extra_assertions, (LABEL, named)))
+        request = replace(request, spec=spec, extra={**request.extra, "sealed": named})
+        return sign_file(unsigned, output, request, desk, force=force)
     except BaseException:
         _discard(shelf, sealed.reference.cid, list(zip(sealed.grants, sealed.grant_cids, strict=True)))
         raise
@@ -144,9 +157,3 @@ def _discard(shelf: GrantShelf, cid: str, kept: Sequence[tuple[Grant, str]]) -> 
     with contextlib.suppress(StoreError, OSError):
         for block, _ in walk([Cid.parse(cid)], shelf.store.get_block):
             shelf.store.delete_block(block)
-
-
-def _sha256(path: Path) -> str:
-    from provenance.media import sha256_file
-
-    return sha256_file(path)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from provenance.atomic import write_bytes
 from provenance.errors import VeilmarkError
 from provenance.home import Home
+from provenance.media.files import write_bytes
 from provenance.sealed.grants import GRANT_TYPE, MAX_GRANT_BYTES, MAX_GRANTS, Grant
 from provenance.store.cid import Cid
 from provenance.store.local import LocalStore

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from provenance.atomic import refuse_existing, replacing
 from provenance.errors import NoCredentialError, StoreError, TamperedError, UsageError
-from provenance.formats import detect_format
-from provenance.identity import Identity
-from provenance.manifest_read import read_manifest
+from provenance.identity.identity import Identity
+from provenance.manifest.read import read_manifest
+from provenance.media.files import refuse_existing, replacing
+from provenance.media.formats import detect_format
 from provenance.sealed.envelope import decrypt, opens
 from provenance.sealed.grants import Grant, content_key, make_grant
 from provenance.sealed.keys import MAX_RECIPIENTS, EncryptionKey, Keyring
 from provenance.sealed.reference import Cloaked, read_cloaked
 from provenance.sealed.shelf import GrantShelf
-from provenance.trust import TrustStore
+from provenance.trust.store import TrustStore
 
 
 class SealedSource(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from provenance.atomic import write_bytes
 from provenance.errors import StoreError
+from provenance.media.files import write_bytes
 from provenance.store.cid import CODEC_RAW, Cid
 from provenance.store.unixfs import CHUNK_BYTES, layout, layout_pieces, read_file
 

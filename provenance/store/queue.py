@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from provenance.atomic import write_bytes
 from provenance.errors import StoreError
+from provenance.media.files import write_bytes
 from provenance.record import now_utc
 from provenance.store.base import ContentStore
 from provenance.store.cid import Cid

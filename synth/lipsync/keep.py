@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.atomic import write_bytes
 from provenance.errors import NotWritableError
+from provenance.media.files import write_bytes
 from synth.label import mark_visibly
-from synth.lipsync.film import Film
-from synth.lipsync.render import Watch
-from synth.lipsync.retime import Retimed
+from synth.lipsync.film.film import Film
+from synth.lipsync.film.render import Watch
+from synth.lipsync.film.retime import Retimed
 from synth.lipsync.views import mouth_view, sound_view, timing_view
 
 Pixels = NDArray[np.uint8]

@@ -1,7 +1,7 @@
 """The whole way, from a sound and a target video to a video of that person saying it.
 
 :func:`lipsync` is the flow: sound, face, mouth, timing, picture, film. What a stage finds is kept in the workspace and
-not found twice. The film that is written here is not labelled yet: :func:`synth.commands_lipsync.lipsync` hands it to
+not found twice. The film that is written here is not labelled yet: :func:`synth.commands.lipsync.lipsync` hands it to
 :func:`synth.label.label_generated`, the only door out.
 """
 
@@ -18,19 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from provenance.media import sha256_file
+from provenance.media.picture import sha256_file
 from synth.label import mark_visibly
-from synth.lipsync import audio
-from synth.lipsync.composite import CompositeOptions, Compositor
-from synth.lipsync.film import Film
-from synth.lipsync.frontal import Frontal
-from synth.lipsync.keep import Keeper
-from synth.lipsync.mouth_adapt import PRIOR, at_rest
-from synth.lipsync.mouth_model import MouthModel, MouthOptions, resampled
-from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study, too_short
-from synth.lipsync.reel import Reel
-from synth.lipsync.render import Stage, render
-from synth.lipsync.retime import (
+from synth.lipsync.film.film import Film
+from synth.lipsync.film.frame_reader import Reel
+from synth.lipsync.film.render import Stage, render
+from synth.lipsync.film.retime import (
     Retimed,
     Weights,
     blinks,
@@ -39,7 +32,15 @@ from synth.lipsync.retime import (
     retime,
     there_and_back,
 )
-from synth.lipsync.texture import Candidates, TextureOptions
+from synth.lipsync.keep import Keeper
+from synth.lipsync.mouth import audio
+from synth.lipsync.mouth.adapt import PRIOR, at_rest
+from synth.lipsync.mouth.model import MouthModel, MouthOptions, resampled
+from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study, too_short
+from synth.lipsync.texture.candidates import Candidates
+from synth.lipsync.texture.composite import CompositeOptions, Compositor
+from synth.lipsync.texture.frontal import Frontal
+from synth.lipsync.texture.texture import TextureOptions
 from synth.lipsync.workspace import Changes, Workspace
 
 STAGES = ("sound", "face", "mouth", "timing", "candidates", "picture", "film")
@@ -278,7 +279,7 @@ def collect(
     person: Person, until: float = 1.0, progress: Callable[[float], None] | None = None
 ) -> Candidates:
     """The person's own frames, seen from the front, out of the first share of the target."""
-    from cloak.video_io import frames
+    from cloak.video.io import frames
 
     last = max(2, round(until * len(person.track.times)))
 

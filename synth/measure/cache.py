@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from provenance.atomic import replacing, write_bytes
 from provenance.errors import CorruptMediaError, NotWritableError
+from provenance.media.files import replacing, write_bytes
 from provenance.version import VERSION
 
 #: Rises when results are computed in another way than before.

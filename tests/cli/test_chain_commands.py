@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.conftest import absent
-from tests.provenance.evm.conftest import Anvil
+from tests.provenance.ledger.evm.conftest import Anvil
 from tests.support.anvil.install import find_anvil
 
 Command = Callable[..., Run]

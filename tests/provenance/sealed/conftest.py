@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +10,28 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from cloak.signing import sign_cloaked
-from provenance.desk import Desk, open_desk
 from provenance.home import Home
-from provenance.manifest import ManifestSpec
+from provenance.manifest.spec import ManifestSpec, Parent
+from provenance.sealed import open_sealed
+from provenance.sealed.grants import Grant
 from provenance.sealed.keys import EncryptionKey, Keyring, ensure_encryption_key
+from provenance.sealed.seal import sign_sealed
 from provenance.sealed.shelf import GrantShelf
+from provenance.sealed.unseal import Opened
+from provenance.session import Desk, open_desk
 from provenance.setup import initialize
-from provenance.sign import SignRequest, sign_file
-from provenance.trust import TrustStore
+from provenance.sign import SignRequest, SignResult, sign_file
+from provenance.trust.store import TrustStore
+
+
+def sign_cloak(
+    original: Path, unsigned: Path, output: Path, desk: Desk, readers: Sequence[EncryptionKey] | None
+) -> SignResult:
+    """Sign what stands for a cloak of ``original``, which is sealed for its readers."""
+    request = SignRequest(ManifestSpec(relation="cloaked", parents=(Parent(original, embed=False),)))
+    if readers is None:
+        return sign_file(unsigned, output, request, desk)
+    return sign_sealed(unsigned, output, request, desk, original=original, readers=readers)
 
 
 @dataclass
@@ -84,7 +97,7 @@ def publish(desk: Desk, tmp_path: Path) -> Callable[..., Path]:
         changed = tmp_path / f"unsigned-{name}"
         with Image.open(original) as picture:
             picture.convert("RGB").filter(ImageFilter.GaussianBlur(4)).save(changed, quality=90)
-        sign_cloaked(original, changed, tmp_path / name, desk, readers=list(readers), force=False)
+        sign_cloak(original, changed, tmp_path / name, desk, readers)
         return tmp_path / name
 
     return call
@@ -94,6 +107,18 @@ def publish(desk: Desk, tmp_path: Path) -> Callable[..., Path]:
 def cloaked(publish: Callable[..., Path], signed: Path, owner: Person) -> Path:
     """The cloaked file, its original sealed for the owner alone."""
     return publish(signed, owner.key)
+
+
+def restore(person: Person, cloaked: Path, output: Path, *grants: Grant) -> Opened:
+    return open_sealed(
+        cloaked,
+        output,
+        keys=person.keys,
+        source=person.shelf.store,
+        shelf=person.shelf,
+        trust=person.trust,
+        grants=grants,
+    )
 
 
 def flipped(data: bytes, place: int) -> bytes:

@@ -11,12 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from provenance.desk import Desk
 from provenance.errors import IdentityError, MissingPathError, ReceiptError, TamperedError, VeilmarkError
 from provenance.record import canonical_json, key_id_of
 from provenance.sealed.grants import MAX_GRANT_BYTES, Grant, grants_text, make_grant, read_grants
 from provenance.sealed.keys import EncryptionKey
 from provenance.sealed.shelf import GrantShelf
+from provenance.session import Desk
 from provenance.store.cid import cid_of
 from provenance.store.local import LocalStore
 from tests.provenance.sealed.conftest import Person

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from provenance.errors import IdentityError, MissingPathError, VeilmarkError
 from provenance.home import Home
-from provenance.identity import create_identity, identity_folder
-from provenance.identity_admin import backup_identities, restore_identities, rotate_identity
+from provenance.identity.admin import backup_identities, restore_identities, rotate_identity
+from provenance.identity.identity import create_identity, identity_folder
 from provenance.sealed.keys import (
     KEY_FILE,
     PREFIX,

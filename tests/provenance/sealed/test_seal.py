@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +11,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cloak.signing import sign_cloaked
-from provenance.desk import Desk, open_desk
 from provenance.errors import (
     CheckError,
     MediaError,
@@ -28,34 +21,21 @@ from provenance.errors import (
     UsageError,
     VeilmarkError,
 )
-from provenance.manifest import ManifestSpec, Parent
-from provenance.manifest_read import read_manifest
-from provenance.sealed import grant_access, open_sealed
+from provenance.manifest.read import read_manifest
+from provenance.manifest.spec import ManifestSpec, Parent
+from provenance.sealed import grant_access
 from provenance.sealed.envelope import encrypt, new_key, padded_size, sealed_size
 from provenance.sealed.grants import Grant, make_grant
 from provenance.sealed.reference import LABEL, SealedReference, read_cloaked
-from provenance.sealed.seal import sealing
-from provenance.sealed.unseal import Opened
+from provenance.session import Desk, open_desk
 from provenance.sign import SignRequest, sign_file
 from provenance.store.car import export_car, import_car
 from provenance.store.cid import Cid
 from provenance.verdict import State
 from provenance.verify import verify_file
-from tests.provenance.sealed.conftest import Person, flipped, noise
+from tests.provenance.sealed.conftest import Person, flipped, restore, sign_cloak
 
 Publish = Callable[..., Path]
-
-
-def restore(person: Person, cloaked: Path, output: Path, *grants: Grant) -> Opened:
-    return open_sealed(
-        cloaked,
-        output,
-        keys=person.keys,
-        source=person.shelf.store,
-        shelf=person.shelf,
-        trust=person.trust,
-        grants=grants,
-    )
 
 
 def grant_to(granter: Person, cloaked: Path, *readers: Person) -> list[Grant]:
@@ -103,7 +83,7 @@ def test_without_a_key_only_the_link_and_the_padded_size_show(
     # the manifest has the one assertion more than that of a cloak which cannot be taken back
     with Image.open(signed) as picture:
         picture.convert("RGB").save(tmp_path / "plain.jpg", quality=50)
-    sign_cloaked(signed, tmp_path / "plain.jpg", tmp_path / "p.jpg", desk, readers=None, force=False)
+    sign_cloak(signed, tmp_path / "plain.jpg", tmp_path / "p.jpg", desk, None)
     labels = []
     for file in (cloaked, tmp_path / "p.jpg"):
         report = read_manifest(file, "image/jpeg", anchors_pem=())
@@ -325,45 +305,6 @@ def test_odd_statements_about_the_seal_are_refused(statement: dict[str, object])
         SealedReference.from_json({**good, **statement} if statement else {})
 
 
-def test_only_signed_originals_are_sealed(
-    owner: Person, desk: Desk, signed: Path, portrait_files: dict[str, Path], publish: Publish, tmp_path: Path
-) -> None:
-    before = sorted(map(str, desk.store.cids()))
-    with pytest.raises(UsageError, match="is not signed") as caught:
-        publish(portrait_files["hopper"], owner.key, name="never.jpg")
-    assert "veilmark sign" in caught.value.hint
-    altered = tmp_path / "altered.jpg"
-    altered.write_bytes(flipped(signed.read_bytes(), signed.stat().st_size - 99))
-    with pytest.raises(TamperedError, match="altered after it was signed"):
-        publish(altered, owner.key, name="never.jpg")
-    Image.new("RGB", (40, 40)).save(tmp_path / "plain.bmp")
-    with pytest.raises(UsageError, match="is not signed") as caught:
-        publish(tmp_path / "plain.bmp", owner.key, name="never.jpg")
-    assert "cannot hold a manifest" in caught.value.hint
-    with pytest.raises(UsageError, match="1 to"):
-        publish(signed, name="never.jpg")
-    assert sorted(map(str, desk.store.cids())) == before
-    assert not (tmp_path / "never.jpg").exists()
-
-
-def test_where_signing_fails_the_seal_goes_again(
-    owner: Person, desk: Desk, signed: Path, tmp_path: Path
-) -> None:
-    before = sorted(map(str, desk.store.cids()))
-    (tmp_path / "there.jpg").write_bytes(b"in the way")
-    with Image.open(signed) as picture:
-        picture.resize((64, 64)).save(tmp_path / "small.jpg")
-    with pytest.raises(OutputExistsError):
-        sign_cloaked(
-            signed, tmp_path / "small.jpg", tmp_path / "there.jpg", desk, readers=[owner.key], force=False
-        )
-    with pytest.raises(KeyboardInterrupt), sealing(signed, desk, [owner.key]) as sealed:
-        assert sealed is not None and desk.store.has(sealed.reference.cid)
-        raise KeyboardInterrupt
-    assert sorted(map(str, desk.store.cids())) == before
-    assert (tmp_path / "there.jpg").read_bytes() == b"in the way"
-
-
 def test_an_existing_output_is_kept(owner: Person, cloaked: Path, tmp_path: Path) -> None:
     (tmp_path / "there.jpg").write_bytes(b"mine")
     with pytest.raises(OutputExistsError):
@@ -374,103 +315,13 @@ def test_an_existing_output_is_kept(owner: Person, cloaked: Path, tmp_path: Path
 def test_who_revoked_a_key_still_gets_the_original(
     owner: Person, cloaked: Path, signed: Path, tmp_path: Path
 ) -> None:
-    from provenance.revocation import revoke_key
+    from provenance.trust.revocation import revoke_key
 
     statement = revoke_key(owner.home, "default", reason="keyCompromise")
     owner.trust.add_revocation(statement)
     done = restore(owner, cloaked, tmp_path / "out.jpg")
     assert (tmp_path / "out.jpg").read_bytes() == signed.read_bytes()
     assert done.warning != ""
-
-
-def test_a_seal_of_many_blocks(owner: Person, desk: Desk, tmp_path: Path) -> None:
-    """A signed WAV of 5 MB: what is larger than one block of the store."""
-    import wave
-
-    for name, size in (("sound", 5_000_000), ("soft", 50_000)):
-        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as stream:
-            stream.setparams((1, 2, 44_100, 0, "NONE", ""))
-            stream.writeframes(noise(size))
-    sign_file(tmp_path / "sound.wav", tmp_path / "signed.wav", SignRequest(ManifestSpec()), desk)
-    sign_cloaked(
-        tmp_path / "signed.wav",
-        tmp_path / "soft.wav",
-        tmp_path / "out.wav",
-        desk,
-        readers=[owner.key],
-        force=False,
-    )
-    assert read_cloaked(tmp_path / "out.wav", owner.trust).reference.cid.startswith("bafybei")
-    steps: list[float] = []
-    open_sealed(
-        tmp_path / "out.wav",
-        tmp_path / "back.wav",
-        keys=owner.keys,
-        source=owner.shelf.store,
-        shelf=owner.shelf,
-        trust=owner.trust,
-        progress=steps.append,
-    )
-    assert (tmp_path / "back.wav").read_bytes() == (tmp_path / "signed.wav").read_bytes()
-    assert steps == sorted(steps) and 0.9 < steps[-1] <= 1
-    # one lost block of many
-    root = Cid.parse(read_cloaked(tmp_path / "out.wav", owner.trust).reference.cid)
-    from provenance.store.unixfs import links_of
-
-    owner.shelf.store.delete_block(links_of(root, owner.shelf.store.get_block(root))[3])
-    with pytest.raises(StoreError):
-        restore(owner, tmp_path / "out.wav", tmp_path / "never.wav")
-    assert [
-        path.name for path in tmp_path.iterdir() if "never" in path.name or path.name.startswith(".")
-    ] == []
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_killed_in_the_middle_nothing_half_written_passes_for_the_original(
-    owner: Person, desk: Desk, tmp_path: Path, how: signal.Signals
-) -> None:
-    import wave
-
-    for name, size in (("sound", 30_000_000), ("soft", 50_000)):
-        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as stream:
-            stream.setparams((1, 2, 44_100, 0, "NONE", ""))
-            stream.writeframes(noise(size))
-    sign_file(tmp_path / "sound.wav", tmp_path / "signed.wav", SignRequest(ManifestSpec()), desk)
-    sign_cloaked(
-        tmp_path / "signed.wav",
-        tmp_path / "soft.wav",
-        tmp_path / "out.wav",
-        desk,
-        readers=[owner.key],
-        force=False,
-    )
-    folder = tmp_path / "restored"
-    folder.mkdir()
-    command = [
-        sys.executable,
-        "-m",
-        "cli",
-        "uncloak",
-        str(tmp_path / "out.wav"),
-        "-o",
-        str(folder / "back.wav"),
-    ]
-    environment = {**os.environ, "VEILMARK_HOME": str(owner.home.data)}
-    root = Path(__file__).parents[3]
-    with subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 60
-        while not any(path.stat().st_size > 1_000_000 for path in folder.iterdir()):
-            assert process.poll() is None and time.monotonic() < deadline, process.stderr
-            time.sleep(0.002)
-        process.send_signal(how)
-        code = process.wait(timeout=60)
-    assert code != 0
-    assert not (folder / "back.wav").exists()
-    if how is signal.SIGTERM:
-        assert list(folder.iterdir()) == []
-    again = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert (folder / "back.wav").read_bytes() == (tmp_path / "signed.wav").read_bytes()
 
 
 def test_every_refusal_says_what_to_do(owner: Person, anna: Person, cloaked: Path, tmp_path: Path) -> None:
