@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provenance.commands.console import clean, fraction, note, print_json
-from provenance.commands.secrets import passphrase_for, passphrase_of_file
+from provenance.commands.secrets import encryption_passphrase_for, passphrase_for, passphrase_of_file
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -168,7 +168,7 @@ def readers_of(
     from provenance.sealed.keys import ensure_encryption_key, read_recipients
 
     owner = identity or default_name(home)
-    keys = [ensure_encryption_key(home, owner, lambda: passphrase_for(home, owner))]
+    keys = [ensure_encryption_key(home, owner, lambda: encryption_passphrase_for(home, owner))]
     return keys + [key for text in named for key in read_recipients(text)]
 
 
@@ -184,13 +184,13 @@ def _granted(file: Path, made: list[Grant], output: Path | None, car: Path | Non
 
 
 def _keys(home: Home, key: Path | None, identity: str | None) -> Keyring:
-    from provenance.sealed.keys import KEY_FILE, Keyring
+    from provenance.sealed.keys import Keyring
 
     if key is not None and identity is not None:
         raise UsageError("--key and --identity exclude each other", hint="give one of them")
     if key is not None:
         return Keyring.of_file(key, passphrase_of_file(key))
-    return Keyring.of_home(home, identity, lambda name: passphrase_for(home, name, KEY_FILE))
+    return Keyring.of_home(home, identity, lambda name: encryption_passphrase_for(home, name))
 
 
 def _grants(files: list[Path] | None) -> list[Grant]:

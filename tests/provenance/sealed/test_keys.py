@@ -168,3 +168,16 @@ def test_a_key_file_from_elsewhere(tmp_path: Path) -> None:
     assert Keyring.of_file(file, SECRET).ids == {EncryptionKey.of(private).key_id}
     with pytest.raises(IdentityError, match="passphrase is wrong"):
         Keyring.of_file(file, "not that one")
+
+
+def test_where_the_signing_key_lies_elsewhere_the_passphrase_is_what_was_given(home: Home) -> None:
+    """As with a signer program or a token: the encryption key is a file here all the same."""
+    for name, given in (("guarded", SECRET), ("bare", None)):
+        create_identity(home, name, subject=name)
+        (identity_folder(home, name) / "leaf.key").unlink()
+        ensure_encryption_key(home, name, lambda given=given: given)
+        assert (b"ENCRYPTED" in (identity_folder(home, name) / KEY_FILE).read_bytes()) is (given is not None)
+    create_identity(home, "short", subject="short")
+    (identity_folder(home, "short") / "leaf.key").unlink()
+    with pytest.raises(IdentityError, match="at least 8"):
+        ensure_encryption_key(home, "short", lambda: "1234")
