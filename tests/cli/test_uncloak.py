@@ -128,6 +128,19 @@ def test_a_colleague_is_granted_access(scene: Scene, tmp_path: Path) -> None:
     assert len(data["recipients"]) == 1 and data["output"] is None
 
 
+def test_a_daemon_that_is_not_there_is_said_plainly(scene: Scene, tmp_path: Path) -> None:
+    pytest.importorskip("ipfshttpclient", reason="needs the extra ipfs")
+    scene.olive("grant", scene.cloaked, "--to", scene.anna.key, "-o", tmp_path / "a.grant")
+    lonely = new_machine(tmp_path / "lonely", "Lonely")
+    done = lonely(
+        "uncloak", scene.cloaked, "-o", tmp_path / "out.jpg", "--grant", tmp_path / "a.grant",
+        "--key", scene.anna.home / "identities" / "default" / "encryption.key",
+        "--ipfs", "/ip4/127.0.0.1/tcp/9/http",
+    )  # fmt: skip
+    assert done.code == 3 and "no IPFS daemon answers" in done.err, done.err
+    assert not (tmp_path / "out.jpg").exists()
+
+
 def test_a_key_file_opens_without_any_identity(scene: Scene, tmp_path: Path) -> None:
     stranger = Machine(tmp_path / "nobody")
     key = scene.olive.home / "identities" / "default" / "encryption.key"
