@@ -22,7 +22,7 @@ from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file
 
 if TYPE_CHECKING:
     from cloak.evaluate.report import CloakReport
-    from cloak.picture.pipeline import Plan
+    from cloak.picture.pipeline import WorkEstimate
     from cloak.video.report import VideoReport
     from provenance.home import Home
     from provenance.session import Desk
@@ -105,9 +105,9 @@ def published_as(source: Path, wanted: str | None = None) -> Path:
         UsageError: the wanted format cannot be written.
         MediaError: the source cannot be read.
     """
-    from cloak.picture.output_format import name_for
+    from cloak.picture.output_format import output_name
 
-    return video_target(name_for(source, wanted))
+    return video_target(output_name(source, wanted))
 
 
 def publish_file(
@@ -119,7 +119,7 @@ def publish_file(
     home: Home | None = None,
     force: bool = False,
     progress: Progress | None = None,
-    plan: Callable[[Plan], None] | None = None,
+    on_estimate: Callable[[WorkEstimate], None] | None = None,
 ) -> PublishResult:
     """Cloak ``source``, and write the result to ``output``: signed, recorded, and naming the original as its parent.
 
@@ -135,7 +135,7 @@ def publish_file(
             and without one no ledger is asked.
         force: overwrite outputs that exist.
         progress: is told the share of the work done, in [0, 1].
-        plan: is told how much work a picture is, before it begins.
+        on_estimate: is told how much work a picture is, before it begins.
 
     Returns:
         What was written; ``success`` is false where an attacked detector still finds a face, which is no error.
@@ -171,7 +171,7 @@ def publish_file(
     from cloak.picture.pipeline import cloak_file
 
     try:
-        cloaked = cloak_file(source, options, progress=progress, plan=plan)
+        cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate)
     except NoFaceError as error:
         return _without_face(source, output, options, request.faceless, home, error, force=force)
 
@@ -188,11 +188,11 @@ def publish_file(
 
 def _named_format(options: CloakOptions, output: Path) -> CloakOptions:
     """The options with the format that the output's name announces, where none is chosen."""
-    from cloak.picture.output_format import format_for
+    from cloak.picture.output_format import choose_format
 
     if options.format is not None or not output.suffix:
         return options
-    return replace(options, format=format_for("", output.suffix))
+    return replace(options, format=choose_format("", output.suffix))
 
 
 def _publish_video(
@@ -253,11 +253,11 @@ def _without_face(
     force: bool,
 ) -> PublishResult:
     """A picture that shows no face: written plainly where that was asked for. It may be a cloak that works."""
-    from cloak.picture.pipeline import plain_file
-    from cloak.picture.recorded import explained
+    from cloak.picture.pipeline import encode_uncloaked
+    from cloak.picture.recorded import explain_no_face
 
-    reason = explained(source, home) if home else None
+    reason = explain_no_face(source, home) if home else None
     if not faceless:
         raise NoFaceError(f"{error} ({reason})" if reason else str(error), hint=error.hint) from error
-    write_bytes(output, plain_file(source, options), force=force)
+    write_bytes(output, encode_uncloaked(source, options), force=force)
     return PublishResult(source, output, None, None, (reason,) if reason else ())
