@@ -28,7 +28,7 @@ demo: $(READY)  ## sign, cloak, verify and find on two portraits; writes demo-ou
 lint: $(READY)  ## ruff, mypy, and the one-way import rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy provenance contracts cloak synth cli.py
+	$(BIN)/mypy veilmark provenance contracts cloak synth cli.py
 	$(BIN)/lint-imports
 
 anvil: $(READY)  ## the EVM node of the chain tests, where Node.js is at hand; else they skip

@@ -160,7 +160,7 @@ def cloak(
 
     from cloak.device import usable_device
     from cloak.options import CloakOptions
-    from cloak.publish import PublishRequest, is_video, publish_file
+    from cloak.publish import PublishRequest, publish_file
     from cloak.video.options import VideoOptions
 
     home = Home.locate()
@@ -199,14 +199,6 @@ def cloak(
         outputs = plan_outputs(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
-        if options.format is None and output is not None and outputs == [output]:
-            from cloak.picture.output_format import choose_format, format_of_suffix
-
-            if output.suffix and not any(is_video(one.path) for one in inputs):
-                choose_format(
-                    "", output.suffix
-                )  # refuses what cannot be written, instead of writing it under this name
-            options = replace(options, format=format_of_suffix(output.suffix))
         desk: Desk | None = None
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
@@ -241,8 +233,8 @@ def cloak(
 
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     """The inputs, named as what will be written of them: other formats have other suffixes."""
-    from cloak.picture.output_format import choose_format, output_name
-    from cloak.publish import video_target
+    from cloak.picture.output_format import choose_format
+    from cloak.publish import published_as
 
     if wanted is not None:
         choose_format("", wanted)
@@ -250,7 +242,7 @@ def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     result = []
     for item in inputs:
         try:
-            path = video_target(output_name(item.path, wanted))
+            path = published_as(item.path, wanted)
         except MediaError:
             path = item.path  # why it cannot be read is told when its turn comes
         if path != item.path and path in taken:
