@@ -7,21 +7,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from synth.measure.detectors.experiment import measure_detectors
-    from synth.measure.swap.experiment import measure_swap
+    from synth.measure.detectors.experiment import measure_detectors as measure_detectors
+    from synth.measure.swap.experiment import measure_swap as measure_swap
 
-_HOMES = {
-    "measure_detectors": "synth.measure.detectors.experiment",
-    "measure_swap": "synth.measure.swap.experiment",
-}
-__all__ = ["measure_detectors", "measure_swap"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "measure_detectors": "synth.measure.detectors.experiment",
+        "measure_swap": "synth.measure.swap.experiment",
+    },
+)

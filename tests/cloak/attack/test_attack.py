@@ -182,7 +182,9 @@ def test_whole_picture_detectors_meet_the_encoder_and_the_size_before_theirs(sce
     assert change.shape == noise.shape
     assert (change - noise).abs().max() > 2 / 255  # quality 40 leaves its mark
     assert (
-        encoded_change(task, noise, Condition("plain", published.random_transform, published.evaluation_transforms))
+        encoded_change(
+            task, noise, Condition("plain", published.random_transform, published.evaluation_transforms)
+        )
         is noise
     )
     for condition in (published, recoded, half):
