@@ -10,7 +10,7 @@ BENCHMARKS := $(filter-out %/cloak_common.py %/cloak_table.py %/find_edits.py \
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all lint anvil weights ipfs bench clean
+.PHONY: help demo docs test test-all lint anvil weights ipfs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ lint: $(READY)  ## ruff, mypy, and the one-way import rule
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy provenance contracts cloak synth cli.py
 	$(BIN)/lint-imports
+
+docs: $(READY)  ## the site of docs/, in build/site; fails on a broken link or a missing page
+	$(BIN)/python docs/build.py
 
 anvil: $(READY)  ## the EVM node of the chain tests, where Node.js is at hand; else they skip
 	@if command -v npm >/dev/null; then $(BIN)/python tests/support/anvil/install.py; \
