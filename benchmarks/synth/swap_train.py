@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from synth.swap.config import PRESETS, Preset, preset
-from synth.swap.model import Generator, parameters_of
+from synth.swap.model import Generator
 from synth.swap.training.augment import Batch, shown
 from synth.swap.training.checkpoint import Origin
 from synth.swap.training.critic import Critic
@@ -203,7 +203,7 @@ def memory(chosen: Preset) -> str:
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         generator(pictures)
-    learned, judged = parameters_of(generator), parameters_of(critic)
+    learned, judged = (sum(one.numel() for one in net.parameters()) for net in (generator, critic))
     state, activations = 4 * (5 * learned + 4 * judged), sum(kept.values())
     return (
         f"{chosen.name:<6} {size:>4} px  generator {learned / 1e6:6.1f} M  critic {judged / 1e6:5.2f} M  "

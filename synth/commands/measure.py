@@ -327,7 +327,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def finish(report: Report, output: Path, as_json: bool, no_pictures: bool = False) -> None:
     """Write the report and say its headline."""
-    from synth.report.document import without_pictures, write_report
+    from synth.report.document import without_pictures
+    from synth.report.write import write_report
 
     report = without_pictures(report) if no_pictures else report
     page, data = write_report(report, output)

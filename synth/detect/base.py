@@ -18,8 +18,6 @@ DETECTORS = {
     "blend": "a face that was blended into the picture",
     "splice": "parts of the picture with another processing history",
 }
-#: Detectors that need a moving picture.
-NEED_VIDEO = ("blink", "pulse")
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,10 @@ from synth.lipsync.mouth import audio
 from synth.lipsync.mouth.adapt import PRIOR, at_rest
 from synth.lipsync.mouth.model import MouthModel, MouthOptions, resampled
 from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study, too_short
+from synth.lipsync.texture.candidates import Candidates
 from synth.lipsync.texture.composite import CompositeOptions, Compositor
 from synth.lipsync.texture.frontal import Frontal
-from synth.lipsync.texture.texture import Candidates, TextureOptions
+from synth.lipsync.texture.texture import TextureOptions
 from synth.lipsync.workspace import Changes, Workspace
 
 STAGES = ("sound", "face", "mouth", "timing", "candidates", "picture", "film")

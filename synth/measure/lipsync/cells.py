@@ -34,11 +34,11 @@ from synth.lipsync.workspace import Workspace
 from synth.measure.cache import Cache
 from synth.measure.conditions import Pixels
 from synth.measure.material import film
+from synth.measure.stats import correlation
 from synth.measure.swap.cells import Stop, embedded
 from synth.measure.swap.faces import JUDGED_SIDE
 from synth.swap.features import DlibFeatures, load_features
 from synth.swap.flicker import FlickerMeter
-from synth.swap.measure import correlation
 from synth.swap.training.losses import feature_distance
 
 Landmarks = NDArray[np.float64]

@@ -20,7 +20,7 @@ from provenance.media.picture import sha256_file
 from synth.code_version import code_of
 from synth.consent.permission import carried_permission
 from synth.extraction.canonical import alignment, warp
-from synth.extraction.faceset import FaceSet
+from synth.extraction.faceset import FEWEST_FACES, FaceSet
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
 from synth.measure.cache import Cache, key_of
@@ -30,10 +30,10 @@ from synth.measure.swap.options import SwapOptions
 from synth.swap.conversion.convert import ConvertOptions, Swapper
 from synth.swap.conversion.footage import Tracked, swap_video
 from synth.swap.features import DlibFeatures, load_features
-from synth.swap.measure import held_out_measures
 from synth.swap.training.checkpoint import CHECKPOINT_FILE, Origin, load_model
-from synth.swap.training.data import FEWEST_FACES, Bank
+from synth.swap.training.data import Bank
 from synth.swap.training.train import train
+from synth.swap.training.validation import held_out_measures
 
 Progress = Callable[[float], None]
 Stop = Callable[[], bool]

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.synth.auc_interval import auc_interval
 from provenance.errors import CorruptMediaError, MissingModelError
 from synth.detect.base import DETECTORS
-from synth.detect.calibrate import Joint, auc, auc_interval, average_precision, fit_joint, fit_logistic
+from synth.detect.calibrate import Joint, auc, average_precision, fit_joint, fit_logistic
 from synth.detect.judges import WEIGHTS, Judges
 from synth.detect.networks import svm
 from synth.detect.networks.face import SIDE, FaceNet, prepared, saliency
