@@ -114,6 +114,7 @@ def link_faults(site: Path = SITE) -> list[str]:
         reader = _Links()
         reader.feed(path.read_text(encoding="utf-8"))
         pages[path.resolve()] = reader
+    anchors = {path: reader.anchors for path, reader in pages.items()}
     faults = []
     for path, reader in pages.items():
         for target in reader.targets:
@@ -125,9 +126,10 @@ def link_faults(site: Path = SITE) -> list[str]:
             shown = f"{path.relative_to(site.resolve())}: {target}"
             if not where.exists():
                 faults.append(f"{shown} does not exist")
-            elif where in pages and parts.fragment and not parts.fragment.startswith("__"):
-                if unquote(parts.fragment) not in pages[where].anchors:
-                    faults.append(f"{shown} has no such heading")
+            elif parts.fragment and unquote(parts.fragment) not in anchors.get(
+                where, {unquote(parts.fragment)}
+            ):
+                faults.append(f"{shown} has no such heading")
     return sorted(set(faults))
 
 
