@@ -6,6 +6,8 @@ Prints the tables of docs/research/ledger-scale.md. The tree of a billion leaves
 period of 4,096, so that the hash of any perfect subtree is known at once, while the very code that makes and
 checks proofs, and that reads published tiles, runs at full size. The look-up table is filled for real with
 ``--sample`` entries and asked.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

@@ -57,7 +57,9 @@ class Shell:
         (programs / "veilmark").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cli "$@"\n')
         (programs / "veilmark").chmod(0o755)
         Image.fromarray(data.astronaut()).save(self.folder / "photo.jpg", quality=95)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("VEILMARK_", "XDG_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("VEILMARK_", "XDG_"))
+        }
         self.environment = {
             **kept,
             "HOME": str(self.folder),
@@ -114,7 +116,9 @@ def rerun(text: str, shell: Shell, *, compare: bool) -> str:
             return found[0]
         shown, awaits_status = [], False
         for line, expected in steps(block):
-            assert not awaits_status or line == "echo $?", f"the page does not show that {line!r} follows a failure"
+            assert not awaits_status or line == "echo $?", (
+                f"the page does not show that {line!r} follows a failure"
+            )
             output = shell.command(line)
             awaits_status = shell.status != 0
             if compare:
@@ -149,7 +153,9 @@ def update(pages: list[str]) -> None:
     for page in pages:
         with tempfile.TemporaryDirectory() as folder:
             path = ROOT / page
-            path.write_text(rerun(path.read_text(encoding="utf-8"), Shell(Path(folder)), compare=False), encoding="utf-8")
+            path.write_text(
+                rerun(path.read_text(encoding="utf-8"), Shell(Path(folder)), compare=False), encoding="utf-8"
+            )
 
 
 if __name__ == "__main__":
