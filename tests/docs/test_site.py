@@ -89,3 +89,23 @@ def test_the_page_of_environment_variables_has_what_the_code_reads() -> None:
     listed = set(name.findall((DOCS / "reference/environment.md").read_text()))
     made_by_the_shell = {"VEILMARK_COMPLETE"}
     assert listed == used - made_by_the_shell
+
+
+def test_every_room_on_the_map_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = {
+        name
+        for name in re.findall(
+            r"`((?:provenance|cloak|synth|veilmark|contracts|benchmarks|docs)/[a-z/]*)`", text
+        )
+    }
+    assert len(rooms) > 20
+    assert [room for room in sorted(rooms) if not (ROOT / room).is_dir()] == []
+    packages = [
+        path for top in ("provenance", "cloak", "synth") for path in (ROOT / top).iterdir() if path.is_dir()
+    ]
+    named = rooms | {f"{top}/commands/" for top in ("provenance", "cloak", "synth")}
+    unnamed = [
+        one for one in packages if (one / "__init__.py").exists() and f"{one.relative_to(ROOT)}/" not in named
+    ]
+    assert unnamed == []
