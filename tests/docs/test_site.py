@@ -93,14 +93,10 @@ def test_the_page_of_environment_variables_has_what_the_code_reads() -> None:
 
 def test_every_room_on_the_map_is_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    rooms = {
-        name
-        for name in re.findall(
-            r"`((?:provenance|cloak|synth|veilmark|contracts|benchmarks|docs)/[a-z/]*)`", text
-        )
-    }
+    room = r"`((?:provenance|cloak|synth|veilmark|contracts|benchmarks|docs)/[a-z/]*)`"
+    rooms = set(re.findall(room, text))
     assert len(rooms) > 20
-    assert [room for room in sorted(rooms) if not (ROOT / room).is_dir()] == []
+    assert [one for one in sorted(rooms) if not (ROOT / one).is_dir()] == []
     packages = [
         path for top in ("provenance", "cloak", "synth") for path in (ROOT / top).iterdir() if path.is_dir()
     ]
