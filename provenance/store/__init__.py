@@ -8,7 +8,7 @@ from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from provenance.store.base import ContentStore as ContentStore
-    from provenance.store.cid import cid_of as cid_of
+    from provenance.store.unixfs import cid_of as cid_of
     from provenance.store.local import LocalStore as LocalStore
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -16,6 +16,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "ContentStore": "provenance.store.base",
         "LocalStore": "provenance.store.local",
-        "cid_of": "provenance.store.cid",
+        "cid_of": "provenance.store.unixfs",
     },
 )
