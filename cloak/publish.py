@@ -177,11 +177,7 @@ def publish_file(
     from cloak.picture.pipeline import cloak_file
 
     try:
-<<<<<<< HEAD
         cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate)
-=======
-        cloaked = cloak_file(source, request.options, progress=progress, on_estimate=on_estimate)
->>>>>>> f80f722b2b9d0062b9754f1c45d8d87cbfa985e5
     except NoFaceError as error:
         return _without_face(source, output, options, request.faceless, home, error, force=force)
 
@@ -286,13 +282,7 @@ def _without_face(
     from cloak.picture.recorded import explain_no_face
 
     reason = explain_no_face(source, home) if home else None
-<<<<<<< HEAD
     if not faceless:
         raise NoFaceError(f"{error} ({reason})" if reason else str(error), hint=error.hint) from error
     write_bytes(output, encode_uncloaked(source, options), force=force)
-=======
-    if not request.faceless:
-        raise NoFaceError(f"{error} ({reason})" if reason else str(error), hint=error.hint) from error
-    write_bytes(output, encode_uncloaked(source, request.options), force=force)
->>>>>>> f80f722b2b9d0062b9754f1c45d8d87cbfa985e5
     return PublishResult(source, output, None, None, (reason,) if reason else ())
