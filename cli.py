@@ -24,14 +24,13 @@ import provenance.commands.capture
 import provenance.commands.extract
 import provenance.commands.find
 import provenance.commands.identity
-import provenance.commands.identity_admin
 import provenance.commands.init
 import provenance.commands.ledger
-import provenance.commands.ledger_others
 import provenance.commands.record
 import provenance.commands.sign
 import provenance.commands.store
 import provenance.commands.trust
+import provenance.commands.uncloak
 import provenance.commands.verify
 import synth.commands.detect
 import synth.commands.extract
@@ -45,11 +44,12 @@ from synth.interrupt import ending_cleanly
 
 #: What an optional extra brings, by the module that is missing without it.
 _EXTRAS = {
-    "torch": "cloak",
-    "torchattacks": "cloak",
-    "faiss": "scale",
-    "kaldi_native_fbank": "synth",
-    "safetensors": "synth",
+    **dict.fromkeys(("eth_abi", "eth_account", "eth_utils", "rlp", "web3"), "chain"),
+    "ipfshttpclient": "ipfs",
+    "pkcs11": "pkcs11",
+    **dict.fromkeys(("dlib", "flip_evaluator", "torch"), "cloak"),
+    "torchattacks": "attacks",
+    **dict.fromkeys(("kaldi_native_fbank", "safetensors"), "synth"),
 }
 
 
@@ -127,6 +127,8 @@ app.command("record")(provenance.commands.record.record)
 app.command("capture")(provenance.commands.capture.capture)
 app.command("watch")(provenance.commands.capture.watch)
 app.command("cloak")(cloak.commands.cloak.cloak)
+app.command("uncloak")(provenance.commands.uncloak.uncloak)
+app.command("grant")(provenance.commands.uncloak.grant)
 app.add_typer(cloak.commands.cloak.models_app, name="models")
 app.command("consent")(synth.commands.extract.consent)
 synth.commands.extract.synth_app.command("train")(synth.commands.swap.train)

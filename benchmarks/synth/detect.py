@@ -28,12 +28,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.synth.auc_interval import auc_interval
+from benchmarks.synth.pulsing import Pulsing
 from provenance.media.files import require_writable, write_bytes
 from synth.detect import pulse
 from synth.detect.base import DETECTORS
-from synth.detect.calibrate import auc, auc_interval, fit_joint
+from synth.detect.calibrate import auc, fit_joint
 from synth.detect.judges import Judges
-from synth.detect.pulse_proof import Pulsing
 from synth.detect.run import judge
 from synth.detect.training import splice as train_splice
 from synth.detect.training.clips import KINDS, REAL_KINDS, Remade

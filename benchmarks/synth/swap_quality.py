@@ -24,6 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.synth.swap_measures import (
+    identity_share,
+    inner_mouth,
+    landmark_correlation,
+    mean_and_spread,
+    mouth_openings,
+)
 from provenance.home import Home
 from synth.consent.permission import permission_for
 from synth.extraction.canonical import alignment, warp
@@ -32,23 +39,16 @@ from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
 from synth.extraction.rules import Thresholds
 from synth.extraction.run import ExtractOptions, extract_faces
+from synth.measure.stats import correlation
 from synth.swap.config import preset
 from synth.swap.conversion import smooth
 from synth.swap.conversion.convert import ConvertOptions, Swapper
 from synth.swap.features import DlibFeatures
 from synth.swap.flicker import FlickerMeter
-from synth.swap.measure import (
-    correlation,
-    held_out_measures,
-    identity_share,
-    inner_mouth,
-    landmark_correlation,
-    mean_and_spread,
-    mouth_openings,
-)
 from synth.swap.training.checkpoint import Origin, load_model
 from synth.swap.training.data import Bank
 from synth.swap.training.train import train
+from synth.swap.training.validation import held_out_measures
 
 HELD_OUT = 0.2
 REMEDIES = {

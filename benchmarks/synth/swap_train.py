@@ -10,6 +10,8 @@
 pass through the encoder for each person. (b) is the same step as :mod:`synth.swap.training.train` does it. Both train
 the same network on the same losses with the same batch. Images count both people's. On a CPU, time is CPU seconds of
 this process divided by its threads, so that other work matters little. ``--memory`` prints what each preset needs.
+
+Runs without arguments.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from synth.swap.config import PRESETS, Preset, preset
-from synth.swap.model import Generator, parameters_of
+from synth.swap.model import Generator
 from synth.swap.training.augment import Batch, shown
 from synth.swap.training.checkpoint import Origin
 from synth.swap.training.critic import Critic
@@ -203,7 +205,7 @@ def memory(chosen: Preset) -> str:
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         generator(pictures)
-    learned, judged = parameters_of(generator), parameters_of(critic)
+    learned, judged = (sum(one.numel() for one in net.parameters()) for net in (generator, critic))
     state, activations = 4 * (5 * learned + 4 * judged), sum(kept.values())
     return (
         f"{chosen.name:<6} {size:>4} px  generator {learned / 1e6:6.1f} M  critic {judged / 1e6:5.2f} M  "

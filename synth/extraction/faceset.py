@@ -22,6 +22,8 @@ from synth.extraction.canonical import (
     transformed,
 )
 
+#: Training takes at least so many faces of a person.
+FEWEST_FACES = 16
 MAX_PIXELS_BYTES = 32 * 1024**3
 
 

@@ -339,7 +339,7 @@ def aligned_face(
 
 
 def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:
-    from synth.swap.training.data import FEWEST_FACES
+    from synth.extraction.faceset import FEWEST_FACES
 
     notes = [f"{one['path']}: {one['damage']}" for one in alignments.sources if one.get("damage")]
     kept = len(alignments.faces())

@@ -24,7 +24,6 @@ from provenance.media.files import write_bytes
 
 _HEADER = struct.Struct(">4sIIII")
 _MAGIC, _MAX_PIXELS = b"VMD1", 8192 * 8192
-Arrays = dict[str, NDArray[Any]]
 
 
 class Workspace:

@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from provenance.media.files import write_bytes
 from provenance.record import now_utc
 from provenance.version import VERSION
 from synth.code_version import code_of
@@ -180,21 +177,6 @@ def without_pictures(report: Report) -> Report:
     """The same without its pictures, and saying so: it shows nobody, and may go where the pictures may not."""
     said = "Pictures were left out of this report."
     return replace(report, galleries=(), summary=(*report.summary, said))
-
-
-def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.json`` into a folder; earlier ones are replaced.
-
-    Raises:
-        NotWritableError: the folder cannot be written.
-    """
-    from synth.report.page import render
-
-    page, data = folder / "report.html", folder / "report.json"
-    text = json.dumps(report.to_json(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    write_bytes(data, text.encode("utf-8", "backslashreplace"), force=True)
-    write_bytes(page, render(report).encode("utf-8", "backslashreplace"), force=True)
-    return page, data
 
 
 def versions() -> dict[str, str]:

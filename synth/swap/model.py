@@ -150,8 +150,3 @@ def placed(module: Network, device: Any) -> Network:
     """On the device, in the order of memory in which convolutions are fastest there."""
     moved: Network = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
-
-
-def parameters_of(module: nn.Module) -> int:
-    """How many numbers a module learns."""
-    return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)

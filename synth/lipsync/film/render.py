@@ -20,8 +20,9 @@ from synth.lipsync.texture.texture import synthesize_textures
 from synth.lipsync.workspace import Changes
 
 if TYPE_CHECKING:
+    from synth.lipsync.texture.candidates import Candidates
     from synth.lipsync.texture.composite import Compositor
-    from synth.lipsync.texture.texture import Candidates, TextureOptions
+    from synth.lipsync.texture.texture import TextureOptions
 
 _STATE_EVERY = 16
 Pixels = NDArray[np.uint8]

@@ -141,21 +141,6 @@ def _traced(first: Floats, again: Floats, back: NDArray[np.bool_]) -> Retimed:
     return Retimed(frames, cost)
 
 
-def cost_of(
-    frames: NDArray[np.floating],
-    speed: NDArray[np.floating],
-    blink: NDArray[np.bool_],
-    silent: NDArray[np.bool_],
-    onset: NDArray[np.bool_],
-    weights: Weights | None = None,
-) -> float:
-    """What a given laying costs; for checking others against :func:`retime`'s."""
-    chosen = weights or Weights()
-    value = _value(speed, blink, chosen)[np.floor(np.asarray(frames)).astype(int)]
-    factor = np.asarray(silent, np.float64) - chosen.onset * np.asarray(onset, np.float64)
-    return float((factor * value).sum() + chosen.repeat * value[np.asarray(frames) % 1 > 0].sum())
-
-
 def movement(landmarks: NDArray[np.floating], times: NDArray[np.floating]) -> Floats:
     """``(T,)`` how fast the head moves, 1 for as fast as its quickest twentieth of frames, at most 2.
 

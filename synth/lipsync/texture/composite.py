@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from provenance.errors import UsageError
 from synth.lipsync.shape import LIP_POINTS, POINTS, Series, Track, pose_of, unposed
+from synth.lipsync.texture.candidates import MOVING_JAW
 from synth.lipsync.texture.frontal import Floats, Frontal, Pixels, sampled
 from synth.lipsync.texture.jaw import CHIN_FOLLOWS, JawModel, corrected, goal_line
 from synth.lipsync.texture.layers import Colour, face_mask, filled, neck_mask, stacked, torso_mask
-from synth.lipsync.texture.texture import MOVING_JAW, lower_face
+from synth.lipsync.texture.texture import lower_face
 
 #: Nothing above this, eye distances below the eyes, is ever changed.
 CHANGED_BELOW = 0.42

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from provenance.errors import NoFaceError
 from synth.lipsync.shape import LIP_POINTS, Series, Track, frontalised
+from synth.lipsync.texture.candidates import MOVING_JAW
 from synth.lipsync.texture.frontal import Floats, Frontal, Pixels, sampled, spline
-from synth.lipsync.texture.texture import MOVING_JAW
 
 #: How far beside the jaw line it is warped, and the most that the flow may add, eye distances.
 _REACH, _MOST_FLOW = 0.16, 0.08

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.lipsync.shape import Series
+from synth.lipsync.texture.candidates import UPPER_BORDER
 from synth.lipsync.texture.frontal import Floats, Frontal, Pixels
-from synth.lipsync.texture.texture import UPPER_BORDER
 from synth.swap.conversion.blend import blended
 
 #: How far the made neck reaches below the chin, and the softness of masks, eye distances.

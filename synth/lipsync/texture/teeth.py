@@ -6,17 +6,14 @@ Detail comes where the median is bright already and the proxy shows a tooth as w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from synth.lipsync.shape import CORNERS, LIP_POINTS, Series, opening
+from synth.lipsync.texture.candidates import Candidates, warped_onto
 from synth.lipsync.texture.frontal import Floats, Pixels
-
-if TYPE_CHECKING:
-    from synth.lipsync.texture.texture import Candidates
 
 PROXIES = 8
 #: Least opening of a proxy, of all openings; detail finer than this, eye distances; cost of another proxy.
@@ -60,8 +57,6 @@ class Teeth:
             row: which of the wanted shapes it is.
             amount: 0 to 1.
         """
-        from synth.lipsync.texture.texture import warped_onto
-
         unit = self.candidates.frontal.unit
         inside = inner_mouth(goal, self.candidates.frontal.side, unit)[
             self.candidates.rows[0] : self.candidates.rows[1]

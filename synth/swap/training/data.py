@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from provenance.errors import NoFaceError, UsageError
+from synth.extraction.faceset import FEWEST_FACES
 from synth.swap.config import Augmentation
 from synth.swap.training.augment import Batch, augmented, shown
 
-FEWEST_FACES = 16
 _AT_ONCE = 256
 
 

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from provenance.errors import CorruptMediaError, MissingPathError, OutputExistsError, UsageError
 from synth.swap.config import Preset
 from synth.swap.features import FeatureNet, load_features
-from synth.swap.measure import held_out_measures
 from synth.swap.model import Generator, placed
 from synth.swap.training import checkpoint, schedule
 from synth.swap.training.augment import Batch
@@ -33,6 +32,7 @@ from synth.swap.training.data import Bank
 from synth.swap.training.events import RunLog
 from synth.swap.training.losses import on_face, reconstruction
 from synth.swap.training.parallel import agreed, anyone, average, is_first, rank, world_size
+from synth.swap.training.validation import held_out_measures
 
 _LOG_EVERY = 10
 #: Seconds from one checkpoint to the next.

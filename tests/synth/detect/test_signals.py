@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.synth.pulsing import Pulsing
 from provenance.errors import UsageError
 from synth.detect import pulse
 from synth.detect.blink import (
@@ -22,7 +23,6 @@ from synth.detect.blink import (
     rarity,
 )
 from synth.detect.pulse_features import FEATURES, features, windows
-from synth.detect.pulse_proof import Pulsing
 from synth.detect.watch import Watched, Watcher, collect
 from synth.extraction.footage import open_footage
 

@@ -26,12 +26,12 @@ from synth.consent.permission import permission_for
 from synth.extraction import FaceSet, extract_faces
 from synth.extraction.alignments import Alignments
 from synth.extraction.canonical import ANCHORS, canonical_points
+from synth.extraction.faceset import FEWEST_FACES
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
 from synth.extraction.journal import Journal
 from synth.extraction.rules import Thresholds
 from synth.extraction.run import Extraction, ExtractOptions
-from synth.swap.training.data import FEWEST_FACES
 from tests.support.clips import film, moved, wandering
 from tests.support.extraction import OPTIONS, UNIQUE, declared, extract
 

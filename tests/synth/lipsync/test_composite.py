@@ -9,10 +9,11 @@ import pytest
 
 from provenance.errors import UsageError
 from synth.lipsync.shape import LIP_POINTS, Track, frontalised, mouth_shapes, opening, placed
+from synth.lipsync.texture.candidates import MOVING_JAW, Candidates
 from synth.lipsync.texture.composite import CHANGED_BELOW, CompositeOptions, Compositor
 from synth.lipsync.texture.frontal import Frontal
 from synth.lipsync.texture.jaw import JawModel, corrected, goal_line, jaw_band
-from synth.lipsync.texture.texture import MOVING_JAW, Candidates, TextureOptions, synthesize_textures
+from synth.lipsync.texture.texture import TextureOptions, synthesize_textures
 from tests.synth.lipsync.lipsync_face import speaking
 
 

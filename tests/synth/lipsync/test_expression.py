@@ -28,7 +28,7 @@ from synth.lipsync.mouth.train import Clip
 from synth.lipsync.person import USUAL_PAUSES, Person, closed_mouth, resting_mouth, too_short
 from synth.lipsync.pipeline import LipsyncOptions, led
 from synth.lipsync.shape import JAW, Track, mouth_shapes, opening, placed
-from synth.lipsync.texture.texture import UPPER_BORDER
+from synth.lipsync.texture.candidates import UPPER_BORDER
 from tests.synth.lipsync.lipsync_face import speaking
 
 COUNT = 150

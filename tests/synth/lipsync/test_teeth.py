@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from synth.lipsync.shape import opening
+from synth.lipsync.texture.candidates import Candidates
 from synth.lipsync.texture.frontal import Frontal
 from synth.lipsync.texture.teeth import Teeth, choose_proxies, inner_mouth, steady_path
-from synth.lipsync.texture.texture import Candidates
 from tests.synth.lipsync.lipsync_face import speaking
 
 

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from provenance.errors import NoFaceError, UsageError
 from synth.lipsync.shape import Track, frontalised, mouth_shapes, opening
+from synth.lipsync.texture.candidates import Candidates, usable
 from synth.lipsync.texture.frontal import Frontal
 from synth.lipsync.texture.texture import (
-    Candidates,
     TextureOptions,
     candidate_weights,
     synthesize_textures,
-    usable,
     weighted_median,
 )
 from tests.synth.lipsync.lipsync_face import speaking

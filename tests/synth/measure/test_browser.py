@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from synth.measure.conditions import CONDITIONS
-from synth.report.document import Curve, Gallery, Point, Shot, Table, write_report
+from synth.report.document import Curve, Gallery, Point, Shot, Table
+from synth.report.write import write_report
 from tests.synth.measure.test_report import a_picture, a_report
 
 pytestmark = pytest.mark.slow

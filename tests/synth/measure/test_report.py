@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from synth.report.document import Curve, Gallery, Point, Report, Shot, Table, write_report
+from synth.report.document import Curve, Gallery, Point, Report, Shot, Table
 from synth.report.page import render
+from synth.report.write import write_report
 
 EVIL = "<script>alert(1)</script>'\"&"
 

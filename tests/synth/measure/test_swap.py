@@ -37,10 +37,10 @@ from synth.measure.swap.options import CLEAN, PRESETS, Attacker, SwapOptions
 from synth.measure.swap.report import effects, report_of, worse
 from synth.report.document import versions
 from synth.report.page import render
-from synth.swap.measure import held_out_measures
 from synth.swap.training.checkpoint import load_model
 from synth.swap.training.data import Bank
 from synth.swap.training.train import train
+from synth.swap.training.validation import held_out_measures
 from tests.support.clips import film, wandering
 from tests.support.swap_faces import DECLARED, Jittered, minute_preset, origin
 

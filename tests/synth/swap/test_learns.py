@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.synth.swap_measures import landmark_correlation, mouth_openings
 from provenance.media.picture import sha256_file
 from synth.extraction import FaceSet
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
 from synth.extraction.rules import Thresholds
 from synth.extraction.run import ExtractOptions, extract_faces
+from synth.measure.stats import correlation
 from synth.swap.config import preset
 from synth.swap.conversion.convert import ConvertOptions, Swapper
 from synth.swap.features import available, load_features
-from synth.swap.measure import correlation, held_out_measures, landmark_correlation, mouth_openings
 from synth.swap.training.checkpoint import load_model
 from synth.swap.training.data import Bank
 from synth.swap.training.train import Run, train
+from synth.swap.training.validation import held_out_measures
 from tests.support.swap_faces import DECLARED, Jittered, origin
 
 

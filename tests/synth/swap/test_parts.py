@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.synth import swap_measures as measure
 from provenance.errors import UsageError
 from synth.extraction.canonical import POINTS, TEMPLATE, canonical_points
-from synth.swap import measure
+from synth.measure.stats import correlation
 from synth.swap.conversion import blend, colour, masks, smooth
 from synth.swap.flicker import FlickerMeter
 
@@ -219,7 +220,7 @@ def test_measures_of_mouth_identity_and_movement() -> None:
     gap = np.linspace(0, 1, 20) ** 2
     points[:, 14, 1] = points[:, 13, 1] + gap
     opening = measure.mouth_openings(points)
-    assert measure.correlation(opening, gap) == pytest.approx(1, abs=1e-3)
+    assert correlation(opening, gap) == pytest.approx(1, abs=1e-3)
     assert measure.landmark_correlation(points, points * 2 + 3) == pytest.approx(1)
     assert measure.landmark_correlation(points, points[::-1]) < 0.9
     wanted, other = np.eye(4)[:1].repeat(3, 0), np.eye(4)[1:2].repeat(5, 0)
@@ -227,4 +228,4 @@ def test_measures_of_mouth_identity_and_movement() -> None:
     assert measure.identity_share(made, wanted, other) == 0.75
     assert measure.mean_and_spread([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
     with pytest.raises(UsageError):
-        measure.correlation(np.zeros(3), np.zeros(4))
+        correlation(np.zeros(3), np.zeros(4))
