@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from cloak import models
 from cloak.detectors.readers.tfjs_graph import TfjsGraph
-from cloak.recognition.aligned_faces import face_chips
+from cloak.recognition.aligned_faces import align_faces
 from provenance.errors import UsageError
 
 #: Where InsightFace's 112-pixel faces have eyes, tip of the nose and corners of the mouth (x, y in shares of the side);
@@ -121,9 +121,11 @@ class FaceEncoder(nn.Module):
         layout: str | None = None,
         pictures_of: Sequence[int] | None = None,
     ) -> Tensor:
-        """``(N, 3, side, side)`` faces, upright; arguments as of :func:`cloak.recognition.aligned_faces.face_chips`."""
+        """``(N, 3, side, side)`` faces, upright; arguments as of
+        :func:`cloak.recognition.aligned_faces.align_faces`.
+        """
         if self.info.padding is None:
-            return face_chips(
+            return align_faces(
                 pictures,
                 landmarks,
                 layout=layout,
@@ -131,7 +133,7 @@ class FaceEncoder(nn.Module):
                 size=self.info.side,
                 template=INSIGHTFACE_TEMPLATE,
             )
-        return face_chips(
+        return align_faces(
             pictures,
             landmarks,
             layout=layout,
