@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cloak.assertion import CLOAK_LABEL, cloak_assertion
 from cloak.options import CloakOptions
 from cloak.video.options import VideoOptions
-from provenance.errors import MediaError, NoFaceError
+from provenance.errors import MediaError, NoFaceError, UsageError
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.files import refuse_existing, require_writable, write_bytes
 from provenance.media.formats import detect_format
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cloak.picture.pipeline import WorkEstimate
     from cloak.video.report import VideoReport
     from provenance.home import Home
+    from provenance.sealed.keys import EncryptionKey
     from provenance.session import Desk
     from provenance.sign import SignResult
 
@@ -42,12 +43,15 @@ class PublishRequest:
         video: of a video besides; pictures have none of it.
         faceless: write a picture without a face, too: not cloaked, not signed, and without its location.
         receipt: write ``OUTPUT.receipt`` beside what was signed.
+        readers: keys for which the signed original is sealed into the store, so that they can restore it, the owner's
+            among them; None seals nothing.
     """
 
     options: CloakOptions = field(default_factory=CloakOptions)
     video: VideoOptions = field(default_factory=VideoOptions)
     faceless: bool = False
     receipt: bool = True
+    readers: Sequence[EncryptionKey] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def publish_file(
 
     Raises:
         NoFaceError: no detector finds a face, and ``request.faceless`` is false; nothing is written.
-        UsageError: it is cloaked already, or options that do not fit it.
+        UsageError: it is cloaked already, or options that do not fit it; to be sealed, but not signed.
         MissingPathError, MediaError: the source cannot be read.
         OutputExistsError, NotWritableError: the output cannot be written.
         MissingModelError: a detector's weights are not on this machine.
@@ -156,6 +160,8 @@ def publish_file(
     require_writable(output)
     if desk and request.receipt:
         refuse_existing(with_suffix_added(output, RECEIPT_SUFFIX), force)
+    if request.readers is not None:
+        _require_sealable(source, desk)
     if media.kind == "video":
         return _publish_video(source, output, request, desk, force, progress)
 
@@ -239,7 +245,26 @@ def _signed(
         extra_assertions=((CLOAK_LABEL, cloak_assertion(report, request.options)),),
     )
     signing = SignRequest(spec, receipt=request.receipt)
-    return replace(sign_file(unsigned, output, signing, desk, force=force), source=source)
+    if request.readers is None:
+        signed = sign_file(unsigned, output, signing, desk, force=force)
+    else:
+        from provenance.sealed.seal import sign_sealed
+
+        signed = sign_sealed(
+            unsigned, output, signing, desk, original=source, readers=request.readers, force=force
+        )
+    return replace(signed, source=source)
+
+
+def _require_sealable(source: Path, desk: Desk | None) -> None:
+    from provenance.sealed.seal import require_sealable
+
+    if desk is None:
+        raise UsageError(
+            "a sealed original is named in the manifest of the result, which must be signed for that",
+            hint="leave out --no-sign",
+        )
+    require_sealable(source)
 
 
 def _without_face(

@@ -19,7 +19,8 @@ class Home:
 
         data/identities/NAME/   keys and certificates
         data/ledger.sqlite3     the embedded log, its records and look-up tables
-        data/store/             content-addressed manifests and receipts
+        data/store/             content-addressed manifests, receipts, sealed originals and grants
+        data/grants/            which grants belong to which sealed original
         config/trust/           what this machine's owner trusts
     """
 

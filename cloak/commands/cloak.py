@@ -14,6 +14,7 @@ from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import fraction, note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
+from provenance.commands.uncloak import readers_of
 from provenance.commands.work import desk_for
 from provenance.errors import (
     ExitCode,
@@ -128,6 +129,20 @@ def cloak(
         bool, typer.Option(help="Sign the result, naming the original as its parent, and record it.")
     ] = True,
     identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
+    reversible: Annotated[
+        bool,
+        typer.Option(
+            "--reversible",
+            help="Keep the signed original encrypted in the store: `veilmark uncloak` restores it.",
+        ),
+    ] = False,
+    readers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            help="With --reversible: who else can restore it (an encryption key, or its file). Repeatable.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
@@ -176,6 +191,7 @@ def cloak(
         keep_gps=keep_gps,
         again=again,
     )
+    sealed_for = readers_of(home, identity, readers or [], reversible=reversible, sign=sign)
     if list_faces:
         raise typer.Exit(int(_list_faces(paths, options, as_json=as_json)))
     with ExitStack() as stack:
@@ -187,7 +203,7 @@ def cloak(
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
 
-        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless)
+        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless, readers=sealed_for)
 
         def work(index: int, item: Input) -> Outcome:
             target = outputs[index]
@@ -308,6 +324,8 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
         typer.echo(f"no face found in {item.shown}; {target} is not cloaked and not signed")
         return
     typer.echo(f"cloaked {target}" + (f"  (ledger entry {signed.index})" if signed else "  (not signed)"))
+    if signed and (sealed := signed.record.extra.get("sealed")):
+        typer.echo(f"  the original is sealed as {sealed['cid']} ({sealed['padded_size']} bytes, padded)")
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:

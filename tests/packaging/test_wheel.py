@@ -140,9 +140,8 @@ def test_a_missing_extra_is_named_with_the_line_that_brings_it(
         ("chain", ["ledger", "account", "new"]),
         ("chain", ["ledger", "anchor"]),
         ("chain", ["ledger", "deploy"]),
-        ("ipfs", ["store", "push"])(
-            "pkcs11", ["identity", "new", "token", "--subject", "Jane", "--pkcs11", key]
-        ),
+        ("ipfs", ["store", "push"]),
+        ("pkcs11", ["identity", "new", "token", "--subject", "Jane", "--pkcs11", key]),
         ("cloak", ["cloak", picture, "-o", picture.parent / "cloaked.jpg"]),
     ):
         done = run(command, *args, env=environment, cwd=picture.parent)
