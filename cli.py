@@ -30,6 +30,7 @@ import provenance.commands.record
 import provenance.commands.sign
 import provenance.commands.store
 import provenance.commands.trust
+import provenance.commands.uncloak
 import provenance.commands.verify
 import synth.commands.detect
 import synth.commands.extract
@@ -126,6 +127,8 @@ app.command("record")(provenance.commands.record.record)
 app.command("capture")(provenance.commands.capture.capture)
 app.command("watch")(provenance.commands.capture.watch)
 app.command("cloak")(cloak.commands.cloak.cloak)
+app.command("uncloak")(provenance.commands.uncloak.uncloak)
+app.command("grant")(provenance.commands.uncloak.grant)
 app.add_typer(cloak.commands.cloak.models_app, name="models")
 app.command("consent")(synth.commands.extract.consent)
 synth.commands.extract.synth_app.command("train")(synth.commands.swap.train)

@@ -8,8 +8,8 @@ from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from provenance.store.base import ContentStore as ContentStore
-    from provenance.store.unixfs import cid_of as cid_of
     from provenance.store.local import LocalStore as LocalStore
+    from provenance.store.unixfs import cid_of as cid_of
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

@@ -12,12 +12,10 @@ PACKAGES = ("veilmark", "provenance", "cloak", "synth", "contracts")
 KNOWN_MODULES = [
     {"cloak.attack.objective", "cloak.attack.regions", "cloak.detectors.base"},
     {"cloak.video.whole_frame", "cloak.video.window"},
-    {"synth.lipsync.texture.teeth", "synth.lipsync.texture.texture"},
-    {"synth.report.curve", "synth.report.document", "synth.report.page"},
 ]
 KNOWN_ROOMS = [
     {"cloak.attack", "cloak.detectors", "cloak.evaluate", "cloak.recognition"},
-    {"synth.extraction", "synth.swap"},
+    {"cloak.assertion", "cloak.picture", "cloak.video"},
 ]
 
 

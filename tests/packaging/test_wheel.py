@@ -117,7 +117,7 @@ def test_a_missing_extra_is_named_with_the_line_that_brings_it(
         ("chain", ["ledger", "account", "new"]),
         ("chain", ["ledger", "anchor"]),
         ("chain", ["ledger", "deploy"]),
-        ("ipfs", ["store", "push"])
+        ("ipfs", ["store", "push"]),
         ("pkcs11", ["identity", "new", "token", "--subject", "Jane", "--pkcs11", key]),
         ("cloak", ["cloak", picture, "-o", picture.parent / "cloaked.jpg"]),
     ):
