@@ -12,7 +12,7 @@ All three come as TensorFlow.js graphs in the npm package ``@vladmandic/human-mo
 between unit vectors, so they lie in [0, 2]. The distance up to which two faces count as one person was set where one in
 a hundred pairs of different people is taken for one: 78 faces of 13 people, six a clip, found and aligned by CenterFace
 (``benchmarks/cloak/encoders.py``). Pairs of one person come from one clip, so the share of people that is recognised
-there (98 % by mobileface, 100 % by faceres, 91 % by mobilefacenet) is flattering.
+there (98 % by mobileface, 100 % by faceres, 88 % by mobilefacenet) is flattering.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class EncoderInfo:
 
 
 ENCODERS: tuple[EncoderInfo, ...] = (
-    EncoderInfo("mobilefacenet", "embeddings", 112, 192, 1.0, 0.007, 0.5),
+    EncoderInfo("mobilefacenet", "embeddings", 112, 192, 1.0, 0.0069, 0.5),
     EncoderInfo("mobileface", "batchnorm0/add_1", 112, 256, 255.0, 1.19, None),
-    EncoderInfo("faceres", "global_pooling/Mean", 224, 1024, 255.0, 0.93, 0.5, attackable=False),
+    EncoderInfo("faceres", "global_pooling/Mean", 224, 1024, 255.0, 0.92, 0.5, attackable=False),
 )
 
 
