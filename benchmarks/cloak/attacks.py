@@ -8,6 +8,8 @@ Ours runs as it does in earnest, and stops when it is done; every other attack g
 change, the same detectors, and as many steps as fill about the same CPU seconds on one thread (what a step takes is
 tried first). Each is judged by the detectors as used in earnest, on the decoded JPEG. Only ours knows the
 conditions, and the bound on the face's PSNR.
+
+Runs without arguments.
 """
 
 from __future__ import annotations
@@ -23,15 +25,15 @@ from benchmarks.cloak.cloak_common import (
     CONDITIONS,
     Subject,
     Tally,
-    crew,
     decoded,
     encoded,
+    load_all,
     one_thread,
     pictures,
 )
 from cloak import CloakOptions, cloak_bytes
 from cloak.attack.budget import context_mask, project
-from cloak.attack.objective import hide
+from cloak.attack.objective import hiding_loss
 from cloak.attack.regions import plan_patches
 from cloak.attack.task import Task
 from cloak.evaluate.judge import to_tensor
@@ -45,7 +47,7 @@ def plain_pgd(task: Task, members, steps: int) -> torch.Tensor:  # type: ignore[
     for _ in range(steps):
         noise.requires_grad_(True)
         loss = sum(
-            hide(member.candidates(task.clean + noise, [task.faces])[0], task.faces).sum()
+            hiding_loss(member.candidates(task.clean + noise, [task.faces])[0], task.faces).sum()
             for member in members
         )
         (gradient,) = torch.autograd.grad(loss, noise)
@@ -78,7 +80,7 @@ def main() -> None:
     asked = parser.parse_args()
     one_thread()
     names = tuple(asked.detectors.split(","))
-    members = crew(names)
+    members = load_all(names)
     (pixels,) = pictures(asked.picture).values()
     source = open_picture(encoded(pixels))
     subject = Subject.of(pixels, members)

@@ -10,6 +10,8 @@
 
 Recall is the share, in percent, of the faces a detector found in the clean picture that it still finds, as
 published (decoded JPEG 95) / after JPEG 75 / at half size. The control is noise of equal energy.
+
+Runs without arguments.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ import torch
 from benchmarks.cloak.cloak_common import (
     Subject,
     Tally,
-    crew,
     decoded,
     encoded,
     equal_energy,
+    load_all,
     one_thread,
     peak_memory,
     pictures,
@@ -67,8 +69,8 @@ def main() -> None:
     if asked.megapixel:
         megapixel(names, asked.strengths.split(","))
         return
-    everyone = crew(present)
-    families = {detector.family for detector in crew(names)}
+    everyone = load_all(present)
+    families = {detector.family for detector in load_all(names)}
     left_out = {None} if not asked.leave_out else families if asked.leave_out == "each" else {asked.leave_out}
     for family in sorted(left_out, key=str):
         attacked = tuple(name for name in names if detectors.info(name).family != family)

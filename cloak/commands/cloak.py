@@ -14,6 +14,7 @@ from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import fraction, note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
+from provenance.commands.uncloak import readers_of
 from provenance.commands.work import desk_for
 from provenance.errors import (
     ExitCode,
@@ -26,7 +27,7 @@ from provenance.errors import (
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from cloak.picture.pipeline import Plan
+    from cloak.picture.pipeline import WorkEstimate
     from cloak.publish import PublishResult
     from provenance.session import Desk
 
@@ -128,6 +129,20 @@ def cloak(
         bool, typer.Option(help="Sign the result, naming the original as its parent, and record it.")
     ] = True,
     identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
+    reversible: Annotated[
+        bool,
+        typer.Option(
+            "--reversible",
+            help="Keep the signed original encrypted in the store: `veilmark uncloak` restores it.",
+        ),
+    ] = False,
+    readers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            help="With --reversible: who else can restore it (an encryption key, or its file). Repeatable.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
@@ -145,7 +160,7 @@ def cloak(
 
     from cloak.device import usable_device
     from cloak.options import CloakOptions
-    from cloak.publish import PublishRequest, is_video, publish_file
+    from cloak.publish import PublishRequest, publish_file
     from cloak.video.options import VideoOptions
 
     home = Home.locate()
@@ -176,6 +191,7 @@ def cloak(
         keep_gps=keep_gps,
         again=again,
     )
+    sealed_for = readers_of(home, identity, readers or [], reversible=reversible, sign=sign)
     if list_faces:
         raise typer.Exit(int(_list_faces(paths, options, as_json=as_json)))
     with ExitStack() as stack:
@@ -183,19 +199,11 @@ def cloak(
         outputs = plan_outputs(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
-        if options.format is None and output is not None and outputs == [output]:
-            from cloak.picture.output_format import format_for, format_named
-
-            if output.suffix and not any(is_video(one.path) for one in inputs):
-                format_for(
-                    "", output.suffix
-                )  # refuses what cannot be written, instead of writing it under this name
-            options = replace(options, format=format_named(output.suffix))
         desk: Desk | None = None
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
 
-        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless)
+        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless, readers=sealed_for)
 
         def work(index: int, item: Input) -> Outcome:
             target = outputs[index]
@@ -203,7 +211,14 @@ def cloak(
                 return ExitCode.OK, None
             with fraction(f"Cloaking {item.path.name}") as report:
                 done = publish_file(
-                    item.path, target, request, desk, home=home, force=force, progress=report, plan=_tell
+                    item.path,
+                    target,
+                    request,
+                    desk,
+                    home=home,
+                    force=force,
+                    progress=report,
+                    on_estimate=_tell,
                 )
             if done.report is None:
                 return ExitCode.NO_FACE, done
@@ -218,16 +233,16 @@ def cloak(
 
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     """The inputs, named as what will be written of them: other formats have other suffixes."""
-    from cloak.picture.output_format import format_for, name_for
-    from cloak.publish import video_target
+    from cloak.picture.output_format import choose_format
+    from cloak.publish import published_as
 
     if wanted is not None:
-        format_for("", wanted)
+        choose_format("", wanted)
     taken = {item.path for item in inputs}
     result = []
     for item in inputs:
         try:
-            path = video_target(name_for(item.path, wanted))
+            path = published_as(item.path, wanted)
         except MediaError:
             path = item.path  # why it cannot be read is told when its turn comes
         if path != item.path and path in taken:
@@ -254,11 +269,11 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
     """Print the faces of each picture that ``--faces`` can choose; writes nothing."""
-    from cloak.evaluate.detect import faces_in
+    from cloak.evaluate.detect import list_faces
     from provenance.media.picture import open_picture
 
     def work(index: int, item: Input) -> Outcome:
-        found = faces_in(open_picture(item.path), options)
+        found = list_faces(open_picture(item.path), options)
         if not found:
             raise NoFaceError("the detectors find no face in the picture that they agree on")
         return ExitCode.OK, found
@@ -273,21 +288,23 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
                         "source": item.shown,
                         "number": face.number,
                         "box": box,
-                        "found": list(face.found),
+                        "found": list(face.detected_by),
                     }
                 )
             else:
                 corners = f"{box[0]},{box[1]} to {box[2]},{box[3]}"
-                typer.echo(f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.found)}")
+                typer.echo(
+                    f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.detected_by)}"
+                )
 
     with gathered(paths, skip_named=(".cloaked",)) as inputs:
         return run_batch("Looking for faces", inputs, work, show, as_json=as_json)
 
 
-def _tell(plan: Plan) -> None:
+def _tell(estimate: WorkEstimate) -> None:
     """Say beforehand what will take long."""
-    if plan.parts > _FEW_PARTS or plan.seconds > _LONG:
-        note(f"note: {plan}; --faces chooses some, --steps and --detectors make it shorter")
+    if estimate.patches > _FEW_PARTS or estimate.seconds > _LONG:
+        note(f"note: {estimate}; --faces chooses some, --steps and --detectors make it shorter")
 
 
 def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
@@ -307,6 +324,8 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
         typer.echo(f"no face found in {item.shown}; {target} is not cloaked and not signed")
         return
     typer.echo(f"cloaked {target}" + (f"  (ledger entry {signed.index})" if signed else "  (not signed)"))
+    if signed and (sealed := signed.record.extra.get("sealed")):
+        typer.echo(f"  the original is sealed as {sealed['cid']} ({sealed['padded_size']} bytes, padded)")
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:

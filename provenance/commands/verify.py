@@ -46,7 +46,9 @@ def verify(
     page: Annotated[
         Path | None, typer.Option("--html", help="Also write the verdicts as a self-contained page.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines (docs/verdict.md).")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines (docs/reference/json.md).")
+    ] = False,
 ) -> None:
     """Verify manifests, receipts and ledger records. Needs no `init`, and no network unless asked.
 
