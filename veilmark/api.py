@@ -1,6 +1,7 @@
 """The public Python API: one object for everything that the ``veilmark`` command does with media.
 
-Each method calls one function of the package that does the work; what these take and raise is told there in full.
+Each method calls one function of the package that does the work; what these take and raise is told there in full. Where
+a package is missing that an optional extra brings, it raises :class:`~provenance.errors.MissingExtraError`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from provenance.errors import NotInitializedError
+from provenance.extras import naming_extras
 from provenance.home import Home
 from veilmark.choices import CloakChoices, ConvertChoices, MeasureChoices, StrPath
 
@@ -233,6 +235,7 @@ class Veilmark:
 
     # ------------------------------------------------------------------------------------------------ cloak
 
+    @naming_extras
     def cloak(
         self,
         path: StrPath,
@@ -287,6 +290,7 @@ class Veilmark:
 
     # ---------------------------------------------------------------------------------------------- measure
 
+    @naming_extras
     def detect(
         self,
         path: StrPath,
@@ -319,6 +323,7 @@ class Veilmark:
         )
         return detect_file(Path(path), options, progress=progress)
 
+    @naming_extras
     def measure(
         self,
         paths: StrPath | Sequence[StrPath],
@@ -373,6 +378,7 @@ class Veilmark:
             listener=Listener(progress=progress),
         )
 
+    @naming_extras
     def measure_swap(
         self,
         person: StrPath,
@@ -427,6 +433,7 @@ class Veilmark:
         assert measured is not None  # noqa: S101 - only a plan has none
         return measured
 
+    @naming_extras
     def measure_lipsync(
         self,
         person: StrPath,
@@ -469,6 +476,7 @@ class Veilmark:
 
     # --------------------------------------------------------------------------------------------- generate
 
+    @naming_extras
     def make_swap(
         self,
         footage: StrPath,
@@ -529,6 +537,7 @@ class Veilmark:
             progress=progress,
         )
 
+    @naming_extras
     def make_lipsync(
         self,
         target: StrPath,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -198,10 +199,12 @@ class Keyring:
                     f"identity {name!r} has no encryption key",
                     hint=f"`veilmark identity show {name} --encryption-key` makes one",
                 )
-        return cls(
-            frozenset(known),
-            lambda key_id: load_encryption_key(home, known[key_id], passphrase(known[key_id])),
-        )
+
+        @functools.cache  # a passphrase is asked for once
+        def unlock(key_id: str) -> X25519PrivateKey:
+            return load_encryption_key(home, known[key_id], passphrase(known[key_id]))
+
+        return cls(frozenset(known), unlock)
 
 
 def _protection(folder: Path, passphrase: str | None, name: str) -> str | None:

@@ -99,6 +99,11 @@ def open_sealed(
         OutputExistsError, NotWritableError: the output.
     """
     refuse_existing(output, force)
+    if output.exists() and output.samefile(cloaked):
+        raise UsageError(
+            f"{output} is the cloaked file itself, which says where its original is",
+            hint="name another output with -o",
+        )
     # 1. The cloaked file verifies, and names its sealed original.
     about = read_cloaked(cloaked, trust)
     reference = about.reference

@@ -23,7 +23,7 @@ from provenance.errors import (
 )
 from provenance.manifest.read import read_manifest
 from provenance.manifest.spec import ManifestSpec, Parent
-from provenance.sealed import grant_access
+from provenance.sealed import grant_access, open_sealed
 from provenance.sealed.envelope import encrypt, new_key, padded_size, sealed_size
 from provenance.sealed.grants import Grant, make_grant
 from provenance.sealed.reference import LABEL, SealedReference, read_cloaked
@@ -310,6 +310,18 @@ def test_an_existing_output_is_kept(owner: Person, cloaked: Path, tmp_path: Path
     with pytest.raises(OutputExistsError):
         restore(owner, cloaked, tmp_path / "there.jpg")
     assert (tmp_path / "there.jpg").read_bytes() == b"mine"
+    before = cloaked.read_bytes()
+    with pytest.raises(UsageError, match="the cloaked file itself"):
+        open_sealed(
+            cloaked,
+            cloaked,
+            keys=owner.keys,
+            source=owner.shelf.store,
+            shelf=owner.shelf,
+            trust=owner.trust,
+            force=True,
+        )
+    assert cloaked.read_bytes() == before
 
 
 def test_who_revoked_a_key_still_gets_the_original(
