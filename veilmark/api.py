@@ -88,7 +88,7 @@ class Veilmark:
 
         Raises:
             IdentityError: no name, another name or algorithm than the identity's, or a key that cannot be unlocked.
-            LedgerError, NotWritableError.
+            VeilmarkError: also LedgerError, NotWritableError.
         """
         from provenance.setup import initialize
 
@@ -137,7 +137,8 @@ class Veilmark:
             NotInitializedError, IdentityError: there is no identity, or it cannot be unlocked.
             MissingPathError, MediaError: the file cannot be read.
             OutputExistsError, NotWritableError: the copy cannot be written.
-            UsageError: statements that contradict each other. LedgerError: the ledger cannot be extended.
+            UsageError: statements that contradict each other.
+            LedgerError: the ledger cannot be extended.
         """
         from provenance.manifest.spec import ManifestSpec
         from provenance.sign import SignRequest, sign_file
@@ -176,8 +177,8 @@ class Veilmark:
             force: overwrite a receipt that exists.
 
         Raises:
-            NotInitializedError, IdentityError, MissingPathError, MediaError, OutputExistsError, NotWritableError,
-            LedgerError.
+            VeilmarkError: one of NotInitializedError, IdentityError, MissingPathError, MediaError,
+                OutputExistsError, NotWritableError, LedgerError.
         """
         from provenance.sign import RECEIPT_SUFFIX, record_file, with_suffix_added
 
@@ -221,7 +222,8 @@ class Veilmark:
         Likeness alone proves nothing; a record says who claims what, and when.
 
         Raises:
-            NotInitializedError: there is no ledger. MissingPathError, MediaError: the file cannot be read.
+            NotInitializedError: there is no ledger.
+            MissingPathError, MediaError: the file cannot be read.
         """
         from provenance.media.picture import sha256_file
         from provenance.search.lookup import open_lookup, similar_records
@@ -268,9 +270,11 @@ class Veilmark:
             What was written; ``success`` is false where an attacked detector still finds a face.
 
         Raises:
-            NoFaceError: no detector finds a face. UsageError: cloaked already, or options that do not fit.
+            NoFaceError: no detector finds a face.
+            UsageError: cloaked already, or options that do not fit.
             MissingModelError: a detector's weights are not on this machine.
-            MissingPathError, MediaError, OutputExistsError, NotWritableError, NotInitializedError, IdentityError.
+            VeilmarkError: also MissingPathError, MediaError, OutputExistsError, NotWritableError,
+                NotInitializedError, IdentityError.
         """
         from cloak.options import CloakOptions
         from cloak.publish import PublishRequest, publish_file, published_as
@@ -310,7 +314,7 @@ class Veilmark:
             device: where torch computes, ``cpu`` or ``cuda``.
 
         Raises:
-            UsageError, MissingPathError, MediaError, MissingModelError.
+            VeilmarkError: one of UsageError, MissingPathError, MediaError, MissingModelError.
         """
         from synth.detect.base import DETECTORS
         from synth.detect.run import DetectOptions, detect_file
@@ -354,7 +358,8 @@ class Veilmark:
             pictures: false leaves them out of the report.
 
         Raises:
-            NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError,
+                NotWritableError.
         """
         from synth.measure.detectors.experiment import DetectorOptions
         from synth.measure.run import Listener, run_detectors
@@ -409,7 +414,8 @@ class Veilmark:
                 ``steps=400``, ``strengths=("mid",)``.
 
         Raises:
-            ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of ConsentError, NoFaceError, UsageError, MissingPathError, MediaError,
+                MissingModelError, NotWritableError.
         """
         from dataclasses import replace
 
@@ -455,7 +461,8 @@ class Veilmark:
             output, consent, i_have_consent, pictures, tell, **options: see :meth:`measure_swap`.
 
         Raises:
-            ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of ConsentError, NoFaceError, UsageError, MissingPathError, MediaError,
+                MissingModelError, NotWritableError.
         """
         from synth.measure.run import run_lipsync
         from synth.measure.swap.options import SwapOptions
@@ -509,9 +516,11 @@ class Veilmark:
             **options: of :class:`synth.swap.conversion.convert.ConvertOptions`, such as ``to="a"``.
 
         Raises:
-            ConsentError: an owner forbids it, or nobody said that it is allowed. NoFaceError: no face.
+            ConsentError: an owner forbids it, or nobody said that it is allowed.
+            NoFaceError: no face.
             NotInitializedError, IdentityError: nothing leaves without a label, which must be signed.
-            UsageError, MissingPathError, MediaError, OutputExistsError, NotWritableError, MissingModelError.
+            VeilmarkError: also UsageError, MissingPathError, MediaError, OutputExistsError, NotWritableError,
+                MissingModelError.
         """
         from synth.swap.conversion.convert import ConvertOptions
         from synth.swap.make import SwapRequest, make_swap
@@ -567,8 +576,8 @@ class Veilmark:
             progress: is told the stage and its share done, in [0, 1].
 
         Raises:
-            ConsentError, NoFaceError, NotInitializedError, IdentityError, UsageError, MissingPathError, MediaError,
-            OutputExistsError, NotWritableError, MissingModelError.
+            VeilmarkError: one of ConsentError, NoFaceError, NotInitializedError, IdentityError, UsageError,
+                MissingPathError, MediaError, OutputExistsError, NotWritableError, MissingModelError.
         """
         from synth.lipsync.make import LipsyncRequest, make_lipsync
         from synth.lipsync.pipeline import LipsyncOptions
