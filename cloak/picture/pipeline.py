@@ -17,17 +17,16 @@ import torch
 from torch import Tensor
 
 from cloak.assertion import refuse_cloaked
-from cloak.attack.objective import expand_boxes
 from cloak.detectors.base import Detections
-from cloak.evaluate.detect import detect_all, select_faces
+from cloak.detectors.matching import expand_boxes
+from cloak.evaluate.detect import detect_all, load_recognition, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
-from cloak.evaluate.judge import DisplayedPicture, to_tensor
 from cloak.evaluate.report import CloakReport
-from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
 from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
 from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
+from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.objective import Recogniser, recogniser_for
 from provenance.errors import UsageError
 from provenance.media.files import refuse_existing, write_bytes
@@ -282,14 +281,14 @@ def cloak_bytes(
 
 
 def _recogniser(
-    options: CloakOptions, displayed: DisplayedPicture, selected: Tensor, before: dict[str, Detections]
+    options: CloakOptions, displayed: DisplayedPicture, faces: Tensor, before: dict[str, Detections]
 ) -> Recogniser | None:
     """Face recognition for the faces to hide; None where it was not asked for and is not installed."""
-    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
+    network = load_recognition(options)
+    if network is None:
         return None
-    return recogniser_for(
-        options.weights, to_tensor(displayed.pixels, options.device), displayed.scale, selected, before
-    )
+    picture = to_tensor(displayed.pixels, options.device)
+    return recogniser_for(network, picture, displayed.scale, faces, before)
 
 
 def _refuse_animated(picture: Picture) -> None:
