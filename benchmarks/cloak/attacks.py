@@ -8,6 +8,8 @@ Ours runs as it does in earnest, and stops when it is done; every other attack g
 change, the same detectors, and as many steps as fill about the same CPU seconds on one thread (what a step takes is
 tried first). Each is judged by the detectors as used in earnest, on the decoded JPEG. Only ours knows the
 conditions, and the bound on the face's PSNR.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 Each picture is cloaked once and written as JPEG. Then the file is treated as a scraper might, and detectors are asked
 again. The same treatment of the uncloaked picture is the control: a treatment that blinds detectors by itself is no
 counter-measure. Of the faces that a detector finds in the untreated, uncloaked picture, the share that it finds.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 Half of the queries are stored codes with up to 31 bits flipped, half are random. Every index runs on one thread
 and is asked one query at a time (processor time is what is printed); recall is against FAISS flat, within
 distance 31.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from provenance.commands.batch import Outcome, run_batch
 from provenance.commands.console import fraction, note, print_json, progress
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
+from provenance.commands.uncloak import readers_of
 from provenance.commands.work import desk_for
 from provenance.errors import (
     ExitCode,
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from cloak.publish import PublishResult
     from provenance.session import Desk
 
-#: More patches than this take so long that the estimate is printed first.
-_FEW_PATCHES = 4
+#: More parts of a picture than this take so long that a word is said beforehand.
+_FEW_PARTS = 4
 #: So is it for what may take more seconds than this.
 _LONG = 180.0
 
@@ -128,6 +129,20 @@ def cloak(
         bool, typer.Option(help="Sign the result, naming the original as its parent, and record it.")
     ] = True,
     identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
+    reversible: Annotated[
+        bool,
+        typer.Option(
+            "--reversible",
+            help="Keep the signed original encrypted in the store: `veilmark uncloak` restores it.",
+        ),
+    ] = False,
+    readers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            help="With --reversible: who else can restore it (an encryption key, or its file). Repeatable.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
@@ -145,7 +160,7 @@ def cloak(
 
     from cloak.device import usable_device
     from cloak.options import CloakOptions
-    from cloak.publish import PublishRequest, is_video, publish_file
+    from cloak.publish import PublishRequest, publish_file
     from cloak.video.options import VideoOptions
 
     home = Home.locate()
@@ -176,6 +191,7 @@ def cloak(
         keep_gps=keep_gps,
         again=again,
     )
+    sealed_for = readers_of(home, identity, readers or [], reversible=reversible, sign=sign)
     if list_faces:
         raise typer.Exit(int(_list_faces(paths, options, as_json=as_json)))
     with ExitStack() as stack:
@@ -183,19 +199,11 @@ def cloak(
         outputs = plan_outputs(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
-        if options.format is None and output is not None and outputs == [output]:
-            from cloak.picture.output_format import choose_format, format_of_suffix
-
-            if output.suffix and not any(is_video(one.path) for one in inputs):
-                choose_format(
-                    "", output.suffix
-                )  # refuses what cannot be written, instead of writing it under this name
-            options = replace(options, format=format_of_suffix(output.suffix))
         desk: Desk | None = None
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
 
-        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless)
+        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless, readers=sealed_for)
 
         def work(index: int, item: Input) -> Outcome:
             target = outputs[index]
@@ -225,8 +233,8 @@ def cloak(
 
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     """The inputs, named as what will be written of them: other formats have other suffixes."""
-    from cloak.picture.output_format import choose_format, output_name
-    from cloak.publish import video_target
+    from cloak.picture.output_format import choose_format
+    from cloak.publish import published_as
 
     if wanted is not None:
         choose_format("", wanted)
@@ -234,7 +242,7 @@ def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     result = []
     for item in inputs:
         try:
-            path = video_target(output_name(item.path, wanted))
+            path = published_as(item.path, wanted)
         except MediaError:
             path = item.path  # why it cannot be read is told when its turn comes
         if path != item.path and path in taken:
@@ -295,7 +303,7 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
 
 def _tell(estimate: WorkEstimate) -> None:
     """Say beforehand what will take long."""
-    if estimate.patches > _FEW_PATCHES or estimate.seconds > _LONG:
+    if estimate.patches > _FEW_PARTS or estimate.seconds > _LONG:
         note(f"note: {estimate}; --faces chooses some, --steps and --detectors make it shorter")
 
 
@@ -316,6 +324,8 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
         typer.echo(f"no face found in {item.shown}; {target} is not cloaked and not signed")
         return
     typer.echo(f"cloaked {target}" + (f"  (ledger entry {signed.index})" if signed else "  (not signed)"))
+    if signed and (sealed := signed.record.extra.get("sealed")):
+        typer.echo(f"  the original is sealed as {sealed['cid']} ({sealed['padded_size']} bytes, padded)")
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:

@@ -38,8 +38,8 @@ FULL_AREA, MIN_STEPS = 1_000_000, 16
 #: Steps of the trial that tells how long the search will take.
 _TRIAL_STEPS = 2
 #: How much it counts in the first round that networks see something else half-way, and how far faces are bent in each
-#: step, so that noise carries over to detectors that it was not made against (docs/transfer.md); at these strengths:
-#: with less noise hardly more carries over, it takes half as long again, and shows more.
+#: step, so that noise carries over to detectors that it was not made against (docs/research/transfer.md); at these
+#: strengths: with less noise hardly more carries over, it takes half as long again, and shows more.
 FEATURE_WEIGHT, WARP = 0.6, 0.15
 TRANSFER_STRENGTHS = (Strength.HIGH,)
 

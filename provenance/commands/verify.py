@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.chain import Rpc, anchor_checker
 from provenance.commands.console import print_json
+from provenance.commands.ledger.anchors import anchor_checker
+from provenance.commands.ledger.chain import Rpc
 from provenance.commands.paths import Input, gathered
 from provenance.commands.sign import Paths
 from provenance.errors import UsageError
@@ -45,7 +46,9 @@ def verify(
     page: Annotated[
         Path | None, typer.Option("--html", help="Also write the verdicts as a self-contained page.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines (docs/verdict.md).")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines (docs/reference/json.md).")
+    ] = False,
 ) -> None:
     """Verify manifests, receipts and ledger records. Needs no `init`, and no network unless asked.
 

@@ -1,7 +1,7 @@
 """The seam between veilmark and a log: what signing, verifying and finding ask of one.
 
 :class:`provenance.ledger.embedded.log.LocalLedger` is the embedded one. Another (a Tessera log over object storage, a
-service with its tables in PostgreSQL) fits in by offering the same methods; docs/ledger-scale.md says when
+service with its tables in PostgreSQL) fits in by offering the same methods; docs/research/ledger-scale.md says when
 that is worth it.
 """
 

@@ -13,6 +13,7 @@ _MAX_LIST = 200
 _MAX_DEPTH = 24
 _UNTRUSTED = "signingCredential.untrusted"
 _PARENTS_LABEL = "org.veilmark.parents"
+_SEALED_LABEL = "org.veilmark.sealed"
 #: What a validation status code (C2PA 2.4, "Validation", status codes) says went wrong, first match wins.
 _KINDS = (
     (
@@ -72,6 +73,7 @@ class ManifestReport:
         training: use to ``allowed``, ``notAllowed`` or ``constrained``.
         assertion_labels: of all assertions, without the numbers that tell several of one label apart.
         metadata: merged metadata assertions (author, description, device, time, place).
+        sealed: what the manifest says of a sealed original, as it stands there; empty where there is none.
         manifest_bytes: the whole manifest store.
     """
 
@@ -97,6 +99,7 @@ class ManifestReport:
     training: dict[str, str] = field(default_factory=dict)
     assertion_labels: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    sealed: dict[str, Any] = field(default_factory=dict)
     thumbnail: str = ""
     embedded: bool = True
     remote_url: str = ""
@@ -169,6 +172,8 @@ def _fill(
         elif name.split("__")[0] in ("cawg.training-mining", "c2pa.training-mining"):
             for use, entry in list(_dict(data.get("entries")).items())[:_MAX_LIST]:
                 report.training[_text(use).split(".")[-1]] = _text(_dict(entry).get("use"))
+        elif name == _SEALED_LABEL:
+            report.sealed = data
         elif name.split("__")[0] in ("c2pa.metadata", "cawg.metadata"):
             report.metadata |= {_text(k): v for k, v in data.items() if k != "@context"}
     report.signed_time, report.time_kind = _time(signature, report.actions, own)

@@ -10,7 +10,7 @@ from pathlib import Path
 from provenance.errors import StoreError
 from provenance.media.files import write_bytes
 from provenance.record import now_utc
-from provenance.store.base import ContentStore
+from provenance.store.base import ContentStore, InPieces
 from provenance.store.cid import Cid
 
 _MAX_NOTE_BYTES = 4096
@@ -119,8 +119,11 @@ class MirroredStore:
 def upload(local: ContentStore, queue: UploadQueue, remote: ContentStore, cid: str) -> str | None:
     """Try to upload one queued blob; None when it is there now, else why not."""
     try:
-        data = local.get(cid)
-        if remote.put(data) != cid:
+        if isinstance(local, InPieces) and isinstance(remote, InPieces):
+            known = remote.put_pieces(local.pieces(cid))
+        else:
+            known = remote.put(local.get(cid))
+        if known != cid:
             raise StoreError("the remote store knows it by another content id")
     except StoreError as error:
         queue.add(cid, str(error))

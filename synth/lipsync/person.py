@@ -38,7 +38,7 @@ Report = Callable[[float], None]
 
 
 #: What a mouth model hangs on; one of other code is not taken for this one's.
-_TEACHING = ("audio", "expression", "mouth_adapt", "mouth_model", "mouth_train")
+_TEACHING = ("mouth.audio", "mouth.expression", "mouth.adapt", "mouth.model", "mouth.train")
 
 
 @dataclass

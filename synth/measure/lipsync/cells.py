@@ -37,6 +37,7 @@ from synth.measure.material import film
 from synth.measure.stats import correlation
 from synth.measure.swap.cells import Stop, embedded
 from synth.measure.swap.faces import JUDGED_SIDE
+from synth.quarantine import quarantine
 from synth.swap.features import DlibFeatures, load_features
 from synth.swap.flicker import FlickerMeter
 from synth.swap.training.losses import feature_distance
@@ -201,9 +202,10 @@ def measured(
             if stop():
                 raise KeyboardInterrupt
         measures |= pictured(made, judge, device)
-        clip = scratch / "unlabelled.mp4"
-        film(clip, iter(made), footage.rate, _FAKE_CRF)
-        measures |= {f"fake: {name}": score for name, score in judge.detectors(clip).items()}
+        with quarantine() as private:
+            clip = private.place("said.mp4")
+            film(clip.path, iter(made), footage.rate, _FAKE_CRF)
+            measures |= {f"fake: {name}": score for name, score in judge.detectors(clip.path).items()}
     plain = {name: None if one is None else round(one, 6) for name, one in measures.items()}
     return {"measures": plain, "seconds": round(time.perf_counter() - began, 1)}, _tiles(made, judge)
 

@@ -27,8 +27,9 @@ from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import Pixels
 from synth.measure.swap.faces import JUDGED_SIDE, Faces, digest_of
 from synth.measure.swap.options import SwapOptions
+from synth.quarantine import quarantine
 from synth.swap.conversion.convert import ConvertOptions, Swapper
-from synth.swap.conversion.footage import Tracked, swap_video
+from synth.swap.conversion.footage import Tracked, _render_video
 from synth.swap.features import DlibFeatures, load_features
 from synth.swap.training.checkpoint import CHECKPOINT_FILE, Origin, load_model
 from synth.swap.training.data import Bank
@@ -170,13 +171,13 @@ def measured(
     found: dict[str, float | None] = {
         f"rebuilt {name}": rebuilt.get(name) for name in ("ssim", "psnr", "feature", "sharpness")
     }
-    with cache.scratch() as scratch:
-        made = scratch / "unlabelled.mp4"
+    with quarantine() as private:
+        made = private.place("swapped.mp4")
         swapper = Swapper(generator, ConvertOptions(to="a"), options.device)
-        report = swap_video(judge.clip, made, swapper, judge.finder, mark=False, tracked=judge.tracked)
+        report = _render_video(judge.clip, made, swapper, judge.finder, mark=False, tracked=judge.tracked)
         found["flicker"] = report.flicker.added if report.flicker else None
-        tiles = _look_at(made, judge, found)
-        found |= {f"fake: {name}": score for name, score in judge.detectors(made).items()}
+        tiles = _look_at(made.path, judge, found)
+        found |= {f"fake: {name}": score for name, score in judge.detectors(made.path).items()}
     return found, tiles
 
 

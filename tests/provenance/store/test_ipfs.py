@@ -17,11 +17,10 @@ from pathlib import Path
 import pytest
 
 from provenance.errors import StoreError, UsageError
-from provenance.store.cid import cid_of
 from provenance.store.ipfs import IpfsStore
 from provenance.store.local import LocalStore
 from provenance.store.queue import MirroredStore, UploadQueue, push
-from provenance.store.unixfs import layout
+from provenance.store.unixfs import cid_of, layout
 from tests.conftest import absent
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -92,6 +91,27 @@ def test_blocks_put_one_by_one_make_the_same_file(daemon: Daemon) -> None:
             store._put_block(client, cid, block)
         client.pin.add(cid_of(data))
     assert store.get(cid_of(data)) == data
+
+
+@pytest.mark.ipfs
+@pytest.mark.parametrize("size", [0, 5000, 2**20, 2**20 + 1, 5 * 2**20 + 17])
+def test_a_blob_larger_than_memory_goes_in_pieces(
+    daemon: Daemon, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept in memory is made so small that five blocks are streamed."""
+    from provenance.store import ipfs
+
+    monkeypatch.setattr(ipfs, "_CHUNKS_ALL_DAEMONS_LINK_ALIKE", 1)
+    data = _bytes(size, 7)
+    local, queue = LocalStore(tmp_path / "store"), UploadQueue(tmp_path / "queue")
+    cid = local.put_pieces(data[start : start + 70_001] for start in range(0, size, 70_001))
+    assert cid == cid_of(data)
+    queue.add(cid)
+    done = push(local, queue, IpfsStore(daemon.address))
+    assert done.uploaded == (cid,) and len(queue) == 0
+    store = IpfsStore(daemon.address)
+    assert store.has(cid) and b"".join(store.pieces(cid)) == data
+    assert max(map(len, store.pieces(cid))) <= 2**20
 
 
 @pytest.mark.ipfs

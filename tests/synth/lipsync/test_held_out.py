@@ -21,6 +21,7 @@ from synth.lipsync.workspace import Workspace
 from synth.measure.cache import Cache
 from synth.measure.lipsync.cells import Footage, judge_of, measured
 from synth.measure.material import film
+from synth.quarantine import quarantine
 from tests.synth.lipsync.lipsync_face import SIZE, speaking
 from tests.synth.lipsync.test_audio import write_wav
 from tests.synth.lipsync.test_prior import syllables
@@ -113,6 +114,8 @@ def test_the_share_reaches_every_stage_of_the_command(
     options = LipsyncOptions(until=0.6, texture=TextureOptions(device="cpu"))
     wave = tmp_path / "sound.wav"
     write_wav(wave, sound.part(0.0, 0.4).samples, 16_000)
-    pipeline.lipsync(clip, wave, tmp_path / "out.mp4", options, Workspace(tmp_path / "work"))
+    with quarantine() as private:
+        made = private.place("out.mp4")
+        pipeline._render_lipsync(clip, wave, made, options, Workspace(tmp_path / "work"))
     names = ("study", "too_short", "mouth_of", "resting_mouth", "collect", "Compositor", "jaw")
     assert told == dict.fromkeys(names, 0.6)
