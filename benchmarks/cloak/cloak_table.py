@@ -35,7 +35,8 @@ from benchmarks.cloak.cloak_common import (
 )
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import detect_pixels, landmark_errors, new_detections
+from cloak.evaluate.compare import landmark_errors, new_detections
+from cloak.evaluate.detect import detect_pixels
 from provenance.errors import NoFaceError
 from provenance.media.picture import open_picture
 

@@ -36,7 +36,7 @@ from benchmarks.cloak.cloak_common import (
 )
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import scaled
+from cloak.pixels import scaled
 from provenance.errors import NoFaceError
 from provenance.media.picture import open_picture
 

@@ -14,7 +14,9 @@ from cloak import CloakOptions, cloak_bytes, detectors, models
 from cloak.attack.regions import plan_patches
 from cloak.attack.transforms import crop_shift, identity, resize
 from cloak.detectors.base import Detections
-from cloak.evaluate.judge import detect_pixels, to_tensor
+from cloak.detectors.rendering import Rendering
+from cloak.evaluate.detect import detect_pixels
+from cloak.pixels import to_tensor
 from cloak.recognition.aligned_faces import align_faces
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
 from cloak.recognition.objective import (
@@ -22,7 +24,7 @@ from cloak.recognition.objective import (
     embedding_distances,
     identity_loss,
     landmarks_of,
-    recognisers_for,
+    recogniser_for,
 )
 from provenance.media.picture import open_picture
 
@@ -41,7 +43,7 @@ def report(portraits: dict[str, np.ndarray]) -> Detections:
 @pytest.fixture(scope="module")
 def recogniser(portraits: dict[str, np.ndarray], report: Detections) -> Recogniser:
     picture = to_tensor(portraits["astronaut"])
-    return recognisers_for(None, picture, 1.0, report.boxes, {"centerface": report})[0]
+    return recogniser_for(FaceRecognition.load(), picture, 1.0, report.boxes, {"centerface": report})
 
 
 def test_a_face_is_itself_at_every_size(portraits: dict[str, np.ndarray], recogniser: Recogniser) -> None:
@@ -57,7 +59,7 @@ def test_a_face_is_itself_at_every_size(portraits: dict[str, np.ndarray], recogn
 def test_a_patch_is_followed_through_cuts_and_halving(
     portraits: dict[str, np.ndarray], recogniser: Recogniser
 ) -> None:
-    """In the search the boxes tell where the face is now, in exams the size alone does."""
+    """The rendering says where the face is now."""
     pixels = portraits["astronaut"]
     (patch,) = plan_patches(pixels.shape[:2], recogniser.faces)
     part = to_tensor(pixels[patch.top : patch.bottom, patch.left : patch.right])
@@ -70,11 +72,12 @@ def test_a_patch_is_followed_through_cuts_and_halving(
         resize(0.5),
         crop_shift(20, 6).then(resize(0.5, mode="area")),
     ):
-        shown, boxes = transform(part), transform.boxes(faces)
-        (found,) = inside.detect(shown)
+        rendering, boxes = transform.render(Rendering(part)), transform.boxes(faces)
+        shown, here = rendering.pixels, inside.for_rendering(rendering)
+        (found,) = here.detect(shown)
         assert torch.allclose(found.boxes, boxes, atol=1.5), transform.name
         zone = torch.tensor([[0.0, 0.0, 20.0, 20.0]])
-        (considered,) = inside.candidates(shown, [torch.cat([boxes, zone])])
+        (considered,) = here.candidates(shown, [torch.cat([boxes, zone])])
         assert torch.allclose(considered.boxes, boxes, atol=0.1)
         assert float(considered.logits) > 2
 
