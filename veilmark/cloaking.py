@@ -49,9 +49,11 @@ class Cloaking(Session):
             What was written; ``success`` is false where an attacked detector still finds a face.
 
         Raises:
-            NoFaceError: no detector finds a face. UsageError: cloaked already, or options that do not fit.
+            NoFaceError: no detector finds a face.
+            UsageError: cloaked already, or options that do not fit.
             MissingModelError: a detector's weights are not on this machine.
-            MissingPathError, MediaError, OutputExistsError, NotWritableError, NotInitializedError, IdentityError.
+            VeilmarkError: also MissingPathError, MediaError, OutputExistsError, NotWritableError,
+                NotInitializedError, IdentityError.
         """
         from cloak.options import CloakOptions
         from cloak.publish import PublishRequest, publish_file, published_as

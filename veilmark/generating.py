@@ -52,9 +52,11 @@ class Generating(Session):
             **options: of :class:`synth.swap.conversion.convert.ConvertOptions`, such as ``to="a"``.
 
         Raises:
-            ConsentError: an owner forbids it, or nobody said that it is allowed. NoFaceError: no face.
+            ConsentError: an owner forbids it, or nobody said that it is allowed.
+            NoFaceError: no face.
             NotInitializedError, IdentityError: nothing leaves without a label, which must be signed.
-            UsageError, MissingPathError, MediaError, OutputExistsError, NotWritableError, MissingModelError.
+            VeilmarkError: also UsageError, MissingPathError, MediaError, OutputExistsError, NotWritableError,
+                MissingModelError.
         """
         from synth.swap.conversion.convert import ConvertOptions
         from synth.swap.make import SwapRequest, make_swap
@@ -110,8 +112,8 @@ class Generating(Session):
             progress: is told the stage and its share done, in [0, 1].
 
         Raises:
-            ConsentError, NoFaceError, NotInitializedError, IdentityError, UsageError, MissingPathError, MediaError,
-            OutputExistsError, NotWritableError, MissingModelError.
+            VeilmarkError: one of ConsentError, NoFaceError, NotInitializedError, IdentityError, UsageError,
+                MissingPathError, MediaError, OutputExistsError, NotWritableError, MissingModelError.
         """
         from synth.lipsync.make import LipsyncRequest, make_lipsync
         from synth.lipsync.pipeline import LipsyncOptions

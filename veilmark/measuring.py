@@ -41,7 +41,7 @@ class Measuring(Session):
             device: where torch computes, ``cpu`` or ``cuda``.
 
         Raises:
-            UsageError, MissingPathError, MediaError, MissingModelError.
+            VeilmarkError: one of UsageError, MissingPathError, MediaError, MissingModelError.
         """
         from synth.detect.base import DETECTORS
         from synth.detect.run import DetectOptions, detect_file
@@ -85,7 +85,8 @@ class Measuring(Session):
             pictures: false leaves them out of the report.
 
         Raises:
-            NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError,
+                NotWritableError.
         """
         from synth.measure.detectors.experiment import DetectorOptions
         from synth.measure.run import Listener, run_detectors
@@ -140,7 +141,8 @@ class Measuring(Session):
                 ``steps=400``, ``strengths=("mid",)``.
 
         Raises:
-            ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of ConsentError, NoFaceError, UsageError, MissingPathError, MediaError,
+                MissingModelError, NotWritableError.
         """
         from dataclasses import replace
 
@@ -186,7 +188,8 @@ class Measuring(Session):
             output, consent, i_have_consent, pictures, tell, **options: see :meth:`measure_swap`.
 
         Raises:
-            ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of ConsentError, NoFaceError, UsageError, MissingPathError, MediaError,
+                MissingModelError, NotWritableError.
         """
         from synth.measure.run import run_lipsync
         from synth.measure.swap.options import SwapOptions

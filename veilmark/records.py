@@ -31,7 +31,7 @@ class Records(Session):
 
         Raises:
             IdentityError: no name, another name or algorithm than the identity's, or a key that cannot be unlocked.
-            LedgerError, NotWritableError.
+            VeilmarkError: also LedgerError, NotWritableError.
         """
         from provenance.setup import initialize
 
@@ -80,7 +80,8 @@ class Records(Session):
             NotInitializedError, IdentityError: there is no identity, or it cannot be unlocked.
             MissingPathError, MediaError: the file cannot be read.
             OutputExistsError, NotWritableError: the copy cannot be written.
-            UsageError: statements that contradict each other. LedgerError: the ledger cannot be extended.
+            UsageError: statements that contradict each other.
+            LedgerError: the ledger cannot be extended.
         """
         from provenance.manifest.spec import ManifestSpec
         from provenance.sign import SignRequest, sign_file
@@ -119,8 +120,8 @@ class Records(Session):
             force: overwrite a receipt that exists.
 
         Raises:
-            NotInitializedError, IdentityError, MissingPathError, MediaError, OutputExistsError, NotWritableError,
-            LedgerError.
+            VeilmarkError: one of NotInitializedError, IdentityError, MissingPathError, MediaError,
+                OutputExistsError, NotWritableError, LedgerError.
         """
         from provenance.sign import RECEIPT_SUFFIX, record_file, with_suffix_added
 
@@ -164,7 +165,8 @@ class Records(Session):
         Likeness alone proves nothing; a record says who claims what, and when.
 
         Raises:
-            NotInitializedError: there is no ledger. MissingPathError, MediaError: the file cannot be read.
+            NotInitializedError: there is no ledger.
+            MissingPathError, MediaError: the file cannot be read.
         """
         from provenance.media.picture import sha256_file
         from provenance.search.lookup import open_lookup, similar_records
