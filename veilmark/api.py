@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from provenance.errors import NotInitializedError
 from provenance.extras import naming_extras
 from provenance.home import Home
+from provenance.record import Relation
 from veilmark.choices import CloakChoices, ConvertChoices, MeasureChoices, StrPath
 
 if TYPE_CHECKING:
@@ -143,7 +144,9 @@ class Veilmark:
         from provenance.sign import SignRequest, sign_file
 
         spec = ManifestSpec(
-            relation="edited" if any(one.relationship == "parentOf" for one in parents) else "captured",
+            relation=Relation.EDITED
+            if any(one.relationship == "parentOf" for one in parents)
+            else Relation.CAPTURED,
             title=title,
             author=author,
             description=description,
