@@ -30,6 +30,7 @@ from cloak.evaluate.quality import psnr
 from cloak.models import locate, model
 from cloak.pixels import recompressed, scaled, to_tensor
 from cloak.recognition.network import SAME_PERSON
+from cloak.recognition.network import FaceRecognition
 from cloak.recognition.objective import recogniser_for
 from provenance.media.picture import open_picture
 from synth.measure.conditions import network_chain
@@ -117,9 +118,7 @@ def main() -> None:
 
 
 def _named(name: str, weights: Path | None) -> FaceDetector:
-    detector = detectors.load(name, weights_dir=weights)
-    detector.name = name  # type: ignore[misc]
-    return detector
+    return detectors.load(name, weights_dir=weights)
 
 
 class _Table:
@@ -139,7 +138,7 @@ class _Table:
             [index for index in range(len(faces)) if self._agreed(faces[index : index + 1], before)]
         ]
         recogniser = (
-            recogniser_for(None, to_tensor(clean), 1.0, faces, before)
+            recogniser_for(FaceRecognition.load(), to_tensor(clean), 1.0, faces, before)
             if locate(model("dlib-face-recognition")) is not None
             else None
         )
