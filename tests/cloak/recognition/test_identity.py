@@ -22,7 +22,6 @@ from cloak.recognition.network import SAME_PERSON, FaceRecognition
 from cloak.recognition.objective import (
     Recogniser,
     embedding_distances,
-    identity_loss,
     landmarks_of,
     recogniser_for,
 )
@@ -82,12 +81,8 @@ def test_a_patch_is_followed_through_cuts_and_halving(
         assert float(considered.logits) > 2
 
 
-def test_the_loss_ends_beyond_the_margin() -> None:
+def test_the_distance_of_a_face_to_itself_has_a_finite_gradient() -> None:
     reference = torch.zeros(2, 128)
-    other = torch.zeros(2, 128)
-    other[:, 0] = torch.tensor([0.3, 0.8])
-    assert float(identity_loss(other, reference)) == pytest.approx((0.4 / 0.6 + 0) / 2)
-    assert float(identity_loss(reference[:0], reference[:0])) == 0
     start = reference.clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(embedding_distances(start, reference).sum(), start)
     assert bool(torch.isfinite(gradient).all())
