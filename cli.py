@@ -39,18 +39,9 @@ import synth.commands.measure
 import synth.commands.swap
 from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
+from provenance.extras import missing_extra
 from provenance.version import VERSION
 from synth.interrupt import ending_cleanly
-
-#: What an optional extra brings, by the module that is missing without it.
-_EXTRAS = {
-    **dict.fromkeys(("eth_abi", "eth_account", "eth_utils", "rlp", "web3"), "chain"),
-    "ipfshttpclient": "ipfs",
-    "pkcs11": "pkcs11",
-    **dict.fromkeys(("dlib", "flip_evaluator", "torch"), "cloak"),
-    "torchattacks": "attacks",
-    **dict.fromkeys(("kaldi_native_fbank", "safetensors"), "synth"),
-}
 
 
 class _Guarded(TyperGroup):
@@ -81,10 +72,10 @@ class _Guarded(TyperGroup):
         except Exception as error:
             if hasattr(error, "show"):
                 raise  # a usage error of the command line, which knows how to show itself
-            if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-                extra = _EXTRAS[error.name]
-                complain(f"{error.name} is not installed", f'run `pip install "veilmark[{extra}]"`')
-                ctx.exit(int(ExitCode.USAGE))
+            missing = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+            if missing:
+                complain(str(missing), missing.hint)
+                ctx.exit(int(missing.exit_code))
             if ctx.params.get("debug"):
                 traceback.print_exc()
             text = " ".join(str(error).split())[:300]

@@ -87,6 +87,7 @@ def sign_file(
     desk: Desk,
     *,
     force: bool = False,
+    scratch: Path | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> SignResult:
     """Sign ``source`` into ``output``, log it, and store its manifest and receipt.
@@ -97,6 +98,7 @@ def sign_file(
     Args:
         desk: identity, ledger and content store to work with.
         force: overwrite existing outputs (``output`` may then equal ``source``: signing in place).
+        scratch: a folder for the copy while it is not complete; default beside ``output``.
         step: called with the name of each stage.
 
     Raises:
@@ -128,7 +130,7 @@ def sign_file(
         step("manifest")
         spec = _completed(request.spec, source, output, media, fingerprint)
         parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
-        with replacing(output, force=force) as signed:
+        with replacing(output, force=force, scratch=scratch) as signed:
             manifest = sign_manifest(
                 source, signed, spec, desk.identity, media=media, tsa_url=request.tsa_url
             )

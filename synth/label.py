@@ -90,7 +90,9 @@ def label_generated(
             definition=_learned(about),
         )
         request = SignRequest(spec, extra={"generator": about.generator, "consent": about.consent})
-        return sign_file(made, output, request, desk, force=force)
+        # half a label is none: the copy, too, lies in quarantine until it is complete
+        scratch = made.parent if isinstance(unlabelled, Unlabelled) else None
+        return sign_file(made, output, request, desk, force=force, scratch=scratch)
     finally:
         made.unlink(missing_ok=True)
 

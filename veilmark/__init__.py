@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from provenance.errors import LedgerError as LedgerError
     from provenance.errors import MediaError as MediaError
     from provenance.errors import MediaTooLargeError as MediaTooLargeError
+    from provenance.errors import MissingExtraError as MissingExtraError
     from provenance.errors import MissingModelError as MissingModelError
     from provenance.errors import MissingPathError as MissingPathError
     from provenance.errors import NoCredentialError as NoCredentialError
@@ -96,6 +97,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "NotInitializedError": "provenance.errors",
         "IdentityError": "provenance.errors",
         "MissingModelError": "provenance.errors",
+        "MissingExtraError": "provenance.errors",
         "MediaError": "provenance.errors",
         "UnknownFormatError": "provenance.errors",
         "CorruptMediaError": "provenance.errors",

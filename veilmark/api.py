@@ -1,6 +1,7 @@
 """The public Python API: one object for everything that the ``veilmark`` command does with media.
 
-Each method calls one function of the package that does the work; what these take and raise is told there in full.
+Each method calls one function of the package that does the work; what these take and raise is told there in full. Where
+a package is missing that an optional extra brings, it raises :class:`~provenance.errors.MissingExtraError`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from provenance.errors import NotInitializedError
+from provenance.extras import naming_extras
 from provenance.home import Home
 from veilmark.choices import CloakChoices, ConvertChoices, MeasureChoices, StrPath
 
@@ -88,7 +90,7 @@ class Veilmark:
 
         Raises:
             IdentityError: no name, another name or algorithm than the identity's, or a key that cannot be unlocked.
-            LedgerError, NotWritableError.
+            VeilmarkError: also LedgerError, NotWritableError.
         """
         from provenance.setup import initialize
 
@@ -137,7 +139,8 @@ class Veilmark:
             NotInitializedError, IdentityError: there is no identity, or it cannot be unlocked.
             MissingPathError, MediaError: the file cannot be read.
             OutputExistsError, NotWritableError: the copy cannot be written.
-            UsageError: statements that contradict each other. LedgerError: the ledger cannot be extended.
+            UsageError: statements that contradict each other.
+            LedgerError: the ledger cannot be extended.
         """
         from provenance.manifest.spec import ManifestSpec
         from provenance.sign import SignRequest, sign_file
@@ -176,8 +179,8 @@ class Veilmark:
             force: overwrite a receipt that exists.
 
         Raises:
-            NotInitializedError, IdentityError, MissingPathError, MediaError, OutputExistsError, NotWritableError,
-            LedgerError.
+            VeilmarkError: one of NotInitializedError, IdentityError, MissingPathError, MediaError,
+                OutputExistsError, NotWritableError, LedgerError.
         """
         from provenance.sign import RECEIPT_SUFFIX, record_file, with_suffix_added
 
@@ -221,7 +224,8 @@ class Veilmark:
         Likeness alone proves nothing; a record says who claims what, and when.
 
         Raises:
-            NotInitializedError: there is no ledger. MissingPathError, MediaError: the file cannot be read.
+            NotInitializedError: there is no ledger.
+            MissingPathError, MediaError: the file cannot be read.
         """
         from provenance.media.picture import sha256_file
         from provenance.search.lookup import open_lookup, similar_records
@@ -235,6 +239,7 @@ class Veilmark:
 
     # ------------------------------------------------------------------------------------------------ cloak
 
+    @naming_extras
     def cloak(
         self,
         path: StrPath,
@@ -271,9 +276,11 @@ class Veilmark:
             What was written; ``success`` is false where an attacked detector still finds a face.
 
         Raises:
-            NoFaceError: no detector finds a face. UsageError: cloaked already, or options that do not fit.
+            NoFaceError: no detector finds a face.
+            UsageError: cloaked already, or options that do not fit.
             MissingModelError: a detector's weights are not on this machine.
-            MissingPathError, MediaError, OutputExistsError, NotWritableError, NotInitializedError, IdentityError.
+            VeilmarkError: also MissingPathError, MediaError, OutputExistsError, NotWritableError,
+                NotInitializedError, IdentityError.
         """
         from cloak.options import CloakOptions
         from cloak.publish import PublishRequest, publish_file, published_as
@@ -366,6 +373,7 @@ class Veilmark:
 
     # ---------------------------------------------------------------------------------------------- measure
 
+    @naming_extras
     def detect(
         self,
         path: StrPath,
@@ -385,7 +393,7 @@ class Veilmark:
             device: where torch computes, ``cpu`` or ``cuda``.
 
         Raises:
-            UsageError, MissingPathError, MediaError, MissingModelError.
+            VeilmarkError: one of UsageError, MissingPathError, MediaError, MissingModelError.
         """
         from synth.detect.base import DETECTORS
         from synth.detect.run import DetectOptions, detect_file
@@ -398,6 +406,7 @@ class Veilmark:
         )
         return detect_file(Path(path), options, progress=progress)
 
+    @naming_extras
     def measure(
         self,
         paths: StrPath | Sequence[StrPath],
@@ -428,7 +437,8 @@ class Veilmark:
             pictures: false leaves them out of the report.
 
         Raises:
-            NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError,
+                NotWritableError.
         """
         from synth.measure.detectors.experiment import DetectorOptions
         from synth.measure.run import Listener, run_detectors
@@ -452,6 +462,7 @@ class Veilmark:
             listener=Listener(progress=progress),
         )
 
+    @naming_extras
     def measure_swap(
         self,
         person: StrPath,
@@ -482,7 +493,8 @@ class Veilmark:
                 ``steps=400``, ``strengths=("mid",)``.
 
         Raises:
-            ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of ConsentError, NoFaceError, UsageError, MissingPathError, MediaError,
+                MissingModelError, NotWritableError.
         """
         from dataclasses import replace
 
@@ -506,6 +518,7 @@ class Veilmark:
         assert measured is not None  # noqa: S101 - only a plan has none
         return measured
 
+    @naming_extras
     def measure_lipsync(
         self,
         person: StrPath,
@@ -527,7 +540,8 @@ class Veilmark:
             output, consent, i_have_consent, pictures, tell, **options: see :meth:`measure_swap`.
 
         Raises:
-            ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, MissingModelError, NotWritableError.
+            VeilmarkError: one of ConsentError, NoFaceError, UsageError, MissingPathError, MediaError,
+                MissingModelError, NotWritableError.
         """
         from synth.measure.run import run_lipsync
         from synth.measure.swap.options import SwapOptions
@@ -548,6 +562,7 @@ class Veilmark:
 
     # --------------------------------------------------------------------------------------------- generate
 
+    @naming_extras
     def make_swap(
         self,
         footage: StrPath,
@@ -580,9 +595,11 @@ class Veilmark:
             **options: of :class:`synth.swap.conversion.convert.ConvertOptions`, such as ``to="a"``.
 
         Raises:
-            ConsentError: an owner forbids it, or nobody said that it is allowed. NoFaceError: no face.
+            ConsentError: an owner forbids it, or nobody said that it is allowed.
+            NoFaceError: no face.
             NotInitializedError, IdentityError: nothing leaves without a label, which must be signed.
-            UsageError, MissingPathError, MediaError, OutputExistsError, NotWritableError, MissingModelError.
+            VeilmarkError: also UsageError, MissingPathError, MediaError, OutputExistsError, NotWritableError,
+                MissingModelError.
         """
         from synth.swap.conversion.convert import ConvertOptions
         from synth.swap.make import SwapRequest, make_swap
@@ -608,6 +625,7 @@ class Veilmark:
             progress=progress,
         )
 
+    @naming_extras
     def make_lipsync(
         self,
         target: StrPath,
@@ -637,8 +655,8 @@ class Veilmark:
             progress: is told the stage and its share done, in [0, 1].
 
         Raises:
-            ConsentError, NoFaceError, NotInitializedError, IdentityError, UsageError, MissingPathError, MediaError,
-            OutputExistsError, NotWritableError, MissingModelError.
+            VeilmarkError: one of ConsentError, NoFaceError, NotInitializedError, IdentityError, UsageError,
+                MissingPathError, MediaError, OutputExistsError, NotWritableError, MissingModelError.
         """
         from synth.lipsync.make import LipsyncRequest, make_lipsync
         from synth.lipsync.pipeline import LipsyncOptions

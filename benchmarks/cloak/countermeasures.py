@@ -26,9 +26,8 @@ from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.evaluate.judge import detect_pixels, find_faces, recompressed, scaled, to_tensor, which_found
 from cloak.evaluate.quality import psnr
-from cloak.models import locate, model
 from cloak.recognition.network import SAME_PERSON
-from cloak.recognition.objective import recogniser_for
+from cloak.recognition.objective import recognisers_for
 from provenance.media.picture import open_picture
 from synth.measure.conditions import network_chain
 
@@ -136,11 +135,8 @@ class _Table:
         faces = faces[
             [index for index in range(len(faces)) if self._agreed(faces[index : index + 1], before)]
         ]
-        recogniser = (
-            recogniser_for(None, to_tensor(clean), 1.0, faces, before)
-            if locate(model("dlib-face-recognition")) is not None
-            else None
-        )
+        recognisers = recognisers_for(None, to_tensor(clean), 1.0, faces, before)
+        recogniser = recognisers[0] if recognisers and recognisers[0].name == "face-recognition" else None
         for treatment, apply in TREATMENTS.items():
             for pixels, is_cloaked in ((clean, False), (cloaked, True)):
                 shown = apply(pixels)

@@ -24,7 +24,6 @@ from cloak.evaluate.judge import (
 from cloak.evaluate.quality import compare, crop
 from cloak.evaluate.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions
-from cloak.recognition.network import SAME_PERSON
 from cloak.recognition.objective import Recogniser
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
@@ -44,8 +43,8 @@ class Evaluation:
         decoys: by detector, for each decoy: is it reported as published?
         landmarks: by detector, for each face to hide that it still reports as published: how far its landmarks have
             moved, in face sizes.
-        recognition: by condition, for each face to hide: how far face recognition sees it from itself; empty where
-            nobody asked.
+        recognition: by encoder and condition, for each face to hide: how far the encoder sees it from itself.
+        same_person: by encoder, the distance below which it takes two faces for one person's.
     """
 
     pixels: np.ndarray
@@ -55,7 +54,8 @@ class Evaluation:
     elsewhere: dict[str, int]
     decoys: dict[str, list[bool]] = field(default_factory=dict)
     landmarks: dict[str, list[float]] = field(default_factory=dict)
-    recognition: dict[str, list[float]] = field(default_factory=dict)
+    recognition: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    same_person: dict[str, float] = field(default_factory=dict)
 
     def residual(self, attacked: Sequence[FaceDetector]) -> float:
         """0 once every attacked detector misses every face in every condition; more is worse."""
@@ -76,6 +76,7 @@ class Evaluation:
             decoys=self.decoys | other.decoys,
             landmarks=self.landmarks | other.landmarks,
             recognition=self.recognition | other.recognition,
+            same_person=self.same_person | other.same_person,
         )
 
 
@@ -85,7 +86,7 @@ def evaluate_picture(
     faces: Tensor,
     before: dict[str, Detections],
     device: str,
-    recogniser: Recogniser | None = None,
+    recognisers: Sequence[Recogniser] = (),
     *,
     zones: Tensor | None = None,
 ) -> Evaluation:
@@ -94,7 +95,7 @@ def evaluate_picture(
     Args:
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
         before: what each detector reported for the uncloaked picture's view.
-        recogniser: is asked, too.
+        recognisers: are asked, too.
         zones: ``(N, 4)`` where decoys were placed, in pixels of the picture; None for none.
     """
     displayed = display_picture(pixels)
@@ -117,14 +118,17 @@ def evaluate_picture(
                 elsewhere[detector.name] = new_detections(known, report, faces * displayed.scale)
                 landmarks[detector.name] = landmark_errors(known, report, faces * displayed.scale)
                 decoys[detector.name] = [] if zones is None else which_found(report, zones * displayed.scale)
-    if recogniser is not None:
+    limits = {one.name: one.network.same_person for one in recognisers}
+    for recogniser in recognisers:
         for condition, (seen, _) in renderings.items():
             with torch.no_grad():
                 distances = recogniser.distances(to_tensor(seen, device))[0].tolist()
-            recognition[condition] = distances
-            detected[recogniser.name, condition] = [distance < SAME_PERSON for distance in distances]
+            recognition[recogniser.name, condition] = distances
+            detected[recogniser.name, condition] = [gap < limits[recogniser.name] for gap in distances]
     size = (displayed.pixels.shape[1], displayed.pixels.shape[0])
-    return Evaluation(pixels, size, detected, detected_before, elsewhere, decoys, landmarks, recognition)
+    return Evaluation(
+        pixels, size, detected, detected_before, elsewhere, decoys, landmarks, recognition, limits
+    )
 
 
 def build_report(
@@ -138,6 +142,7 @@ def build_report(
     before: dict[str, Detections],
     uncloaked: np.ndarray,
     *,
+    attacked_encoders: Sequence[str],
     decoys_placed: int,
     largest_noise: int,
     steps: int,
@@ -152,6 +157,7 @@ def build_report(
     Args:
         all_faces, selected, confirmed_faces: ``(N, 4)`` each, in pixels of the picture: all that was reported, the
             faces to hide, and those among which the person could choose, in the order of their numbers.
+        attacked_encoders: names of the encoders of faces that the cloak was made against.
         uncloaked: the uncloaked picture in the same encoding, decoded.
     """
     scale = evaluation.display_size[0] / evaluation.pixels.shape[1]
@@ -229,13 +235,19 @@ def build_report(
         faces=tuple(faces),
         detectors=tuple(reports),
         notes=tuple(notes),
-        recognition=RecognitionReport(
-            attacked=options.recognition,
-            distances={name: tuple(values) for name, values in evaluation.recognition.items()},
-            threshold=SAME_PERSON,
-        )
-        if evaluation.recognition
-        else None,
+        recognition=tuple(
+            RecognitionReport(
+                encoder=encoder,
+                attacked=encoder in attacked_encoders,
+                distances={
+                    condition: tuple(values)
+                    for (name, condition), values in evaluation.recognition.items()
+                    if name == encoder
+                },
+                threshold=limit,
+            )
+            for encoder, limit in evaluation.same_person.items()
+        ),
         decoys_asked=options.decoys,
         decoys_placed=decoys_placed,
     )

@@ -23,13 +23,13 @@ from cloak.evaluate.detect import detect_all, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
 from cloak.evaluate.judge import DisplayedPicture, to_tensor
 from cloak.evaluate.report import CloakReport
-from cloak.models import locate, model
+from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
 from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
 from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
-from cloak.recognition.objective import Recogniser, recogniser_for
-from provenance.errors import UsageError
+from cloak.recognition.objective import Recogniser, recognisers_for
+from provenance.errors import MissingModelError, UsageError
 from provenance.media.files import refuse_existing, write_bytes
 from provenance.media.picture import Picture, open_picture
 
@@ -183,9 +183,10 @@ def cloak_bytes(
     uncloaked = round_trip(picture.pixels)
     strict, levels = options.strict and not encoder.lossless, options.level.levels
     # 3. Search, encode, decode, judge; go on where a face is left.
-    recogniser = _recogniser(options, displayed, faces, before)
-    attacked_recogniser = recogniser if options.recognition else None
-    attacked = [*detectors.attacked, attacked_recogniser] if attacked_recogniser else detectors.attacked
+    attacked_recognisers = (
+        _recognisers(options, displayed, faces, before, True) if options.recognition else []
+    )
+    attacked = [*detectors.attacked, *attacked_recognisers]
 
     def encode_and_evaluate(cloaked: np.ndarray) -> _EncodedRound:
         if strict:
@@ -197,7 +198,7 @@ def cloak_bytes(
             faces,
             before,
             options.device,
-            attacked_recogniser,
+            attacked_recognisers,
             zones=optimiser.zones,
         )
         return _EncodedRound(evaluation, data, int(np.abs(cloaked.astype(np.int16) - picture.pixels).max()))
@@ -245,7 +246,9 @@ def cloak_bytes(
     if best is None:
         raise UsageError("no round was made")
     # 4. What those say whom nothing was made against.
-    judging_recogniser = None if attacked_recogniser else recogniser
+    judging_recognisers = _recognisers(
+        options, displayed, faces, before, False if options.recognition else None
+    )
     full_evaluation = best.evaluation.merged_with(
         evaluate_picture(
             detectors.judging,
@@ -253,7 +256,7 @@ def cloak_bytes(
             faces,
             before,
             options.device,
-            judging_recogniser,
+            judging_recognisers,
             zones=optimiser.zones,
         )
     )
@@ -269,6 +272,7 @@ def cloak_bytes(
         initial.confirmed_faces,
         before,
         uncloaked,
+        attacked_encoders=[one.name for one in attacked_recognisers],
         decoys_placed=len(optimiser.zones),
         largest_noise=best.largest,
         steps=optimiser.steps,
@@ -281,15 +285,21 @@ def cloak_bytes(
     return CloakResult(best.encoded, encoder.format, report)
 
 
-def _recogniser(
-    options: CloakOptions, displayed: DisplayedPicture, selected: Tensor, before: dict[str, Detections]
-) -> Recogniser | None:
-    """Face recognition for the faces to hide; None where it was not asked for and is not installed."""
-    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
-        return None
-    return recogniser_for(
-        options.weights, to_tensor(displayed.pixels, options.device), displayed.scale, selected, before
-    )
+def _recognisers(
+    options: CloakOptions,
+    displayed: DisplayedPicture,
+    selected: Tensor,
+    before: dict[str, Detections],
+    attackable: bool | None,
+) -> list[Recogniser]:
+    """Encoders of faces for the faces to hide: those that cloaks may be made against, those that only judge, or all."""
+    shown = to_tensor(displayed.pixels, options.device)
+    found = recognisers_for(options.weights, shown, displayed.scale, selected, before, attackable=attackable)
+    if attackable and not found:
+        raise MissingModelError(
+            "no encoder of faces is on this machine", hint="run " + model("dlib-face-recognition").command
+        )
+    return found
 
 
 def _refuse_animated(picture: Picture) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -19,14 +19,15 @@ from torch.nn import functional
 
 from cloak.attack.objective import matches_faces
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.recognition.aligned_faces import align_faces
+from cloak.models import locate, model
+from cloak.recognition import encoders
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
 
 if TYPE_CHECKING:
     from cloak.attack.regions import Patch
 
-#: A distance this much below or above the threshold counts as a logit of 1 or -1.
-_TEMPERATURE = 0.1
+#: A distance this share of the threshold below or above it counts as a logit of 1 or -1.
+_TEMPERATURE = 1 / 6
 #: How far alignment strays in a search, in face sizes (standard deviation): other programs find other landmarks.
 _JITTER = 0.02
 #: Eyes, nose and corners of the mouth in a detector's box, in shares of its width and height.
@@ -56,6 +57,33 @@ def embedding_distances(embeddings: Tensor, reference: Tensor) -> Tensor:
     return ((embeddings - reference).square().sum(1) + 1e-12).sqrt()
 
 
+class Encoder(Protocol):
+    """What tells people apart: dlib's network or one of :mod:`cloak.recognition.encoders`.
+
+    Attributes:
+        name: what reports call it.
+        dimension: of its embeddings.
+        same_person: the Euclidean distance of embeddings below which two faces count as one person.
+    """
+
+    name: str
+    dimension: int
+    same_person: float
+
+    def align(
+        self,
+        pictures: Tensor,
+        landmarks: Tensor,
+        *,
+        layout: str | None = None,
+        pictures_of: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Faces cut out as this encoder wants them."""
+
+    def embed(self, faces: Tensor) -> Tensor:
+        """``(N, dimension)`` embeddings of aligned faces; differentiable."""
+
+
 class Recogniser(FaceDetector):
     """Face recognition that knows one picture's faces.
 
@@ -69,7 +97,7 @@ class Recogniser(FaceDetector):
 
     def __init__(
         self,
-        network: FaceRecognition,
+        network: Encoder,
         size: tuple[int, int],
         faces: Tensor,
         landmarks: Tensor,
@@ -80,13 +108,14 @@ class Recogniser(FaceDetector):
     ) -> None:
         super().__init__()
         self.network, self.size, self.is_patch, self.layout = network, size, is_patch, layout
+        self.name = network.name  # type: ignore[misc]
         self.faces, self.points, self.reference = faces, landmarks, reference
         self._jitter = torch.Generator().manual_seed(0)
 
     @classmethod
     def of(
         cls,
-        network: FaceRecognition,
+        network: Encoder,
         picture: Tensor,
         faces: Tensor,
         landmarks: Tensor,
@@ -105,8 +134,8 @@ class Recogniser(FaceDetector):
             scale: how much it was shrunk.
         """
         with torch.no_grad():
-            aligned = align_faces(picture, landmarks * scale, layout=layout, pictures_of=[0] * len(faces))
-            reference = network.embed(aligned) if len(faces) else picture.new_zeros(0, 128)
+            aligned = network.align(picture, landmarks * scale, layout=layout, pictures_of=[0] * len(faces))
+            reference = network.embed(aligned) if len(faces) else picture.new_zeros(0, network.dimension)
         height, width = picture.shape[-2:]
         return cls(
             network, (round(height / scale), round(width / scale)), faces, landmarks, reference, layout=layout
@@ -146,8 +175,8 @@ class Recogniser(FaceDetector):
         boxes = ((self.faces - shift.repeat(2)) * scale).float()
         result = []
         for distances in self.distances(pictures):
-            known = (distances < SAME_PERSON).cpu()
-            scores = torch.sigmoid((SAME_PERSON - distances.cpu()[known]) / _TEMPERATURE)
+            known = (distances < self.network.same_person).cpu()
+            scores = torch.sigmoid(self._logits(distances.cpu()[known]))
             result.append(Detections(boxes[known].to(pictures.device), scores.float().to(pictures.device)))
         return result
 
@@ -168,15 +197,18 @@ class Recogniser(FaceDetector):
                 self._embedded(picture[None], points + jitter), self.reference.to(picture)
             )
             boxes = (self.faces - shift.repeat(2)) * scale
-            logits = (SAME_PERSON - distances) / _TEMPERATURE
+            logits = self._logits(distances)
             result.append(Candidates(boxes.to(logits), logits))
         return result
 
+    def _logits(self, distances: Tensor) -> Tensor:
+        return (1 - distances / self.network.same_person) / _TEMPERATURE
+
     def _embedded(self, picture: Tensor, points: Tensor) -> Tensor:
         if not len(points):
-            return picture.new_zeros(0, 128) + picture.sum() * 0
+            return picture.new_zeros(0, self.network.dimension) + picture.sum() * 0
         return self.network.embed(
-            align_faces(picture, points, layout=self.layout, pictures_of=[0] * len(points))
+            self.network.align(picture, points, layout=self.layout, pictures_of=[0] * len(points))
         )
 
     def _display_transform(self, size: Sequence[int]) -> tuple[float, Tensor]:
@@ -207,6 +239,35 @@ def landmarks_of(faces: Tensor, reports: Iterable[Detections]) -> Tensor:
                 points[index] = report.landmarks[matching.nonzero()[0, 0]].to(points)
                 break
     return points
+
+
+def recognisers_for(
+    weights: Path | None,
+    picture: Tensor,
+    scale: float,
+    faces: Tensor,
+    reports: Mapping[str, Detections],
+    *,
+    attackable: bool | None = None,
+) -> list[Recogniser]:
+    """One for each encoder whose weights are on this machine, knowing the faces of a picture.
+
+    Args:
+        weights: a folder with weights besides the installed ones.
+        picture: ``(1, 3, H, W)``, perhaps shrunk by ``scale``.
+        faces: ``(N, 4)`` in pixels of the picture before it was shrunk.
+        reports: what detectors see in the shrunk picture.
+        attackable: only those that cloaks may be made against (True), only judges (False), or all.
+    """
+    networks: list[Encoder] = []
+    if attackable is not False and locate(model("dlib-face-recognition"), weights) is not None:
+        networks.append(FaceRecognition.load(weights, picture.device))
+    present = encoders.available(weights)
+    for known in encoders.ENCODERS:
+        if known.name in present and attackable in (None, known.attackable):
+            networks.append(encoders.FaceEncoder.load(known.name, weights, picture.device))
+    points = landmarks_of(faces * scale, list(reports.values())) / scale
+    return [Recogniser.of(network, picture, faces, points, scale=scale) for network in networks]
 
 
 def recogniser_for(

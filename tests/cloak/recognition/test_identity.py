@@ -22,7 +22,7 @@ from cloak.recognition.objective import (
     embedding_distances,
     identity_loss,
     landmarks_of,
-    recogniser_for,
+    recognisers_for,
 )
 from provenance.media.picture import open_picture
 
@@ -41,7 +41,7 @@ def report(portraits: dict[str, np.ndarray]) -> Detections:
 @pytest.fixture(scope="module")
 def recogniser(portraits: dict[str, np.ndarray], report: Detections) -> Recogniser:
     picture = to_tensor(portraits["astronaut"])
-    return recogniser_for(None, picture, 1.0, report.boxes, {"centerface": report})
+    return recognisers_for(None, picture, 1.0, report.boxes, {"centerface": report})[0]
 
 
 def test_a_face_is_itself_at_every_size(portraits: dict[str, np.ndarray], recogniser: Recogniser) -> None:
