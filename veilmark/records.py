@@ -84,10 +84,13 @@ class Records(Session):
             LedgerError: the ledger cannot be extended.
         """
         from provenance.manifest.spec import ManifestSpec
+        from provenance.record import Relation
         from provenance.sign import SignRequest, sign_file
 
         spec = ManifestSpec(
-            relation="edited" if any(one.relationship == "parentOf" for one in parents) else "captured",
+            relation=Relation.EDITED
+            if any(one.relationship == "parentOf" for one in parents)
+            else Relation.CAPTURED,
             title=title,
             author=author,
             description=description,

@@ -1,4 +1,4 @@
-"""What is asked of detectors in one step of a search: who looks, and at what."""
+"""What is asked of detectors in one step of a search: which detector, and what it is shown."""
 
 from __future__ import annotations
 
@@ -8,48 +8,51 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cloak.attack.task import Condition, WholeFrame
-from cloak.attack.transforms import Transform
+from cloak.attack.conditions import Condition
+from cloak.attack.frames import WholeFrame
 from cloak.detectors.base import FaceDetector
+from cloak.detectors.rendering import Rendering
 
 
 class TransformedView:
-    """What detectors are shown in one step under one condition; each of them adds its direction to ``gradient``.
+    """What detectors are shown in one step under one condition. The gradients of all of them are added up here.
 
     Attributes:
-        condition: the way the picture reaches them.
-        leaf: what their directions are wanted for: the patch after ``transform``, or where that is None the change of
-            its pixels, which the whole picture is shown with.
-        clean: the patch without noise after ``transform``; None where it is not asked for.
+        condition: how the picture reaches them.
+        patch: the patch with noise after a transform of the condition; None where ``leaf`` is the change of the
+            patch's pixels, which the whole picture is shown with.
+        leaf: the tensor that gradients are taken of: the pixels of ``patch``, or that change.
+        clean: the patch without noise after the same transform; None where it is not asked for.
+        gradient: of all detectors' losses in ``leaf``.
     """
 
     def __init__(
         self,
         condition: Condition,
-        rendered: Tensor,
-        transform: Transform | None = None,
-        clean: Tensor | None = None,
+        made: Tensor,
+        patch: Rendering | None = None,
+        clean: Rendering | None = None,
     ) -> None:
-        self.condition, self.transform, self.clean, self._rendered = condition, transform, clean, rendered
-        self.leaf = rendered.detach().requires_grad_(True)
+        self.condition, self.patch, self.clean, self._made = condition, patch, clean, made
+        self.leaf = made.detach().requires_grad_(True)
         self.gradient = torch.zeros_like(self.leaf)
 
     def noise_gradient(self, noise: Tensor) -> Tensor:
-        """What of ``gradient`` reaches the noise that the view was made of."""
-        if self._rendered is noise:
+        """The gradient in the noise that the view was made of."""
+        if self._made is noise:
             return self.gradient
-        (gradient,) = torch.autograd.grad(self._rendered, noise, self.gradient)
+        (gradient,) = torch.autograd.grad(self._made, noise, self.gradient)
         return gradient
 
 
 @dataclass(frozen=True)
 class DetectorQuery:
-    """One look of one detector.
+    """One question to one detector.
 
     Attributes:
-        detector, view: who looks, and at what.
+        detector, view: which detector, and what it is shown.
         whole_frame: the whole picture that it is shown small; None where it is shown something else.
-        rng: of how the faces are bent; None where they are not.
+        rng: of how the faces are warped; None where they are not.
     """
 
     detector: FaceDetector

@@ -10,36 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.detectors.base import Candidates, Detections
+from cloak.detectors.base import Candidates
 from cloak.detectors.boxes import overlaps
-
-
-def expand_boxes(boxes: Tensor, margin: float) -> Tensor:
-    """``(N, 4)`` boxes, each side moved outwards by ``margin`` times the box's size."""
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    return boxes + margin * torch.stack([-width, -height, width, height], 1)
-
-
-def centres_inside(boxes: Tensor, zones: Tensor) -> Tensor:
-    """``(M, N)`` bool: is the centre of box m inside zone n?"""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    x, y = centres[:, :1], centres[:, 1:]
-    return (x >= zones[:, 0]) & (x <= zones[:, 2]) & (y >= zones[:, 1]) & (y <= zones[:, 3])
-
-
-def matches_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
-    """``(M, N)`` bool: does box m report face n?
-
-    It does when they overlap by at least ``threshold`` (intersection over union), or when the box's centre is
-    inside the face and its area between a quarter and four times the face's: a badly fitting box around a
-    face still gives the face away.
-    """
-    if len(boxes) == 0 or len(faces) == 0:
-        return torch.zeros(len(boxes), len(faces), dtype=torch.bool, device=boxes.device)
-    areas = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(1)[:, None]
-    target = (faces[:, 2:] - faces[:, :2]).clamp_min(0).prod(1)[None]
-    similar = (areas >= target / 4) & (areas <= target * 4)
-    return (overlaps(boxes, faces) >= threshold) | (centres_inside(boxes, faces) & similar)
+from cloak.detectors.matching import centres_inside, expand_boxes
 
 
 def hiding_loss(
@@ -150,8 +123,3 @@ def landmark_loss(
         strength = torch.softmax(candidates.logits[chosen].detach(), 0)
         losses.append((strength * functional.relu(1 - gap.mean(1) / share)).sum())
     return torch.stack(losses).mean() if losses else candidates.logits.sum() * 0
-
-
-def faces_found(detections: Detections, faces: Tensor) -> Tensor:
-    """``(N,)`` bool: which faces does the detector report?"""
-    return matches_faces(detections.boxes, faces).any(0)

@@ -10,32 +10,30 @@ import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from cloak.attack import transforms
 from cloak.attack.budget import project, reduce_chroma, to_grey
+from cloak.attack.conditions import Condition
 from cloak.attack.detector_query import DetectorQuery, TransformedView
-from cloak.attack.features import FeatureRecorder, feature_similarity
-from cloak.attack.objective import decoy_loss, expand_boxes, hiding_loss, landmark_loss
-from cloak.attack.parallel import map_parallel
-from cloak.attack.task import (
-    Condition,
-    Goals,
-    Schedule,
-    SearchResult,
-    Task,
+from cloak.attack.evaluation import (
     encoded_change,
     evaluate_noise,
-    input_policy_of,
     missed_decoys,
     whole_frame_for,
     whole_frame_side,
 )
+from cloak.attack.features import FeatureRecorder, feature_similarity
+from cloak.attack.input_policy import input_policy_of
+from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
+from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.transforms import Transform
 from cloak.detectors.base import Candidates, FaceDetector
+from cloak.detectors.matching import expand_boxes
+from cloak.detectors.rendering import Rendering
+from cloak.parallel import map_parallel
 from provenance.errors import UsageError
 
 Progress = Callable[[float], None]
@@ -270,10 +268,9 @@ class _Search:
         task = self.task
         places = torch.cat([task.faces, task.zones]) if self.goals.decoy else task.faces
         transform = _crop_around(places).then(condition.random_transform(self.rng))
-        shown = transform(transforms.quantise(task.clean + noise))
-        return TransformedView(
-            condition, shown, transform, transform(task.clean) if self.goals.features else None
-        )
+        shown = transform.render(Rendering(transforms.quantise(task.clean + noise)))
+        clean = transform.render(Rendering(task.clean)) if self.goals.features else None
+        return TransformedView(condition, shown.pixels, shown, clean)
 
     def _whole_frame_view(self, condition: Condition, noise: Tensor) -> TransformedView:
         """The change of the patch's pixels, for detectors that look at the whole picture, encoded once for all."""
@@ -281,61 +278,52 @@ class _Search:
 
     def _query(self, detector: FaceDetector, view: TransformedView) -> DetectorQuery:
         whole_frame = None
-        if view.transform is None and whole_frame_side(self.task, detector):
-            whole_frame = whole_frame_for(self.task, detector).snapshot()
+        if view.patch is None and whole_frame_side(self.task, detector):
+            whole_frame = whole_frame_for(self.task, detector)
         return DetectorQuery(
-            detector.snapshot(), view, whole_frame, random.Random(self.rng.random()) if self.warp else None
+            detector, view, whole_frame, random.Random(self.rng.random()) if self.warp else None
         )
 
-    def _render(self, query: DetectorQuery) -> tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor]]:
-        """What the detector is shown of a view, the same of the clean picture where features count, and where boxes of
-        the patch lie in it.
-        """
-        detector, view = query.detector, query.view
-        compared = self.goals.features and input_policy_of(detector).fully_convolutional
-        if view.transform is None:
-            shown, placed = self._render_whole_frame(query, view.leaf)
-            return (
-                shown,
-                self._render_whole_frame(query, torch.zeros_like(view.leaf))[0] if compared else None,
-                placed,
-            )
-        policy = input_policy_of(detector).resize_transform(self.task.picture_size, view.transform.scale)
-        before = policy(view.clean) if view.clean is not None and compared else None
-        return policy(view.leaf), before, view.transform.then(policy).boxes
+    def _render(self, query: DetectorQuery) -> tuple[Rendering, Rendering | None]:
+        """What the detector is shown, and the same of the clean picture where features count."""
+        view, policy = query.view, input_policy_of(query.detector)
+        compared = self.goals.features and policy.fully_convolutional
+        if view.patch is None:
+            clean = self._render_whole_frame(query, torch.zeros_like(view.leaf)) if compared else None
+            return self._render_whole_frame(query, view.leaf), clean
+        resize = policy.resize_transform(self.task.picture_size, view.patch.affine.scale[0])
+        clean = resize.render(view.clean) if view.clean is not None and compared else None
+        return resize.render(view.patch.with_pixels(view.leaf)), clean
 
-    def _render_whole_frame(
-        self, query: DetectorQuery, change: Tensor
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The whole picture as this detector is shown it, and where boxes of the patch lie in it."""
-        condition, whole_frame = query.view.condition, query.whole_frame
-        if whole_frame is not None:
+    def _render_whole_frame(self, query: DetectorQuery, change: Tensor) -> Rendering:
+        """The whole picture as this detector is shown it."""
+        condition, full_frame = query.view.condition, self.task.full_frame
+        if query.whole_frame is not None:
             side = whole_frame_side(self.task, query.detector)
-            picture, shown_side = whole_frame.show(change, side, condition.downscale)
-            return picture, lambda boxes: whole_frame.boxes(boxes, shown_side)
-        full_frame = self.task.full_frame
+            return query.whole_frame.show(change, side, condition.downscale)
         if full_frame is None:
             raise UsageError("this task is a patch without its picture")
-        return full_frame.show(change, condition.downscale), partial(
-            full_frame.boxes, downscale=condition.downscale
-        )
+        return full_frame.show(change, condition.downscale)
 
     def _gradient(self, query: DetectorQuery) -> Tensor:
-        """The weighted direction in the view's leaf against one detector: away from its verdict, and away from what it
-        sees half-way to it, which also counts where it is fooled already: that is what carries over to others.
+        """The weighted gradient against one detector in the view's leaf: away from its verdict, and away from what its
+        middle layers see, which also counts where the face is missed already: that transfers to other detectors.
         """
-        detector, view = query.detector, query.view
-        leaf = view.leaf
-        shown, clean, to_shown = self._render(query)
-        faces = to_shown(self.task.faces)
+        leaf = query.view.leaf
+        shown, clean = self._render(query)
+        detector = query.detector.for_rendering(shown)
+        faces = shown.boxes(self.task.faces)
         if query.rng is not None and not input_policy_of(detector).fixed_geometry:
-            places = torch.cat([faces, to_shown(self.task.zones)]) if self.goals.decoy else faces
-            warp = transforms.warp(places, shown.shape[-2:], query.rng, self.warp)
-            shown, clean = warp(shown), None if clean is None else warp(clean)
-        now = FeatureRecorder()
-        with nullcontext() if clean is None else now:
-            loss, decoys_loss, distance = self._loss(detector, shown, to_shown)
-        weight, decoy_weight = self._weight(detector, view.condition, distance), self._decoy_weight(detector)
+            places = torch.cat([faces, shown.boxes(self.task.zones)]) if self.goals.decoy else faces
+            warp = transforms.warp(places, shown.pixels.shape[-2:], query.rng, self.warp)
+            shown, clean = warp.render(shown), None if clean is None else warp.render(clean)
+        features = FeatureRecorder()
+        with nullcontext() if clean is None else features:
+            loss, decoys_loss, distance = self._loss(detector, shown)
+        weight, decoy_weight = (
+            self._weight(detector, query.view.condition, distance),
+            self._decoy_weight(detector),
+        )
         retain_graph = clean is not None
         direction = torch.zeros_like(leaf)
         if weight:
@@ -346,10 +334,10 @@ class _Search:
             direction += decoy_weight * _unit_gradient(decoys_loss, leaf, retain_graph=retain_graph)
         if clean is None:
             return direction
-        with torch.no_grad(), FeatureRecorder() as before:
-            self._candidates(detector, clean, faces)
-        same = feature_similarity(now.seen, before.seen, faces, shown.shape[-2:])
-        return direction + self.goals.features * _unit_gradient(same, leaf)
+        with torch.no_grad(), FeatureRecorder() as clean_features:
+            self._candidates(detector, clean.pixels, faces)
+        similarity = feature_similarity(features.seen, clean_features.seen, faces, shown.pixels.shape[-2:])
+        return direction + self.goals.features * _unit_gradient(similarity, leaf)
 
     def _candidates(self, detector: FaceDetector, picture: Tensor, places: Tensor) -> Candidates:
         """What the detector makes of a picture near some places, in the precision that was asked for."""
@@ -397,18 +385,12 @@ class _Search:
                     self.decoy_residual[name] = max(self.decoy_residual[name], share)
         return all(missing < _RAISED_DISTANCE for missing in self.decoy_residual.values())
 
-    def _loss(
-        self, detector: FaceDetector, picture: Tensor, to_shown: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor, float]:
-        """The loss for what the detector is shown, that of the decoys, and how far from fooled it is there.
-
-        Args:
-            to_shown: from boxes in the patch to boxes in what is shown.
-        """
-        faces, zones = to_shown(self.task.faces), to_shown(self.task.zones)
+    def _loss(self, detector: FaceDetector, shown: Rendering) -> tuple[Tensor, Tensor, float]:
+        """The loss for what the detector is shown, that of the decoys, and how far from evaded it is there."""
+        faces, zones = shown.boxes(self.task.faces), shown.boxes(self.task.zones)
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
-        candidates = self._candidates(detector, picture, focus)
+        candidates = self._candidates(detector, shown.pixels, focus)
         hiding = hiding_loss(candidates, faces)
         # a cascade is fooled by any one stage: push where it gives way already
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
@@ -422,7 +404,7 @@ class _Search:
             self.decoy_residual[detector.name] = 0.7 * self.decoy_residual[detector.name] + 0.3 * worst
         truth = self.task.landmarks.get(detector.name)
         if self.goals.landmark and truth:
-            points = [to_shown(one.repeat(1, 2))[:, :2] for one in truth]
+            points = [shown.affine.points(one) for one in truth]
             loss = loss + self.goals.landmark * landmark_loss(
                 candidates, faces, points, share=self.goals.displacement
             )

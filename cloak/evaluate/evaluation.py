@@ -9,21 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloak.attack.parallel import map_parallel
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import (
-    detect_pixels,
-    display_picture,
-    landmark_errors,
-    new_detections,
-    render_conditions,
-    to_tensor,
-    which_found,
-)
+from cloak.detectors.matching import faces_found
+from cloak.evaluate.compare import landmark_errors, new_detections
+from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import compare, crop
 from cloak.evaluate.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions
+from cloak.parallel import map_parallel
+from cloak.pixels import display_picture, render_conditions, to_tensor
 from cloak.recognition.objective import Recogniser
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
@@ -109,15 +104,17 @@ def evaluate_picture(
         }
 
     for detector, answers in zip(detectors, map_parallel(reports, detectors, device=device), strict=True):
-        detected_before[detector.name] = which_found(before[detector.name], faces * displayed.scale)
+        detected_before[detector.name] = faces_found(before[detector.name], faces * displayed.scale).tolist()
         for condition, (_, scale) in renderings.items():
             report = answers[condition]
-            detected[detector.name, condition] = which_found(report, faces * displayed.scale * scale)
+            detected[detector.name, condition] = faces_found(report, faces * displayed.scale * scale).tolist()
             if condition == "published":
                 known = before[detector.name]
                 elsewhere[detector.name] = new_detections(known, report, faces * displayed.scale)
                 landmarks[detector.name] = landmark_errors(known, report, faces * displayed.scale)
-                decoys[detector.name] = [] if zones is None else which_found(report, zones * displayed.scale)
+                decoys[detector.name] = (
+                    [] if zones is None else faces_found(report, zones * displayed.scale).tolist()
+                )
     limits = {one.name: one.network.same_person for one in recognisers}
     for recogniser in recognisers:
         for condition, (seen, _) in renderings.items():
@@ -169,7 +166,7 @@ def build_report(
         found_before = [
             name
             for name, report in before.items()
-            if which_found(report, all_faces.new_tensor([box]) * scale)[0]
+            if faces_found(report, all_faces.new_tensor([box]) * scale).tolist()[0]
         ]
         still = (
             [

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cloak.attack import transforms
-from cloak.attack.task import Condition
+from cloak.attack.conditions import Condition
 from cloak.attack.transforms import Transform
 
 #: Sizes this near to the patch's own need no attention of their own.

@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from cloak.assertion import refuse_cloaked
-from cloak.attack.objective import expand_boxes
 from cloak.detectors.base import Detections
-from cloak.evaluate.detect import detect_all, select_faces
+from cloak.detectors.matching import expand_boxes
+from cloak.evaluate.detect import detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
-from cloak.evaluate.judge import DisplayedPicture, to_tensor
 from cloak.evaluate.report import CloakReport
 from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
 from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
 from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
-from cloak.recognition.objective import Recogniser, recognisers_for
+from cloak.pixels import DisplayedPicture, to_tensor
+from cloak.recognition.objective import Recogniser, recogniser_for
 from provenance.errors import MissingModelError, UsageError
 from provenance.media.files import refuse_existing, write_bytes
 from provenance.media.picture import Picture, open_picture
@@ -294,12 +294,12 @@ def _recognisers(
 ) -> list[Recogniser]:
     """Encoders of faces for the faces to hide: those that cloaks may be made against, those that only judge, or all."""
     shown = to_tensor(displayed.pixels, options.device)
-    found = recognisers_for(options.weights, shown, displayed.scale, selected, before, attackable=attackable)
-    if attackable and not found:
+    networks = load_encoders(options, attackable=attackable)
+    if attackable and not networks:
         raise MissingModelError(
             "no encoder of faces is on this machine", hint="run " + model("dlib-face-recognition").command
         )
-    return found
+    return [recogniser_for(network, shown, displayed.scale, selected, before) for network in networks]
 
 
 def _refuse_animated(picture: Picture) -> None:

@@ -11,26 +11,20 @@ import torch
 from torch import Tensor
 
 from cloak.attack.budget import context_mask, visibility_mask
+from cloak.attack.conditions import Condition, publication_conditions
 from cloak.attack.decoys import place_decoys
-from cloak.attack.objective import faces_found, matches_faces
-from cloak.attack.regions import Patch, plan_patches
+from cloak.attack.frames import FullResolutionFrame, WholeFrame
+from cloak.attack.regions import plan_patches
 from cloak.attack.search import optimise
-from cloak.attack.task import (
-    Condition,
-    FullResolutionFrame,
-    Goals,
-    Schedule,
-    SearchResult,
-    Task,
-    WholeFrame,
-    publication_conditions,
-)
+from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections, FaceDetector
+from cloak.detectors.matching import faces_found, matches_faces
+from cloak.detectors.patch import Patch
 from cloak.evaluate.evaluation import Evaluation
-from cloak.evaluate.judge import DisplayedPicture, to_tensor
 from cloak.options import CloakOptions
 from cloak.picture.display_scale import with_display_scale
+from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.strength import Strength
 from provenance.media.picture import Picture, encode_picture
 

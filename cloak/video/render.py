@@ -13,9 +13,9 @@ from cloak.options import CloakOptions
 from cloak.video.flow import FlowTracker, flicker
 from cloak.video.io import Frame, VideoInfo, frames
 from cloak.video.options import VideoOptions
+from cloak.video.patches import MovingNoise
 from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
 from cloak.video.tracks import Track
-from cloak.video.window import MovingNoise
 from cloak.video.write import Writer
 
 #: Over so many frames one window's noise gives way to the next one's; over fewer in short windows.

@@ -10,24 +10,27 @@ import torch
 from torch import Tensor
 
 from cloak.attack.budget import context_mask, project, visibility_mask
-from cloak.attack.objective import faces_found
+from cloak.attack.conditions import Condition
+from cloak.attack.evaluation import evaluate_noise
+from cloak.attack.input_policy import input_policy_of
 from cloak.attack.search import optimise
-from cloak.attack.task import Condition, Goals, Schedule, Task, evaluate_noise, input_policy_of
+from cloak.attack.task import Goals, Schedule, Task
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import display_picture
+from cloak.detectors.matching import faces_found
+from cloak.detectors.rendering import Rendering
 from cloak.options import CloakOptions
 from cloak.picture.rounds import CONTEXT
+from cloak.pixels import display_picture
 from cloak.recognition.network import FaceRecognition
 from cloak.video.decoys import place_in_video
-from cloak.video.detect import detect_in_frame, window_detectors
+from cloak.video.detectors import WindowRecogniser, detect_in_frame, window_detectors, window_landmarks
 from cloak.video.flow import FlowTracker
 from cloak.video.io import VideoInfo, frames
 from cloak.video.options import VideoOptions
-from cloak.video.recognition import WindowRecogniser, window_landmarks
-from cloak.video.shots import SMALL_WIDTH, ShotDetector
+from cloak.video.patches import MovingNoise
 from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
-from cloak.video.tracks import Tracker
-from cloak.video.window import MovingNoise, Window
+from cloak.video.tracks import SMALL_WIDTH, ShotDetector, Tracker
+from cloak.video.window import Window
 from provenance.errors import CorruptMediaError
 
 Progress = Callable[[float], None]
@@ -307,20 +310,16 @@ class VideoOptimiser:
         """Does the noise of the window before it hide this face, or raise this decoy, still?"""
         if not len(task.zones):
             return all(evaluate_noise(task, noise, detectors, conditions).values())
-        evaluation_transforms = [
-            conditions[0].evaluation_transforms[place]
-            for place in (0, len(conditions[0].evaluation_transforms) // 2)
-        ]
-        seen = sum(
-            bool(
-                faces_found(
-                    detector.detect(transform(task.clean + noise))[0], transform.boxes(task.zones)
-                ).any()
-            )
-            for transform in evaluation_transforms
-            for detector in detectors
-        )
-        return seen >= _MIN_DECOY_DETECTIONS * len(evaluation_transforms) * len(detectors)
+        published = conditions[0].evaluation_transforms
+        picture = Rendering(task.clean + noise)
+        renderings = [published[index].render(picture) for index in (0, len(published) // 2)]
+
+        def sees(detector: FaceDetector, shown: Rendering) -> bool:
+            report = detector.for_rendering(shown).detect(shown.pixels)[0]
+            return bool(faces_found(report, shown.boxes(task.zones)).any())
+
+        seen = sum(sees(detector, shown) for shown in renderings for detector in detectors)
+        return seen >= _MIN_DECOY_DETECTIONS * len(renderings) * len(detectors)
 
     def _tensor(self, levels: np.ndarray) -> Tensor:
         channels_first = np.ascontiguousarray(levels.transpose(2, 0, 1)).astype(np.float32)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from cloak.video.patches import PatchGeometry
 from cloak.video.tracks import MAX_TRACKS, Track
-from cloak.video.window import PatchGeometry
 from provenance.errors import CorruptMediaError, NotWritableError
 from provenance.media.files import write_bytes
 
