@@ -29,7 +29,7 @@ from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
 from cloak.video.render import NoiseRenderer, NoiseStatistics, equal_energy, render
 from cloak.video.search import VideoOptimiser, analyse_video
-from cloak.video.state import WindowNoise, VideoAnalysis, WorkState
+from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
 from cloak.video.window import Window
 
 

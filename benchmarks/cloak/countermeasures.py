@@ -29,8 +29,7 @@ from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.evaluate.quality import psnr
 from cloak.models import locate, model
 from cloak.pixels import recompressed, scaled, to_tensor
-from cloak.recognition.network import SAME_PERSON
-from cloak.recognition.network import FaceRecognition
+from cloak.recognition.network import SAME_PERSON, FaceRecognition
 from cloak.recognition.objective import recogniser_for
 from provenance.media.picture import open_picture
 from synth.measure.conditions import network_chain
