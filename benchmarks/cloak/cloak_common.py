@@ -60,9 +60,7 @@ def load_all(names: Iterable[str]) -> list[FaceDetector]:
     """Loaded detectors, each under the name it was asked for."""
     loaded = []
     for name in names:
-        detector = detectors.load(name)
-        detector.name = name
-        loaded.append(detector)
+        loaded.append(detectors.load(name))
     return loaded
 
 

@@ -175,9 +175,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 
 def _loaded(name: str, weights: Path | None) -> FaceDetector:
-    detector = detectors.load(name, weights_dir=weights)
-    detector.name = name  # type: ignore[misc]
-    return detector
+    return detectors.load(name, weights_dir=weights)
 
 
 if __name__ == "__main__":

@@ -117,9 +117,7 @@ def main() -> None:
 
 
 def _named(name: str, weights: Path | None) -> FaceDetector:
-    detector = detectors.load(name, weights_dir=weights)
-    detector.name = name  # type: ignore[misc]
-    return detector
+    return detectors.load(name, weights_dir=weights)
 
 
 class _Table:

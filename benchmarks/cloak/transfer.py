@@ -166,9 +166,7 @@ def shares(rows: list[dict[str, Any]], family: str) -> list[str]:
 
 
 def _loaded(name: str, weights: Path | None) -> FaceDetector:
-    detector = detectors.load(name, weights_dir=weights)
-    detector.name = name  # type: ignore[misc]
-    return detector
+    return detectors.load(name, weights_dir=weights)
 
 
 if __name__ == "__main__":

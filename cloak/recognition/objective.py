@@ -14,13 +14,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
 from cloak.detectors.matching import matches_faces
 from cloak.detectors.patch import Patch
 from cloak.detectors.rendering import Affine, Rendering
-from cloak.recognition.network import SAME_PERSON
 
 #: A distance this share of the threshold below or above it counts as a logit of 1 or -1.
 _TEMPERATURE = 1 / 6
@@ -28,24 +26,6 @@ _TEMPERATURE = 1 / 6
 _JITTER = 0.02
 #: Eyes, nose and corners of the mouth in a detector's box, in shares of its width and height.
 _BOX_LANDMARKS = torch.tensor([[0.31, 0.42], [0.69, 0.42], [0.5, 0.62], [0.35, 0.79], [0.65, 0.79]])
-
-
-def identity_loss(
-    embeddings: Tensor, reference: Tensor, *, distance: float = SAME_PERSON, margin: float = 0.1
-) -> Tensor:
-    """How far faces are from being somebody else: a hinge on the distance of embeddings, 0 once it is reached.
-
-    Args:
-        embeddings, reference: ``(N, 128)`` of the cloaked and of the uncloaked faces.
-        distance: beyond which two faces count as two persons.
-        margin: how much farther to go.
-
-    Returns:
-        The mean over the faces, in shares of ``distance``; 0 without faces.
-    """
-    if len(embeddings) == 0:
-        return embeddings.sum()
-    return functional.relu(distance + margin - embedding_distances(embeddings, reference)).mean() / distance
 
 
 def embedding_distances(embeddings: Tensor, reference: Tensor) -> Tensor:
