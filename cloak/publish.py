@@ -23,7 +23,7 @@ from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file
 
 if TYPE_CHECKING:
     from cloak.evaluate.report import CloakReport
-    from cloak.picture.pipeline import WorkEstimate
+    from cloak.picture.estimate import WorkEstimate
     from cloak.video.report import VideoReport
     from provenance.home import Home
     from provenance.sealed.keys import EncryptionKey
@@ -166,7 +166,7 @@ def publish_file(
     if media.kind == "video":
         return _publish_video(source, output, request, desk, force, progress)
 
-    options = _named_format(request.options, output)
+    options = _named_format(request.options, source, output)
 
     # 2. A recorded cloak that lost its manifest is not cloaked twice. (One that has it is refused in step 3.)
     if home and not options.again:
@@ -193,13 +193,21 @@ def publish_file(
     return PublishResult(source, output, cloaked.report, signed)
 
 
-def _named_format(options: CloakOptions, output: Path) -> CloakOptions:
+def _named_format(options: CloakOptions, source: Path, output: Path) -> CloakOptions:
     """The options with the format that the output's name announces, where none is chosen."""
     from cloak.picture.output_format import choose_format
 
     if options.format is not None or not output.suffix:
         return options
-    return replace(options, format=choose_format("", output.suffix))
+    try:
+        return replace(options, format=choose_format("", output.suffix))
+    except UsageError:
+        # what is wrong with the source itself comes first: another name would not help an animation
+        from cloak.picture.pipeline import refuse_animated
+        from provenance.media.picture import open_picture
+
+        refuse_animated(open_picture(source))
+        raise
 
 
 def _publish_video(

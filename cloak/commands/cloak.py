@@ -28,7 +28,7 @@ from provenance.errors import (
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from cloak.picture.pipeline import WorkEstimate
+    from cloak.picture.estimate import WorkEstimate
     from cloak.publish import PublishResult
     from provenance.session import Desk
 
@@ -227,7 +227,7 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
 
 def _tell(estimate: WorkEstimate) -> None:
     """Say beforehand what will take long."""
-    if estimate.patches > _FEW_PATCHES or estimate.seconds > _LONG:
+    if estimate.patches > _FEW_PATCHES or estimate.longest > _LONG:
         note(f"note: {estimate}; --faces chooses some, --steps and --detectors make it shorter")
 
 

@@ -63,7 +63,7 @@ class InitialDetections:
         detectors: the detectors.
         displayed: the picture at the size at which they are shown it.
         before: by name, what each reports in the view.
-        seconds_per_pixel: detection time of the attacked ones per displayed pixel.
+        seconds_attacked, seconds_judging: how long the detectors took for that.
         all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those confirmed as
             faces.
     """
@@ -71,7 +71,8 @@ class InitialDetections:
     detectors: DetectorSet
     displayed: DisplayedPicture
     before: dict[str, Detections]
-    seconds_per_pixel: float
+    seconds_attacked: float
+    seconds_judging: float
     all_faces: Tensor
     confirmed_faces: Tensor
 
@@ -87,17 +88,17 @@ def detect_all(pixels: np.ndarray, options: CloakOptions) -> InitialDetections:
     displayed = display_picture(pixels)
     started = time.perf_counter()
     before = _detect_each(detectors.attacked, displayed.pixels, options.device)
-    seconds_per_pixel = (time.perf_counter() - started) / (
-        displayed.pixels.shape[0] * displayed.pixels.shape[1]
-    )
+    judged_from = time.perf_counter()
     before |= _detect_each(detectors.judging, displayed.pixels, options.device)
+    ended = time.perf_counter()
     all_faces = merge_faces(list(before.values()))
     confirmed = all_faces[_confirmed(all_faces, before, detectors, explicit=options.detectors is not None)]
     return InitialDetections(
         detectors,
         displayed,
         before,
-        seconds_per_pixel,
+        judged_from - started,
+        ended - judged_from,
         all_faces / displayed.scale,
         confirmed / displayed.scale,
     )
