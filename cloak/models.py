@@ -277,6 +277,28 @@ MODELS: tuple[ModelFile, ...] = (
         1427150,
         "76cdb587b2cf5f91b3836b66a652a0f7a91891758cd4fb0b07e4b7527af1c651",
     ),
+    ModelFile(
+        name="yunet",
+        detector="yunet",
+        licence="Apache-2.0",
+        source="github.com/ShiqiYu/libfacedetection.train",
+        size=322906,
+        sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
+        path="yunet_n.onnx",
+        address="https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
+        "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_dynamic.onnx",
+    ),
+    ModelFile(
+        name="faceboxes",
+        detector="faceboxes",
+        licence="MIT",
+        source="github.com/cleardusk/3DDFA_V2",
+        size=4072492,
+        sha256="c0cb2b1e40710c0aa5fc32a8759b1496a0fe0a126c907ca0ffe35b4bd0709d09",
+        path="FaceBoxesProd.pth",
+        address="https://raw.githubusercontent.com/cleardusk/3DDFA_V2/"
+        "1b6c67601abffc1e9f248b291708aef0e43b55ae/FaceBoxes/weights/FaceBoxesProd.pth",
+    ),
 )
 
 
