@@ -59,6 +59,22 @@ def cloak(
         str | None,
         typer.Option(help="Detectors to hide from, comma-separated. Default: all that are present."),
     ] = None,
+    detector: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--detector",
+            help="A detector of yours to hide from besides: an ONNX file, or a .pth of S3FD. Repeatable, each with "
+            "its --head.",
+        ),
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--head",
+            help="How --detector tells faces: scrfd, yolov8-face, yunet, retinaface, ultra-light, centerface or s3fd. "
+            "As many as --detector, in the same order.",
+        ),
+    ] = None,
     judges: Annotated[
         str | None,
         typer.Option(
@@ -149,7 +165,7 @@ def cloak(
     from contextlib import ExitStack
 
     from cloak.device import usable_device
-    from cloak.options import CloakOptions
+    from cloak.options import CloakOptions, brought
     from cloak.recorded import explained, refuse_recorded
     from cloak.video_commands import cloak_one_video, is_video
 
@@ -162,6 +178,7 @@ def cloak(
         strength=strength,
         attack=attack,
         detectors=_names(detectors) if detectors else None,
+        brought=brought(detector or (), head or ()),
         judges=None if judges is None else () if judges == "none" else _names(judges),
         weights=weights,
         decoys=decoys,

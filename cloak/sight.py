@@ -22,7 +22,7 @@ from provenance.media import Picture
 
 #: Families whose report alone is believed. The others see faces in cats and coffee cups; what one of them reports
 #: counts as a face only when a second family reports it too.
-RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
+RELIABLE = ("cascade", "centerface", "retinaface", "mmod", "scrfd", "yolov8-face", "s3fd")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,24 @@ def _gather(options: CloakOptions) -> Crew:
     judges = options.judges if options.judges is not None else tuple(present)
     attacked = [_loaded(name, options) for name in dict.fromkeys(names)]
     judging = [_loaded(name, options) for name in dict.fromkeys(judges) if name not in names]
-    return Crew(attacked, judging)
+    return Crew(attacked + brought_with(options), judging)
+
+
+def brought_with(options: CloakOptions) -> list[FaceDetector]:
+    """The detectors that the person brought as files.
+
+    Raises:
+        MissingPathError, UsageError, MissingModelError: see :func:`cloak.detectors.brought.load_brought`.
+    """
+    if not options.brought:
+        return []
+    from cloak.detectors.brought import load_brought
+
+    taken, loaded = [known.name for known in detector_list.DETECTORS], []
+    for one in options.brought:
+        loaded.append(load_brought(one.path, one.head, options.device, taken))
+        taken.append(loaded[-1].name)
+    return loaded
 
 
 def _loaded(name: str, options: CloakOptions) -> FaceDetector:

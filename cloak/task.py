@@ -292,12 +292,17 @@ HABITS = {
     "retinaface": Habit(convolves=True),
     "tiny-yolo": Habit(whole=True, corner=True, convolves=True),
     "ssd": Habit(whole=True, corner=True, convolves=True),
+    "yunet": Habit(convolves=True),
+    "faceboxes": Habit(convolves=True),
+    "s3fd": Habit(convolves=True),
     "recognition": Habit(rigid=True),
 }
 
 
 def habit_of(detector: FaceDetector) -> Habit:
     """How this detector is best asked."""
+    if box := getattr(detector, "letterbox", ""):
+        return Habit(whole=True, corner=box == "corner", convolves=True)
     return HABITS.get(detector.family, Habit())
 
 

@@ -24,6 +24,7 @@ from cloak.image import refuse_cloaked
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.recognition import FaceRecognition
+from cloak.sight import brought_with
 from cloak.video_io import VideoInfo, damaged_frames, expected_frames, picture_bytes, probe
 from cloak.video_judge import VideoJudged, check_written, judge_video, still_found
 from cloak.video_options import VideoOptions, check_picture_options
@@ -208,7 +209,7 @@ def _crew(options: CloakOptions) -> tuple[list[FaceDetector], list[FaceDetector]
         detector.name = name  # type: ignore[misc]
         return detector
 
-    return [loaded(name) for name in names], [
+    return [loaded(name) for name in names] + brought_with(options), [
         loaded(name) for name in dict.fromkeys(judges) if name not in names
     ]
 
@@ -237,6 +238,7 @@ def _key(
         options.seed,
         options.detectors is not None,
         [detector.name for detector in attacked],
+        [(sha256_file(one.path), one.head) for one in options.brought],
         asdict(video),
     ]
     return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, pad
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
 from cloak.detectors.boxes import suppress
 from cloak.detectors.onnx_graph import OnnxModule
-from cloak.detectors.onnx_logits import before_activations, holds_probabilities, logit
+from cloak.detectors.onnx_logits import before_activations, logit
 from cloak.detectors.onnx_reader import Graph
 from cloak.detectors.resample import opencv_bilinear
 from provenance.errors import MissingModelError
@@ -75,6 +75,7 @@ class OnnxFaceDetector(FaceDetector):
     Attributes:
         letterbox: "corner" or "middle" where the whole picture is fitted into one size, else "".
         side: the longer side of that size; 0 where there is none.
+        shortened: less than the whole graph is run, because the file goes on to choose among its boxes.
     """
 
     mean: Tensor
@@ -84,24 +85,26 @@ class OnnxFaceDetector(FaceDetector):
     ) -> None:
         super().__init__()
         self.preparation, self.threshold, self.size = preparation, threshold, size
+        self.shortened = False
         self.limit = math.log(threshold / (1 - threshold))
         self.letterbox = "" if size is None else ("corner" if preparation.corner else "middle")
         self.side = max(size) if size else 0
         self.register_buffer("mean", torch.tensor(preparation.mean).reshape(1, 3, 1, 1))
-        self._batch = declared_batch(graph)
         shown = probe(size, preparation)
-        expected = _run(OnnxModule(graph), shown)
         self.network = OnnxModule(before_activations(graph))
-        found = _run(self.network, shown)
-        self.opened = _opened(expected, found)
-        self.probabilities = tuple(holds_probabilities(one) for one in expected)
-        self.decode(found, *shown.shape[-2:])
+        self._scores: list[Tensor] = []
+        self.forms: tuple[str, ...] = ()
+        self.decode(_run(OnnxModule(graph), shown), *shown.shape[-2:])
+        written, self._scores = self._scores, []
+        self.decode(_run(self.network, shown), *shown.shape[-2:])
+        self.forms = _forms(written, self._scores)
+        self._scores = []
         self.freeze()
 
     @abstractmethod
     def decode(self, outputs: Sequence[Tensor], height: int, width: int) -> Raw:
-        """From the graph's outputs, as they are before their last activation where :attr:`opened` says so, to what it
-        considers.
+        """From the outputs for one picture to what the graph considers; scores by way of :meth:`logits_of`, each output
+        in the same order every time.
         """
 
     @torch.no_grad()
@@ -131,11 +134,20 @@ class OnnxFaceDetector(FaceDetector):
             for picture in range(len(pictures))
         ]
 
-    def logits_of(self, output: int, values: Tensor) -> Tensor:
-        """An output's scores as logits."""
-        if self.opened[output] or not self.probabilities[output]:
-            return values.clamp(-_MOST_LOGIT, _MOST_LOGIT)
-        return logit(values)
+    def logits_of(self, number: int, scores: Tensor) -> Tensor:
+        """Scores ``(1, M, 1)``, or those of no face and face ``(1, M, 2)``, as logits ``(1, M)``.
+
+        Args:
+            number: which of the outputs with scores it is, from 0.
+            scores: as the graph puts them out.
+        """
+        if not self.forms:  # when loading: found out is what they are
+            self._scores.append(scores.detach())
+            return scores[..., 0]
+        if self.forms[number] == "probability":
+            return logit(scores[..., -1])
+        raw = scores[..., 1] - scores[..., 0] if scores.shape[-1] == 2 else scores[..., 0]
+        return raw.clamp(-_MOST_LOGIT, _MOST_LOGIT)
 
     def _everywhere(self, values: Tensor, *, exact: bool = False) -> Raw:
         """What the graph considers, in pixels of the picture of values 0 to 255."""
@@ -143,20 +155,17 @@ class OnnxFaceDetector(FaceDetector):
         if self.preparation.swapped:
             shown = shown.flip(1)
         shown = ((shown - self.mean) * self.preparation.scale).contiguous(memory_format=torch.channels_last)
-        raw = self.decode(self._asked(shown), *shown.shape[-2:])
-        stretch, corner = raw.boxes.new_tensor([across, down]), raw.boxes.new_tensor([left, top])
-        bound = _MOST_GROWTH * max(shown.shape[-2:])
-        boxes = torch.nan_to_num(raw.boxes, 0.0, bound, -bound).clamp(-bound, bound)
+        size = shown.shape[-2:]
+        # one by one: many graphs were made for one picture, whatever they declare
+        each = [self.decode(self.network(one[None]), *size) for one in shown]
+        raw = [torch.cat([getattr(one, part) for one in each]) for part in ("logits", "boxes")]
+        stretch, corner = raw[1].new_tensor([across, down]), raw[1].new_tensor([left, top])
+        bound = _MOST_GROWTH * max(size)
+        boxes = torch.nan_to_num(raw[1], 0.0, bound, -bound).clamp(-bound, bound)
         boxes = (boxes - corner.repeat(2)) * stretch.repeat(2)
-        points = None if raw.landmarks is None else (raw.landmarks - corner) * stretch
-        return Raw(raw.logits, boxes, points)
-
-    def _asked(self, shown: Tensor) -> list[Tensor]:
-        """The graph's outputs; picture by picture where the graph was made for one."""
-        if self._batch != 1 or len(shown) == 1:
-            return list(self.network(shown))
-        each = [self.network(one[None]) for one in shown]
-        return [torch.cat([_batched(one) for one in parts]) for parts in zip(*each, strict=True)]
+        points = [one.landmarks for one in each if one.landmarks is not None]
+        landmarks = (torch.cat(points) - corner) * stretch if len(points) == len(each) else None
+        return Raw(raw[0], boxes, landmarks)
 
     def _fitted(self, values: Tensor, *, exact: bool) -> tuple[Tensor, tuple[float, float], tuple[int, int]]:
         """The picture as the graph takes it; pixels of the picture per pixel of it, across and down; and where the
@@ -168,6 +177,8 @@ class OnnxFaceDetector(FaceDetector):
             multiple = self.preparation.multiple
             right, bottom = (-width) % multiple, (-height) % multiple
             return pad(values, (0, right, 0, bottom), value=fill), (1.0, 1.0), (0, 0)
+        if self.preparation.corner and height == width == self.side:
+            values, height, width = _without_margin(values, *self.size)
         scale = min(self.size[0] / height, self.size[1] / width)
         new = max(1, int(height * scale + 1e-6)), max(1, int(width * scale + 1e-6))
         if new != (height, width):
@@ -222,12 +233,6 @@ def declared_size(graph: Graph) -> tuple[int, int] | None:
     return height, width
 
 
-def declared_batch(graph: Graph) -> int | None:
-    """How many pictures the graph takes at once; None where that is free."""
-    shape = graph.shapes.get(graph.inputs[0], ()) if graph.inputs else ()
-    return shape[0] if shape else None
-
-
 def grid(height: int, width: int, stride: int, like: Tensor) -> Tensor:
     """``(rows * columns, 2)`` x and y of the cells of a map, in cells."""
     y, x = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
@@ -235,8 +240,8 @@ def grid(height: int, width: int, stride: int, like: Tensor) -> Tensor:
 
 
 def rows_of(values: Tensor, width: int, rows: int | None = None) -> Tensor:
-    """An output as ``(B, rows, width)``, whether it is a map ``(B, A * width, H, W)``, rows of one picture
-    ``(rows, width)``, or rows already.
+    """An output for one picture as ``(B, rows, width)``, whether it is a map ``(B, A * width, H, W)``, rows of one
+    picture ``(rows, width)``, or rows already.
 
     Raises:
         MissingModelError: it cannot be that.
@@ -252,11 +257,30 @@ def rows_of(values: Tensor, width: int, rows: int | None = None) -> Tensor:
     return values
 
 
-def _batched(values: Tensor) -> Tensor:
-    """Outputs of one picture that lost the dimension for it get it back."""
-    return values[None] if values.ndim == 2 and len(values) != 1 else values
+def _forms(written: Sequence[Tensor], opened: Sequence[Tensor]) -> tuple[str, ...]:
+    """Is each output of scores a logit or a probability, once the last activations are taken out of the graph?
+
+    Args:
+        written: the outputs as the file has them.
+        opened: the same without the activations.
+    """
+    same = [torch.allclose(a, b) for a, b in zip(written, opened, strict=True)]
+    # what is no probability for one stride is none for the others, whatever its values happen to be
+    left = all(_probable(one) for one, is_same in zip(written, same, strict=True) if is_same)
+    return tuple("probability" if is_same and left else "logit" for is_same in same)
 
 
-def _opened(before: Sequence[Tensor], after: Sequence[Tensor]) -> tuple[bool, ...]:
-    """Which outputs differ now that activations are taken out."""
-    return tuple(not torch.allclose(a.float(), b.float()) for a, b in zip(before, after, strict=True))
+def _probable(scores: Tensor) -> bool:
+    """Can these be probabilities: in [0, 1], and where there are two, with a sum of 1?"""
+    inside = bool((scores >= 0).all()) and bool((scores <= 1).all())
+    return inside and (scores.shape[-1] != 2 or torch.allclose(scores.sum(-1), torch.ones(()), atol=1e-2))
+
+
+def _without_margin(values: Tensor, height: int, width: int) -> tuple[Tensor, int, int]:
+    """A square picture without the black at its lower or right side that fills it up, where it fits the size then."""
+    rows, columns = values.shape[-2:]
+    if height < rows and not bool(values[..., height:, :].any()):
+        values = values[..., :height, :]
+    if width < columns and not bool(values[..., width:].any()):
+        values = values[..., :width]
+    return values, values.shape[-2], values.shape[-1]

@@ -43,15 +43,16 @@ class OnnxModule(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.inputs, self.outputs, self.opset = graph.inputs, graph.outputs, graph.opset
-        for node in graph.nodes:
+        nodes = needed(graph)
+        for node in nodes:
             if node.operation not in OPERATIONS:
                 raise MissingModelError(
                     f"the ONNX operation {node.operation[:60]} is not supported",
                     hint=_HINTS.get(node.operation, "ask for it, or bring another export of the model"),
                 )
-        _check_names(graph)
+        _check_names(graph, nodes)
         constants = {name: np.asarray(array) for name, array in graph.constants.items()}
-        self.nodes = _folded(self._settled(graph.nodes, constants), constants)
+        self.nodes = _folded(self._settled(nodes, constants), constants)
         self._buffer_of: dict[str, str] = {}
         self._fixed: dict[str, Tensor] = {}
         used = {name for node in self.nodes for name in node.inputs} | set(self.outputs)
@@ -117,10 +118,20 @@ class OnnxModule(nn.Module):
         return left
 
 
-def _check_names(graph: Graph) -> None:
+def needed(graph: Graph) -> tuple[Node, ...]:
+    """The nodes on which the graph's outputs depend."""
+    wanted, kept = set(graph.outputs), []
+    for node in reversed(graph.nodes):
+        if wanted & set(node.outputs):
+            kept.append(node)
+            wanted.update(node.inputs)
+    return tuple(reversed(kept))
+
+
+def _check_names(graph: Graph, nodes: tuple[Node, ...]) -> None:
     """Every value is made before it is used."""
     known = {"", *graph.inputs, *graph.constants}
-    for node in graph.nodes:
+    for node in nodes:
         if missing := [name for name in node.inputs if name not in known]:
             raise MissingModelError(f"the ONNX model uses {missing[0][:60]!r}, which nothing makes before")
         if not node.outputs:

@@ -67,8 +67,3 @@ def logit(probability: Tensor) -> Tensor:
     """``log(p / (1 - p))``, finite, with a gradient, for every p in [0, 1]."""
     inside = probability.clamp(_LEAST, 1 - 1e-7)
     return torch.log(inside) - torch.log1p(-inside)
-
-
-def holds_probabilities(values: Tensor) -> bool:
-    """Are all values in [0, 1], so that they must be probabilities?"""
-    return bool((values >= 0).all()) and bool((values <= 1).all())

@@ -160,7 +160,7 @@ def _path(data: memoryview, *numbers: int) -> Iterator[memoryview]:
 
 
 def _node(data: memoryview) -> Node:
-    operation = ""
+    operation, domain = "", ""
     inputs: list[str] = []
     outputs: list[str] = []
     attributes: dict[str, Attribute] = {}
@@ -175,8 +175,8 @@ def _node(data: memoryview) -> Node:
             name, attribute = _attribute(_message(value))
             attributes[name] = attribute
         elif number == 7 and _text(value) not in _STANDARD:
-            raise ValueError(f"the operation {operation!r} of {_text(value)!r} is no standard one")
-    return Node(operation, tuple(inputs), tuple(outputs), attributes)
+            domain = f"{_text(value)}."
+    return Node(domain + operation, tuple(inputs), tuple(outputs), attributes)
 
 
 def _attribute(data: memoryview) -> tuple[str, Attribute]:
@@ -191,7 +191,7 @@ def _attribute(data: memoryview) -> tuple[str, Attribute]:
         elif number == 20:
             kind = _integer(value)
         elif number in (6, 10, 11):
-            raise ValueError("graphs inside operations (If, Loop, Scan) are not supported")
+            result = "graph"  # of If, Loop or Scan, which no one here runs
         elif number == 2:
             result = struct.unpack("<f", _message(value))[0]
         elif number == 3:

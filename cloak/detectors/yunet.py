@@ -56,8 +56,7 @@ class YuNet(OnnxFaceDetector):
             )
             # log of the root of the product; one minus that score comes without loss from expm1
             score = sum(
-                logsigmoid(self.logits_of(self.order[part * 3 + level], one[..., 0]))
-                for part, one in enumerate((kind, thing))
+                logsigmoid(self.logits_of(level * 2 + part, one)) for part, one in enumerate((kind, thing))
             )
             half = torch.as_tensor(score) / 2
             logits.append(half - torch.log(-torch.expm1(half)))

@@ -18,8 +18,8 @@ from provenance.errors import UsageError
 NAMES = [known.name for known in DETECTORS if known.differentiable]
 #: Families that decide by steps: what they hand back is the slope of a smooth stand-in, not their own.
 STEPPED = ("hog", "haar")
-#: Families that take the largest of neighbours again and again: on a flat background these are equal, and the largest of
-#: equals has no slope. A little grain tells them apart; steps must stay far below it.
+#: Families that take the largest of neighbours again and again: on a flat background these are equal, and the largest
+#: of equals has no slope. A little grain tells them apart; steps must stay far below it.
 POOLED = ("yunet",)
 
 
