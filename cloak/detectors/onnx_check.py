@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 
 import numpy as np
 import torch
+from torch.nn.functional import interpolate
 
+from cloak.detectors.onnx_call import MOST_VALUES
 from cloak.detectors.onnx_graph import OnnxModule
 from cloak.detectors.onnx_reader import read_graph
 from provenance.errors import MissingModelError
@@ -28,7 +31,7 @@ def check_against_runtime(data: bytes, shown: torch.Tensor) -> float:
 
     Args:
         data: the file.
-        shown: ``(1, 3, H, W)``, a picture as the graph takes it.
+        shown: ``(1, 3, H, W)``, a picture as the graph takes it; resized, and repeated, to what the file declares.
 
     Returns:
         As a share of the largest value of the output, at least 1.
@@ -45,6 +48,7 @@ def check_against_runtime(data: bytes, shown: torch.Tensor) -> float:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         given = session.get_inputs()[0]
         half = given.type == "tensor(float16)"
+        shown = _as_declared(shown, given.shape)
         picture = shown.numpy().astype(np.float16 if half else np.float32)
         theirs = session.run(None, {given.name: picture})
     except Exception as error:  # its errors have no common class of their own
@@ -65,3 +69,16 @@ def check_against_runtime(data: bytes, shown: torch.Tensor) -> float:
     if not worst <= (TOLERANCE_HALF if halved else TOLERANCE):
         raise MissingModelError(f"our reading of the ONNX model differs from ONNX Runtime's by {worst:.2g}")
     return worst
+
+
+def _as_declared(shown: torch.Tensor, shape: list[int | str | None]) -> torch.Tensor:
+    """A picture of the sides that are numbers; the others are free."""
+    sides = [
+        side if isinstance(side, int) and side > 0 else own
+        for side, own in zip(shape, shown.shape, strict=True)
+    ]
+    if math.prod(sides) > MOST_VALUES or sides[1] != 3:
+        raise MissingModelError(f"the ONNX model takes {sides}, expected pictures of [N, 3, height, width]")
+    if sides[2:] != list(shown.shape[2:]):
+        shown = interpolate(shown, size=sides[2:], mode="bilinear", align_corners=False)
+    return shown.expand(sides).contiguous()

@@ -19,8 +19,12 @@ from torch.nn import functional
 STRIDES = (8, 16, 32)
 
 
-def seeded(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Weights that keep values of a moderate size from layer to layer, and normalisations that are not the identity."""
+def seeded(module: nn.Module, seed: int = 0, span: float = 1.0) -> nn.Module:
+    """Weights that keep values of a moderate size from layer to layer, and normalisations that are not the identity.
+
+    Args:
+        span: about the largest value of what the first layer is given.
+    """
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
@@ -33,7 +37,16 @@ def seeded(module: nn.Module, seed: int = 0) -> nn.Module:
             layer.bias.data = 0.2 * torch.randn(layer.bias.shape, generator=generator)
             layer.running_mean = 0.1 * torch.randn(layer.running_mean.shape, generator=generator)  # type: ignore[union-attr]
             layer.running_var = 0.7 + 0.6 * torch.rand(layer.running_var.shape, generator=generator)  # type: ignore[union-attr]
+    first = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    first.weight.data /= span
     return module.eval()
+
+
+def decided(heads: Sequence[nn.Module], factor: float = 12.0) -> None:
+    """Scores further apart than random weights make them."""
+    for layer in (one for head in heads for one in head.modules()):
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            layer.weight.data *= factor
 
 
 def exported(
@@ -87,12 +100,15 @@ def weights_as_nodes(data: bytes) -> bytes:
 def halved(data: bytes) -> bytes:
     """The same graph with weights, input and outputs of 16 bits."""
     model = onnx.load_from_string(data)
+    scales = {name for node in model.graph.node if node.op_type == "Resize" for name in node.input[1:]}
     for tensor in model.graph.initializer:
         array = onnx.numpy_helper.to_array(tensor)
-        if array.dtype == np.float32:
+        if tensor.name not in scales and array.dtype == np.float32:
             tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float16), tensor.name))
     for node in model.graph.node:
         for attribute in node.attribute:
+            if scales.intersection(node.output):
+                continue
             if attribute.name == "value" and attribute.t.data_type == onnx.TensorProto.FLOAT:
                 array = onnx.numpy_helper.to_array(attribute.t).astype(np.float16)
                 attribute.t.CopyFrom(onnx.numpy_helper.from_array(array))
@@ -301,6 +317,7 @@ def yolo(width: int = 8, *, seed: int = 3, **choices: Any) -> YoloLike:
     """Seeded; the DFL's weights are the whole numbers they always are."""
     made = YoloLike(width, **choices)
     seeded(made, seed)
+    decided([made.score])
     made.dfl.weight.data = torch.arange(16.0).reshape(1, 16, 1, 1)
     return made
 
