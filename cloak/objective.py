@@ -42,6 +42,21 @@ def of_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
     return (overlaps(boxes, faces) >= threshold) | (inside(boxes, faces) & similar)
 
 
+def same_face(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
+    """``(M, N)`` bool: do box m and face n frame the same face?
+
+    Stricter than :func:`of_faces`, for counting faces: a body is no face, although a face's centre lies in it. The
+    boxes must overlap by at least ``threshold`` (intersection over union), or be alike in size, neither twice the
+    other, and each have the other's centre inside.
+    """
+    if len(boxes) == 0 or len(faces) == 0:
+        return torch.zeros(len(boxes), len(faces), dtype=torch.bool, device=boxes.device)
+    areas = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(1)[:, None]
+    target = (faces[:, 2:] - faces[:, :2]).clamp_min(0).prod(1)[None]
+    alike = (areas < target * 2) & (target < areas * 2) & inside(boxes, faces) & inside(faces, boxes).T
+    return (overlaps(boxes, faces) >= threshold) | alike
+
+
 def hide(
     candidates: Candidates,
     faces: Tensor,

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloak.detectors.base import Detections
-from cloak.objective import of_faces
+from cloak.objective import same_face
 
 #: Patches start and end on this grid, so that JPEG blocks, and the strides of detectors at full and half size,
 #: fall in a patch as they do in its picture.
@@ -60,7 +60,7 @@ class Patch:
 def merge_faces(reports: Sequence[Detections]) -> Tensor:
     """The distinct faces that several detectors report, ``(N, 4)``, largest first.
 
-    Reports that :func:`cloak.objective.of_faces` counts as the same face become one box, the median.
+    Reports that :func:`cloak.objective.same_face` counts as the same face become one box, the median.
     """
     boxes = [report.boxes for report in reports if len(report)]
     if not boxes:
@@ -72,7 +72,7 @@ def merge_faces(reports: Sequence[Detections]) -> Tensor:
             continue
         for group in groups:
             middle = torch.stack(group).median(0).values
-            if bool(of_faces(box[None], middle[None])):
+            if bool(same_face(box[None], middle[None])):
                 group.append(box)
                 break
         else:

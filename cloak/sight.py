@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.judge import View, ask, view_of, which_found
-from cloak.objective import found
+from cloak.judge import View, ask, view_of
+from cloak.objective import same_face
 from cloak.options import CloakOptions
 from cloak.parallel import each
 from cloak.regions import merge_faces
@@ -86,7 +86,7 @@ def look(pixels: np.ndarray, options: CloakOptions) -> Sight:
     seconds = (time.perf_counter() - started) / (view.pixels.shape[0] * view.pixels.shape[1])
     before |= _asked(crew.judging, view.pixels, options.device)
     everyone = merge_faces(list(before.values()))
-    seen = everyone[_believed(everyone, before, crew, named=options.detectors is not None)]
+    seen = everyone[believed(everyone, before, crew, named=options.detectors is not None)]
     return Sight(crew, view, before, seconds, everyone / view.scale, seen / view.scale)
 
 
@@ -120,7 +120,8 @@ def faces_in(picture: Picture, options: CloakOptions) -> list[FaceSeen]:
     """
     sight = look(picture.pixels, options)
     found_by = {
-        name: which_found(report, sight.seen * sight.view.scale) for name, report in sight.before.items()
+        name: same_face(report.boxes, sight.seen * sight.view.scale).any(0).tolist()
+        for name, report in sight.before.items()
     }
     return [
         FaceSeen(
@@ -179,7 +180,7 @@ def _loaded(name: str, options: CloakOptions) -> FaceDetector:
     return detector
 
 
-def _believed(faces: Tensor, reports: dict[str, Detections], crew: Crew, *, named: bool) -> Tensor:
+def believed(faces: Tensor, reports: dict[str, Detections], crew: Crew, *, named: bool) -> Tensor:
     """``(N,)`` bool: which reports are faces that an attacked detector sees.
 
     A report by one family alone counts when that family is reliable, or when the person ``named`` the detectors.
@@ -187,7 +188,7 @@ def _believed(faces: Tensor, reports: dict[str, Detections], crew: Crew, *, name
     attacked = torch.zeros(len(faces), dtype=torch.bool)
     families: dict[str, Tensor] = {}
     for detector in crew.all:
-        hits = torch.as_tensor(found(reports[detector.name], faces), dtype=torch.bool)
+        hits = same_face(reports[detector.name].boxes, faces).any(0)
         families[detector.family] = families.get(detector.family, torch.zeros_like(attacked)) | hits
         if detector in crew.attacked:
             attacked |= hits

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cloak.detectors.base import Detections
-from cloak.objective import of_faces
+from cloak.objective import of_faces, same_face
 from cloak.regions import merge_faces
 from cloak.sight import RELIABLE
 from provenance.errors import CorruptMediaError
@@ -120,7 +120,7 @@ class Tracker:
         faces = merge_faces(list(reports.values()))[:_MAX_FACES]
         seeing: list[set[str]] = [set() for _ in faces]
         for name, report in reports.items():
-            for face, hit in zip(seeing, of_faces(report.boxes, faces).any(0).tolist(), strict=True):
+            for face, hit in zip(seeing, same_face(report.boxes, faces).any(0).tolist(), strict=True):
                 if hit:
                     face.add(name)
         before = self._continued(frame, faces)
