@@ -45,16 +45,22 @@ def of_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
 def same_face(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
     """``(M, N)`` bool: do box m and face n frame the same face?
 
-    Stricter than :func:`of_faces`, for counting faces: a body is no face, although a face's centre lies in it. The
-    boxes must overlap by at least ``threshold`` (intersection over union), or be alike in size, neither twice the
-    other, and each have the other's centre inside.
+    Stricter than :func:`of_faces`, for counting faces: a body is no face, although a face's centre lies in it. One of
+    these must hold: they overlap by at least ``threshold`` (intersection over union); they are alike in size, neither
+    twice the other, and each has the other's centre inside; one is a loose frame around the other, up to four times its
+    area, and their centres are apart by at most an eighth of its sides.
     """
     if len(boxes) == 0 or len(faces) == 0:
         return torch.zeros(len(boxes), len(faces), dtype=torch.bool, device=boxes.device)
-    areas = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(1)[:, None]
-    target = (faces[:, 2:] - faces[:, :2]).clamp_min(0).prod(1)[None]
-    alike = (areas < target * 2) & (target < areas * 2) & inside(boxes, faces) & inside(faces, boxes).T
-    return (overlaps(boxes, faces) >= threshold) | alike
+    sides, target = (
+        (boxes[:, 2:] - boxes[:, :2]).clamp_min(0)[:, None],
+        (faces[:, 2:] - faces[:, :2]).clamp_min(0)[None],
+    )
+    ratio = sides.prod(2) / target.prod(2).clamp_min(1e-9)
+    alike = (ratio > 1 / 2) & (ratio < 2) & inside(boxes, faces) & inside(faces, boxes).T
+    apart = ((boxes[:, :2] + boxes[:, 2:])[:, None] - (faces[:, :2] + faces[:, 2:])[None]).abs() / 2
+    around = (ratio > 1 / 4) & (ratio < 4) & (apart <= torch.maximum(sides, target) / 8).all(2)
+    return (overlaps(boxes, faces) >= threshold) | alike | around
 
 
 def hide(

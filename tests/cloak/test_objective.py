@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from cloak.detectors.base import Candidates, Detections
+from cloak.detectors.boxes import overlaps
 from cloak.objective import decoy, displace, found, hide, of_faces, same_face, widen
 
 FACE = torch.tensor([[10.0, 10.0, 50.0, 60.0]])
@@ -105,7 +106,11 @@ def test_a_body_around_a_face_is_another_thing() -> None:
     )
     loose = torch.tensor([[37.0, 14.0, 64.0, 49.0]])  # a detector that frames hair and chin as well
     beside = torch.tensor([[48.0, 27.0, 66.0, 50.0]])  # as large, moved by less than half
-    assert same_face(face, torch.cat([loose, beside]))[0].tolist() == [True, True]
+    wide = torch.tensor(
+        [[31.0, 11.0, 69.0, 57.0]]
+    )  # three and a half times the area, but around the face's middle
+    assert overlaps(face, wide).item() < 0.3
+    assert same_face(face, torch.cat([loose, beside, wide]))[0].tolist() == [True, True, True]
     assert same_face(torch.zeros(0, 4), face).shape == (0, 1)
 
 
