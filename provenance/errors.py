@@ -9,7 +9,8 @@
     │   ├── NotWritableError     2    the output folder cannot be written
     │   ├── NotInitializedError  2    `veilmark init` was never run
     │   ├── IdentityError        2    key, certificate or passphrase unusable
-    │   └── MissingModelError    2    model weights are not installed
+    │   ├── MissingModelError    2    model weights are not installed
+    │   └── MissingExtraError    2    a package that an optional extra brings is not installed
     ├── MediaError               3    a file cannot be read as what it claims to be
     │   ├── UnknownFormatError   3    the bytes match no format we know
     │   ├── CorruptMediaError    3    right format, broken content
@@ -112,6 +113,10 @@ class IdentityError(UsageError):
 
 class MissingModelError(UsageError):
     default_hint = "run `veilmark models` to see which command brings it"
+
+
+class MissingExtraError(UsageError):
+    pass
 
 
 class MediaError(VeilmarkError):

@@ -32,7 +32,7 @@ _COMMITMENT_CONTEXT = b"veilmark record commitment v1\x00"
 
 
 class RecordSigner(Protocol):
-    """What :class:`provenance.identity.Identity` offers for signing a record."""
+    """What :class:`provenance.identity.identity.Identity` offers for signing a record."""
 
     @property
     def algorithm(self) -> str:
@@ -60,7 +60,7 @@ class Record:
         manifest_sha256: the C2PA manifest store's bytes, or None where there is none.
         manifest_cid: content id of the stored manifest, or None.
         media_type: MIME type detected from the bytes.
-        fingerprints: perceptual fingerprints, name to value (see :mod:`provenance.fingerprint`).
+        fingerprints: perceptual fingerprints, name to value (see :mod:`provenance.fingerprint.picture`).
         parents: ``file_sha256`` of the files this one was made from.
         signer: ``{"key_id": hex SHA-256 of the leaf's SubjectPublicKeyInfo, "name": claimed name}``.
         time: the signer's own clock (self-asserted).

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provenance import certificates
-from provenance.atomic import is_file, refuse_existing, replacing, write_bytes
 from provenance.errors import (
     CorruptMediaError,
     MediaTooLargeError,
@@ -17,16 +15,18 @@ from provenance.errors import (
     TamperedError,
     UsageError,
 )
-from provenance.fingerprint import Fingerprint, NoFingerprint, fingerprint_file
-from provenance.formats import printable_name
-from provenance.manifest import ManifestSpec, Parent, carries_manifest, sign_manifest
-from provenance.manifest_read import read_manifest
-from provenance.media import Format, detect_format, sha256_file
+from provenance.fingerprint.picture import Fingerprint, NoFingerprint, fingerprint_file
+from provenance.identity import certificates
+from provenance.manifest.embed import ManifestSpec, Parent, carries_manifest, sign_manifest
+from provenance.manifest.read import read_manifest
+from provenance.media.files import is_file, refuse_existing, replacing, write_bytes
+from provenance.media.formats import printable_name
+from provenance.media.picture import Format, detect_format, sha256_file
 from provenance.record import Opening, Record, now_utc, sign_record
 
 if TYPE_CHECKING:
-    from provenance.desk import Desk
     from provenance.ledger.receipt import Receipt
+    from provenance.session import Desk
 
 MAX_FILE_BYTES = 16 * 1024**3
 RECEIPT_SUFFIX = ".receipt"
@@ -87,6 +87,7 @@ def sign_file(
     desk: Desk,
     *,
     force: bool = False,
+    scratch: Path | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> SignResult:
     """Sign ``source`` into ``output``, log it, and store its manifest and receipt.
@@ -97,6 +98,7 @@ def sign_file(
     Args:
         desk: identity, ledger and content store to work with.
         force: overwrite existing outputs (``output`` may then equal ``source``: signing in place).
+        scratch: a folder for the copy while it is not complete; default beside ``output``.
         step: called with the name of each stage.
 
     Raises:
@@ -128,7 +130,7 @@ def sign_file(
         step("manifest")
         spec = _completed(request.spec, source, output, media, fingerprint)
         parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
-        with replacing(output, force=force) as signed:
+        with replacing(output, force=force, scratch=scratch) as signed:
             manifest = sign_manifest(
                 source, signed, spec, desk.identity, media=media, tsa_url=request.tsa_url
             )

@@ -148,7 +148,7 @@ class Verdict:
         return [check for check in self.checks if check.passed is False]
 
     def to_json(self) -> dict[str, Any]:
-        """The documented object that ``--json`` prints (see docs/verdict.md)."""
+        """The documented object that ``--json`` prints (see docs/reference/json.md)."""
         return {
             "schema": SCHEMA,
             "path": self.path,

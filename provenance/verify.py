@@ -1,6 +1,6 @@
 """The verification pipeline: from a file to a verdict with reasons.
 
-Trust comes from the verifier's own :class:`~provenance.trust.TrustStore`, never from the file or the receipt
+Trust comes from the verifier's own :class:`~provenance.trust.store.TrustStore`, never from the file or the receipt
 that is being checked. Nothing here uses the network unless it was asked for.
 """
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provenance.atomic import is_file
 from provenance.errors import (
     MediaError,
     ReceiptError,
@@ -19,14 +18,15 @@ from provenance.errors import (
     UntrustedSignerError,
 )
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
-from provenance.lookup import Lookup, similar_records
-from provenance.manifest_read import ManifestReport, read_manifest
-from provenance.media import Format, sha256_file
-from provenance.revocation import standing
+from provenance.manifest.read import ManifestReport, read_manifest
+from provenance.media.files import is_file
+from provenance.media.picture import Format, sha256_file
+from provenance.search.lookup import Lookup, similar_records
 from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, check_source, with_suffix_added
-from provenance.trust import TrustStore
+from provenance.trust.chain import vouching_anchor
+from provenance.trust.revocation import standing
+from provenance.trust.store import TrustStore
 from provenance.verdict import AnchorFinding, Check, Signer, Standing, State, Time, Verdict
-from provenance.vouching import vouching_anchor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ def _format(path: Path) -> tuple[Format, MediaError | None]:
 def _refuse_broken(path: Path, media: Format) -> None:
     """A file without credential is still decoded, so that a broken one is not reported as merely unsigned."""
     if media.kind == "image":
-        from provenance.fingerprint import fingerprint_file
+        from provenance.fingerprint.picture import fingerprint_file
 
         fingerprint_file(path, media)
 

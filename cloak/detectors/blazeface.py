@@ -18,8 +18,8 @@ from torch.nn.functional import interpolate, pad
 from cloak import models
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
 from cloak.detectors.boxes import overlaps
-from cloak.detectors.tflite_graph import TfliteModule
-from cloak.detectors.tflite_reader import Graph, read_graph
+from cloak.detectors.readers.tflite import Graph, read_graph
+from cloak.detectors.readers.tflite_graph import TfliteModule
 from provenance.errors import MissingModelError, UsageError
 
 _OVERLAP = 0.3

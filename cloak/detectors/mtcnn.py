@@ -22,7 +22,7 @@ from cloak import models
 from cloak.detectors.areas import Areas
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
 from cloak.detectors.boxes import overlaps, suppress
-from cloak.detectors.mtcnn_nets import ONet, PNet, RNet
+from cloak.detectors.networks.mtcnn import ONet, PNet, RNet
 
 _WINDOW = 12  # pixels that the first network sees
 _STRIDE = 2

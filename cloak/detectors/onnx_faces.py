@@ -13,9 +13,9 @@ from torch.nn.functional import interpolate, pad
 
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
 from cloak.detectors.boxes import suppress
-from cloak.detectors.onnx_graph import OnnxModule
-from cloak.detectors.onnx_logits import before_activations, logit
-from cloak.detectors.onnx_reader import Graph
+from cloak.detectors.readers.onnx import Graph
+from cloak.detectors.readers.onnx_graph import OnnxModule
+from cloak.detectors.readers.onnx_logits import before_activations, logit
 from cloak.detectors.resample import opencv_bilinear
 from provenance.errors import MissingModelError
 

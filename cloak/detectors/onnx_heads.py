@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.onnx_faces import OnnxFaceDetector, Preparation, Raw, declared_size, grid, rows_of
-from cloak.detectors.onnx_reader import Graph
+from cloak.detectors.readers.onnx import Graph
 from provenance.errors import MissingModelError, UsageError
 
 _VARIANCES = (0.1, 0.2)

@@ -17,7 +17,7 @@ from torch import Tensor
 from cloak import models
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
 from cloak.detectors.boxes import suppress
-from cloak.detectors.retinaface_nets import MobileNetRetina, Rfb, Slim, folded
+from cloak.detectors.networks.retinaface import MobileNetRetina, Rfb, Slim, folded
 from provenance.errors import MissingModelError, UsageError
 
 _NETWORKS: dict[str, type[MobileNetRetina] | type[Slim]] = {

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.onnx_faces import OnnxFaceDetector, Preparation, Raw, declared_size, grid, probe
-from cloak.detectors.onnx_graph import OPERATIONS, OnnxModule
-from cloak.detectors.onnx_reader import Graph, Node
+from cloak.detectors.readers.onnx import Graph, Node
+from cloak.detectors.readers.onnx_graph import OPERATIONS, OnnxModule
 from provenance.errors import MissingModelError
 
 _STRIDES = (8, 16, 32)

@@ -17,7 +17,7 @@ from torch.nn.functional import logsigmoid
 
 from cloak import models
 from cloak.detectors.onnx_faces import OnnxFaceDetector, Preparation, Raw, grid, rows_of
-from cloak.detectors.onnx_reader import Graph, read_graph
+from cloak.detectors.readers.onnx import Graph, read_graph
 from provenance.errors import MissingModelError
 
 _STRIDES = (8, 16, 32)

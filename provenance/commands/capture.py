@@ -13,9 +13,9 @@ from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from provenance.capture import Capture
+    from provenance.capture.capture import Capture
+    from provenance.capture.watch import WatchEvent
     from provenance.sign import SignResult
-    from provenance.watch import WatchEvent
 
 
 def capture(
@@ -37,9 +37,9 @@ def capture(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Take a photo or a video; it is signed before it is visible under its final name."""
-    from provenance.atomic import refuse_existing
-    from provenance.capture import capture_photo, capture_video
-    from provenance.manifest import ManifestSpec
+    from provenance.capture.capture import capture_photo, capture_video
+    from provenance.manifest.embed import ManifestSpec
+    from provenance.media.files import refuse_existing
     from provenance.sign import SignRequest, sign_file
 
     if photo and video:
@@ -81,9 +81,9 @@ def watch(
     """Sign whatever appears in a folder, each file once, also across restarts."""
     import hashlib
 
-    from provenance.manifest import ManifestSpec
+    from provenance.capture.watch import WatchOptions, watch_folder
+    from provenance.manifest.embed import ManifestSpec
     from provenance.sign import SignRequest, sign_file
-    from provenance.watch import WatchOptions, watch_folder
 
     home = Home.locate()
     home.require_initialized()

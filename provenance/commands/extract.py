@@ -29,11 +29,11 @@ def extract(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Extract a file's manifest store, the thumbnails of its ingredients, or its crJSON. Judges nothing: see verify."""
-    from provenance.atomic import is_file, refuse_existing, write_bytes
-    from provenance.manifest_extract import extract_parts
-    from provenance.manifest_read import read_manifest
+    from provenance.manifest.extract import extract_parts
+    from provenance.manifest.read import read_manifest
+    from provenance.media.files import is_file, refuse_existing, write_bytes
     from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
     from provenance.verify import MAX_SIDECAR_BYTES, read_limited
 
     if crjson == (output is not None):

@@ -26,10 +26,10 @@ def find(
     Exit codes: 0 a record was found; 4 none was found. A record says who claims what and when; likeness alone
     proves nothing.
     """
-    from provenance.lookup import open_lookup, similar_records
-    from provenance.media import sha256_file
+    from provenance.media.picture import sha256_file
+    from provenance.search.lookup import open_lookup, similar_records
     from provenance.sign import check_source
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     home = Home.locate()
     trust = TrustStore.load(home)

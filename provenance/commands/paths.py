@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provenance.atomic import is_file
 from provenance.errors import (
     MediaError,
     MediaTooLargeError,
@@ -18,6 +17,7 @@ from provenance.errors import (
     OutputExistsError,
     UsageError,
 )
+from provenance.media.files import is_file
 
 #: Files that veilmark itself puts beside media; never inputs when a folder is walked.
 COMPANION_SUFFIXES = (".receipt", ".c2pa")
@@ -141,8 +141,26 @@ def in_place_outputs(inputs: Sequence[Input]) -> list[Path | None]:
     return results
 
 
+def read_text(path: Path, limit: int = 4 * 1024 * 1024) -> str:
+    """A small text file named on the command line; MissingPathError or UsageError otherwise."""
+    try:
+        return read_bytes(path, limit).decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no text", hint="give a PEM or text file") from None
+
+
+def read_bytes(path: Path, limit: int = 4 * 1024 * 1024) -> bytes:
+    """A small file named on the command line; MissingPathError or UsageError otherwise."""
+    try:
+        if path.stat().st_size > limit:
+            raise UsageError(f"{path} is over the limit of {limit} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def _walk(folder: Path, skip_named: Sequence[str]) -> Iterator[Input]:
-    from provenance.media import detect_format
+    from provenance.media.picture import detect_format
 
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)

@@ -15,7 +15,7 @@ from provenance.errors import ExitCode, MissingPathError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from provenance.manifest import Parent
+    from provenance.manifest.embed import Parent
     from provenance.sign import SignResult
 
 Paths = Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input.")]
@@ -85,9 +85,9 @@ def sign(
 
     A file that already carries a manifest keeps it as its parent and is signed as an edit of itself.
     """
-    from provenance.manifest import Action, ManifestSpec, Parent
-    from provenance.manifest_definition import load_definition
-    from provenance.media import tells_location
+    from provenance.manifest.definition import load_definition
+    from provenance.manifest.embed import Action, ManifestSpec, Parent
+    from provenance.media.picture import tells_location
     from provenance.sign import SignRequest, sign_file
 
     if in_place and output:

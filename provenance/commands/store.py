@@ -36,7 +36,7 @@ def get(
     force: Force = False,
 ) -> None:
     """Print or write one stored object; its bytes are checked against its id."""
-    from provenance.atomic import write_bytes
+    from provenance.media.files import write_bytes
     from provenance.store.local import LocalStore
 
     data = LocalStore(Home.locate().store).get(cid)

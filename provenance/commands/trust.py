@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from provenance.commands.console import print_json
-from provenance.commands.identity import read_text
+from provenance.commands.paths import read_text
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -39,7 +39,7 @@ def add(
     name: Annotated[str, typer.Option("--name", help="How the entry is called here.")] = "",
 ) -> None:
     """Trust something from now on."""
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     given = [value for value in (anchor, log, witness, contract, revocation) if value]
     if len(given) != 1:
@@ -53,7 +53,7 @@ def add(
     elif log:
         entry = store.add_log_key(log, name)
     elif revocation:
-        from provenance.revocation import parse_revocation
+        from provenance.trust.revocation import parse_revocation
 
         statement = read_text(revocation)
         parse_revocation(statement)
@@ -71,7 +71,7 @@ def add(
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False) -> None:
     """List everything you trust."""
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     for entry in TrustStore.load(Home.locate()).entries():
         if as_json:
@@ -86,7 +86,7 @@ def remove(
     kind: Annotated[str, typer.Option(help="anchor, log, witness or contract.")] = "",
 ) -> None:
     """Stop trusting something."""
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     entry = TrustStore.load(Home.locate()).remove(name, kind)
     typer.echo(f"no longer trusted: {entry.kind} {entry.name}")

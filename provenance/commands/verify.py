@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.chain import Rpc, anchor_checker
 from provenance.commands.console import print_json
+from provenance.commands.ledger.anchors import anchor_checker
+from provenance.commands.ledger.chain import Rpc
 from provenance.commands.paths import Input, gathered
 from provenance.commands.sign import Paths
 from provenance.errors import UsageError
@@ -45,14 +46,16 @@ def verify(
     page: Annotated[
         Path | None, typer.Option("--html", help="Also write the verdicts as a self-contained page.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines (docs/verdict.md).")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines (docs/reference/json.md).")
+    ] = False,
 ) -> None:
     """Verify manifests, receipts and ledger records. Needs no `init`, and no network unless asked.
 
     Exit codes: 0 trusted; 5 valid, signer not trusted; 1 tampered; 4 no credential; 3 could not check.
     """
-    from provenance.lookup import open_lookup
-    from provenance.trust import TrustStore
+    from provenance.search.lookup import open_lookup
+    from provenance.trust.store import TrustStore
     from provenance.verify import VerifyRequest, verify_file
 
     home = Home.locate()
@@ -74,7 +77,7 @@ def verify(
 
         def show(item: Input, verdict: Verdict) -> None:
             if page:
-                from provenance.verdict_pictures import pictures_of
+                from provenance.pages.thumbnails import pictures_of
 
                 verdicts.append(verdict)
                 pictures.append(pictures_of(item.path, verdict, sidecar=sidecar))
@@ -87,8 +90,8 @@ def verify(
 
         code = run_batch("Verifying", inputs, work, show, as_json=as_json)
     if page and verdicts:
-        from provenance.atomic import write_bytes
-        from provenance.verdict_page import render
+        from provenance.media.files import write_bytes
+        from provenance.pages.verdict import verdict_page
 
-        write_bytes(page, render(verdicts, pictures).encode())
+        write_bytes(page, verdict_page(verdicts, pictures).encode())
     raise typer.Exit(int(code))

@@ -11,7 +11,7 @@ from provenance.commands.secrets import passphrase_for
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from provenance.desk import Desk
+    from provenance.session import Desk
 
 _TOLERATED = 5
 
@@ -19,7 +19,7 @@ _TOLERATED = 5
 @contextmanager
 def desk_for(home: Home, identity: str | None) -> Iterator[Desk]:
     """Unlock the identity, open ledger and store; says so when the clock was set back or the key taken back."""
-    from provenance.desk import open_desk
+    from provenance.session import open_desk
 
     with open_desk(home, identity=identity, passphrase=passphrase_for(home, identity)) as desk:
         behind = desk.clock_behind()
@@ -33,12 +33,12 @@ def desk_for(home: Home, identity: str | None) -> Iterator[Desk]:
 
 
 def _warn_of_revocation(home: Home, desk: Desk) -> None:
-    from provenance.trust import TrustStore
+    from provenance.trust.store import TrustStore
 
     revocations = TrustStore.load(home).revocations
     if not revocations:
         return
-    from provenance.revocation import standing
+    from provenance.trust.revocation import standing
 
     found = standing(revocations, desk.identity.key_id, (), chain_der=desk.identity.chain_der)
     if found.revocation is not None:

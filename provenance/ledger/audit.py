@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provenance.errors import ReceiptError, UntrustedSignerError, VeilmarkError
-from provenance.ledger import lookup, merkle
-from provenance.ledger.entries import EntryStore, Stored
-from provenance.ledger.local import LocalLedger
-from provenance.ledger.nodes import STRIDE, WIDTH, NodeStore
+from provenance.ledger import merkle
+from provenance.ledger.embedded import lookup
+from provenance.ledger.embedded.entries import EntryStore, Stored
+from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.embedded.nodes import STRIDE, WIDTH, NodeStore
+from provenance.ledger.embedded.rows import commitment_in, record_in
 from provenance.ledger.note import Checkpoint, Note
 from provenance.ledger.policy import Policy
-from provenance.ledger.rows import commitment_in, record_in
 from provenance.ledger.tiles import TILE_WIDTH, PublishedLog, source_of
 
 MAX_PROBLEMS = 100

@@ -1,7 +1,7 @@
 """The seam between veilmark and a log: what signing, verifying and finding ask of one.
 
-:class:`provenance.ledger.local.LocalLedger` is the embedded one. Another (a Tessera log over object storage, a
-service with its tables in PostgreSQL) fits in by offering the same methods; docs/ledger-scale.md says when
+:class:`provenance.ledger.embedded.log.LocalLedger` is the embedded one. Another (a Tessera log over object storage, a
+service with its tables in PostgreSQL) fits in by offering the same methods; docs/research/ledger-scale.md says when
 that is worth it.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from provenance.ledger.embedded.rows import Entry
 from provenance.ledger.note import Checkpoint, Note
 from provenance.ledger.receipt import Receipt
-from provenance.ledger.rows import Entry
 from provenance.record import Opening
 
 if TYPE_CHECKING:
-    from provenance.ledger.local import LocalLedger
+    from provenance.ledger.embedded.log import LocalLedger
 
 
 class HashIndex(Protocol):
@@ -69,10 +69,6 @@ class Ledger(HashIndex, Protocol):
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
         """Entries in log order."""
-        ...
-
-    def features_since(self, index: int = 0) -> Iterator[tuple[int, bytes]]:
-        """``(entry index, private descriptors)`` from ``index`` on."""
         ...
 
     def consistency_proof(self, old_size: int, size: int | None = None) -> list[bytes]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from provenance.atomic import write_bytes
 from provenance.errors import IdentityError
 from provenance.ledger.note import SigningKey
+from provenance.media.files import write_bytes
 
 _MAX_KEY_BYTES = 16 * 1024
 

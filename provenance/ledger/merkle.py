@@ -2,7 +2,7 @@
 
 Nothing here stores anything. Proofs are built from a function that returns the hash of any *perfect* subtree,
 ``node(level, index)``: the subtree over leaves ``[index << level, (index + 1) << level)``.
-:mod:`provenance.ledger.nodes` provides it from a database, :mod:`provenance.ledger.tiles` from static files.
+:mod:`provenance.ledger.embedded.nodes` provides it from a database, :mod:`provenance.ledger.tiles` from static files.
 """
 
 from __future__ import annotations

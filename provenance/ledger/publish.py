@@ -11,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from provenance.atomic import write_bytes
-from provenance.ledger.fork import published_checkpoint
-from provenance.ledger.local import LocalLedger
+from provenance.ledger.embedded.fork import published_checkpoint
+from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.note import Checkpoint
 from provenance.ledger.tiles import (
     ENTRIES,
@@ -22,6 +21,7 @@ from provenance.ledger.tiles import (
     tile_path,
     tiles_of,
 )
+from provenance.media.files import write_bytes
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from provenance.atomic import write_bytes
 from provenance.errors import ForkError, LedgerError, ReceiptError, UntrustedSignerError, UsageError
 from provenance.ledger import merkle
 from provenance.ledger.note import (
@@ -31,6 +30,7 @@ from provenance.ledger.note import (
     parse_decimal,
 )
 from provenance.ledger.receipt import is_log_key
+from provenance.media.files import write_bytes
 
 MAX_PROOF_LINES = 63
 _MAX_STATE_BYTES = 4 * 1024 * 1024

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from provenance.atomic import replacing
 from provenance.errors import MissingPathError, StoreError
+from provenance.media.files import replacing
 from provenance.store.cid import CODEC_DAG_PB, Cid
 from provenance.store.local import LocalStore
 from provenance.store.unixfs import MAX_DEPTH, encode_varint, links_of

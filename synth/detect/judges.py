@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from provenance.errors import CorruptMediaError, MissingModelError
-from synth.detect import pulse, svm
+from synth.detect import pulse
 from synth.detect.base import DETECTORS, Finding, Line, Plot, bounded, logistic
 from synth.detect.calibrate import Joint
-from synth.detect.face_net import SIDE, FaceNet, prepared, saliency
 from synth.detect.maps import captioned
+from synth.detect.networks import svm
+from synth.detect.networks.face import SIDE, FaceNet, prepared, saliency
+from synth.detect.networks.splice import PATCH, Consistency, SpliceNet, consistency
 from synth.detect.pulse_features import FEATURES, WINDOW, windows
-from synth.detect.splice_net import PATCH, Consistency, SpliceNet, consistency
 from synth.detect.watch import FRAMES, REGION_NAMES, TIMELESS, Watched
-from synth.swap.checkpoint import load
+from synth.swap.training.checkpoint import load
 
 WEIGHTS = Path(__file__).parent / "weights"
 NET_SCHEMA = "veilmark.detect-net/1"

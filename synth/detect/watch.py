@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cloak.detectors.face_mesh import Iris, eye_rois
+from cloak.recognition.face_mesh import Iris, eye_rois
 from provenance.errors import CorruptMediaError, UsageError
 from synth.extraction.canonical import alignment, face_mask, transformed, warp
 from synth.extraction.finder import FaceFinder, Found
 from synth.extraction.footage import RawFrame
 from synth.extraction.measures import blur_effect
-from synth.swap.smooth import steadied
+from synth.swap.conversion.smooth import steadied
 
 Floats = NDArray[np.float64]
 Report = Callable[[float], None]

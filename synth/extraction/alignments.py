@@ -44,8 +44,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.atomic import write_bytes
 from provenance.errors import CorruptMediaError, MediaTooLargeError, MissingPathError
+from provenance.media.files import write_bytes
 from synth.extraction.canonical import LARGEST_SIZE, POINTS, SMALLEST_SIZE
 
 SCHEMA = "veilmark.alignments/1"

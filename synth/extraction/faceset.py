@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError, MediaTooLargeError, NoFaceError, UsageError
-from provenance.media import open_picture
+from provenance.media.picture import open_picture
 from synth.extraction.alignments import Alignments, Face, Frame
 from synth.extraction.canonical import (
     LARGEST_SIZE,
@@ -22,6 +22,8 @@ from synth.extraction.canonical import (
     transformed,
 )
 
+#: Training takes at least so many faces of a person.
+FEWEST_FACES = 16
 MAX_PIXELS_BYTES = 32 * 1024**3
 
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cloak import detectors
-from cloak.detectors.face_mesh import FaceMesh, face_rois
+from cloak.recognition.face_mesh import FaceMesh, face_rois
 from provenance.errors import UsageError
 
 #: Asked in turn until one finds a face: the first is five times as fast and finds what is not small, the second finds
-#: small faces too. ``benchmarks/landmarks.py`` prints what each of the detectors finds and costs.
+#: small faces too. ``benchmarks/cloak/landmarks.py`` prints what each of the detectors finds and costs.
 DEFAULT_DETECTORS = ("blazeface-back", "centerface")
 #: Detectors see frames at this size; the landmarks are read from the full frame.
 DETECTION_SIDE = 640

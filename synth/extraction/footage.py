@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.decoding import frames_of, moving_pictures, why
 from provenance.errors import (
     CorruptMediaError,
     MediaError,
@@ -21,7 +20,8 @@ from provenance.errors import (
     UnknownFormatError,
     UsageError,
 )
-from provenance.media import detect_format, open_picture
+from provenance.media.decoding import frames_of, moving_pictures, why
+from provenance.media.picture import detect_format, open_picture
 
 #: About an hour at 60 frames a second.
 MAX_FRAMES = 216_000

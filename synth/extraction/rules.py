@@ -33,7 +33,7 @@ _SAMPLE = 1500
 @dataclass(frozen=True)
 class Thresholds:
     """Limits of the rules; a face that goes beyond one is refused. Measured figures are in
-    ``benchmarks/extraction.py``.
+    ``benchmarks/synth/extraction.py``.
 
     Attributes:
         people: faces a frame may show; with more, all of them are refused (several-people).

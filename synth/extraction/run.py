@@ -22,15 +22,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloak.landmarks68 import landmarks68
+from cloak.recognition.landmarks68 import landmarks68
 from provenance.errors import (
     ConsentError,
     MediaError,
     NoFaceError,
     UsageError,
 )
-from provenance.media import open_picture, sha256_file
-from provenance.pdq import pdq_hash
+from provenance.fingerprint.pdq import pdq_hash
+from provenance.media.picture import open_picture, sha256_file
+from synth.consent.permission import UNREADABLE
 from synth.extraction import measures
 from synth.extraction.alignments import (
     KEEP,
@@ -55,7 +56,6 @@ from synth.extraction.footage import RawFrame, Source, open_footage
 from synth.extraction.journal import Journal
 from synth.extraction.rules import Thresholds, judge
 from synth.extraction.workspace import earlier_run, prepare, read_colours, settle, write_png
-from synth.permission import UNREADABLE
 
 DEFAULT_SIZE = 256
 ALIGN_BY = ("facemesh", "dlib68")
@@ -146,7 +146,7 @@ def extract_faces(
     Args:
         footage: a video, a picture, or a folder of them.
         folder: where to write; made if it is missing.
-        consent: the basis on which these very files are used, of :meth:`synth.permission.Permission.to_json`.
+        consent: the basis on which these very files are used, of :meth:`synth.consent.permission.Permission.to_json`.
         embedder: tells people apart; without one the rule wrong-person is not applied.
         force: replace the extraction of other footage, or with other settings, that lies in ``folder``.
         progress: called with the share of frames done, 0 to 1.
@@ -230,7 +230,7 @@ def _require_basis(sources: Sequence[Source], digests: Sequence[str], consent: d
         if not consent.get("basis") or digest not in covered:
             raise ConsentError(
                 f"nothing says on which basis {source.path} may be used",
-                hint="ask `synth.permission.permission_for` first; if the file has just changed, run it again",
+                hint="ask `synth.consent.permission.permission_for` first; if the file has just changed, run it again",
             )
         if covered[digest] == UNREADABLE:
             source.kind, source.damage = "unreadable", source.damage or f"{source.path} cannot be read"
@@ -339,7 +339,7 @@ def aligned_face(
 
 
 def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:
-    from synth.swap.data import FEWEST_FACES
+    from synth.extraction.faceset import FEWEST_FACES
 
     notes = [f"{one['path']}: {one['damage']}" for one in alignments.sources if one.get("damage")]
     kept = len(alignments.faces())

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.atomic import write_bytes
 from provenance.errors import UsageError
-from provenance.media import open_picture
+from provenance.media.files import write_bytes
+from provenance.media.picture import open_picture
 from synth.extraction.alignments import KEEP, Alignments, Face, Frame
 from synth.extraction.canonical import LARGEST_SIZE
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.atomic import require_writable
 from provenance.errors import CorruptMediaError, NotWritableError, OutputExistsError
-from provenance.media import open_picture
+from provenance.media.files import require_writable
+from provenance.media.picture import open_picture
 from synth.extraction import measures
 from synth.extraction.alignments import FILE_NAME, KEEP, KEPT_FOLDER, REFUSED_FOLDER, Alignments, Face
 from synth.extraction.canonical import LARGEST_SIZE, transformed

@@ -17,27 +17,30 @@ What it makes leaves through :mod:`synth.label`.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from synth.lipsync.mouth_model import MouthModel, MouthOptions
-    from synth.lipsync.mouth_train import train_mouth
-    from synth.lipsync.pipeline import LipsyncOptions, lipsync
-    from synth.lipsync.retime import retime
+    from synth.lipsync.film.retime import retime as retime
+    from synth.lipsync.make import LipsyncRequest as LipsyncRequest
+    from synth.lipsync.make import LipsyncResult as LipsyncResult
+    from synth.lipsync.make import make_lipsync as make_lipsync
+    from synth.lipsync.mouth.model import MouthModel as MouthModel
+    from synth.lipsync.mouth.model import MouthOptions as MouthOptions
+    from synth.lipsync.mouth.train import train_mouth as train_mouth
+    from synth.lipsync.pipeline import LipsyncOptions as LipsyncOptions
 
-_HOMES = {
-    "LipsyncOptions": "synth.lipsync.pipeline",
-    "MouthModel": "synth.lipsync.mouth_model",
-    "MouthOptions": "synth.lipsync.mouth_model",
-    "lipsync": "synth.lipsync.pipeline",
-    "retime": "synth.lipsync.retime",
-    "train_mouth": "synth.lipsync.mouth_train",
-}
-__all__ = ["LipsyncOptions", "MouthModel", "MouthOptions", "lipsync", "retime", "train_mouth"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "LipsyncResult": "synth.lipsync.make",
+        "LipsyncRequest": "synth.lipsync.make",
+        "make_lipsync": "synth.lipsync.make",
+        "LipsyncOptions": "synth.lipsync.pipeline",
+        "MouthModel": "synth.lipsync.mouth.model",
+        "MouthOptions": "synth.lipsync.mouth.model",
+        "retime": "synth.lipsync.film.retime",
+        "train_mouth": "synth.lipsync.mouth.train",
+    },
+)

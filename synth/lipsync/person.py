@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloak.video_io import VideoInfo, frames, probe
+from cloak.video.io import VideoInfo, frames, probe
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
-from provenance.media import sha256_file
-from synth.edition import code_of_module
+from provenance.media.picture import sha256_file
+from synth.code_version import code_of_module
 from synth.extraction.canonical import pose
 from synth.extraction.finder import FaceFinder
-from synth.lipsync.audio import FEATURE_RATE, Sound, feature_times, heard, load_sound, silent, voiced
-from synth.lipsync.expression import expressions, load_small, save_small, upper_faces
-from synth.lipsync.mouth_adapt import adapt_mouth, at_rest
-from synth.lipsync.mouth_model import MouthModel, MouthOptions, load_mouth, resampled, save_mouth
-from synth.lipsync.mouth_train import Clip, train_mouth
+from synth.lipsync.mouth.adapt import adapt_mouth, at_rest
+from synth.lipsync.mouth.audio import FEATURE_RATE, Sound, feature_times, heard, load_sound, silent, voiced
+from synth.lipsync.mouth.expression import expressions, load_small, save_small, upper_faces
+from synth.lipsync.mouth.model import MouthModel, MouthOptions, load_mouth, resampled, save_mouth
+from synth.lipsync.mouth.train import Clip, train_mouth
 from synth.lipsync.shape import Track, mouth_shapes, opening, track_face
 from synth.lipsync.workspace import Workspace, fingerprint
 
@@ -38,7 +38,7 @@ Report = Callable[[float], None]
 
 
 #: What a mouth model hangs on; one of other code is not taken for this one's.
-_TEACHING = ("audio", "expression", "mouth_adapt", "mouth_model", "mouth_train")
+_TEACHING = ("mouth.audio", "mouth.expression", "mouth.adapt", "mouth.model", "mouth.train")
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Person:
         track: the face in each frame.
         shapes: ``(T, 36)`` its mouth, NaN where there is no face.
         sound: its own sound; None where it has none.
-        upper: ``(T, 26, 48)`` uint8, its upper face, see :mod:`synth.lipsync.expression`.
+        upper: ``(T, 26, 48)`` uint8, its upper face, see :mod:`synth.lipsync.mouth.expression`.
     """
 
     path: Path
@@ -164,7 +164,7 @@ def mouth_of(
     """The person's mouth model: kept from an earlier run, or taught now; and whether it was kept.
 
     Args:
-        prior: a model of others to begin with; the footage then adapts it, see :mod:`synth.lipsync.mouth_adapt`.
+        prior: a model of others to begin with; the footage then adapts it, see :mod:`synth.lipsync.mouth.adapt`.
             Without it a network is trained from this footage alone, as ``options`` say.
         until: share of the footage, from its beginning, that is learned from.
         stop: asked after each epoch; training then goes on where it stopped when called again.

@@ -1,8 +1,8 @@
 """The whole way, from a sound and a target video to a video of that person saying it.
 
-:func:`lipsync` is the flow: sound, face, mouth, timing, picture, film. What a stage finds is kept in the workspace and
-not found twice. The film that is written here is not labelled yet: :func:`synth.commands_lipsync.lipsync` hands it to
-:func:`synth.label.label_generated`, the only door out.
+:func:`_render_lipsync` is the flow: sound, face, mouth, timing, picture, film. What a stage finds is kept in the
+workspace and not found twice. The film that is written here is not labelled yet, so it goes into a
+:class:`synth.quarantine.Quarantine` and nowhere else; :func:`synth.lipsync.make.make_lipsync` labels it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from provenance.media import sha256_file
+from provenance.media.picture import sha256_file
 from synth.label import mark_visibly
-from synth.lipsync import audio
-from synth.lipsync.composite import CompositeOptions, Compositor
-from synth.lipsync.film import Film
-from synth.lipsync.frontal import Frontal
-from synth.lipsync.keep import Keeper
-from synth.lipsync.mouth_adapt import PRIOR, at_rest
-from synth.lipsync.mouth_model import MouthModel, MouthOptions, resampled
-from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study, too_short
-from synth.lipsync.reel import Reel
-from synth.lipsync.render import Stage, render
-from synth.lipsync.retime import (
+from synth.lipsync.film.film import Film
+from synth.lipsync.film.frame_reader import Reel
+from synth.lipsync.film.render import Stage, render
+from synth.lipsync.film.retime import (
     Retimed,
     Weights,
     blinks,
@@ -39,8 +32,17 @@ from synth.lipsync.retime import (
     retime,
     there_and_back,
 )
-from synth.lipsync.texture import Candidates, TextureOptions
+from synth.lipsync.keep import Keeper
+from synth.lipsync.mouth import audio
+from synth.lipsync.mouth.adapt import PRIOR, at_rest
+from synth.lipsync.mouth.model import MouthModel, MouthOptions, resampled
+from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study, too_short
+from synth.lipsync.texture.candidates import Candidates
+from synth.lipsync.texture.composite import CompositeOptions, Compositor
+from synth.lipsync.texture.frontal import Frontal
+from synth.lipsync.texture.texture import TextureOptions
 from synth.lipsync.workspace import Changes, Workspace
+from synth.quarantine import Unlabelled
 
 STAGES = ("sound", "face", "mouth", "timing", "candidates", "picture", "film")
 #: A target is played at no more than so many frames a second.
@@ -108,10 +110,10 @@ class LipsyncReport:
         return asdict(self)
 
 
-def lipsync(
+def _render_lipsync(
     target: Path,
     sound: Path,
-    output: Path,
+    made: Unlabelled,
     options: LipsyncOptions,
     workspace: Workspace,
     *,
@@ -128,7 +130,7 @@ def lipsync(
 
     Args:
         target: a video of one person. sound: a sound file, or a video whose sound is meant.
-        output: where to write, .mp4, .m4v, .mov or .mkv; unlabelled.
+        made: where to write, .mp4, .m4v, .mov or .mkv.
         options: see :class:`LipsyncOptions`. workspace: what is kept between runs.
         progress: is told the stage (one of :data:`STAGES`) and its share done.
         stop: asked often; when it says yes the state is kept, and None is returned (KeyboardInterrupt while the face is
@@ -199,16 +201,16 @@ def lipsync(
     # 5. Mouth to texture, texture into the target's frame.
     with clock.stage("candidates") as report:
         candidates = collect(person, options.until, report)
-    made = _pictures(person, played, timing, shapes, candidates, options, workspace, sound, keeper)
+    pictures = _pictures(person, played, timing, shapes, candidates, options, workspace, sound, keeper)
 
     # 6. Frames and sound to a film.
     width, height = person.info.upright
     composited = 0
     with (
         clock.stage("picture") as report,
-        Film(output, (width, height), _rate(person), sound, spoken.seconds) as film,
+        Film(made, (width, height), _rate(person), sound, spoken.seconds) as film,
     ):
-        for one in made:
+        for one in pictures:
             composited += one.composited
             film.write(mark_visibly(one.pixels) if options.mark else one.pixels)
             report((one.index + 1) / len(times))
@@ -278,7 +280,7 @@ def collect(
     person: Person, until: float = 1.0, progress: Callable[[float], None] | None = None
 ) -> Candidates:
     """The person's own frames, seen from the front, out of the first share of the target."""
-    from cloak.video_io import frames
+    from cloak.video.io import frames
 
     last = max(2, round(until * len(person.track.times)))
 

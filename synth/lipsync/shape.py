@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from synth.extraction.canonical import LEFT_EYE, RIGHT_EYE, TEMPLATE
 from synth.extraction.rules import Thresholds
-from synth.swap.smooth import steadied
+from synth.swap.conversion.smooth import steadied
 
 POINTS = 468
 #: The 18 lip points as mesh points: 12 of the outer border clockwise from the corner at the left in the picture, 6 of
@@ -148,7 +148,7 @@ def track_face(
         NoFaceError: fewer than two frames show a face.
         MediaError: it cannot be read.
     """
-    from cloak.video_io import expected_frames, frames, probe
+    from cloak.video.io import expected_frames, frames, probe
 
     info = probe(path)
     expected, rows, times, size = expected_frames(info), [], [], (0, 0)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.lipsync.retime import Retimed
+from synth.lipsync.film.retime import Retimed
 from synth.lipsync.shape import LIP_POINTS
 
 Pixels = NDArray[np.uint8]

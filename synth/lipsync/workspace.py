@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.atomic import write_bytes
 from provenance.errors import NotWritableError
+from provenance.media.files import write_bytes
 
 _HEADER = struct.Struct(">4sIIII")
 _MAGIC, _MAX_PIXELS = b"VMD1", 8192 * 8192
-Arrays = dict[str, NDArray[Any]]
 
 
 class Workspace:

@@ -7,18 +7,30 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from synth.measure.detectors import measure_detectors
-    from synth.measure.swap import measure_swap
+    from synth.measure.detectors.experiment import measure_detectors as measure_detectors
+    from synth.measure.run import Basis as Basis
+    from synth.measure.run import Listener as Listener
+    from synth.measure.run import Measured as Measured
+    from synth.measure.run import run_detectors as run_detectors
+    from synth.measure.run import run_lipsync as run_lipsync
+    from synth.measure.run import run_swap as run_swap
+    from synth.measure.swap.experiment import measure_swap as measure_swap
 
-_HOMES = {"measure_detectors": "synth.measure.detectors", "measure_swap": "synth.measure.swap"}
-__all__ = ["measure_detectors", "measure_swap"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Basis": "synth.measure.run",
+        "Listener": "synth.measure.run",
+        "Measured": "synth.measure.run",
+        "run_detectors": "synth.measure.run",
+        "run_lipsync": "synth.measure.run",
+        "run_swap": "synth.measure.run",
+        "measure_detectors": "synth.measure.detectors.experiment",
+        "measure_swap": "synth.measure.swap.experiment",
+    },
+)

@@ -17,20 +17,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloak.judge import scaled
+from cloak.evaluate.judge import scaled
 from cloak.options import CloakOptions
-from cloak.video import cloak_video
-from cloak.video_options import VideoOptions
+from cloak.video.options import VideoOptions
+from cloak.video.pipeline import cloak_video
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
-from provenance.media import sha256_file
-from synth.edition import code_of, code_of_module
+from provenance.media.picture import sha256_file
+from synth.code_version import code_of, code_of_module
 from synth.extraction.footage import Source, open_footage
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import equal_energy
-from synth.measure.detectors import NOISE, DetectorOptions, versions_of
-from synth.measure.pairs import Pair
+from synth.measure.detectors.experiment import NOISE, DetectorOptions, versions_of
+from synth.measure.detectors.pairs import Pair
 from synth.measure.split import FEWEST, GAP, Split, split_of
-from synth.measure.swap_options import CLEAN, SwapOptions
+from synth.measure.swap.options import CLEAN, SwapOptions
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[float], None]

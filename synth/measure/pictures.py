@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.report import Gallery, Shot
+from synth.report.document import Gallery, Shot
 
 Pixels = NDArray[np.uint8]
 #: Longer side of what is shown, and by how much differences are amplified.
@@ -24,7 +24,7 @@ def gallery(
     """Original and cloaked (to be compared by a slider), the amplified difference, the control, and both with boxes.
 
     Args:
-        row: what detectors saw, of :func:`synth.measure.look.look`.
+        row: what detectors saw, of :func:`synth.measure.detectors.look.look`.
         clean, versions: uint8 ``(H, W, 3)`` of one size.
     """
     cloaked = versions[version]

@@ -194,6 +194,20 @@ def paired_shares(baseline: Values, treated: Values, of: Values, *, seed: int = 
     return Effect(replace(rough, low=low, high=high), before.value, after.value, p, least)
 
 
+def correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Pearson's correlation of two series; 0 where one of them does not vary.
+
+    Raises:
+        UsageError: series of different lengths.
+    """
+    a, b = np.asarray(first, np.float64).ravel(), np.asarray(second, np.float64).ravel()
+    if a.shape != b.shape:
+        raise UsageError(f"found series of {a.size} and {b.size} values")
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum() / size) if size > 1e-12 else 0.0
+
+
 def sign_flip(differences: Values, *, seed: int = 0) -> tuple[float, float]:
     """Two-sided p of the hypothesis that each difference might as well have had the other sign, and the least p that
     so many differences can give.

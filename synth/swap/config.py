@@ -32,7 +32,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of the training faces; see :mod:`synth.swap.augment`.
+    """Random changes of the training faces; see :mod:`synth.swap.training.augment`.
 
     Attributes:
         rotation: degrees, largest.
@@ -54,7 +54,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the generator's losses; see :mod:`synth.swap.losses`.
+    """Of the generator's losses; see :mod:`synth.swap.training.losses`.
 
     Attributes:
         dssim, l1, mask, feature, adversarial: factors of the terms.
@@ -73,7 +73,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Recipe:
-    """When what is trained, and how long; see :mod:`synth.swap.schedule`.
+    """When what is trained, and how long; see :mod:`synth.swap.training.schedule`.
 
     Attributes:
         steps: of all phases together.

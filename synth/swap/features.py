@@ -1,8 +1,8 @@
 """Frozen networks that compare pictures as a face network sees them, for the feature loss and for measuring.
 
-Candidates (``benchmarks/swap_features.py`` compares them): dlib's face recognition network (public domain, a large
-carrier), and MTCNN's last network (MIT, always there with the cloak's detectors). Both get the aligned face cut to the
-region they were trained on; since aligned faces always lie in the same place, that region is the same for all.
+Candidates (``benchmarks/synth/swap_features.py`` compares them): dlib's face recognition network (public domain, a
+large carrier), and MTCNN's last network (MIT, always there with the cloak's detectors). Both get the aligned face cut
+to the region they were trained on; since aligned faces always lie in the same place, that region is the same for all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
 from cloak import models
-from cloak.chips import LAYOUTS, similarity
+from cloak.recognition.aligned_faces import LAYOUTS, similarity
 from provenance.errors import UsageError
 from synth.extraction.canonical import OF_68, TEMPLATE, canonical_points
 
@@ -54,7 +54,7 @@ class DlibFeatures(FeatureNet):
     name, side = "dlib", _CHIP
 
     def __init__(self, size: int, device: Any) -> None:
-        from cloak.recognition import FaceRecognition
+        from cloak.recognition.network import FaceRecognition
 
         super().__init__()
         self.network = FaceRecognition.load(device=device)

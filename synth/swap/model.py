@@ -66,8 +66,8 @@ class Doubled(nn.Module):
 
 
 class Encoder(nn.Module):
-    """What :func:`synth.swap.augment.shown` gives, ``(N, 4, S, S)`` in [0, 1], to ``(N, 8 W, S / 8 ... 8, ...)``:
-    halvings down to 4 to 7 pixels, the dense bottleneck, and one doubling.
+    """What :func:`synth.swap.training.augment.shown` gives, ``(N, 4, S, S)`` in [0, 1], to ``(N, 8 W, S / 8 ... 8,
+    ...)``: halvings down to 4 to 7 pixels, the dense bottleneck, and one doubling.
     """
 
     def __init__(self, shape: Architecture) -> None:
@@ -150,8 +150,3 @@ def placed(module: Network, device: Any) -> Network:
     """On the device, in the order of memory in which convolutions are fastest there."""
     moved: Network = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
-
-
-def parameters_of(module: nn.Module) -> int:
-    """How many numbers a module learns."""
-    return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from provenance.ledger.local import LocalLedger
+from provenance.ledger.embedded.log import LocalLedger
 from provenance.record import Opening
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,9 +15,9 @@ import torch
 
 from synth.extraction.canonical import alignment, detail_mask, face_mask, transformed, warp
 from synth.extraction.finder import FaceFinder
-from synth.swap.checkpoint import Origin
 from synth.swap.config import Architecture, Preset, Recipe, preset
-from synth.swap.data import Bank
+from synth.swap.training.checkpoint import Origin
+from synth.swap.training.data import Bank
 
 SIZE = 64
 DECLARED = {"basis": "declared", "statement": "public-domain portrait", "files": [], "evidence": []}

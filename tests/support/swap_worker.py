@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from synth.swap import train as training
-from synth.swap.checkpoint import CHECKPOINT_FILE
-from synth.swap.parallel import join, rank, world_size
-from synth.swap.train import train
+from synth.swap.training import train as training
+from synth.swap.training.checkpoint import CHECKPOINT_FILE
+from synth.swap.training.parallel import join, rank, world_size
+from synth.swap.training.train import train
 from tests.support.swap_faces import drawn_bank, minute_preset, origin, stop_after
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cloak import models
-from provenance.desk import open_desk
 from provenance.home import Home
-from provenance.identity import Identity, load_identity
-from provenance.manifest import ManifestSpec
+from provenance.identity.identity import Identity, load_identity
+from provenance.manifest.embed import ManifestSpec
+from provenance.session import open_desk
 from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from synth.extraction.embedding import DlibEmbedder

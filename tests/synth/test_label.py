@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from provenance.desk import Desk, open_desk
 from provenance.errors import OutputExistsError, UsageError
 from provenance.home import Home
-from provenance.media import sha256_file
+from provenance.media.picture import sha256_file
+from provenance.session import Desk, open_desk
 from provenance.setup import initialize
-from provenance.trust import TrustStore
+from provenance.trust.store import TrustStore
 from provenance.verify import verify_file
 from synth.label import Generated, label_generated, mark_visibly
 

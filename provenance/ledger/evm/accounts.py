@@ -15,10 +15,10 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from provenance import atomic
 from provenance.errors import IdentityError, MissingPathError
 from provenance.home import Home
-from provenance.ledger.evm import restore_recursion_limit
+from provenance.ledger.evm.recursion import restore_recursion_limit
+from provenance.media import files as atomic
 
 restore_recursion_limit()
 

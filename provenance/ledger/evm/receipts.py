@@ -12,18 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from provenance import atomic
 from provenance.errors import ChainError, ForkError, MissingPathError, ReceiptError, UsageError
 from provenance.home import Home
+from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.evm.anchor import AnchorStatus, Policy, anchor_checkpoint
 from provenance.ledger.evm.check import AnchorCheck, Basis, Found, check_anchor
 from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
 from provenance.ledger.evm.contract import MediaLedger, log_id_of
 from provenance.ledger.evm.rpc import DEFAULT_TIMEOUT
 from provenance.ledger.evm.state import AnchorState, AnchorStore
-from provenance.ledger.local import LocalLedger
 from provenance.ledger.note import Checkpoint, Note
 from provenance.ledger.receipt import MAX_ANCHORS, MAX_RECEIPT_BYTES, Receipt
+from provenance.media import files as atomic
 from provenance.verdict import AnchorFinding, Standing
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Contract(Protocol):
-    """An on-chain ledger the verifier trusts; :class:`provenance.trust.TrustedContract` is one."""
+    """An on-chain ledger the verifier trusts; :class:`provenance.trust.store.TrustedContract` is one."""
 
     @property
     def chain_id(self) -> int: ...

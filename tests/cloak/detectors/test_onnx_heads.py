@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from cloak.detectors.brought import load_brought
-from cloak.detectors.onnx_check import check_against_runtime
 from cloak.detectors.onnx_faces import OnnxFaceDetector
+from cloak.detectors.readers.onnx_check import check_against_runtime
 from provenance.errors import MissingModelError, MissingPathError, UsageError
 
 graphs: Any = importlib.import_module("tests.support.face_graphs")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cloak.detectors import load
-from cloak.detectors.onnx_reader import read_graph
+from cloak.detectors.readers.onnx import read_graph
 from cloak.detectors.yunet import YuNet
 from provenance.errors import MissingModelError
 

@@ -1,0 +1,87 @@
+"""How much the noise may change, and where the eye minds it least.
+
+The budget is hard: no channel of any pixel moves by more than ``epsilon`` before encoding, nor in a lossless
+output. Inside it a mask spends the noise where the picture hides it: on texture and edges rather than on
+smooth skin, and, where colour may change at all, rather in chroma than in luma.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cloak.attack.transforms import gaussian_blur
+from provenance.errors import UsageError
+
+
+def project(noise: Tensor, clean: Tensor, limit: Tensor | float) -> Tensor:
+    """The nearest noise within ``limit`` whose sum with ``clean`` stays in [0, 1]."""
+    bounded = torch.maximum(torch.minimum(noise, torch.as_tensor(limit)), -torch.as_tensor(limit))
+    return (clean + bounded).clamp(0, 1) - clean
+
+
+def visibility_mask(clean: Tensor, *, smooth: float = 0.6) -> Tensor:
+    """Which share of the budget each pixel gets.
+
+    The eye misses noise on texture (contrast masking, Legge & Foley 1980), so the share grows with the local
+    standard deviation of luma; beside an isolated edge it grows less than inside texture.
+
+    Args:
+        clean: ``(1, 3, H, W)`` in [0, 1].
+        smooth: the share that a perfectly smooth area still gets, in (0, 1].
+
+    Returns:
+        ``(1, 1, H, W)`` in [``smooth``, 1].
+    """
+    if not 0 < smooth <= 1:
+        raise UsageError(f"the share of smooth areas lies in (0, 1], not {smooth}")
+    luma = (clean * clean.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    mean = gaussian_blur(luma, 1.5)
+    deviation = (gaussian_blur(luma * luma, 1.5) - mean * mean).clamp_min(0).sqrt()
+    # the lowest activity nearby: high only where a whole neighbourhood is busy, not beside one edge
+    spread = -functional.max_pool2d(-deviation, 5, stride=1, padding=2)
+    activity = (0.5 * spread + 0.5 * gaussian_blur(deviation, 2.0)) * 255
+    return (smooth + (1 - smooth) * (activity / 12).clamp(0, 1)).detach()
+
+
+def context_mask(size: tuple[int, int], boxes: Tensor, margin: float, *, feather: float = 0.15) -> Tensor:
+    """1 inside the widened boxes, falling smoothly to 0 outside.
+
+    Args:
+        size: height and width in pixels.
+        boxes: ``(N, 4)`` ``x1 y1 x2 y2`` in pixels.
+        margin: how far the context reaches beyond each side, in face sizes.
+        feather: width of the smooth border, in face sizes.
+
+    Returns:
+        ``(1, 1, H, W)`` in [0, 1], on the device of ``boxes``.
+    """
+    height, width = size
+    ys = torch.arange(height, device=boxes.device, dtype=torch.float32).view(-1, 1) + 0.5
+    xs = torch.arange(width, device=boxes.device, dtype=torch.float32).view(1, -1) + 0.5
+    mask = torch.zeros(height, width, device=boxes.device)
+    for x1, y1, x2, y2 in boxes.tolist():
+        face = max(x2 - x1, y2 - y1, 1.0)
+        reach, ramp = margin * face, max(feather * face, 1.0)
+        outside_x = torch.maximum(x1 - reach - xs, xs - x2 - reach).clamp_min(0)
+        outside_y = torch.maximum(y1 - reach - ys, ys - y2 - reach).clamp_min(0)
+        distance = torch.sqrt(outside_x**2 + outside_y**2)
+        mask = torch.maximum(mask, (1 - distance / ramp).clamp(0, 1))
+    return mask.view(1, 1, height, width)
+
+
+def to_grey(noise: Tensor) -> Tensor:
+    """The same change in all three channels, so that grey pictures stay grey."""
+    return noise.mean(1, keepdim=True).expand_as(noise)
+
+
+def reduce_chroma(noise: Tensor, share: float) -> Tensor:
+    """The noise with its change of brightness (BT.601) whole and only a share of its change of colour.
+
+    Args:
+        noise: ``(1, 3, H, W)``.
+        share: in [0, 1]; 0 changes brightness alone.
+    """
+    luma = (noise * noise.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return luma + share * (noise - luma)

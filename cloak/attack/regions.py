@@ -1,0 +1,195 @@
+"""Where the work is done: faces that detectors agree on, and the patches of the picture around them.
+
+A patch is a rectangle of the picture, worked on at a scale of its own, so that a 24-megapixel portrait costs
+no more than a small one. Boxes are ``x1 y1 x2 y2`` in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cloak.attack.objective import same_face
+from cloak.detectors.base import Detections
+
+#: Patches start and end on this grid, so that JPEG blocks, and the strides of detectors at full and half size,
+#: fall in a patch as they do in its picture.
+GRID = 64
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A rectangle of the picture and the faces in it.
+
+    Attributes:
+        left, top, right, bottom: in pixels of the picture, right and bottom exclusive.
+        height, width: the size it is worked on, at most that of the rectangle.
+        faces: which faces of the picture it is responsible for.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    height: int
+    width: int
+    faces: tuple[int, ...]
+
+    @property
+    def scale(self) -> float:
+        """Working pixels per picture pixel, at most 1."""
+        return self.width / (self.right - self.left)
+
+    def to_working_size(self, part: Tensor) -> Tensor:
+        """``(B, 3, bottom - top, right - left)``, the rectangle cut out, at the working size."""
+        return _resized(part, self.height, self.width)
+
+    def boxes(self, boxes: Tensor) -> Tensor:
+        """``(N, 4)`` boxes of the picture in working pixels."""
+        return (boxes - boxes.new_tensor([self.left, self.top, self.left, self.top])) * self.scale
+
+    def to_picture_size(self, noise: Tensor) -> Tensor:
+        """Noise of the working size as noise of the rectangle's size."""
+        return _resized(noise, self.bottom - self.top, self.right - self.left)
+
+
+def merge_faces(reports: Sequence[Detections]) -> Tensor:
+    """The distinct faces that several detectors report, ``(N, 4)``, largest first.
+
+    Reports that :func:`cloak.attack.objective.same_face` counts as the same face become one box, the median.
+    """
+    boxes = [report.boxes for report in reports if len(report)]
+    if not boxes:
+        return torch.zeros(0, 4)
+    all_boxes = torch.cat(boxes).float().cpu()
+    groups: list[list[Tensor]] = []
+    for box in all_boxes:
+        if not bool(torch.isfinite(box).all()) or bool((box[2:] <= box[:2]).any()):
+            continue
+        for group in groups:
+            middle = torch.stack(group).median(0).values
+            if bool(same_face(box[None], middle[None])):
+                group.append(box)
+                break
+        else:
+            groups.append([box])
+    if not groups:
+        return torch.zeros(0, 4)
+    faces = torch.stack([torch.stack(group).median(0).values for group in groups])
+    size = (faces[:, 2:] - faces[:, :2]).prod(1)
+    return faces[torch.argsort(size, descending=True, stable=True)]
+
+
+#: Patches are worked on smaller only where that saves half of the pixels.
+_SHRINK_BELOW = 0.72
+
+
+#: Faces of fewer pixels are not worked on smaller, however small the picture is shown.
+_MIN_FACE_SIDE = 96
+
+
+def _scale_for(side: float, face_side: int, display_scale: float) -> float:
+    """1 for faces up to about the wanted size: noise that is resampled a little only gets blurred by it."""
+    scale = min(face_side / side, max(display_scale, _MIN_FACE_SIDE / side))
+    return scale if scale < _SHRINK_BELOW else 1.0
+
+
+def plan_patches(
+    size: tuple[int, int],
+    faces: Tensor,
+    *,
+    context: float = 0.75,
+    face_side: int = 208,
+    longest: int = 640,
+    display_scale: float = 1.0,
+) -> list[Patch]:
+    """Patches that together cover every face with ``context`` face sizes around it.
+
+    Args:
+        size: height and width of the picture.
+        faces: ``(N, 4)``.
+        context: in face sizes, how much of the surroundings a detector needs to see.
+        face_side: the largest face of a patch is worked on at no more than this many pixels.
+        longest: no patch is worked on at more pixels per side, unless one face's rectangle needs it.
+        display_scale: the scale at which detectors are shown the picture; no large face needs to be worked on at more.
+    """
+    height, width = size
+    rectangles: list[tuple[tuple[int, int, int, int], list[int]]] = []
+    for index, (x1, y1, x2, y2) in enumerate(faces.tolist()):
+        # small faces get at least a hundred pixels of surroundings: detectors with a stride of 32 look there
+        reach = max(context * max(x2 - x1, y2 - y1), 64.0)
+        rectangle = _on_grid((x1 - reach, y1 - reach, x2 + reach, y2 + reach), height, width)
+        rectangles.append((rectangle, [index]))
+    sides = (faces[:, 2:] - faces[:, :2]).amax(1).tolist()
+    merged = True
+    while merged:
+        merged = False
+        for first in range(len(rectangles)):
+            for second in range(first + 1, len(rectangles)):
+                a, b = rectangles[first], rectangles[second]
+                if _should_merge(a, b, sides, face_side, longest, display_scale):
+                    rectangles[first] = (_union(a[0], b[0]), a[1] + b[1])
+                    del rectangles[second]
+                    merged = True
+                    break
+            if merged:
+                break
+    patches = []
+    for (left, top, right, bottom), members in rectangles:
+        scale = _scale_for(max(sides[i] for i in members), face_side, display_scale)
+        patches.append(
+            Patch(
+                left,
+                top,
+                right,
+                bottom,
+                height=max(1, round((bottom - top) * scale)),
+                width=max(1, round((right - left) * scale)),
+                faces=tuple(members),
+            )
+        )
+    return patches
+
+
+def _should_merge(
+    first: tuple[tuple[int, int, int, int], list[int]],
+    second: tuple[tuple[int, int, int, int], list[int]],
+    sides: Sequence[float],
+    face_side: int,
+    longest: int,
+    display_scale: float,
+) -> bool:
+    """Rectangles that overlap are joined while the result stays small and the faces are of similar size."""
+    (a, members_a), (b, members_b) = first, second
+    if a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] or b[1] >= a[3]:
+        return False
+    largest = [max(sides[i] for i in members) for members in (members_a, members_b)]
+    if max(largest) > face_side and max(largest) > 2.5 * min(largest):
+        return False
+    left, top, right, bottom = _union(a, b)
+    scale = _scale_for(max(largest), face_side, display_scale)
+    return max(right - left, bottom - top) * scale <= longest
+
+
+def _union(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
+def _on_grid(box: tuple[float, float, float, float], height: int, width: int) -> tuple[int, int, int, int]:
+    left = max(0, int(box[0] // GRID) * GRID)
+    top = max(0, int(box[1] // GRID) * GRID)
+    right = min(width, -int(-box[2] // GRID) * GRID)
+    bottom = min(height, -int(-box[3] // GRID) * GRID)
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+def _resized(pictures: Tensor, height: int, width: int) -> Tensor:
+    if pictures.shape[-2:] == (height, width):
+        return pictures
+    return functional.interpolate(
+        pictures, size=(height, width), mode="bilinear", antialias=True, align_corners=False
+    )

@@ -1,0 +1,1 @@
+"""The commands ``veilmark cloak`` and ``veilmark models``: options, one call into the package, printing."""

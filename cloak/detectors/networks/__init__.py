@@ -1,0 +1,1 @@
+"""Detectors' networks in plain torch, without their pre-processing and decoding."""

@@ -1,0 +1,316 @@
+"""The picture pipeline: detect, attack, encode, decode, judge what was decoded, and go on where a face is left.
+
+:func:`cloak_bytes` is the whole of it on a decoded picture; :func:`cloak_picture` is the same from file to
+file. :func:`cloak.publish.publish_file` signs the result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cloak.assertion import refuse_cloaked
+from cloak.attack.objective import expand_boxes
+from cloak.detectors.base import Detections
+from cloak.evaluate.detect import detect_all, select_faces
+from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
+from cloak.evaluate.judge import DisplayedPicture, to_tensor
+from cloak.evaluate.report import CloakReport
+from cloak.models import model
+from cloak.options import CloakOptions
+from cloak.picture.bound import enforce_bound, epsilon_scale_within
+from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
+from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
+from cloak.recognition.objective import Recogniser, recognisers_for
+from provenance.errors import MissingModelError, UsageError
+from provenance.media.files import refuse_existing, write_bytes
+from provenance.media.picture import Picture, open_picture
+
+_DEFAULT_QUALITY = 95
+_WRITTEN_BITS = 8
+#: A step of the search costs so many times what it takes to look at as many pixels (measured: 2 to 4).
+_STEP_COST = 3.0
+#: Where that makes more seconds than these, a step is tried: some detectors look at far less than the whole in it.
+_MAX_ROUGH_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class CloakResult:
+    """A cloaked picture.
+
+    Attributes:
+        encoded: the file's bytes, not signed yet.
+        format: its format's name.
+        report: what detectors see in these bytes, decoded.
+    """
+
+    encoded: bytes
+    format: str
+    report: CloakReport
+
+
+@dataclass(frozen=True)
+class WorkEstimate:
+    """How much work a picture is: each of its patches (faces and decoys that lie together) takes up to ``steps`` steps
+    in each of up to ``rounds`` rounds, which takes about ``seconds`` on this machine if nothing is beaten before.
+    """
+
+    faces: int
+    patches: int
+    steps: int
+    rounds: int
+    seconds: float
+
+    def __str__(self) -> str:
+        minutes = max(1, round(self.seconds / 60))
+        return (
+            f"{self.faces} faces to hide, in {self.patches} patches of the picture; up to {self.rounds} rounds of "
+            f"{self.steps} steps for each patch, at most about {minutes} minute{'s' * (minutes > 1)}"
+        )
+
+
+@dataclass(frozen=True)
+class _EncodedRound:
+    """What was written in one round."""
+
+    evaluation: Evaluation
+    encoded: bytes
+    largest: int
+
+
+def cloak_picture(
+    source: Path,
+    output: Path,
+    options: CloakOptions,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> CloakReport:
+    """Cloak a picture file into another.
+
+    Raises:
+        NoFaceError: no detector finds a face; nothing is written.
+        UsageError: it is cloaked already, and ``options.again`` is false.
+        MissingPathError, MediaError: the source cannot be read.
+        OutputExistsError, NotWritableError: the output cannot be written.
+    """
+    refuse_existing(output, force)
+    result = cloak_file(source, options, progress=progress)
+    write_bytes(output, result.encoded, force=force)
+    return result.report
+
+
+def cloak_file(
+    source: Path,
+    options: CloakOptions,
+    *,
+    progress: Progress | None = None,
+    on_estimate: Callable[[WorkEstimate], None] | None = None,
+) -> CloakResult:
+    """Cloak a picture file, and hand back the cloaked file's bytes, in the source's format and quality unless others
+    are chosen.
+
+    Raises:
+        NoFaceError, UsageError, MissingPathError, MediaError: see :func:`cloak_picture`.
+    """
+    refuse_cloaked(source, options)
+    picture = open_picture(source)
+    result = cloak_bytes(
+        picture, with_source_quality(options, source), progress=progress, on_estimate=on_estimate
+    )
+    if (bits := bit_depth(source)) > _WRITTEN_BITS:
+        note = f"the picture had {bits} bits a channel; it is written with 8"
+        result = replace(result, report=replace(result.report, notes=(*result.report.notes, note)))
+    return result
+
+
+def encode_uncloaked(source: Path, options: CloakOptions) -> bytes:
+    """A picture file without a cloak, encoded as :func:`cloak_file` would: for pictures without a face, so that a
+    folder of results is complete and has no locations in it either.
+    """
+    picture = open_picture(source)
+    _refuse_animated(picture)
+    return _encoder_for(picture, with_source_quality(options, source)).encode(picture, options.keep_gps)
+
+
+def cloak_bytes(
+    picture: Picture,
+    options: CloakOptions,
+    *,
+    progress: Progress | None = None,
+    on_estimate: Callable[[WorkEstimate], None] | None = None,
+) -> CloakResult:
+    """Cloak a decoded picture.
+
+    Args:
+        picture: from :func:`provenance.media.picture.open_picture`; is not changed.
+        options: see there.
+        progress: is told the share of the work done, in [0, 1].
+        on_estimate: is told how much work there is, before it begins.
+
+    Returns:
+        The encoded picture and its report; ``report.success`` is false where an attacked detector still finds a
+        face, which is a partial success and no error.
+
+    Raises:
+        NoFaceError: no detector finds a face.
+        UsageError: an animated picture, a format that cannot be written, a detector that cannot be attacked.
+        MissingModelError: a detector's weights are not on this machine.
+    """
+    started = time.perf_counter()
+    _refuse_animated(picture)
+    # 1. Who is looking, and what they see.
+    encoder = _encoder_for(picture, options)
+    initial = detect_all(picture.pixels, options)
+    detectors, displayed, before = initial.detectors, initial.displayed, initial.before
+    faces = select_faces(initial.confirmed_faces, options)
+
+    def encoded(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
+        data = encoder.encode(picture.with_pixels(pixels), options.keep_gps)
+        return data, open_picture(data).pixels
+
+    def round_trip(pixels: np.ndarray) -> np.ndarray:
+        return encoded(pixels)[1]
+
+    # 2. How the picture looks in this encoding without a cloak: what everything is compared with.
+    uncloaked = round_trip(picture.pixels)
+    strict, levels = options.strict and not encoder.lossless, options.level.levels
+    # 3. Search, encode, decode, judge; go on where a face is left.
+    attacked_recognisers = (
+        _recognisers(options, displayed, faces, before, True) if options.recognition else []
+    )
+    attacked = [*detectors.attacked, *attacked_recognisers]
+
+    def encode_and_evaluate(cloaked: np.ndarray) -> _EncodedRound:
+        if strict:
+            cloaked = enforce_bound(cloaked, picture.pixels, uncloaked, round_trip, levels)
+        data, decoded = encoded(cloaked)
+        evaluation = evaluate_picture(
+            detectors.attacked,
+            decoded,
+            faces,
+            before,
+            options.device,
+            attacked_recognisers,
+            zones=optimiser.zones,
+        )
+        return _EncodedRound(evaluation, data, int(np.abs(cloaked.astype(np.int16) - picture.pixels).max()))
+
+    optimiser = PatchOptimiser(
+        picture,
+        attacked,
+        encoder,
+        options,
+        faces,
+        initial.all_faces,
+        displayed,
+        before,
+        evaluate=lambda cloaked: encode_and_evaluate(cloaked).evaluation,
+    )
+    if strict:
+        noise_boxes = expand_boxes(torch.cat([faces, optimiser.zones]), CONTEXT).tolist()
+        optimiser.epsilon_scale = epsilon_scale_within(
+            picture.pixels, uncloaked, round_trip, levels, boxes=noise_boxes, seed=options.seed
+        )
+    if on_estimate:
+        steps = optimiser.steps_per_patch * (options.rounds + options.restarts)
+        seconds = initial.seconds_per_pixel * optimiser.pixel_count * steps * _STEP_COST
+        if seconds > _MAX_ROUGH_SECONDS:
+            seconds = optimiser.seconds_per_step() * len(optimiser.patches) * steps
+        on_estimate(
+            WorkEstimate(
+                len(faces), len(optimiser.patches), optimiser.steps_per_patch, options.rounds, seconds
+            )
+        )
+    best: _EncodedRound | None = None
+    for number in range(options.rounds):
+        encoded_round = encode_and_evaluate(optimiser.run_round(number, progress))
+        if best is None or encoded_round.evaluation.residual(attacked) <= best.evaluation.residual(attacked):
+            best = encoded_round
+        optimiser.update_pending(encoded_round.evaluation)
+        remaining = best.evaluation.residual(attacked)
+        # one more round for JPEG 75 and half size; further ones only while a face shows as published
+        if (
+            remaining == 0
+            or options.torchattack
+            or (number >= 1 and remaining < CONDITION_WEIGHTS["published"])
+        ):
+            break
+    if best is None:
+        raise UsageError("no round was made")
+    # 4. What those say whom nothing was made against.
+    judging_recognisers = _recognisers(
+        options, displayed, faces, before, False if options.recognition else None
+    )
+    full_evaluation = best.evaluation.merged_with(
+        evaluate_picture(
+            detectors.judging,
+            best.evaluation.pixels,
+            faces,
+            before,
+            options.device,
+            judging_recognisers,
+            zones=optimiser.zones,
+        )
+    )
+    if progress:
+        progress(1.0)
+    report = build_report(
+        full_evaluation,
+        options,
+        detectors.attacked,
+        detectors.judging,
+        initial.all_faces,
+        faces,
+        initial.confirmed_faces,
+        before,
+        uncloaked,
+        attacked_encoders=[one.name for one in attacked_recognisers],
+        decoys_placed=len(optimiser.zones),
+        largest_noise=best.largest,
+        steps=optimiser.steps,
+        seconds=time.perf_counter() - started,
+        format_name=encoder.format,
+        encoder_quality=encoder.quality,
+        lossless=encoder.lossless,
+        versions={name: metadata.version(name) for name in ("torch", "numpy", "pillow")},
+    )
+    return CloakResult(best.encoded, encoder.format, report)
+
+
+def _recognisers(
+    options: CloakOptions,
+    displayed: DisplayedPicture,
+    selected: Tensor,
+    before: dict[str, Detections],
+    attackable: bool | None,
+) -> list[Recogniser]:
+    """Encoders of faces for the faces to hide: those that cloaks may be made against, those that only judge, or all."""
+    shown = to_tensor(displayed.pixels, options.device)
+    found = recognisers_for(options.weights, shown, displayed.scale, selected, before, attackable=attackable)
+    if attackable and not found:
+        raise MissingModelError(
+            "no encoder of faces is on this machine", hint="run " + model("dlib-face-recognition").command
+        )
+    return found
+
+
+def _refuse_animated(picture: Picture) -> None:
+    if picture.frames > 1:
+        raise UsageError(
+            f"the picture holds {picture.frames} frames; only still pictures can be cloaked as pictures",
+            hint="save one frame as a picture, or turn it into an MP4 file and cloak that",
+        )
+
+
+def _encoder_for(picture: Picture, options: CloakOptions) -> Encoder:
+    wanted = choose_format(picture.format.name, options.format)
+    quality = (options.quality or _DEFAULT_QUALITY) if wanted in LOSSY else None
+    return Encoder(wanted, quality)

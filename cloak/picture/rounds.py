@@ -1,0 +1,323 @@
+"""The work between two looks at the encoded picture: each patch's search, and its noise put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cloak.attack.budget import context_mask, visibility_mask
+from cloak.attack.decoys import place_decoys
+from cloak.attack.objective import faces_found, matches_faces
+from cloak.attack.regions import Patch, plan_patches
+from cloak.attack.search import optimise
+from cloak.attack.task import (
+    Condition,
+    FullResolutionFrame,
+    Goals,
+    Schedule,
+    SearchResult,
+    Task,
+    WholeFrame,
+    publication_conditions,
+)
+from cloak.attack.whole_frame import SquareFrame
+from cloak.detectors.base import Detections, FaceDetector
+from cloak.evaluate.evaluation import Evaluation
+from cloak.evaluate.judge import DisplayedPicture, to_tensor
+from cloak.options import CloakOptions
+from cloak.picture.display_scale import with_display_scale
+from cloak.strength import Strength
+from provenance.media.picture import Picture, encode_picture
+
+#: How far noise reaches beyond a face, in face sizes.
+CONTEXT = 0.25
+#: Formats that lose something.
+LOSSY = ("JPEG", "WebP", "AVIF")
+_SUBSAMPLED_BELOW = 90
+#: So many pixels to work on get all steps; more get fewer, but no fewer than these.
+FULL_AREA, MIN_STEPS = 1_000_000, 16
+#: Steps of the trial that tells how long the search will take.
+_TRIAL_STEPS = 2
+#: How much it counts in the first round that networks see something else half-way, and how far faces are bent in each
+#: step, so that noise carries over to detectors that it was not made against (docs/research/transfer.md); at these
+#: strengths: with less noise hardly more carries over, it takes half as long again, and shows more.
+FEATURE_WEIGHT, WARP = 0.6, 0.15
+TRANSFER_STRENGTHS = (Strength.HIGH,)
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How the result is written."""
+
+    format: str
+    quality: int | None
+
+    @property
+    def lossless(self) -> bool:
+        return self.format not in LOSSY or (self.format == "WebP" and self.quality == 100)
+
+    def publication_conditions(self, patch: Patch) -> list[Condition]:
+        max_shift = max(1, min(24, patch.height // 8, patch.width // 8))
+        quality = None if self.lossless else self.quality
+        return publication_conditions(
+            quality, subsample=(quality or 100) < _SUBSAMPLED_BELOW, max_shift=max_shift
+        )
+
+    def encode(self, picture: Picture, keep_gps: bool) -> bytes:
+        return encode_picture(picture, self.format, quality=self.quality, keep_gps=keep_gps)
+
+
+class PatchOptimiser:
+    """Keeps each patch's noise between the rounds."""
+
+    def __init__(
+        self,
+        picture: Picture,
+        attacked: list[FaceDetector],
+        encoder: Encoder,
+        options: CloakOptions,
+        selected: Tensor,
+        all_faces: Tensor,
+        displayed: DisplayedPicture,
+        before: dict[str, Detections],
+        evaluate: Callable[[np.ndarray], Evaluation] | None = None,
+    ) -> None:
+        """``evaluate``: what detectors see of the cloaked pixels of the whole picture, once encoded; None: nobody looks
+        before a round is over.
+        """
+        self.evaluate = evaluate
+        #: The share of the strength's largest change that the search may use.
+        self.epsilon_scale = 1.0
+        self.pixels, self.options, self.attacked, self.encoder = picture.pixels, options, attacked, encoder
+        self.grey = picture.is_grey or _looks_grey(picture.pixels)
+        self.selected, self.displayed, self.before = selected, displayed, before
+        self.zones = place_decoys(picture.pixels, all_faces, options.decoys, options.seed)
+        size = picture.pixels.shape[:2]
+        self.patches = plan_patches(size, torch.cat([selected, self.zones]), display_scale=displayed.scale)
+        self.square = SquareFrame(picture.pixels, options.device)
+        self.top_left_square = SquareFrame(picture.pixels, options.device, top_left=True)
+        self.noises: list[Tensor | None] = [None] * len(self.patches)
+        self.pending = list(range(len(self.patches)))
+        self.unresolved: list[set[tuple[str, str]]] = [set() for _ in self.patches]
+        self.steps = 0
+
+    def run_round(self, round_number: int, progress: Progress | None) -> np.ndarray:
+        """Work on the pending patches; the cloaked pixels of the whole picture."""
+        for position, index in enumerate(self.pending):
+
+            def report(share: float, position: int = position) -> None:
+                if progress:
+                    within = (position + share) / len(self.pending)
+                    progress(min(0.99, (round_number + within) / self.options.rounds))
+
+            self._optimise_patch(index, round_number, report)
+        return self._compose(self.noises)
+
+    def _compose(self, noises: Sequence[Tensor | None]) -> np.ndarray:
+        """The whole picture with the patches' noise."""
+        canvas = np.zeros(self.pixels.shape, np.int16)
+        for patch, noise in zip(self.patches, noises, strict=True):
+            if noise is not None:
+                _add_noise(canvas, patch, noise)
+        levels = self.options.level.levels
+        moved = self.pixels.astype(np.int16) + np.clip(canvas, -levels, levels)
+        return np.clip(moved, 0, 255).astype(np.uint8)
+
+    def update_pending(self, evaluation: Evaluation) -> None:
+        """Next time, work on the patches whose faces an attacked detector still finds."""
+        self.unresolved = [self._unresolved_pairs(evaluation, patch) for patch in self.patches]
+        self.pending = [index for index, pairs in enumerate(self.unresolved) if pairs]
+
+    def _unresolved_pairs(self, evaluation: Evaluation, patch: Patch) -> set[tuple[str, str]]:
+        """The attacked detectors and the conditions under which they still find one of the patch's faces."""
+        names = {detector.name for detector in self.attacked}
+        own_faces = [face for face in patch.faces if face < len(self.selected)]
+        return {
+            pair
+            for pair, detected in evaluation.detected.items()
+            if pair[0] in names and any(detected[face] for face in own_faces)
+        }
+
+    @property
+    def steps_per_patch(self) -> int:
+        """Steps that each pending patch may take: fewer where there is much to work on, so that time is bounded."""
+        share = FULL_AREA / max(self.pixel_count, 1)
+        return min(self.options.steps, max(MIN_STEPS, round(self.options.steps * share)))
+
+    @property
+    def pixel_count(self) -> int:
+        """Pixels to work on."""
+        return sum(self.patches[index].height * self.patches[index].width for index in self.pending)
+
+    def _relevant_detectors(self, index: int) -> list[FaceDetector]:
+        """The detectors that see one of the patch's faces, as they look at this patch."""
+        patch = self.patches[index]
+        if any(face >= len(self.selected) for face in patch.faces):
+            relevant = self.attacked  # decoys are for all
+        else:
+            faces = self.selected[list(patch.faces)] * self.displayed.scale
+            detecting = {
+                name for name, report in self.before.items() if bool(faces_found(report, faces).any())
+            }
+            detecting |= {name for name, _ in self.unresolved[index]}
+            relevant = [one for one in self.attacked if one.name in detecting or one.name not in self.before]
+        return [one.for_patch(patch) for one in relevant]
+
+    def seconds_per_step(self) -> float:
+        """How long a step on one patch takes here, its share of the exams included; measured on the middling patch."""
+        index = sorted(self.pending, key=lambda i: self.patches[i].height * self.patches[i].width)[
+            len(self.pending) // 2
+        ]
+        started = time.perf_counter()
+        self._search(index, 0, _TRIAL_STEPS)
+        return (time.perf_counter() - started) / _TRIAL_STEPS
+
+    def _optimise_patch(self, index: int, round_number: int, progress: Progress) -> None:
+        steps = self.options.steps if self.options.torchattack else self.steps_per_patch
+        result = self._search(index, round_number, steps, progress)
+        self.noises[index] = result.noise
+        self.steps += result.steps
+
+    def _search(
+        self, index: int, round_number: int, steps: int, progress: Progress | None = None
+    ) -> SearchResult:
+        options, patch = self.options, self.patches[index]
+        conditions = with_display_scale(
+            self.encoder.publication_conditions(patch), self.displayed.scale / patch.scale
+        )
+        task = self._task(patch, index)
+        if options.torchattack:
+            from cloak.attack.torchattacks import run_torchattack
+
+            return run_torchattack(
+                options.torchattack,
+                task,
+                self._relevant_detectors(index),
+                conditions,
+                steps=steps,
+                seed=options.seed,
+            )
+        transfers = options.level in TRANSFER_STRENGTHS
+
+        def stop_when(noise: Tensor) -> bool:
+            noises = [noise if position == index else other for position, other in enumerate(self.noises)]
+            return self.evaluate is None or not self._unresolved_pairs(
+                self.evaluate(self._compose(noises)), patch
+            )
+
+        return optimise(
+            task,
+            self._relevant_detectors(index),
+            conditions,
+            goals=Goals(
+                features=FEATURE_WEIGHT if transfers and round_number == 0 and len(task.faces) else 0.0,
+                decoy=1.0 if len(task.zones) else 0.0,
+                landmark=0.3 if options.displace_landmarks else 0.0,
+                displacement=options.landmark_share,
+            ),
+            schedule=Schedule(
+                steps=steps,
+                restarts=options.restarts if round_number == 0 else 0,
+                smooth=options.smooth,
+                warp=WARP if transfers else 0.0,
+                bf16=options.bf16,
+                seed=options.seed + round_number,
+            ),
+            start=self.noises[index],
+            unresolved=self.unresolved[index],
+            stop_when=stop_when if round_number and self.evaluate else None,
+            progress=progress,
+        )
+
+    def _task(self, patch: Patch, index: int) -> Task:
+        device, strength = self.options.device, self.options.level
+        clean = _cut_patch(self.pixels, patch, device)
+        count = len(self.selected)
+        faces = patch.boxes(self.selected[[i for i in patch.faces if i < count]]).to(device)
+        zones = patch.boxes(self.zones[[i - count for i in patch.faces if i >= count]]).to(device)
+        size = (patch.height, patch.width)
+        share = torch.maximum(context_mask(size, faces, CONTEXT), context_mask(size, zones, 0.1))
+        limit = (
+            self.epsilon_scale
+            * strength.epsilon
+            * visibility_mask(clean, smooth=strength.smooth_share)
+            * share
+        )
+        return Task(
+            clean=clean,
+            faces=faces,
+            limit=limit,
+            grey=self.grey,
+            energy=strength.energy,
+            chroma=strength.chroma,
+            zones=zones,
+            landmarks=self._landmarks(patch) if self.options.displace_landmarks else {},
+            whole_frame=self._whole_frame(patch, index),
+            full_frame=self._full_frame(patch, index),
+            picture_size=(self.pixels.shape[0] * patch.scale, self.pixels.shape[1] * patch.scale),
+        )
+
+    def _landmarks(self, patch: Patch) -> dict[str, list[Tensor]]:
+        """Where each detector sees each face's landmarks in the clean picture; empty where it does not."""
+        result = {}
+        faces = self.selected[[i for i in patch.faces if i < len(self.selected)]]
+        for name, report in self.before.items():
+            if report.landmarks is None:
+                continue
+            boxes, points = report.boxes / self.displayed.scale, report.landmarks / self.displayed.scale
+            matching = matches_faces(boxes, faces)
+            result[name] = [
+                patch.boxes(points[matching[:, i].nonzero()[0, 0]].repeat(1, 2))[:, :2].to(
+                    self.options.device
+                )
+                if bool(matching[:, i].any())
+                else torch.zeros(0, 2)
+                for i in range(len(faces))
+            ]
+        return result
+
+    def _full_frame(self, patch: Patch, index: int) -> FullResolutionFrame | None:
+        """The whole picture with the noise of the other patches in it, where detectors are shown it at this scale."""
+        if self.displayed.scale != 1 or patch.scale != 1:
+            return None
+        canvas = np.zeros(self.pixels.shape, np.int16)
+        for position, (other, noise) in enumerate(zip(self.patches, self.noises, strict=True)):
+            if position != index and noise is not None:
+                _add_noise(canvas, other, noise)
+        picture = np.clip(self.pixels + canvas, 0, 255).astype(np.uint8)
+        return FullResolutionFrame(to_tensor(picture, self.options.device), patch.left, patch.top)
+
+    def _whole_frame(self, patch: Patch, index: int) -> WholeFrame:
+        """The whole picture at a small size, with the noise of the other patches in it."""
+        others = [
+            (other, noise)
+            for i, (other, noise) in enumerate(zip(self.patches, self.noises, strict=True))
+            if i != index and noise is not None
+        ]
+        return replace(
+            self.square.with_noise_of(patch, others),
+            top_left=self.top_left_square.with_noise_of(patch, others),
+        )
+
+
+def _looks_grey(pixels: np.ndarray) -> bool:
+    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
+
+
+def _cut_patch(pixels: np.ndarray, patch: Patch, device: str) -> Tensor:
+    part = np.ascontiguousarray(pixels[patch.top : patch.bottom, patch.left : patch.right])
+    return patch.to_working_size(to_tensor(part, device))
+
+
+def _add_noise(canvas: np.ndarray, patch: Patch, noise: Tensor) -> None:
+    """Add a patch's noise to the canvas, in whole levels; where patches meet, the larger change counts."""
+    spread = (patch.to_picture_size(noise)[0] * 255).round().to(torch.int16).permute(1, 2, 0).cpu().numpy()
+    target = canvas[patch.top : patch.bottom, patch.left : patch.right]
+    np.copyto(target, spread, where=np.abs(spread) > np.abs(target))

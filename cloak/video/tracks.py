@@ -1,0 +1,188 @@
+"""Faces through time: what detectors report now and then becomes one box for every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from cloak.attack.objective import matches_faces, same_face
+from cloak.attack.regions import merge_faces
+from cloak.detectors.base import Detections
+from cloak.evaluate.detect import RELIABLE
+from provenance.errors import CorruptMediaError
+
+MAX_TRACKS = 10_000
+_MAX_FACES = 200
+#: Between two looks a face moves by so many of its sizes at most, and grows or shrinks by no more than this.
+_MAX_MOVE, _MAX_GROWTH = 2.0, 1.4
+
+
+@dataclass
+class Track:
+    """One face within one shot.
+
+    Attributes:
+        first, last: the frames it is worked on in, both inclusive.
+        at: frames in which it was looked for and found, rising.
+        boxes: for each of those ``x1 y1 x2 y2`` in pixels of the upright frame.
+        seen_by: how often each family of detectors reported it.
+        names: how often each detector did.
+        decoy: no face, but a place where one shall be seen.
+    """
+
+    first: int
+    last: int
+    at: list[int] = field(default_factory=list)
+    boxes: list[list[float]] = field(default_factory=list)
+    seen_by: dict[str, int] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    decoy: bool = False
+
+    def covers(self, frame: int) -> bool:
+        return self.first <= frame <= self.last
+
+    def box(self, frame: int) -> np.ndarray:
+        """``(4,)``, between looks on a straight line, before the first and after the last as there."""
+        return np.array([np.interp(frame, self.at, [box[side] for box in self.boxes]) for side in range(4)])
+
+    def side(self, first: int, last: int) -> tuple[float, float]:
+        """The largest width and height of the box from one frame to another."""
+        ends = np.array([self.box(frame) for frame in (first, (first + last) // 2, last)])
+        return float((ends[:, 2] - ends[:, 0]).max()), float((ends[:, 3] - ends[:, 1]).max())
+
+    def is_confirmed(self, named: bool) -> bool:
+        """Is it a face? A family that sees faces in cats needs a second one that agrees."""
+        return named or len(self.seen_by) >= 2 or any(family in RELIABLE for family in self.seen_by)
+
+    def to_json(self) -> dict[str, Any]:
+        boxes = [[float(side) for side in box] for box in self.boxes]
+        return {
+            "first": self.first,
+            "last": self.last,
+            "at": self.at,
+            "boxes": boxes,
+            "seen_by": dict(self.seen_by),
+            "names": dict(self.names),
+            "decoy": self.decoy,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Track:
+        """Raises :class:`CorruptMediaError` for what :meth:`to_json` did not write."""
+        try:
+            at = [int(frame) for frame in data["at"]]
+            boxes = [[float(side) for side in box] for box in data["boxes"]]
+            seen_by, names = (
+                {str(one): int(count) for one, count in data[key].items()} for key in ("seen_by", "names")
+            )
+            decoy = bool(data["decoy"])
+            track = cls(int(data["first"]), int(data["last"]), at, boxes, seen_by, names, decoy)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CorruptMediaError(f"a saved track cannot be read: {error}") from error
+        if (
+            not at
+            or len(at) != len(boxes)
+            or any(len(box) != 4 for box in boxes)
+            or not np.isfinite(boxes).all()
+        ):
+            raise CorruptMediaError("a saved track is incomplete")
+        return track
+
+
+class Tracker:
+    """Joins reports into tracks; told about looks in order."""
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+        self._open: list[Track] = []
+        self.tracks: list[Track] = []
+
+    def start_shot(self, frame: int) -> None:
+        """A shot begins here."""
+        for track in self._open:
+            track.last = frame - 1
+        self.tracks.extend(self._open)
+        self._open = []
+
+    def update(
+        self, frame: int, reports: Mapping[str, Detections], families: Mapping[str, str], begins: int
+    ) -> None:
+        """What detectors report in a frame of the shot that begins with frame ``begins``.
+
+        Args:
+            reports: by name of the detector, boxes in pixels of the upright frame.
+            families: each detector's family.
+        """
+        faces = merge_faces(list(reports.values()))[:_MAX_FACES]
+        seeing: list[set[str]] = [set() for _ in faces]
+        for name, report in reports.items():
+            for face, hit in zip(seeing, same_face(report.boxes, faces).any(0).tolist(), strict=True):
+                if hit:
+                    face.add(name)
+        before = self._continued(frame, faces)
+        for box, by, track in zip(faces, seeing, before, strict=True):
+            if track is None:
+                if len(self.tracks) + len(self._open) >= MAX_TRACKS:
+                    continue
+                # it may have been there since the look before
+                first = max(begins, frame - self.interval + 1)
+                track = Track(first, frame)
+                self._open.append(track)
+            track.at.append(frame)
+            track.boxes.append(box.tolist())
+            for name in by:
+                track.names[name] = track.names.get(name, 0) + 1
+            for family in {families[name] for name in by}:
+                track.seen_by[family] = track.seen_by.get(family, 0) + 1
+        kept = []
+        for track in self._open:
+            if frame - track.at[-1] > 3 * self.interval:
+                track.last = track.at[-1] + 2 * self.interval
+                self.tracks.append(track)
+            else:
+                track.last = frame
+                kept.append(track)
+        self._open = kept
+
+    def _continued(self, frame: int, faces: torch.Tensor) -> list[Track | None]:
+        """For each face, the track that it goes on with. A face that is nowhere near any track, as in a fast pan, goes
+        on with the nearest one of the look before that has no other.
+        """
+        free = list(self._open)
+        result: list[Track | None] = []
+        for box in faces:
+            track = next((one for one in free if _continues(one, box)), None)
+            if track is not None:
+                free.remove(track)
+            result.append(track)
+        for place, box in enumerate(faces):
+            if result[place] is None:
+                late = [(_distance(one, box), one) for one in free if frame - one.at[-1] <= self.interval]
+                jump, nearest = min(late, key=lambda pair: pair[0], default=(np.inf, None))
+                if nearest is not None and jump <= _MAX_MOVE:
+                    free.remove(nearest)
+                    result[place] = nearest
+        return result
+
+    def close(self, frames: int) -> list[Track]:
+        """All tracks, in the order in which they begin, after the last frame."""
+        self.start_shot(frames)
+        return sorted(self.tracks, key=lambda track: (track.first, track.boxes[0]))
+
+
+def _distance(track: Track, box: torch.Tensor) -> float:
+    """How far a face is from where it was, in its sizes; infinite where it is much larger or smaller."""
+    here, there = np.array(box.tolist()), np.array(track.boxes[-1])
+    sides = [float((one[2:] - one[:2]).mean()) for one in (here, there)]
+    if max(sides) > _MAX_GROWTH * min(sides):
+        return float("inf")
+    gap = (here[:2] + here[2:] - there[:2] - there[2:]) / 2
+    return float(np.hypot(*gap) / max(sides))
+
+
+def _continues(track: Track, box: torch.Tensor) -> bool:
+    return bool(matches_faces(box[None], box.new_tensor([track.boxes[-1]])))

@@ -1,0 +1,142 @@
+"""How entries lie in the ledger's tables: an opening in parts, and its look-up keys."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from provenance.errors import LedgerError, ReceiptError, UsageError
+from provenance.ledger import merkle
+from provenance.ledger.embedded import lookup
+from provenance.ledger.embedded.entries import EntryStore, Stored
+from provenance.ledger.embedded.nodes import NodeStore
+from provenance.record import MAX_OPENING_BYTES, Opening, Record, SignedRecord, commitment_to
+
+SALT_BYTES = 32
+MAX_FEATURES_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log.
+
+    Attributes:
+        index: zero-based place in the log.
+        opening: the salt and the signed record.
+        logged_at: the log's own clock when it took the entry, RFC 3339 UTC.
+        features: private descriptors for similarity search, if any.
+    """
+
+    index: int
+    opening: Opening
+    logged_at: str
+    features: bytes | None = None
+
+    @property
+    def record(self) -> Record:
+        return self.opening.signed.record
+
+
+class Prepared(NamedTuple):
+    """An opening ready to be stored: everything that needs no database.
+
+    Attributes:
+        head: what all records of the signer begin with.
+        stored: salt and the rest of the record's canonical bytes.
+        leaf: its leaf hash.
+        keys: base keys of its hashes, the file's first, see :mod:`provenance.ledger.embedded.lookup`.
+        features: private descriptors.
+    """
+
+    head: bytes
+    stored: bytes
+    leaf: bytes
+    keys: list[int]
+    features: bytes | None
+
+
+def prepare(opening: Opening, features: bytes | None) -> Prepared:
+    """Split an opening into what all records of its signer share (algorithm, certificates) and the rest.
+
+    Raises:
+        UsageError: opening or features are over their limits.
+    """
+    head, tail = opening.signed.canonical_parts
+    if len(opening.salt) != SALT_BYTES or len(head) + len(tail) > MAX_OPENING_BYTES - 256:
+        raise UsageError(f"an opening of {len(head) + len(tail)} bytes is over {MAX_OPENING_BYTES}")
+    if features is not None and len(features) > MAX_FEATURES_BYTES:
+        raise UsageError(f"features of {len(features)} bytes are over the limit of {MAX_FEATURES_BYTES}")
+    record = opening.signed.record
+    named = dict.fromkeys((record.file_sha256, record.source_sha256, record.manifest_sha256))
+    return Prepared(
+        head=head,
+        stored=opening.salt + tail,
+        leaf=merkle.leaf_hash(commitment_to(opening.salt, head + tail)),
+        keys=[lookup.base_key(value) for value in named if value is not None],
+        features=features,
+    )
+
+
+def find_same(connection: sqlite3.Connection, items: Sequence[Prepared], size: int) -> dict[bytes, int]:
+    """Leaf hash to index of those openings that the log already holds."""
+    firsts = list({item.keys[0] for item in items})
+    found = lookup.candidates(connection, firsts, size, merkle.MAX_SIZE)
+    leaves = {item.leaf for item in items}
+    known = zip(NodeStore(connection).nodes([(0, index) for index in found]), found, strict=True)
+    return {leaf: index for leaf, index in known if leaf in leaves}
+
+
+def select_entries(connection: sqlite3.Connection, start: int, stop: int) -> Iterator[Entry]:
+    """Entries ``[start, stop)`` in log order, each checked against its leaf in the tree.
+
+    Raises:
+        LedgerError: an entry is missing, or not what its leaf commits to.
+    """
+    if stop <= start:
+        return
+    leaves = NodeStore(connection).leaves(start, stop)
+    query = "SELECT entry, data FROM features WHERE entry >= ? AND entry < ?"
+    features = dict(connection.execute(query, (start, stop)))
+    stored = EntryStore(connection).read(start, stop)
+    for index, (leaf, item) in enumerate(zip(leaves, stored, strict=True), start=start):
+        yield _entry_of(index, leaf, item, features.get(index))
+
+
+def select_commitments(connection: sqlite3.Connection, start: int, stop: int) -> list[bytes]:
+    """Commitments of entries ``[start, stop)``; LedgerError when one is missing."""
+    stored = EntryStore(connection).read(start, stop) if stop > start else []
+    if any(item is None or item.head is None for item in stored):
+        raise LedgerError(
+            f"entries are missing between {start} and {stop}", hint="run `veilmark ledger audit`"
+        )
+    return [commitment_in(item) for item in stored if item is not None]
+
+
+def commitment_in(item: Stored) -> bytes:
+    """The commitment to an opening as it is stored."""
+    return commitment_to(item.opening[:SALT_BYTES], (item.head or b"") + item.opening[SALT_BYTES:])
+
+
+def record_in(item: Stored) -> SignedRecord:
+    """The signed record as it is stored; ReceiptError or ValueError when it cannot be parsed."""
+    return SignedRecord.from_json(json.loads((item.head or b"") + item.opening[SALT_BYTES:]))
+
+
+def _entry_of(index: int, leaf: bytes, item: Stored | None, features: bytes | None) -> Entry:
+    if item is None or item.head is None or merkle.leaf_hash(commitment_in(item)) != leaf:
+        raise LedgerError(
+            f"entry {index} is not what the tree commits to",
+            hint="the database was damaged or altered: run `veilmark ledger audit`, then restore a backup",
+        )
+    try:
+        signed = record_in(item)
+    except (ValueError, ReceiptError) as error:
+        raise LedgerError(
+            f"entry {index} cannot be parsed: {error}", hint="run `veilmark ledger audit`"
+        ) from error
+    when = datetime.fromtimestamp(item.logged_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Entry(index, Opening(item.opening[:SALT_BYTES], signed), when, features)

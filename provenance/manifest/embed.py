@@ -1,0 +1,283 @@
+"""The C2PA manifest: what it says, and signing it into (or beside) a file, through c2pa-python.
+
+What is written follows C2PA 2.4: claim v2, actions v2 with ``allActionsIncluded``, ingredients v3,
+``specVersion`` in the claim generator info, a soft binding that carries the perceptual fingerprint, and CAWG
+assertions for the training policy, author and description. Every assertion that this module writes is marked
+as *created* (asserted by the signer), not gathered.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from provenance.errors import (
+    CheckError,
+    CorruptMediaError,
+    IdentityError,
+    NotWritableError,
+    UsageError,
+    VeilmarkError,
+)
+from provenance.identity import certificates
+from provenance.identity.certificate_faults import find_faults
+from provenance.identity.identity import Identity
+from provenance.manifest.actions import Action
+from provenance.manifest.build import build_definition
+from provenance.manifest.definition import definition_files
+from provenance.manifest.read import MEMORY_MB, side_car_results
+from provenance.manifest.spec import ManifestSpec, Parent, check_spec
+from provenance.media.formats import Format, detect_format
+from provenance.media.picture import open_picture, sha256_file
+
+__all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
+
+#: Longer side of a thumbnail.
+THUMBNAIL_SIDE = 512
+_SIDECAR_FORMAT = "application/c2pa"
+
+
+def sign_manifest(
+    source: Path,
+    output: Path,
+    spec: ManifestSpec,
+    identity: Identity,
+    *,
+    media: Format | None = None,
+    mime: str | None = None,
+    tsa_url: str | None = None,
+) -> bytes:
+    """Sign ``source`` into ``output``.
+
+    Where the format cannot hold a manifest, ``output`` becomes a plain copy of ``source``, and the returned
+    bytes are the side-car that belongs beside it.
+
+    A source that already carries a manifest becomes its own parent (unless the spec names one), because a
+    manifest must not be dropped silently.
+
+    Args:
+        output: written by this call; give a temporary path and rename it afterwards.
+        media: the format of ``source``; detected where None. ``mime`` alone overrides its media type.
+        tsa_url: RFC 3161 time-stamp authority to ask, or None for no network at all.
+
+    Returns:
+        The manifest store's bytes.
+
+    Raises:
+        UsageError: the spec contradicts itself or names an impossible action.
+        CorruptMediaError: the container cannot be parsed.
+        CheckError: the time-stamp authority gave no stamp.
+        IdentityError: signing failed in the identity, or its certificate is unfit.
+        NotWritableError: ``output`` cannot be written.
+    """
+    import c2pa
+
+    media = media or detect_format(source)
+    embeds = media.embeddable
+    media_type = mime or media.mime
+    spec = _with_own_parent(source, _with_named_files(spec), media_type if embeds else None)
+    check_spec(spec)
+    if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
+        spec = replace(spec, thumbnail_data=_thumbnail(source))
+    definition, inputs = build_definition(spec)
+    _check_means(identity, tsa_url)
+    job = _Job(identity)
+    try:
+        with c2pa.Context.from_dict(_settings(identity)) as context:
+            builder = c2pa.Builder(definition, context=context)
+            for ingredient, parent in inputs:
+                _add_ingredient(builder, ingredient, parent, certificates.to_pem([identity.root]))
+            if spec.thumbnail_data:
+                builder.add_resource("thumbnail", io.BytesIO(spec.thumbnail_data))
+            algorithm = getattr(c2pa.C2paSigningAlg, identity.algorithm.upper())
+            signer = c2pa.Signer.from_callback(job.sign, algorithm, identity.chain_pem, tsa_url)
+            if not embeds:
+                builder.set_no_embed()
+            with source.open("rb") as reading, _Output(output, job) as writing:
+                manifest = builder.sign(signer, media_type, reading, writing)
+    except OSError as error:
+        raise NotWritableError(f"cannot write {output}: {error.strerror or error}") from error
+    except c2pa.C2paError as error:
+        raise _explained(error, job, source, output, tsa_url) from error
+    if not manifest:
+        raise CorruptMediaError(f"signing {source} produced no manifest")
+    return bytes(manifest)
+
+
+def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
+    """Ingredients and a thumbnail that a c2patool definition names by their paths."""
+    if spec.definition is None:
+        return spec
+    paths, picture = definition_files(spec.definition, spec.definition_folder)
+    parents = [Parent(path, relationship="componentOf") for path in paths]
+    if spec.relation == "edited" and parents and not spec.parents:
+        # c2patool's convention: the first ingredient of an edit is what was opened
+        parents[0] = replace(parents[0], relationship="parentOf")
+    data = picture.read_bytes() if picture and spec.thumbnail_data is None else spec.thumbnail_data
+    return replace(spec, parents=(*spec.parents, *parents), thumbnail_data=data)
+
+
+def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -> ManifestSpec:
+    """A source that carries a manifest already becomes its own parent."""
+    opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    if opened is not None:
+        unnamed = spec.relation == "edited" and not spec.actions and spec.definition is None
+        if unnamed and not _same_content(source, opened.path):
+            # something was done that nobody named; "opened" alone would say that nothing was
+            return replace(spec, actions=(Action("c2pa.edited"),))
+        return spec
+    if media_type is None:
+        return spec
+    if not carries_manifest(source, media_type):
+        return spec
+    relation = "edited" if spec.relation == "captured" else spec.relation
+    return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    return one.samefile(other) or (
+        one.stat().st_size == other.stat().st_size and sha256_file(one) == sha256_file(other)
+    )
+
+
+def carries_manifest(path: Path, media_type: str) -> bool:
+    """Whether a manifest is embedded, valid or not; nothing is verified."""
+    import c2pa
+
+    settings = {"version": 1, "verify": {"verify_after_reading": False, "remote_manifest_fetch": False}}
+    try:
+        with c2pa.Context.from_dict(settings) as context, path.open("rb") as stream:
+            if media_type == "image/jpeg" and not _jpeg_has_segment(stream, 0xEB):
+                return False
+            stream.seek(0)
+            reader = c2pa.Reader.try_create(media_type, stream, context=context)
+            if reader is None:
+                return False
+            with reader:
+                return True
+    except c2pa.C2paError:
+        # something is there that cannot be read; signing over it would fail or drop it, so say so there
+        return False
+
+
+def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent, anchor_pem: str) -> None:
+    media = detect_format(parent.path, any_file=True)
+    about = {**about, "format": media.mime}
+    if parent.manifest_data is not None:
+        found = side_car_results(parent.path, media.mime, parent.manifest_data, anchors_pem=[anchor_pem])
+        about |= {
+            "active_manifest": found["active_manifest"],
+            "validation_results": found["validation_results"],
+        }
+        about["manifest_data"] = {"format": _SIDECAR_FORMAT, "identifier": about["label"]}
+        builder.add_resource(about["label"], io.BytesIO(parent.manifest_data))
+    with parent.path.open("rb") as stream:
+        builder.add_ingredient(json.dumps(about), media.mime, stream)
+
+
+def _thumbnail(source: Path) -> bytes:
+    """A small JPEG of a picture, without any metadata."""
+    picture = Image.fromarray(open_picture(source, reduce_to=2 * THUMBNAIL_SIDE).pixels)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+class _Job:
+    """What happens inside c2pa's callbacks, which swallow every exception: the reason is kept here."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.signed = False
+        self.failure: BaseException | None = None
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature, or nothing where it failed; c2pa then gives up."""
+        try:
+            signature = self.identity.sign(data)
+        except BaseException as error:
+            self.failure = error
+            return b""
+        self.signed = True
+        return signature
+
+
+class _Output(io.FileIO):
+    """The file that c2pa writes; a full disk is noted, and nothing is written by halves."""
+
+    def __init__(self, path: Path, job: _Job) -> None:
+        super().__init__(path, "w+b")
+        self.job = job
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[super().write(view) or 0 :]
+        except OSError as error:
+            self.job.failure = error
+            raise
+        return len(data)
+
+
+def _jpeg_has_segment(stream: BinaryIO, marker: int) -> bool:
+    """Whether a JPEG has a segment ``FF marker`` before its picture data (ITU-T T.81, B.1.1); most have none,
+    and to know that its first few hundred bytes are enough."""
+    stream.seek(2)
+    while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
+        if head[1] == marker:
+            return True
+        stream.seek(int.from_bytes(head[2:], "big") - 2, 1)
+    # anything odd is for the real parser to judge
+    return len(head) < 4 or head[0] != 0xFF
+
+
+def _check_means(identity: Identity, tsa_url: str | None) -> None:
+    """IdentityError for a certificate that is not valid now, UsageError for a strange authority."""
+    for fault in find_faults(list(identity.chain)):
+        if fault.requirement == "validity":
+            raise IdentityError(f"identity {identity.name!r} cannot sign now: {fault}", hint=fault.remedy)
+    if tsa_url and not tsa_url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{tsa_url[:200]!r} is no address of a time-stamp authority", hint="give an http(s) URL"
+        )
+
+
+def _settings(identity: Identity) -> dict[str, Any]:
+    """c2pa settings for signing: no thumbnails but ours, no network, our own root for own ingredients."""
+    return {
+        "version": 1,
+        "core": {"backing_store_memory_threshold_in_mb": MEMORY_MB},
+        # c2pa would also make thumbnails of what the file was made from, clean faces included
+        "builder": {"thumbnail": {"enabled": False}},
+        "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
+        "trust": {"user_anchors": certificates.to_pem([identity.root])},
+    }
+
+
+def _explained(error: Exception, job: _Job, source: Path, output: Path, tsa_url: str | None) -> BaseException:
+    """Say what c2pa's error means."""
+    identity = job.identity
+    if isinstance(job.failure, VeilmarkError | KeyboardInterrupt):
+        return job.failure
+    if isinstance(job.failure, OSError):
+        return NotWritableError(f"cannot write {output}: {job.failure.strerror or job.failure}")
+    if job.failure is not None:
+        return IdentityError(f"signing with identity {identity.name!r} failed: {job.failure}")
+    text = certificates.printable(str(error), 300)
+    if any(word in text for word in ("CoseInvalidCert", "certificate", "Certificate", "SigningCredential")):
+        faults = find_faults(list(identity.chain))
+        if faults:
+            return IdentityError(f"the certificate cannot sign: {faults[0]}", hint=faults[0].remedy)
+    if tsa_url and job.signed and ("Signature" in text or "ime" in text):
+        return CheckError(
+            f"no time stamp from {certificates.printable(tsa_url)}: {text}",
+            hint="check the URL and the network",
+        )
+    return CorruptMediaError(f"{source} cannot be signed: {text}")

@@ -1,0 +1,206 @@
+"""Read and check a file's C2PA manifest, through c2pa-python, into one report.
+
+Nothing is fetched from the network unless asked. Trust comes from the anchors that the caller passes, never
+from the file. The report keeps the failures of the file's own (active) manifest apart from those of the
+ingredients it was made from.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from provenance.errors import CheckError, CorruptMediaError, MissingPathError, ReceiptError
+from provenance.identity import certificates
+from provenance.manifest import jumbf
+from provenance.manifest.report import Failure, ManifestReport, report_from_json
+from provenance.record import key_id_of
+
+__all__ = ["Failure", "ManifestReport", "read_manifest"]
+
+MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+#: What c2pa keeps of a file in memory before it uses a temporary file.
+MEMORY_MB = 64
+_BLOCK_BYTES = 1024 * 1024
+_OVERLAP_BYTES = 32
+_MARK_START = b"jumdc2"
+_SIDECAR_FORMAT = "application/c2pa"
+
+
+def read_manifest(
+    path: Path,
+    mime: str,
+    *,
+    anchors_pem: Sequence[str],
+    manifest_data: bytes | None = None,
+    online: bool = False,
+) -> ManifestReport | None:
+    """Check the manifest of a file.
+
+    Args:
+        mime: media type of ``path``, decided from its bytes.
+        anchors_pem: certificates that the verifier trusts, PEM, one or several a string.
+        manifest_data: a side-car's bytes, instead of what is embedded.
+        online: allow fetching a remote manifest and asking OCSP responders.
+
+    Returns:
+        None where the file has no manifest.
+
+    Raises:
+        MissingPathError: no such file.
+        CheckError: the manifest lies at a URL and ``online`` is false, or the side-car is over the limit.
+        CorruptMediaError: the container cannot be parsed at all.
+    """
+    import c2pa
+
+    if manifest_data is not None and len(manifest_data) > MAX_MANIFEST_BYTES:
+        raise CheckError(f"side-car of {len(manifest_data)} bytes is over the limit of {MAX_MANIFEST_BYTES}")
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
+    with stream, c2pa.Context.from_dict(reader_settings(anchors_pem, online=online)) as context:
+        try:
+            reader = c2pa.Reader.try_create(mime, stream, manifest_data, context=context)
+        except c2pa.C2paError.NotSupported as error:
+            if manifest_data is not None:
+                raise CheckError(f"cannot check {mime} against a side-car: {_text(error)}") from error
+            return None
+        except c2pa.C2paError as error:
+            if str(error).startswith("Remote"):
+                raise CheckError(
+                    f"the manifest of {path} is not inside but at a URL: {_text(error)}",
+                    hint="check the network" if online else "add --online to fetch it",
+                ) from error
+            return _unreadable(path, stream, error, manifest_data)
+        if reader is None:
+            return _leftover(stream) if manifest_data is None else None
+        with reader:
+            return _report(reader, manifest_data)
+
+
+def reader_settings(anchors_pem: Sequence[str], *, online: bool) -> dict[str, Any]:
+    """c2pa settings for reading: verify everything, trust ``anchors_pem`` alone, no network unless asked."""
+    settings: dict[str, Any] = {
+        "version": 1,
+        "core": {"backing_store_memory_threshold_in_mb": MEMORY_MB},
+        "verify": {
+            "verify_after_reading": True,
+            "verify_trust": True,
+            "verify_timestamp_trust": True,
+            "check_ingredient_trust": True,
+            "remote_manifest_fetch": online,
+            "ocsp_fetch": online,
+        },
+    }
+    anchors = "\n".join(anchors_pem)
+    if anchors.strip():
+        settings["trust"] = {"user_anchors": anchors}
+    return settings
+
+
+def side_car_results(
+    path: Path, mime: str, manifest_data: bytes, *, anchors_pem: Sequence[str]
+) -> dict[str, Any]:
+    """c2pa's own JSON for a file and its side-car, as an ingredient assertion records it.
+
+    Raises:
+        CheckError: the side-car cannot be read.
+    """
+    import c2pa
+
+    try:
+        with (
+            path.open("rb") as stream,
+            c2pa.Context.from_dict(reader_settings(anchors_pem, online=False)) as context,
+            c2pa.Reader(mime, stream, manifest_data, context=context) as reader,
+        ):
+            parsed: dict[str, Any] = json.loads(reader.json())
+            return parsed
+    except (c2pa.C2paError, OSError) as error:
+        raise CheckError(f"the side-car of {path} cannot be read: {_text(error)}") from error
+
+
+def _report(reader: Any, manifest_data: bytes | None) -> ManifestReport:
+    parsed = json.loads(reader.json())
+    label = str(parsed.get("active_manifest", ""))
+    store = manifest_data if manifest_data is not None else _store_bytes(reader, label)
+    report = report_from_json(parsed, crjson=reader.crjson, store=store)
+    report.embedded = bool(reader.is_embedded()) and manifest_data is None
+    report.remote_url = certificates.printable(reader.get_remote_url() or "", 2000)
+    try:
+        report.chain_der = jumbf.signature_certificates(store, label)
+        report.key_id = key_id_of(report.chain_der[0])
+    except (ValueError, ReceiptError, UnsupportedAlgorithm) as error:
+        report.chain_der = []
+        report.add_failure("veilmark.certificates.unreadable", f"certificates cannot be read: {error}")
+    return report
+
+
+def _store_bytes(reader: Any, label: str) -> bytes:
+    """The manifest store as c2pa read it; any resource address inside a manifest leads to its store."""
+    import c2pa
+
+    buffer = Limited(MAX_MANIFEST_BYTES)
+    try:
+        reader.resource_to_stream(f"self#jumbf=/c2pa/{label}/c2pa.signature", buffer)
+    except c2pa.C2paError:
+        return b""
+    return buffer.getvalue()
+
+
+def _unreadable(
+    path: Path, stream: BinaryIO, error: Exception, manifest_data: bytes | None
+) -> ManifestReport:
+    """c2pa gave up: a damaged manifest is a finding, a damaged container an error."""
+    if manifest_data is None and not _has_store(stream):
+        raise CorruptMediaError(f"{path} cannot be read: {_text(error)}") from error
+    return _damaged(f"the manifest cannot be read: {_text(error)}")
+
+
+def _leftover(stream: BinaryIO) -> ManifestReport | None:
+    """No manifest where one should lie; but are there the remains of one?"""
+    if not _has_store(stream):
+        return None
+    return _damaged("the file holds the remains of a manifest that is not where it should be")
+
+
+def _damaged(explanation: str) -> ManifestReport:
+    report = ManifestReport(state="invalid")
+    report.add_failure("veilmark.manifest.damaged", explanation)
+    return report
+
+
+def _has_store(stream: BinaryIO) -> bool:
+    """Whether the bytes of a manifest store, or parts of one, are somewhere in a file. Fast, proves nothing."""
+    stream.seek(0)
+    tail = b""
+    while block := stream.read(_BLOCK_BYTES):
+        window = tail + block
+        # one fast pass for what all marks share
+        if _MARK_START in window and any(mark in window for mark in jumbf.STORE_MARKS):
+            return True
+        tail = window[-_OVERLAP_BYTES:]
+    return False
+
+
+def _text(error: BaseException) -> str:
+    return certificates.printable(str(error), 300)
+
+
+class Limited(io.BytesIO):
+    """A buffer that refuses to grow over a limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self._limit:
+            raise OSError(f"resource is over the limit of {self._limit} bytes")
+        return super().write(data)

@@ -1,0 +1,127 @@
+"""What a signer says about a file, before it becomes a manifest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from provenance.errors import UsageError
+from provenance.manifest.actions import Action, check_action
+from provenance.record import RELATIONS
+
+_MAX_TEXT = 4000
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+RELATIONSHIPS = ("parentOf", "componentOf", "inputTo")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A file that went into this one.
+
+    Attributes:
+        path: the file, signed or not.
+        relationship: ``parentOf`` (this file is an edit of it; at most one), ``componentOf`` or ``inputTo``.
+        title: how it is called in the manifest; default its file name.
+        embed: take over the parent's whole manifest store, so that anyone can check it. Where false the
+            ingredient names the parent (title, instance id, SHA-256) and nothing of it is taken over: no
+            thumbnail, no fingerprint, no location. None: true, but false for cloaked files.
+        manifest_data: the parent's side-car, where its manifest is not inside.
+    """
+
+    path: Path
+    relationship: str = "parentOf"
+    title: str = ""
+    embed: bool | None = None
+    manifest_data: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class ManifestSpec:
+    """What the signer says about a file. Everything that is optional is absent from the manifest by default.
+
+    Attributes:
+        relation: ``captured``, ``edited``, ``cloaked`` or ``synthetic``.
+        title, author, description: free text.
+        actions: what was done, in order, after the file was created or opened.
+        digital_source_type: IPTC name or URL; default ``digitalCapture`` for captures, and
+            ``trainedAlgorithmicMedia`` for synthetic media.
+        parents: files this one was made from.
+        fingerprints: values of ``Fingerprint.to_record()``; a ``pdq`` entry becomes the soft binding.
+        allow_training: allow AI training, generation, inference and data mining (default: not allowed).
+        device: maker and model, or one of them, of the capture device.
+        captured_at: RFC 3339 time of capture by the device's clock.
+        location: latitude and longitude in degrees (WGS 84).
+        thumbnail: embed a thumbnail of the picture that is signed (never one of what it was made from).
+        thumbnail_data: this JPEG or PNG instead.
+        definition: a manifest definition as c2patool takes it; what it says comes on top.
+        definition_folder: where relative paths in ``definition`` start.
+        claim_generator: further fields of the claim generator info.
+        extra_assertions: ``(label, data)`` pairs; labels need a dot.
+    """
+
+    relation: str = "captured"
+    title: str = ""
+    author: str = ""
+    description: str = ""
+    actions: Sequence[Action] = ()
+    digital_source_type: str = ""
+    parents: Sequence[Parent] = ()
+    fingerprints: Mapping[str, int | str] = field(default_factory=dict)
+    allow_training: bool = False
+    device: str = ""
+    captured_at: str = ""
+    location: tuple[float, float] | None = None
+    thumbnail: bool = False
+    thumbnail_data: bytes | None = field(default=None, repr=False)
+    definition: Mapping[str, Any] | None = None
+    definition_folder: Path | None = None
+    claim_generator: Mapping[str, str] = field(default_factory=dict)
+    extra_assertions: Sequence[tuple[str, Mapping[str, Any]]] = ()
+
+
+def check_spec(spec: ManifestSpec) -> None:
+    """UsageError where a spec contradicts itself, or says what C2PA cannot say."""
+    if spec.relation not in RELATIONS or spec.relation == "recorded":
+        raise UsageError(f"unknown relation {spec.relation[:40]!r}")
+    for name in ("title", "author", "description", "device", "captured_at"):
+        if len(getattr(spec, name)) > _MAX_TEXT:
+            raise UsageError(f"{name} is over {_MAX_TEXT} characters")
+    if spec.location and not (abs(spec.location[0]) <= 90 and abs(spec.location[1]) <= 180):
+        raise UsageError(
+            "the location is not a latitude and a longitude in degrees", hint="for example 48.137,11.575"
+        )
+    if spec.captured_at:
+        _check_time(spec.captured_at)
+    if sum(parent.relationship == "parentOf" for parent in spec.parents) > 1:
+        raise UsageError(
+            "a file can be an edit of one parent only", hint="name the others as components (componentOf)"
+        )
+    for parent in spec.parents:
+        if parent.relationship not in RELATIONSHIPS:
+            raise UsageError(f"unknown relationship {parent.relationship[:40]!r}")
+    if spec.relation in ("edited", "cloaked") and not any(p.relationship == "parentOf" for p in spec.parents):
+        raise UsageError(f"a file that is {spec.relation} needs a parent", hint="name it with --parent")
+    for action in spec.actions:
+        check_action(action)
+    for label, _ in spec.extra_assertions:
+        if "." not in label or label.startswith("c2pa."):
+            raise UsageError(
+                f"{label[:80]!r} cannot label an assertion of your own", hint="use org.example.name"
+            )
+
+
+def _check_time(text: str) -> None:
+    """UsageError unless ``text`` is an RFC 3339 date and time with its offset from UTC."""
+    try:
+        if _RFC_3339.fullmatch(text) and datetime.fromisoformat(text).tzinfo is not None:
+            return
+    except ValueError:
+        pass
+    raise UsageError(
+        f"{text[:60]!r} is no time of capture",
+        hint="RFC 3339 with an offset: 2026-11-22T10:00:00+01:00, or ...Z",
+    )

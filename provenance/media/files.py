@@ -1,0 +1,135 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from provenance.errors import NotWritableError, OutputExistsError
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no, where there cannot be one (a name too long, a loop of links)."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise :class:`OutputExistsError` when ``path`` exists and ``force`` is false.
+
+    Raises:
+        NotWritableError: there can be no file of that name, because it is too long.
+    """
+    if len(os.fsencode(path.name)) > _longest_name(path.parent):
+        raise NotWritableError(f"cannot write {path}: File name too long", hint="choose a shorter name")
+    if not force and path.exists():
+        raise OutputExistsError(f"{path} already exists")
+
+
+def _longest_name(folder: Path) -> int:
+    """How many bytes a name may have there."""
+    existing = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), None)
+    if existing is None or not hasattr(os, "pathconf"):
+        return 255
+    return os.pathconf(existing, "PC_NAME_MAX")
+
+
+def require_writable(path: Path) -> None:
+    """Find out before long work whether ``path`` can be written at the end; its folder is made if it is missing.
+
+    Raises:
+        NotWritableError: the folder cannot be created or written.
+    """
+    with _writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".veilmark-")
+        os.close(handle)
+        Path(name).unlink()
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotWritableError(f"cannot write in {folder}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def replacing(
+    path: Path, *, force: bool = True, mode: int | None = None, scratch: Path | None = None
+) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success sync it and rename it over ``path``.
+
+    The temporary file keeps ``path``'s suffix, because some writers choose the format by it. When the body
+    raises, the temporary file is removed and ``path`` is untouched. ``mode`` sets the permission bits before
+    any byte is written (default: the umask's). ``scratch`` is a folder for the temporary file, where nothing that is
+    not complete may lie beside ``path``; it is copied from there in the end.
+
+    Raises:
+        OutputExistsError: ``path`` exists and ``force`` is false.
+        NotWritableError: the folder cannot be created or written.
+    """
+    refuse_existing(path, force)
+    if scratch is not None:
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            complete = Path(folder) / f"complete{path.suffix[-16:]}"
+            complete.touch()
+            yield complete
+            with replacing(path, force=force, mode=mode) as temporary:
+                shutil.copyfile(complete, temporary)
+        return
+    with _writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".veilmark-", suffix=path.suffix[-16:])
+    temporary = Path(name)
+    try:
+        os.fchmod(handle, mode if mode is not None else 0o666 & ~_umask())
+        os.close(handle)
+        yield temporary
+        _sync(temporary)
+        if force:
+            temporary.replace(path)
+        else:
+            # link() fails when the name was taken meanwhile, rename() would silently overwrite
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                raise OutputExistsError(f"{path} already exists") from None
+            except OSError:
+                refuse_existing(path, force)
+                temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise NotWritableError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, *, force: bool = True, mode: int | None = None) -> None:
+    """Atomically write ``data`` to ``path``; see :func:`replacing`."""
+    with replacing(path, force=force, mode=mode) as temporary:
+        temporary.write_bytes(data)
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or, where the platform can, a folder entry."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

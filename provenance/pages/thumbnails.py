@@ -1,0 +1,75 @@
+"""Small pictures for the verdict's page: the file itself, and what its manifest kept of what it was made from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from provenance.errors import VeilmarkError
+from provenance.manifest.extract import extract_resource
+from provenance.media.files import is_file
+from provenance.media.picture import open_picture
+from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
+from provenance.verdict import Verdict
+from provenance.verify import MAX_SIDECAR_BYTES, read_limited
+
+#: Longer side in pixels, and how many are shown for one file.
+SIDE, MAX_PICTURES = 240, 24
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+def pictures_of(path: Path, verdict: Verdict, *, sidecar: Path | None = None) -> dict[str, bytes]:
+    """JPEG bytes by the identifier that the verdict's ingredients name; the file itself under ``""``.
+
+    Everything is decoded within limits and encoded anew, so that nothing of a file's own bytes reaches the page.
+    Pictures that cannot be decoded are left out, and so are those of a manifest that failed: they show nothing
+    that anybody vouches for.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        media = check_source(path)
+        if media.kind == "image":
+            found[""] = _small(path)
+    except VeilmarkError:
+        return found
+    if verdict.failed:
+        return found
+    beside = sidecar or with_suffix_added(path, SIDECAR_SUFFIX)
+    data = None
+    if verdict.credential == "side-car" and is_file(beside):
+        data = read_limited(beside, MAX_SIDECAR_BYTES)
+    for uri in _identifiers(verdict.ingredients):
+        if len(found) > MAX_PICTURES:
+            break
+        if uri not in found:
+            try:
+                found[uri] = _small(
+                    extract_resource(path, media.mime, uri, manifest_data=data, max_bytes=_MAX_BYTES)
+                )
+            except VeilmarkError:
+                continue
+    return found
+
+
+def picture_of(ingredient: dict[str, Any]) -> list[str]:
+    """Identifiers of the pictures that stand for an ingredient, the best first."""
+    manifest = ingredient.get("manifest") or {}
+    return [uri for uri in (ingredient.get("thumbnail"), manifest.get("thumbnail")) if uri]
+
+
+def _identifiers(ingredients: list[dict[str, Any]]) -> Iterator[str]:
+    for one in ingredients:
+        yield from picture_of(one)
+        yield from _identifiers((one.get("manifest") or {}).get("ingredients") or [])
+
+
+def _small(source: Path | bytes) -> bytes:
+    from PIL import Image
+
+    image = Image.fromarray(open_picture(source, reduce_to=SIDE).pixels)
+    image.thumbnail((SIDE, SIDE))
+    packed = io.BytesIO()
+    image.save(packed, "JPEG", quality=80)
+    return packed.getvalue()

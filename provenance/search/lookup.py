@@ -1,0 +1,117 @@
+"""Look-up in the own ledger: by exact hash and by likeness, in log order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provenance.fingerprint.picture import fingerprint_file
+from provenance.home import Home
+from provenance.ledger.embedded.log import Entry, LocalLedger
+from provenance.search.similar import Match, SimilarIndex
+from provenance.trust.chain import vouching_anchor
+from provenance.trust.store import TrustStore
+from provenance.verdict import SimilarRecord
+
+if TYPE_CHECKING:
+    from provenance.manifest.read import ManifestReport
+    from provenance.media.picture import Format
+
+
+class Lookup:
+    """A ledger and the index over its fingerprints; the index is brought up to date when first used."""
+
+    def __init__(self, home: Home, ledger: LocalLedger) -> None:
+        self.home = home
+        self.ledger = ledger
+
+    @cached_property
+    def index(self) -> SimilarIndex:
+        index = SimilarIndex(self.home.data / "similar", source=self.ledger.log_key)
+        index.sync(
+            (entry.index, entry.opening.signed.record.fingerprints, entry.features)
+            for entry in self.ledger.entries(index.next_entry)
+        )
+        return index
+
+    def close(self) -> None:
+        if "index" in self.__dict__:
+            self.index.close()
+
+
+@contextmanager
+def open_lookup(home: Home) -> Iterator[Lookup | None]:
+    """The look-up over this machine's ledger, or None where there is no ledger."""
+    if not home.ledger.exists():
+        yield None
+        return
+    with LocalLedger.open(home.ledger) as ledger:
+        lookup = Lookup(home, ledger)
+        try:
+            yield lookup
+        finally:
+            lookup.close()
+
+
+def similar_records(
+    path: Path,
+    media: Format,
+    digest: str,
+    lookup: Lookup,
+    trust: TrustStore,
+    report: ManifestReport | None = None,
+) -> list[SimilarRecord]:
+    """Every record of the same or a similar file, in log order.
+
+    Args:
+        digest: hex SHA-256 of the file at ``path``.
+        report: the file's manifest, whose hash is looked up too.
+
+    Raises:
+        MediaError: the file cannot be decoded, so it cannot be looked up by likeness.
+    """
+    exact: dict[int, tuple[Entry, str]] = {}
+    hashes = [digest]
+    if report is not None:
+        hashes.append(hashlib.sha256(report.manifest_bytes).hexdigest())
+    for value in hashes:
+        for entry in lookup.ledger.find_sha256(value):
+            exact.setdefault(entry.index, (entry, _kind_of(entry, value)))
+    found = [_similar(entry, kind, trust, None) for entry, kind in exact.values()]
+    size = lookup.ledger.size
+    for match in lookup.index.search(fingerprint_file(path, media), known=exact):
+        # the index may know entries that a restored ledger has lost
+        if match.entry_index not in exact and match.entry_index < size:
+            found.append(_similar(lookup.ledger.entry(match.entry_index), match.kind, trust, match))
+    return sorted(found, key=lambda record: record.index)
+
+
+def _kind_of(entry: Entry, value: str) -> str:
+    record = entry.opening.signed.record
+    if record.file_sha256 == value:
+        return "file"
+    return "source" if record.source_sha256 == value else "manifest"
+
+
+def _similar(entry: Entry, kind: str, trust: TrustStore, match: Match | None) -> SimilarRecord:
+    signed = entry.opening.signed
+    return SimilarRecord(
+        index=entry.index,
+        match=kind,
+        relation=signed.record.relation,
+        signer_name=signed.record.signer.get("name", ""),
+        key_id=signed.key_id,
+        signer_trusted=vouching_anchor(signed.chain_der, trust.anchors_pem) is not None,
+        time=signed.record.time,
+        logged_at=entry.logged_at,
+        file_sha256=signed.record.file_sha256,
+        distance=match.distance if match else None,
+        transform=match.variant if match else "",
+        confirmed=match is None or match.confirmed,
+        offset_seconds=match.offset if match else None,
+        outline=[[x, y] for x, y in match.outline] if match and match.outline else None,
+    )

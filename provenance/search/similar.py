@@ -1,0 +1,331 @@
+"""From a stripped or altered file back to its record: near-duplicate search over fingerprints.
+
+Candidates come from three look-ups: equal pixels, PDQ hashes nearby, and votes of local features. No candidate
+is believed before its local features agree with the file's by geometry (:mod:`provenance.fingerprint.geometry`), so a
+made hash collision is refused. Only where there are no features to compare is a PDQ match passed on, unconfirmed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from provenance.errors import LedgerError, ReceiptError
+from provenance.fingerprint.features import LocalFeatures, extract_features
+from provenance.fingerprint.geometry import Placement, place
+from provenance.fingerprint.pdq import MATCH_DISTANCE, MIN_QUALITY, VARIANTS
+from provenance.fingerprint.picture import Fingerprint, PictureFingerprint
+from provenance.fingerprint.sound import SoundFingerprint
+from provenance.fingerprint.video import VideoFingerprint
+from provenance.search.alignment import align_sound, align_video
+from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index
+from provenance.search.index_store import FingerprintStore
+
+#: At most so many matches are returned, the surest first.
+DEFAULT_LIMIT = 100
+#: So many points are read from the file asked about; a crop or screenshot leaves fewer of them in the original.
+QUERY_POINTS = 1000
+_MAX_PDQ_CANDIDATES = 48
+_MAX_VOTED = 24
+_MIN_VOTES = 3
+_MAX_ALIGNED = 32
+#: A picture with fewer points than this has nothing that geometry could compare.
+_FEW_POINTS = 24
+#: The variant of a mirrored (or not) picture that is then turned counter-clockwise by 0, 90, 180, 270 degrees.
+_TURNED = {False: (0, 1, 2, 3), True: (4, 6, 5, 7)}
+_HEX = frozenset("0123456789abcdef")
+_WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Match:
+    """One record that looks like the file asked about.
+
+    Attributes:
+        entry_index: the record's index in the ledger.
+        kind: ``pixels`` (equal decoded pixels), ``pdq``, ``features``, ``video`` or ``sound``.
+        confirmed: geometry (for video and sound: the run of agreeing moments) bears it out; False only for a PDQ
+            match where there are no features to compare, and for a still of a video.
+        distance: PDQ bits that differ, of 256 (for video the mean over frames), or None where PDQ did not find it.
+        variant: what must be done to the file to make it look like the original, one of
+            :data:`provenance.fingerprint.pdq.VARIANTS`.
+        placement: where the file lies in the original, or None where that is not known.
+        offset: for video and sound, where in the original the file begins, seconds; for a picture found in a
+            video, the moment it shows; else None.
+    """
+
+    entry_index: int
+    kind: str
+    confirmed: bool
+    distance: int | None
+    variant: str
+    placement: Placement | None = None
+    offset: float | None = None
+
+    @property
+    def outline(self) -> tuple[tuple[float, float], ...]:
+        """The part of the original that the file shows: corners as fractions of its width and height."""
+        if self.placement:
+            return self.placement.outline
+        return _WHOLE if self.kind == "pixels" else ()
+
+
+class _Near(NamedTuple):
+    """The stored code that is nearest to one of a picture's eight."""
+
+    distance: int
+    variant: int
+    time_ms: int
+
+
+class SimilarIndex:
+    """Fingerprints of ledger entries, searchable.
+
+    Args:
+        folder: where to keep the (rebuildable) cache; None keeps it in memory.
+        source: names the ledger that the entries come from; a cache of another ledger is emptied.
+        make_index: what searches the PDQ hashes. The default needs no time to build; a server that stays up with
+            millions of records does better with :class:`provenance.search.multi_index.MultiIndex`.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, source: str = "", make_index: Callable[[], Index] = ExactIndex
+    ) -> None:
+        self._make_index = make_index
+        self._store = FingerprintStore(folder, source)
+        self._codes: tuple[int, Index, list[tuple[int, int]]] | None = None
+
+    def __enter__(self) -> SimilarIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files; what was added is already kept."""
+        self._store.close()
+
+    @property
+    def next_entry(self) -> int:
+        """The first ledger index that was not added yet."""
+        return self._store.next_entry
+
+    def add(self, entry_index: int, fingerprints: Mapping[str, Any], blob: bytes | None = None) -> None:
+        """Make one entry findable; an entry that is known already is left as it is.
+
+        Args:
+            entry_index: its index in the ledger.
+            fingerprints: the record's; values of unexpected type are passed over (anyone can write one).
+            blob: what :meth:`~provenance.fingerprint.picture.Fingerprint.to_blob` gave, or None.
+        """
+        self.sync([(entry_index, fingerprints, blob)])
+
+    def sync(self, entries: Iterable[tuple[int, Mapping[str, Any], bytes | None]]) -> int:
+        """Add many ``(entry_index, fingerprints, blob)``; returns how many were new.
+
+        Raises:
+            LedgerError: the cache cannot be written.
+        """
+        with _usable_cache():
+            return self._store.add(
+                (entry, _kind(fingerprints), _pixels(fingerprints), blob, _codes(fingerprints, blob))
+                for entry, fingerprints, blob in entries
+            )
+
+    def search(
+        self, fingerprint: Fingerprint, *, limit: int = DEFAULT_LIMIT, known: Collection[int] = ()
+    ) -> list[Match]:
+        """Records that look like the fingerprinted file, the surest first.
+
+        Every match but those with ``confirmed`` False was borne out by more than its hash.
+
+        Args:
+            known: entries that were found already (by their exact hash) and need not be compared.
+
+        Raises:
+            LedgerError: the cache cannot be read.
+        """
+        with _usable_cache():
+            if isinstance(fingerprint, PictureFingerprint):
+                return self._search_picture(fingerprint, known)[:limit]
+            if isinstance(fingerprint, VideoFingerprint):
+                return self._search_video(fingerprint)[:limit]
+            if isinstance(fingerprint, SoundFingerprint):
+                return self._search_sound(fingerprint)[:limit]
+        return []
+
+    def _search_picture(self, fingerprint: PictureFingerprint, known: Collection[int]) -> list[Match]:
+        if fingerprint.pixels_sha256:
+            equal = self._store.entries_with_pixels(fingerprint.pixels_sha256)
+        else:
+            equal = []
+        found = {entry: Match(entry, "pixels", True, 0, VARIANTS[0]) for entry in equal}
+        near = self._near_codes(fingerprint)
+        with ThreadPoolExecutor(2, "veilmark") as pool:
+            upright, mirrored = pool.map(
+                lambda grey: extract_features(grey, max_points=QUERY_POINTS),
+                (fingerprint.grey, np.ascontiguousarray(fingerprint.grey[:, ::-1])),
+            )
+        query = {False: upright, True: mirrored}
+        candidates = [(entry, code.variant in _TURNED[True]) for entry, code in near.items()]
+        candidates += [pair for pair in self._voted(query) if pair not in candidates]
+        for entry, flipped in candidates:
+            if entry in known or (entry in found and found[entry].confirmed):
+                continue
+            match = self._confirm(entry, flipped, query[flipped], near.get(entry))
+            if match:
+                found[entry] = match
+        return sorted(found.values(), key=_sureness)
+
+    def _search_video(self, fingerprint: VideoFingerprint) -> list[Match]:
+        index, owners = self._code_index()
+        landmarks = fingerprint.landmarks()
+        codes = np.frombuffer(b"".join(code for _, code in landmarks), dtype=np.uint8).reshape(-1, CODE_BYTES)
+        hits = index.search(codes, MATCH_DISTANCE)
+        entries, counts = np.unique([owners[item][0] for item in hits.items], return_counts=True)
+        found: dict[int, Match] = {}
+        for entry in entries[np.argsort(-counts, kind="stable")][:_MAX_ALIGNED].tolist():
+            original = _parsed_video(self._store.blob(entry))
+            alignment = align_video(fingerprint, original) if original else None
+            if alignment:
+                error = round(alignment.error)
+                found[entry] = Match(entry, "video", True, error, VARIANTS[0], offset=alignment.offset)
+        for match in self._search_sound(fingerprint.sound) if fingerprint.sound else ():
+            found.setdefault(match.entry_index, match)
+        return sorted(
+            found.values(), key=lambda match: (match.kind == "sound", match.distance or 0, match.entry_index)
+        )
+
+    def _search_sound(self, fingerprint: SoundFingerprint) -> list[Match]:
+        matches: list[tuple[float, Match]] = []
+        for kind in ("sound", "video"):
+            for entry, blob in self._store.blobs(kind):
+                original = _parsed_sound(blob, kind)
+                alignment = align_sound(fingerprint, original) if original else None
+                if alignment:
+                    match = Match(entry, "sound", True, None, VARIANTS[0], offset=alignment.offset)
+                    matches.append((alignment.error, match))
+        return [match for _, match in sorted(matches, key=lambda pair: (pair[0], pair[1].entry_index))]
+
+    def _near_codes(self, fingerprint: PictureFingerprint) -> dict[int, _Near]:
+        """Entry to its nearest code, nearest first."""
+        if not fingerprint.pdq_usable:
+            return {}
+        index, owners = self._code_index()
+        hits = index.search(fingerprint.variants, MATCH_DISTANCE)
+        nearest: dict[int, _Near] = {}
+        for position in np.lexsort((hits.items, hits.distances)):
+            entry, time = owners[hits.items[position]]
+            near = _Near(int(hits.distances[position]), int(hits.queries[position]), time)
+            nearest.setdefault(entry, near)
+            if len(nearest) == _MAX_PDQ_CANDIDATES:
+                break
+        return nearest
+
+    def _code_index(self) -> tuple[Index, list[tuple[int, int]]]:
+        """The codes, and ``(entry, time in ms)`` of each."""
+        count = self._store.code_count()
+        if self._codes is None or self._codes[0] != count:
+            rows = list(self._store.codes())
+            index = self._make_index()
+            joined = b"".join(code for *_, code in rows)
+            index.add(np.frombuffer(joined, dtype=np.uint8).reshape(-1, CODE_BYTES))
+            self._codes = (count, index, [(entry, time) for entry, time, _ in rows])
+        return self._codes[1], self._codes[2]
+
+    def _voted(self, query: dict[bool, LocalFeatures]) -> list[tuple[int, bool]]:
+        """``(entry, mirrored)`` of the pictures that share most features, most first."""
+        ballots: list[tuple[int, int, bool]] = []
+        for segment in self._store.feature_segments():
+            for mirrored, features in query.items():
+                votes = segment.vote(features, _MAX_VOTED)
+                ballots += [(count, entry, mirrored) for entry, count in votes if count >= _MIN_VOTES]
+        ballots.sort(key=lambda ballot: (-ballot[0], ballot[1]))
+        return [(entry, mirrored) for _, entry, mirrored in ballots[:_MAX_VOTED]]
+
+    def _confirm(self, entry: int, mirrored: bool, query: LocalFeatures, near: _Near | None) -> Match | None:
+        blob = self._store.blob(entry)
+        original = _parsed(blob)
+        distance = near.distance if near else None
+        if original is not None:
+            placement = place(query, original)
+            if placement:
+                quarter = round(-placement.angle / 90) % 4
+                variant = VARIANTS[_TURNED[mirrored][quarter]]
+                return Match(entry, "pdq" if near else "features", True, distance, variant, placement)
+        if near and _parsed_video(blob):
+            # a still of a video: its moment is known, but not kept in such detail that geometry could confirm it
+            return Match(entry, "video", False, distance, VARIANTS[near.variant], offset=near.time_ms / 1000)
+        if near and (original is None or max(len(query), len(original)) < _FEW_POINTS):
+            return Match(entry, "pdq", False, distance, VARIANTS[near.variant])
+        return None
+
+
+@contextlib.contextmanager
+def _usable_cache() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise LedgerError(
+            f"the look-up cache cannot be used: {error}",
+            hint="free some space, or delete the folder 'similar' in veilmark's data folder; it is made anew",
+        ) from error
+
+
+def _sureness(match: Match) -> tuple[int, int, int]:
+    """Equal pixels first, then by the number of agreeing places, unconfirmed ones last."""
+    rank = 0 if match.kind == "pixels" else 1 if match.confirmed else 2
+    return rank, -match.placement.places if match.placement else 0, match.entry_index
+
+
+def _kind(fingerprints: Mapping[str, Any]) -> str:
+    kind = fingerprints.get("kind")
+    return kind if kind in ("picture", "video", "sound") else "none"
+
+
+def _pixels(fingerprints: Mapping[str, Any]) -> str | None:
+    digest = fingerprints.get("pixels_sha256")
+    return digest if isinstance(digest, str) and len(digest) == 64 else None
+
+
+def _codes(fingerprints: Mapping[str, Any], blob: bytes | None) -> list[tuple[int, bytes]]:
+    """``(time in ms, code)``: a video's landmarks, or a picture's hash."""
+    video = _parsed_video(blob) if _kind(fingerprints) == "video" else None
+    if video:
+        return video.landmarks()
+    code, quality = fingerprints.get("pdq"), fingerprints.get("pdq_quality")
+    if not isinstance(code, str) or len(code) != 2 * CODE_BYTES or not _HEX.issuperset(code):
+        return []
+    # the hash of a flat picture fits too many others
+    return [(0, bytes.fromhex(code))] if isinstance(quality, int) and quality >= MIN_QUALITY else []
+
+
+def _parsed_video(blob: bytes | None) -> VideoFingerprint | None:
+    try:
+        return VideoFingerprint.from_blob(blob) if blob else None
+    except ReceiptError:
+        return None
+
+
+def _parsed_sound(blob: bytes, kind: str) -> SoundFingerprint | None:
+    if kind == "video":
+        video = _parsed_video(blob)
+        return video.sound if video else None
+    try:
+        return SoundFingerprint.from_blob(blob)
+    except ReceiptError:
+        return None
+
+
+def _parsed(blob: bytes | None) -> LocalFeatures | None:
+    try:
+        return LocalFeatures.from_bytes(blob) if blob else None
+    except ReceiptError:
+        return None

@@ -1,0 +1,51 @@
+"""What a signer works with: identity, ledger and content store, opened together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from provenance.home import Home
+from provenance.identity.identity import Identity, load_identity
+from provenance.ledger.embedded.log import LocalLedger
+from provenance.store.local import LocalStore
+
+
+class Desk:
+    """The open parts of one :class:`Home`; made by :func:`open_desk`."""
+
+    def __init__(self, home: Home, identity: Identity, ledger: LocalLedger) -> None:
+        self.home = home
+        self.identity = identity
+        self.ledger = ledger
+        self.store = LocalStore(home.store)
+
+    def keep(self, manifest: bytes) -> tuple[str, str]:
+        """Store manifest bytes; returns their SHA-256 (hex) and content id."""
+        return hashlib.sha256(manifest).hexdigest(), self.store.put(manifest)
+
+    def clock_behind(self) -> float:
+        """Seconds by which this machine's clock is behind the ledger's last entry; 0 or less: it is not."""
+        size = self.ledger.size
+        if size == 0:
+            return 0.0
+        return (
+            datetime.fromisoformat(self.ledger.entry(size - 1).logged_at) - datetime.now(UTC)
+        ).total_seconds()
+
+
+@contextmanager
+def open_desk(home: Home, *, identity: str | None = None, passphrase: str | None = None) -> Iterator[Desk]:
+    """Open identity and ledger of an initialised home.
+
+    Raises:
+        NotInitializedError: `veilmark init` was never run here.
+        IdentityError: no such identity, or it cannot be unlocked.
+        LedgerError: the ledger cannot be opened.
+    """
+    home.require_initialized()
+    signer = load_identity(home, identity, passphrase)
+    with LocalLedger.open(home.ledger) as ledger:
+        yield Desk(home, signer, ledger)

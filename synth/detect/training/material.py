@@ -1,0 +1,144 @@
+"""What detectors learn from: watched clips of people and faces of photographs, kept between runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.media.files import replacing
+from provenance.media.picture import open_picture
+from synth.detect.watch import FACE_SIDE, Watched, Watcher
+from synth.extraction.canonical import alignment, transformed, warp
+from synth.extraction.footage import open_footage
+
+#: Faces of photographs with eyes closer than this, in pixels, are left out.
+_LEAST_SPAN = 30.0
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip, watched, and whose it is."""
+
+    person: str
+    watched: Watched
+
+
+@dataclass(frozen=True)
+class Face:
+    """An aligned face ``(192, 192, 3)`` and its landmarks ``(468, 2)``, and whose it is (or which photograph's)."""
+
+    person: str
+    pixels: Pixels
+    points: NDArray[np.float32]
+
+
+def watched_clips(
+    paths: Sequence[Path],
+    work: Path,
+    watcher: Watcher,
+    seconds: float,
+    say: Callable[[str], None] | None = None,
+) -> list[Clip]:
+    """Each file is one person's; what was watched before is read from ``work``."""
+    work.mkdir(parents=True, exist_ok=True)
+    work.chmod(0o700)
+    clips = []
+    for path in paths:
+        name = f"{path.stem}|{path.stat().st_size}|{seconds:g}"
+        kept = work / f"watched-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
+        if kept.is_file():
+            watched = load_watched(kept, path)
+        else:
+            watched = watcher.watch(open_footage(path)[0], max_seconds=seconds)
+            save_watched(kept, watched)
+        clips.append(Clip(path.stem, watched))
+        if say:
+            say(f"watched {path.stem}: {len(watched.times)} frames")
+    return clips
+
+
+def save_watched(path: Path, watched: Watched) -> None:
+    """Arrays alone, as NPZ."""
+    arrays: dict[str, Any] = {}
+    for field in fields(Watched):
+        value = getattr(watched, field.name)
+        if field.name == "path":
+            continue
+        if isinstance(value, list):
+            arrays |= {f"{field.name}.{place:03}": np.asarray(one) for place, one in enumerate(value)}
+        else:
+            arrays[field.name] = np.asarray(value)
+    with replacing(path, mode=0o600) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_watched(path: Path, footage: Path) -> Watched:
+    """What :func:`save_watched` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        values: dict[str, Any] = {"path": footage}
+        for name in sorted(stored.files):
+            whole, _, place = name.partition(".")
+            value = stored[name]
+            if place:
+                values.setdefault(whole, []).append(float(value) if value.ndim == 0 else value)
+            else:
+                values[whole] = value if value.ndim else value.item()
+    return Watched(**values)
+
+
+def clip_faces(clips: Sequence[Clip]) -> list[Face]:
+    """The kept faces of clips."""
+    return [
+        Face(clip.person, pixels, points)
+        for clip in clips
+        for pixels, points in zip(clip.watched.faces, clip.watched.face_points, strict=True)
+    ]
+
+
+def photo_faces(photos: Sequence[Pixels], watcher: Watcher) -> list[Face]:
+    """All faces of photographs that are large enough; each photograph counts as one person."""
+    faces = []
+    for number, pixels in enumerate(photos):
+        for found in watcher.finder.find(pixels):
+            if found.span >= _LEAST_SPAN and found.mesh_score > 0:
+                points = found.landmarks[:, :2].astype(np.float64)
+                matrix = alignment(points, FACE_SIDE)
+                faces.append(
+                    Face(
+                        f"photo-{number}",
+                        warp(pixels, matrix, FACE_SIDE),
+                        transformed(points, matrix).astype(np.float32),
+                    )
+                )
+    return faces
+
+
+def photos_in(folder: Path | None) -> list[Pixels]:
+    """The pictures of a folder, by name; none without one."""
+    return [open_picture(path).pixels for path in photo_files(folder)]
+
+
+def photo_files(folder: Path | None) -> list[Path]:
+    """The picture files of a folder, by name; none without one."""
+    if folder is None:
+        return []
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".png")]
+
+
+def folds(people: Sequence[str], count: int, together: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """People in so many groups, by name in turn: each is held out once. Those of ``together``, whose faces are put onto
+    each other, are in the first group.
+    """
+    pair = sorted(set(together) & set(people))
+    count = max(2, count)
+    ordered = sorted(set(people) - set(pair))
+    room = max(0, -(-len(set(people)) // count) - len(pair))
+    first, rest = [*pair, *ordered[:room]], ordered[room:]
+    return [tuple(first), *(tuple(rest[start :: count - 1]) for start in range(count - 1))]

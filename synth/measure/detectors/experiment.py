@@ -1,0 +1,276 @@
+"""``measure detectors``: what face detectors see in cloaked pictures, against clean ones and against plain noise.
+
+:func:`measure_detectors` is the protocol; :mod:`synth.measure.detectors.report` says what came of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloak import detectors as detector_list
+from cloak.detectors.base import FaceDetector
+from cloak.evaluate.quality import compare, crop
+from cloak.options import CloakOptions
+from cloak.picture.pipeline import cloak_file, encode_uncloaked
+from cloak.strength import Strength
+from provenance.errors import NoFaceError, UsageError
+from provenance.media.picture import open_picture, sha256_file
+from synth.code_version import code_of
+from synth.measure.cache import Cache, key_of
+from synth.measure.conditions import CONDITIONS, equal_energy
+from synth.measure.detectors.look import look
+from synth.measure.detectors.pairs import Pair
+
+Progress = Callable[[float], None]
+#: Name of the version that was cloaked before, and of controls.
+GIVEN = "cloaked"
+NOISE = "noise like "
+
+
+@dataclass(frozen=True)
+class DetectorOptions:
+    """What is measured.
+
+    Attributes:
+        strengths: at which to cloak pictures that have no cloaked copy.
+        attacked: detectors that cloaks are made (or were made) against; None for every one that is installed and can
+            be attacked, which is the cloak's own default.
+        steps: of the cloak's search.
+        seed: of the cloak, and of the noise.
+        control: also show noise of equal energy that was not searched for.
+        weights: a folder with further detectors' weights.
+        device: where torch computes.
+    """
+
+    strengths: tuple[str, ...] = ("mid",)
+    attacked: tuple[str, ...] | None = None
+    steps: int = 60
+    seed: int = 0
+    control: bool = True
+    weights: Path | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not self.strengths:
+            raise UsageError("no strength is named", hint="choose among low, mid and high")
+        for name in self.strengths:
+            if name not in list(Strength):
+                raise UsageError(f"unknown strength {name[:40]!r}", hint="choose among low, mid and high")
+        if self.attacked == ():
+            raise UsageError("no detector is named", hint="leave --detectors out for all")
+        for name in self.attacked or ():
+            if not detector_list.info(name).differentiable:
+                raise UsageError(
+                    f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
+                )
+        if not 1 <= self.steps <= 10_000:
+            raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """Names of the attacked detectors."""
+        return self.attacked or tuple(detector_list.available(self.weights, differentiable=True))
+
+    def to_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        return {
+            **data,
+            "attacked": list(self.against),
+            "weights": str(self.weights) if self.weights else None,
+        }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All pictures.
+
+    Attributes:
+        rows: of each picture, see :func:`_one`.
+        pairs: of each row.
+        versions: names, the clean one left out.
+        detectors: ``name -> family`` of all that were asked.
+        notes: what a person should know.
+    """
+
+    rows: list[dict[str, Any]]
+    pairs: list[Pair]
+    versions: list[str]
+    detectors: dict[str, str]
+    notes: list[str]
+
+
+def measure_detectors(
+    pairs: Sequence[Pair], options: DetectorOptions, cache: Cache, *, progress: Progress | None = None
+) -> Measured:
+    """Measure pictures one by one; what the cache holds already is not done again.
+
+    Args:
+        pairs: with cloaked copies in all or in none; without, pictures are cloaked here.
+
+    Raises:
+        UsageError: a cloaked copy of another size than its original, or mixed pairs.
+        NoFaceError: no picture shows a face that two families of detectors agree on.
+        MissingModelError, MediaError: weights or pictures that cannot be read.
+    """
+    given = bool(pairs) and pairs[0].cloaked is not None
+    if any((pair.cloaked is not None) is not given for pair in pairs):
+        raise UsageError("some pictures have cloaked copies and some have none", hint="measure them apart")
+    # 1. Who looks: everyone that is installed; those the cloak is made against, and those it never saw.
+    crew = [_loaded(name, options) for name in detector_list.available(options.weights)]
+    names = [GIVEN] if given else list(dict.fromkeys(options.strengths))
+    controls = [NOISE + name for name in names] if options.control else []
+    rows, kept, notes = [], [], []
+    for place, pair in enumerate(pairs):
+        # 2. Each picture: clean, cloaked, and with noise that was not searched for, under every condition.
+        part = _part(progress, place, len(pairs))
+        row = _one(pair, names, crew, options, cache, part)
+        if row["faces"]:
+            rows.append(row)
+            kept.append(pair)
+        else:
+            notes.append(f"{pair.original.name}: left out, {row['why']}")
+    if not rows:
+        raise NoFaceError(
+            f"none of {len(pairs)} pictures shows a face that detectors of two families agree on",
+            hint="there is nothing to measure; name pictures with faces",
+        )
+    return Measured(rows, kept, names + controls, {one.name: one.family for one in crew}, notes)
+
+
+def versions_of(
+    pair: Pair, names: Sequence[str], options: DetectorOptions, cache: Cache, progress: Progress | None = None
+) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.uint8]]]:
+    """The clean picture, and by name its cloaked versions and their controls.
+
+    Cloaked here, the clean one is encoded as the cloaked ones are, so that the encoder's part is in neither.
+
+    Raises:
+        NoFaceError: the cloak's detectors see no face.
+    """
+    if pair.cloaked is not None:
+        clean = open_picture(pair.original).pixels
+        cloaked = {GIVEN: open_picture(pair.cloaked).pixels}
+        if cloaked[GIVEN].shape != clean.shape:
+            raise UsageError(
+                f"{pair.cloaked} has {cloaked[GIVEN].shape[1]} x {cloaked[GIVEN].shape[0]} pixels and its original "
+                f"{clean.shape[1]} x {clean.shape[0]}",
+                hint="compare copies of the same size",
+            )
+    else:
+        plain = _cloak_options(options, Strength.MID)
+        clean, cloaked = open_picture(encode_uncloaked(pair.original, plain)).pixels, {}
+        for place, name in enumerate(names):
+            key = cloak_key(pair.original, name, options)
+            data = cache.read(key, ".cloaked")
+            if data is None:
+                inner = _part(progress, place, len(names))
+                done = cloak_file(pair.original, _cloak_options(options, Strength(name)), progress=inner)
+                data = cache.keep(key, ".cloaked", done.encoded).read_bytes()
+            cloaked[name] = open_picture(data).pixels
+    if options.control:
+        noise = {NOISE + name: equal_energy(clean, one, options.seed) for name, one in cloaked.items()}
+        return clean, {**cloaked, **noise}
+    return clean, cloaked
+
+
+def cloak_key(original: Path, strength: str, options: DetectorOptions) -> str:
+    """The cache's name of a cloaked picture."""
+    chosen: dict[str, Any] = {
+        "file": sha256_file(original),
+        "strength": strength,
+        "against": list(options.against),
+    }
+    chosen |= {"steps": options.steps, "seed": options.seed, "code": code_of("cloak")}
+    return key_of("cloaked", chosen)
+
+
+def _one(
+    pair: Pair,
+    names: Sequence[str],
+    crew: Sequence[FaceDetector],
+    options: DetectorOptions,
+    cache: Cache,
+    progress: Progress,
+) -> dict[str, Any]:
+    """One picture's row: what :func:`synth.measure.detectors.look.look` says, ``quality`` of each version (whole
+    picture, and the worst face's crop), ``name``, ``sha256``, ``size`` and ``seconds``.
+    """
+    digests = [sha256_file(one) for one in (pair.original, pair.cloaked) if one is not None]
+    depends: dict[str, Any] = {
+        "files": digests,
+        "versions": list(names),
+        "options": options.to_json(),
+        "crew": [one.name for one in crew],
+        "conditions": list(CONDITIONS),
+        "code": code_of("cloak", "synth.measure"),
+    }
+    key = key_of("look", depends)
+    row = cache.get(key)
+    if row is not None:
+        progress(1.0)
+        return {**row, "name": pair.original.name}
+    started = time.perf_counter()
+    about = {"name": pair.original.name, "sha256": digests[0]}
+    try:
+        clean, versions = versions_of(pair, names, options, cache, lambda share: progress(share / 2))
+    except NoFaceError as error:
+        return cache.put(key, {**about, "faces": [], "why": str(error)})
+    seen = look(
+        clean, versions, crew, device=options.device, progress=lambda share: progress((1 + share) / 2)
+    )
+    if not seen["faces"]:
+        why = "no two families of detectors agree on a face"
+        return cache.put(key, {**about, "faces": [], "why": why})
+    quality = {name: _quality(clean, pixels, seen["faces"]) for name, pixels in versions.items()}
+    size = [clean.shape[1], clean.shape[0]]
+    return cache.put(
+        key,
+        {
+            **about,
+            **seen,
+            "quality": quality,
+            "size": size,
+            "seconds": round(time.perf_counter() - started, 2),
+        },
+    )
+
+
+def _quality(
+    clean: NDArray[np.uint8], pixels: NDArray[np.uint8], faces: Sequence[Sequence[float]]
+) -> dict[str, Any]:
+    whole = compare(clean, pixels, perceptual=clean.size < 12_000_000)
+    boxes = [(face[0], face[1], face[2], face[3]) for face in faces]
+    worst = min(
+        (compare(crop(clean, box), crop(pixels, box)) for box in boxes), key=lambda quality: quality.psnr
+    )
+    return {"picture": whole.to_json(), "face": worst.to_json()}
+
+
+def _cloak_options(options: DetectorOptions, strength: Strength) -> CloakOptions:
+    return CloakOptions(
+        strength=strength,
+        detectors=options.against,
+        judges=(),
+        weights=options.weights,
+        steps=options.steps,
+        seed=options.seed,
+        device=options.device,
+        again=True,
+    )
+
+
+def _loaded(name: str, options: DetectorOptions) -> FaceDetector:
+    detector = detector_list.load(name, options.device, options.weights)
+    detector.name = name  # type: ignore[misc]
+    return detector
+
+
+def _part(progress: Progress | None, place: int, count: int) -> Progress:
+    return lambda share: progress((place + min(1.0, share)) / count) if progress else None
