@@ -230,7 +230,7 @@ def _places(old: int, new: int, factor: float, place: str, rounding: str) -> tup
     """For each new pixel both old neighbours and the share of the second; rounded to the first where ``rounding`` says
     how.
     """
-    at = torch.arange(new, dtype=torch.float64)
+    at = torch.arange(new, dtype=torch.float32)  # as ONNX Runtime does, which decides what is a tie
     if place == "asymmetric":
         where = at / factor
     elif place == "align_corners":
