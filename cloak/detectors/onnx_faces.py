@@ -94,12 +94,26 @@ class OnnxFaceDetector(FaceDetector):
         self.network = OnnxModule(before_activations(graph))
         self._scores: list[Tensor] = []
         self.forms: tuple[str, ...] = ()
-        self.decode(_run(OnnxModule(graph), shown), *shown.shape[-2:])
-        written, self._scores = self._scores, []
-        self.decode(_run(self.network, shown), *shown.shape[-2:])
-        self.forms = _forms(written, self._scores)
-        self._scores = []
+        self.forms = _forms(self._heard(OnnxModule(graph), shown), self._heard(self.network, shown))
         self.freeze()
+
+    def _heard(self, network: OnnxModule, shown: Tensor) -> list[Tensor]:
+        """The scores that decoding comes upon, as a network puts them out.
+
+        Raises:
+            MissingModelError: the outputs cannot be decoded.
+        """
+        self._scores = []
+        outputs = _run(network, shown)
+        try:
+            self.decode(outputs, *shown.shape[-2:])
+        except (RuntimeError, ValueError, IndexError) as error:
+            shapes = [list(one.shape) for one in outputs][:15]
+            raise MissingModelError(
+                f"the ONNX model's outputs are {shapes}, which is none of {self.family}'s"
+            ) from error
+        heard, self._scores = self._scores, []
+        return heard
 
     @abstractmethod
     def decode(self, outputs: Sequence[Tensor], height: int, width: int) -> Raw:

@@ -93,7 +93,7 @@ class OnnxModule(nn.Module):
         arguments = [values[name] if name else None for name in node.inputs]
         try:
             result = OPERATIONS[node.operation](call, *arguments)
-        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
             if "out of memory" in str(error) or "allocate" in str(error):
                 raise
             raise call.refused(str(error).splitlines()[0][:200] if str(error) else "wrong input") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def greedy(boxes: np.ndarray, scores: np.ndarray, most: float, pixel: float) -> 
         common = np.clip(w, 0, None) * np.clip(h, 0, None)
         area = (boxes[at, 2] - boxes[at, 0] + pixel) * (boxes[at, 3] - boxes[at, 1] + pixel)
         areas = (rest[:, 2] - rest[:, 0] + pixel) * (rest[:, 3] - rest[:, 1] + pixel)
-        if not (common / (area + areas - common) > most).any():
+        if not (common > most * (area + areas - common)).any():
             kept.append(int(at))
     return kept
 
@@ -413,6 +414,29 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     assert "--head scrfd" in told.value.hint
     with pytest.raises(UsageError, match="does not fit"):
         load_brought(file, "s3fd")
+
+
+def test_damaged_files_give_one_kind_of_error(tmp_path: Path) -> None:
+    """Bytes overwritten anywhere, and operations in each other's place."""
+    data, chance = CASES["yunet-fixed"][1](), random.Random(4)
+    file = tmp_path / "some.onnx"
+    refused = 0
+    for number in range(40):
+        model = onnx.load_from_string(data)
+        if number % 2:
+            chosen = chance.choice(model.graph.node)
+            chosen.op_type = chance.choice([node.op_type for node in model.graph.node])
+            file.write_bytes(model.SerializeToString())
+        else:
+            broken = bytearray(data)
+            for _ in range(6):
+                broken[chance.randrange(len(broken))] = chance.randrange(256)
+            file.write_bytes(broken)
+        try:
+            load_brought(file, "yunet")
+        except MissingModelError:
+            refused += 1
+    assert refused > 10
 
 
 def changed(data: bytes, change: Callable[[Any], None]) -> bytes:
