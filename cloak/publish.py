@@ -240,10 +240,11 @@ def _signed(
     desk: Desk,
     force: bool,
 ) -> SignResult:
+    attacked = [one.name for one in report.detectors if one.attacked]
     spec = ManifestSpec(
         relation=Relation.CLOAKED,
         parents=(Parent(source, embed=False),),
-        extra_assertions=((CLOAK_LABEL, cloak_assertion(report, request.options)),),
+        extra_assertions=((CLOAK_LABEL, cloak_assertion(attacked, request.options)),),
     )
     signing = SignRequest(spec, receipt=request.receipt)
     if request.readers is None:
