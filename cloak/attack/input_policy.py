@@ -12,7 +12,7 @@ from cloak.detectors.base import FaceDetector
 
 @dataclass(frozen=True)
 class InputPolicy:
-    """How a family of detectors is best asked.
+    """What a family of detectors must be shown, so that its result is that on the whole picture.
 
     Attributes:
         whole: it shrinks the whole picture to one small square, so it must be shown the whole picture.
@@ -54,5 +54,5 @@ INPUT_POLICIES = {
 
 
 def input_policy_of(detector: FaceDetector) -> InputPolicy:
-    """How this detector is best asked."""
+    """The policy of the detector's family; by default patches as they are."""
     return INPUT_POLICIES.get(detector.family, InputPolicy())

@@ -106,7 +106,7 @@ DETECTORS: tuple[DetectorInfo, ...] = (
         DetectorInfo(
             f"haar-{variant}",
             "haar",
-            "cloak.detectors.judges",
+            "cloak.detectors.native",
             "HaarCascade",
             differentiable=False,
             variant=variant,

@@ -1,4 +1,4 @@
-"""Who looks at a picture, what they see before it is cloaked, and which of it are faces that can be chosen."""
+"""The set of detectors, what they find before a picture is cloaked, and which reports are faces to choose from."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from cloak.recognition.objective import Encoder
 from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import Picture
 
-#: Families whose report alone is believed. The others see faces in cats and coffee cups; what one of them reports
-#: counts as a face only when a second family reports it too.
+#: Families whose report alone confirms a face. Others report faces in cats and coffee cups; a report by one of them
+#: counts only when a second family reports the same face.
 RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
 
 
@@ -57,14 +57,14 @@ class DetectorSet:
 
 @dataclass(frozen=True)
 class InitialDetections:
-    """Who looks, and what they see before anything is changed.
+    """The detectors, and what they find before anything is changed.
 
     Attributes:
         detectors: the detectors.
-        displayed: the picture as they are shown it.
+        displayed: the picture at the size at which they are shown it.
         before: by name, what each reports in the view.
-        seconds_per_pixel: how long the attacked ones took, for a pixel of the view.
-        all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those believed to be
+        seconds_per_pixel: detection time of the attacked ones per displayed pixel.
+        all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those confirmed as
             faces.
     """
 
@@ -77,7 +77,7 @@ class InitialDetections:
 
 
 def detect_all(pixels: np.ndarray, options: CloakOptions) -> InitialDetections:
-    """Show a picture, uint8 ``(H, W, 3)``, to every detector that is to be fooled or to judge.
+    """Run every detector, attacked or judging, on a picture, uint8 ``(H, W, 3)``.
 
     Raises:
         UsageError: a detector that cannot be attacked.
@@ -207,7 +207,7 @@ def load_encoders(options: CloakOptions, *, attackable: bool | None = None) -> l
 
 
 def detect_pixels(detector: FaceDetector, pixels: np.ndarray, device: str = "cpu") -> Detections:
-    """What the detector, as it is used in earnest, reports for one picture; on the CPU."""
+    """The detector's report for one picture, uint8 ``(H, W, 3)``, with its own thresholds; tensors on the CPU."""
     report = detector.detect(to_tensor(pixels, device))[0]
     landmarks = None if report.landmarks is None else report.landmarks.cpu()
     return Detections(report.boxes.cpu(), report.scores.cpu(), landmarks)

@@ -1,4 +1,4 @@
-"""From the decoded picture to the report."""
+"""Evaluation of the decoded picture by every detector, and the report made of it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Evaluation:
     Attributes:
         pixels: uint8 ``(H, W, 3)``, decoded.
         display_size: width and height of what detectors were shown.
-        detected: by detector and condition, for each face to hide: is it found?
-        detected_before: by detector, for each face to hide: was it found before? Only those count.
+        detected: by detector and condition, for each face to hide: whether it is found.
+        detected_before: by detector, for each face to hide: whether it was found before; only those count.
         elsewhere: by detector, the reports where none was before.
-        decoys: by detector, for each decoy: is it reported as published?
+        decoys: by detector, for each decoy: whether it is reported as published.
         landmarks: by detector, for each face to hide that it still reports as published: how far its landmarks have
             moved, in face sizes.
         recognition: by encoder and condition, for each face to hide: how far the encoder sees it from itself.
@@ -53,7 +53,7 @@ class Evaluation:
     same_person: dict[str, float] = field(default_factory=dict)
 
     def residual(self, attacked: Sequence[FaceDetector]) -> float:
-        """0 once every attacked detector misses every face in every condition; more is worse."""
+        """Weighted number of faces still found: 0 once every attacked detector misses every face in every condition."""
         names = {detector.name for detector in attacked}
         return sum(
             CONDITION_WEIGHTS[condition] * sum(detected)
@@ -62,7 +62,7 @@ class Evaluation:
         )
 
     def merged_with(self, other: Evaluation) -> Evaluation:
-        """With what other detectors find in the same picture."""
+        """Together with the evaluation of other detectors on the same picture."""
         return replace(
             self,
             detected=self.detected | other.detected,
@@ -85,7 +85,7 @@ def evaluate_picture(
     *,
     zones: Tensor | None = None,
 ) -> Evaluation:
-    """Show the decoded picture to every detector under every condition.
+    """Run every detector on the decoded picture under every condition.
 
     Args:
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
@@ -149,7 +149,7 @@ def build_report(
     lossless: bool,
     versions: dict[str, str],
 ) -> CloakReport:
-    """Put everything into a report.
+    """The report of a cloak.
 
     Args:
         all_faces, selected, confirmed_faces: ``(N, 4)`` each, in pixels of the picture: all that was reported, the
