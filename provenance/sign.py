@@ -19,10 +19,11 @@ from provenance.fingerprint.picture import Fingerprint, NoFingerprint, fingerpri
 from provenance.identity import certificates
 from provenance.manifest.embed import ManifestSpec, Parent, carries_manifest, sign_manifest
 from provenance.manifest.read import read_manifest
+from provenance.manifest.report import ManifestState
 from provenance.media.files import is_file, refuse_existing, replacing, write_bytes
 from provenance.media.formats import printable_name
 from provenance.media.picture import Format, detect_format, sha256_file
-from provenance.record import Opening, Record, now_utc, sign_record
+from provenance.record import Opening, Record, Relation, now_utc, sign_record
 
 if TYPE_CHECKING:
     from provenance.ledger.receipt import Receipt
@@ -122,7 +123,7 @@ def sign_file(
         step("fingerprint")
         hashing = aside.submit(sha256_file, source)
         # of a cloak every pixel, by which its stripped copy is told from that of its original, which looks alike
-        exact = True if request.spec.relation == "cloaked" else None
+        exact = True if request.spec.relation == Relation.CLOAKED else None
         fingerprint = fingerprint_file(source, media, exact_pixels=exact)
         describing = aside.submit(fingerprint.to_blob)
 
@@ -176,7 +177,7 @@ def _read_back(source: Path, signed: Path, media: Format, desk: Desk, sidecar: b
     """TamperedError unless the signed copy verifies."""
     anchors = [certificates.to_pem([desk.identity.root])]
     report = read_manifest(signed, media.mime, anchors_pem=anchors, manifest_data=sidecar)
-    if report is None or report.state == "invalid":
+    if report is None or report.state is ManifestState.INVALID:
         found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
         raise TamperedError(f"the signed copy of {source} does not verify when read back: {found}")
 
@@ -190,7 +191,7 @@ def _completed(
         return spec
     if not carries_manifest(source, media.mime):
         return spec
-    relation = "edited" if spec.relation == "captured" else spec.relation
+    relation = Relation.EDITED if spec.relation == Relation.CAPTURED else spec.relation
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 
@@ -233,7 +234,7 @@ def _log_untouched(
 ) -> SignResult:
     opening = sign_record(
         Record(
-            relation="recorded",
+            relation=Relation.RECORDED,
             source_sha256=digest,
             file_sha256=digest,
             manifest_sha256=None,

@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from provenance.sign import SignResult as SignResult
     from provenance.verdict import AnchorFinding as AnchorFinding
     from provenance.verdict import Check as Check
+    from provenance.verdict import LedgerStatus as LedgerStatus
     from provenance.verdict import Signer as Signer
     from provenance.verdict import SimilarRecord as SimilarRecord
-    from provenance.verdict import Standing as Standing
     from provenance.verdict import State as State
     from provenance.verdict import Time as Time
     from provenance.verdict import Verdict as Verdict
@@ -120,7 +120,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Record": "provenance.record",
         "Verdict": "provenance.verdict",
         "State": "provenance.verdict",
-        "Standing": "provenance.verdict",
+        "LedgerStatus": "provenance.verdict",
         "Signer": "provenance.verdict",
         "Time": "provenance.verdict",
         "Check": "provenance.verdict",

@@ -17,7 +17,9 @@ from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.parallel import map_parallel
 from cloak.pixels import DisplayedPicture, display_picture, to_tensor
+from cloak.recognition import encoders
 from cloak.recognition.network import FaceRecognition
+from cloak.recognition.objective import Encoder
 from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import Picture
 
@@ -185,6 +187,23 @@ def load_recognition(options: CloakOptions) -> FaceRecognition | None:
     if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
         return None
     return FaceRecognition.load(options.weights, options.device)
+
+
+def load_encoders(options: CloakOptions, *, attackable: bool | None = None) -> list[Encoder]:
+    """The encoders of faces whose weights are on this machine: dlib's and those of :mod:`cloak.recognition.encoders`.
+
+    Args:
+        options: whose folder of weights and device count.
+        attackable: only those that cloaks may be made against (True), only judges (False), or all.
+    """
+    networks: list[Encoder] = []
+    if attackable is not False and locate(model("dlib-face-recognition"), options.weights) is not None:
+        networks.append(FaceRecognition.load(options.weights, options.device))
+    present = encoders.available(options.weights)
+    for known in encoders.ENCODERS:
+        if known.name in present and attackable in (None, known.attackable):
+            networks.append(encoders.FaceEncoder.load(known.name, options.weights, options.device))
+    return networks
 
 
 def detect_pixels(detector: FaceDetector, pixels: np.ndarray, device: str = "cpu") -> Detections:

@@ -19,7 +19,6 @@ from cloak.evaluate.report import CloakReport, DetectorReport, FaceReport, Recog
 from cloak.options import CloakOptions
 from cloak.parallel import map_parallel
 from cloak.pixels import display_picture, render_conditions, to_tensor
-from cloak.recognition.network import SAME_PERSON
 from cloak.recognition.objective import Recogniser
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
@@ -39,8 +38,8 @@ class Evaluation:
         decoys: by detector, for each decoy: whether it is reported as published.
         landmarks: by detector, for each face to hide that it still reports as published: how far its landmarks have
             moved, in face sizes.
-        recognition: by condition, for each face to hide: how far face recognition sees it from itself; empty where
-            recognition was not evaluated.
+        recognition: by encoder and condition, for each face to hide: how far the encoder sees it from itself.
+        same_person: by encoder, the distance below which it takes two faces for one person's.
     """
 
     pixels: np.ndarray
@@ -50,7 +49,8 @@ class Evaluation:
     elsewhere: dict[str, int]
     decoys: dict[str, list[bool]] = field(default_factory=dict)
     landmarks: dict[str, list[float]] = field(default_factory=dict)
-    recognition: dict[str, list[float]] = field(default_factory=dict)
+    recognition: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    same_person: dict[str, float] = field(default_factory=dict)
 
     def residual(self, attacked: Sequence[FaceDetector]) -> float:
         """Weighted number of faces still found: 0 once every attacked detector misses every face in every condition."""
@@ -71,6 +71,7 @@ class Evaluation:
             decoys=self.decoys | other.decoys,
             landmarks=self.landmarks | other.landmarks,
             recognition=self.recognition | other.recognition,
+            same_person=self.same_person | other.same_person,
         )
 
 
@@ -80,7 +81,7 @@ def evaluate_picture(
     faces: Tensor,
     before: dict[str, Detections],
     device: str,
-    recogniser: Recogniser | None = None,
+    recognisers: Sequence[Recogniser] = (),
     *,
     zones: Tensor | None = None,
 ) -> Evaluation:
@@ -89,7 +90,7 @@ def evaluate_picture(
     Args:
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
         before: what each detector reported for the uncloaked picture's view.
-        recogniser: face recognition to evaluate as well; None for none.
+        recognisers: face recognition to evaluate as well.
         zones: ``(N, 4)`` where decoys were placed, in pixels of the picture; None for none.
     """
     displayed = display_picture(pixels)
@@ -114,14 +115,17 @@ def evaluate_picture(
                 decoys[detector.name] = (
                     [] if zones is None else faces_found(report, zones * displayed.scale).tolist()
                 )
-    if recogniser is not None:
+    limits = {one.name: one.network.same_person for one in recognisers}
+    for recogniser in recognisers:
         for condition, (seen, _) in renderings.items():
             with torch.no_grad():
                 distances = recogniser.distances(to_tensor(seen, device))[0].tolist()
-            recognition[condition] = distances
-            detected[recogniser.name, condition] = [distance < SAME_PERSON for distance in distances]
+            recognition[recogniser.name, condition] = distances
+            detected[recogniser.name, condition] = [gap < limits[recogniser.name] for gap in distances]
     size = (displayed.pixels.shape[1], displayed.pixels.shape[0])
-    return Evaluation(pixels, size, detected, detected_before, elsewhere, decoys, landmarks, recognition)
+    return Evaluation(
+        pixels, size, detected, detected_before, elsewhere, decoys, landmarks, recognition, limits
+    )
 
 
 def build_report(
@@ -135,6 +139,7 @@ def build_report(
     before: dict[str, Detections],
     uncloaked: np.ndarray,
     *,
+    attacked_encoders: Sequence[str],
     decoys_placed: int,
     largest_noise: int,
     steps: int,
@@ -149,6 +154,7 @@ def build_report(
     Args:
         all_faces, selected, confirmed_faces: ``(N, 4)`` each, in pixels of the picture: all that was reported, the
             faces to hide, and those among which the person could choose, in the order of their numbers.
+        attacked_encoders: names of the encoders of faces that the cloak was made against.
         uncloaked: the uncloaked picture in the same encoding, decoded.
     """
     scale = evaluation.display_size[0] / evaluation.pixels.shape[1]
@@ -226,13 +232,19 @@ def build_report(
         faces=tuple(faces),
         detectors=tuple(reports),
         notes=tuple(notes),
-        recognition=RecognitionReport(
-            attacked=options.recognition,
-            distances={name: tuple(values) for name, values in evaluation.recognition.items()},
-            threshold=SAME_PERSON,
-        )
-        if evaluation.recognition
-        else None,
+        recognition=tuple(
+            RecognitionReport(
+                encoder=encoder,
+                attacked=encoder in attacked_encoders,
+                distances={
+                    condition: tuple(values)
+                    for (name, condition), values in evaluation.recognition.items()
+                    if name == encoder
+                },
+                threshold=limit,
+            )
+            for encoder, limit in evaluation.same_person.items()
+        ),
         decoys_asked=options.decoys,
         decoys_placed=decoys_placed,
     )

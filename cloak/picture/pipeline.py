@@ -19,16 +19,17 @@ from torch import Tensor
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import Detections
 from cloak.detectors.matching import expand_boxes
-from cloak.evaluate.detect import detect_all, load_recognition, select_faces
+from cloak.evaluate.detect import detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
 from cloak.evaluate.report import CloakReport
+from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
 from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
 from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
 from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.objective import Recogniser, recogniser_for
-from provenance.errors import UsageError
+from provenance.errors import MissingModelError, UsageError
 from provenance.media.files import refuse_existing, write_bytes
 from provenance.media.picture import Picture, open_picture
 
@@ -182,9 +183,10 @@ def cloak_bytes(
     uncloaked = round_trip(picture.pixels)
     strict, levels = options.strict and not encoder.lossless, options.level.levels
     # 3. Search, encode, decode, evaluate; go on with patches whose faces are still found.
-    recogniser = _recogniser(options, displayed, faces, before)
-    attacked_recogniser = recogniser if options.recognition else None
-    attacked = [*detectors.attacked, attacked_recogniser] if attacked_recogniser else detectors.attacked
+    attacked_recognisers = (
+        _recognisers(options, displayed, faces, before, True) if options.recognition else []
+    )
+    attacked = [*detectors.attacked, *attacked_recognisers]
 
     def encode_and_evaluate(cloaked: np.ndarray) -> _EncodedRound:
         if strict:
@@ -196,7 +198,7 @@ def cloak_bytes(
             faces,
             before,
             options.device,
-            attacked_recogniser,
+            attacked_recognisers,
             zones=optimiser.zones,
         )
         return _EncodedRound(evaluation, data, int(np.abs(cloaked.astype(np.int16) - picture.pixels).max()))
@@ -243,8 +245,10 @@ def cloak_bytes(
             break
     if best is None:
         raise UsageError("no round was made")
-    # 4. Detectors that were not attacked.
-    judging_recogniser = None if attacked_recogniser else recogniser
+    # 4. Detectors and encoders that were not attacked.
+    judging_recognisers = _recognisers(
+        options, displayed, faces, before, False if options.recognition else None
+    )
     full_evaluation = best.evaluation.merged_with(
         evaluate_picture(
             detectors.judging,
@@ -252,7 +256,7 @@ def cloak_bytes(
             faces,
             before,
             options.device,
-            judging_recogniser,
+            judging_recognisers,
             zones=optimiser.zones,
         )
     )
@@ -268,6 +272,7 @@ def cloak_bytes(
         initial.confirmed_faces,
         before,
         uncloaked,
+        attacked_encoders=[one.name for one in attacked_recognisers],
         decoys_placed=len(optimiser.zones),
         largest_noise=best.largest,
         steps=optimiser.steps,
@@ -280,15 +285,21 @@ def cloak_bytes(
     return CloakResult(best.encoded, encoder.format, report)
 
 
-def _recogniser(
-    options: CloakOptions, displayed: DisplayedPicture, faces: Tensor, before: dict[str, Detections]
-) -> Recogniser | None:
-    """Face recognition for the faces to hide; None where it was not asked for and is not installed."""
-    network = load_recognition(options)
-    if network is None:
-        return None
-    picture = to_tensor(displayed.pixels, options.device)
-    return recogniser_for(network, picture, displayed.scale, faces, before)
+def _recognisers(
+    options: CloakOptions,
+    displayed: DisplayedPicture,
+    selected: Tensor,
+    before: dict[str, Detections],
+    attackable: bool | None,
+) -> list[Recogniser]:
+    """Encoders of faces for the faces to hide: those that cloaks may be made against, those that only judge, or all."""
+    shown = to_tensor(displayed.pixels, options.device)
+    networks = load_encoders(options, attackable=attackable)
+    if attackable and not networks:
+        raise MissingModelError(
+            "no encoder of faces is on this machine", hint="run " + model("dlib-face-recognition").command
+        )
+    return [recogniser_for(network, shown, displayed.scale, selected, before) for network in networks]
 
 
 def _refuse_animated(picture: Picture) -> None:

@@ -79,6 +79,7 @@ def align_faces(
     pictures_of: Sequence[int] | None = None,
     size: int = ALIGNED_SIZE,
     padding: float = _PADDING,
+    template: Sequence[tuple[float, float]] | None = None,
 ) -> Tensor:
     """Cut faces out, upright, with the eyes always in the same place.
 
@@ -89,6 +90,8 @@ def align_faces(
         pictures_of: for each face, the number of its picture; by default face n is in picture n.
         size: side of the aligned faces in pixels.
         padding: what is shown around the face, in shares of its size.
+        template: where eyes, nose and corners of the mouth shall lie instead, x and y in shares of ``size``; only with
+            the layout ``eyes-nose-mouth``.
 
     Returns:
         ``(N, 3, size, size)``, as ``pictures`` otherwise.
@@ -102,8 +105,12 @@ def align_faces(
         raise UsageError(f"found pictures of shape {tuple(pictures.shape)}, expected (B, 3, H, W)")
     if len(owners) != len(landmarks) or any(not 0 <= owner < len(pictures) for owner in owners):
         raise UsageError(f"found {len(landmarks)} faces for {len(pictures)} pictures")
+    if template is not None and known is not LAYOUTS["eyes-nose-mouth"]:
+        raise UsageError("a template goes with the landmarks of eyes, nose and mouth alone")
     mean = torch.tensor(known.mean, dtype=torch.float64)
     goal = (padding + mean) / (2 * padding + 1) * size
+    if template is not None:
+        goal = torch.tensor(template, dtype=torch.float64) * size
     points = landmarks.detach().to("cpu", torch.float64)[:, list(known.used)]
     aligned = [
         _align_face(pictures[owner : owner + 1], goal, own, size)

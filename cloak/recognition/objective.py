@@ -10,6 +10,7 @@ where the faces are and where their eyes, nose and mouth were before: whoever bo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,11 +19,9 @@ from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pic
 from cloak.detectors.matching import matches_faces
 from cloak.detectors.patch import Patch
 from cloak.detectors.rendering import Affine, Rendering
-from cloak.recognition.aligned_faces import align_faces
-from cloak.recognition.network import SAME_PERSON, FaceRecognition
 
-#: A distance this much below or above the threshold counts as a logit of 1 or -1.
-_TEMPERATURE = 0.1
+#: A distance this share of the threshold below or above it counts as a logit of 1 or -1.
+_TEMPERATURE = 1 / 6
 #: How far alignment strays in a search, in face sizes (standard deviation): other programs find other landmarks.
 _JITTER = 0.02
 #: Eyes, nose and corners of the mouth in a detector's box, in shares of its width and height.
@@ -32,6 +31,33 @@ _BOX_LANDMARKS = torch.tensor([[0.31, 0.42], [0.69, 0.42], [0.5, 0.62], [0.35, 0
 def embedding_distances(embeddings: Tensor, reference: Tensor) -> Tensor:
     """``(N,)`` Euclidean distances, with a finite gradient everywhere."""
     return ((embeddings - reference).square().sum(1) + 1e-12).sqrt()
+
+
+class Encoder(Protocol):
+    """What tells people apart: dlib's network or one of :mod:`cloak.recognition.encoders`.
+
+    Attributes:
+        name: what reports call it.
+        dimension: of its embeddings.
+        same_person: the Euclidean distance of embeddings below which two faces count as one person.
+    """
+
+    name: str
+    dimension: int
+    same_person: float
+
+    def align(
+        self,
+        pictures: Tensor,
+        landmarks: Tensor,
+        *,
+        layout: str | None = None,
+        pictures_of: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Faces cut out as this encoder wants them."""
+
+    def embed(self, faces: Tensor) -> Tensor:
+        """``(N, dimension)`` embeddings of aligned faces; differentiable."""
 
 
 class Recogniser(FaceDetector):
@@ -57,7 +83,7 @@ class Recogniser(FaceDetector):
 
     def __init__(
         self,
-        network: FaceRecognition,
+        network: Encoder,
         size: tuple[int, int],
         faces: Tensor,
         landmarks: Tensor,
@@ -69,13 +95,14 @@ class Recogniser(FaceDetector):
     ) -> None:
         super().__init__()
         self.network, self.size, self.affine, self.layout = network, size, affine, layout
+        self.name = network.name  # type: ignore[misc]
         self.faces, self.points, self.reference = faces, landmarks, reference
         self._jitter = torch.Generator().manual_seed(0) if jitter is None else jitter
 
     @classmethod
     def of(
         cls,
-        network: FaceRecognition,
+        network: Encoder,
         picture: Tensor,
         faces: Tensor,
         landmarks: Tensor,
@@ -96,8 +123,8 @@ class Recogniser(FaceDetector):
             is_patch: the picture is a patch, of which renderings will be shown.
         """
         with torch.no_grad():
-            aligned = align_faces(picture, landmarks * scale, layout=layout, pictures_of=[0] * len(faces))
-            reference = network.embed(aligned) if len(faces) else picture.new_zeros(0, 128)
+            aligned = network.align(picture, landmarks * scale, layout=layout, pictures_of=[0] * len(faces))
+            reference = network.embed(aligned) if len(faces) else picture.new_zeros(0, network.dimension)
         height, width = picture.shape[-2:]
         size = (round(height / scale), round(width / scale))
         affine = Affine() if is_patch else None
@@ -147,8 +174,8 @@ class Recogniser(FaceDetector):
         boxes = self._shown_at(pictures).boxes(self.faces).float()
         result = []
         for distances in self.distances(pictures):
-            known = (distances < SAME_PERSON).cpu()
-            scores = torch.sigmoid((SAME_PERSON - distances.cpu()[known]) / _TEMPERATURE)
+            known = (distances < self.network.same_person).cpu()
+            scores = torch.sigmoid(self._logits(distances.cpu()[known]))
             result.append(Detections(boxes[known].to(pictures.device), scores.float().to(pictures.device)))
         return result
 
@@ -162,15 +189,18 @@ class Recogniser(FaceDetector):
             jitter = torch.randn(points.shape, generator=self._jitter) * _JITTER * sizes[:, None, None]
             embedded = self._embedded(picture[None], points + jitter)
             distances = embedding_distances(embedded, self.reference.to(picture))
-            logits = (SAME_PERSON - distances) / _TEMPERATURE
+            logits = self._logits(distances)
             result.append(Candidates(boxes.to(logits), logits))
         return result
 
+    def _logits(self, distances: Tensor) -> Tensor:
+        return (1 - distances / self.network.same_person) / _TEMPERATURE
+
     def _embedded(self, picture: Tensor, points: Tensor) -> Tensor:
         if not len(points):
-            return picture.new_zeros(0, 128) + picture.sum() * 0
+            return picture.new_zeros(0, self.network.dimension) + picture.sum() * 0
         return self.network.embed(
-            align_faces(picture, points, layout=self.layout, pictures_of=[0] * len(points))
+            self.network.align(picture, points, layout=self.layout, pictures_of=[0] * len(points))
         )
 
     def _shown_at(self, pictures: Tensor) -> Affine:
@@ -199,12 +229,12 @@ def landmarks_of(faces: Tensor, reports: Iterable[Detections]) -> Tensor:
 
 
 def recogniser_for(
-    network: FaceRecognition, picture: Tensor, scale: float, faces: Tensor, reports: Mapping[str, Detections]
+    network: Encoder, picture: Tensor, scale: float, faces: Tensor, reports: Mapping[str, Detections]
 ) -> Recogniser:
     """Face recognition that knows the faces of an uncloaked picture or frame.
 
     Args:
-        network: of face recognition.
+        network: tells people apart.
         picture: ``(1, 3, H, W)`` in [0, 1], perhaps shrunk by ``scale``.
         scale: see there.
         faces: ``(N, 4)`` in pixels of the picture before it was shrunk.

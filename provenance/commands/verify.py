@@ -91,7 +91,7 @@ def verify(
         code = run_batch("Verifying", inputs, work, show, as_json=as_json)
     if page and verdicts:
         from provenance.media.files import write_bytes
-        from provenance.pages.verdict import render
+        from provenance.pages.verdict import verdict_page
 
-        write_bytes(page, render(verdicts, pictures).encode())
+        write_bytes(page, verdict_page(verdicts, pictures).encode())
     raise typer.Exit(int(code))

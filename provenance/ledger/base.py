@@ -71,10 +71,6 @@ class Ledger(HashIndex, Protocol):
         """Entries in log order."""
         ...
 
-    def features_since(self, index: int = 0) -> Iterator[tuple[int, bytes]]:
-        """``(entry index, private descriptors)`` from ``index`` on."""
-        ...
-
     def consistency_proof(self, old_size: int, size: int | None = None) -> list[bytes]:
         """Proof that the tree of ``old_size`` is a prefix of that of ``size`` (default: now)."""
         ...

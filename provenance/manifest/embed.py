@@ -34,6 +34,7 @@ from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec
 from provenance.media.formats import Format, detect_format
 from provenance.media.picture import open_picture, sha256_file
+from provenance.record import Relation
 
 __all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
 
@@ -115,7 +116,7 @@ def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
         return spec
     paths, picture = definition_files(spec.definition, spec.definition_folder)
     parents = [Parent(path, relationship="componentOf") for path in paths]
-    if spec.relation == "edited" and parents and not spec.parents:
+    if spec.relation == Relation.EDITED and parents and not spec.parents:
         # c2patool's convention: the first ingredient of an edit is what was opened
         parents[0] = replace(parents[0], relationship="parentOf")
     data = picture.read_bytes() if picture and spec.thumbnail_data is None else spec.thumbnail_data
@@ -126,7 +127,7 @@ def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -
     """A source that carries a manifest already becomes its own parent."""
     opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
     if opened is not None:
-        unnamed = spec.relation == "edited" and not spec.actions and spec.definition is None
+        unnamed = spec.relation == Relation.EDITED and not spec.actions and spec.definition is None
         if unnamed and not _same_content(source, opened.path):
             # something was done that nobody named; "opened" alone would say that nothing was
             return replace(spec, actions=(Action("c2pa.edited"),))
@@ -135,7 +136,7 @@ def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -
         return spec
     if not carries_manifest(source, media_type):
         return spec
-    relation = "edited" if spec.relation == "captured" else spec.relation
+    relation = Relation.EDITED if spec.relation == Relation.CAPTURED else spec.relation
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 

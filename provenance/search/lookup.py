@@ -13,9 +13,9 @@ from provenance.fingerprint.picture import fingerprint_file
 from provenance.home import Home
 from provenance.ledger.embedded.log import Entry, LocalLedger
 from provenance.search.similar import Match, SimilarIndex
-from provenance.trust.chain import vouching_anchor
+from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.store import TrustStore
-from provenance.verdict import SimilarRecord
+from provenance.verdict import MatchKind, SimilarRecord
 
 if TYPE_CHECKING:
     from provenance.manifest.read import ManifestReport
@@ -74,7 +74,7 @@ def similar_records(
     Raises:
         MediaError: the file cannot be decoded, so it cannot be looked up by likeness.
     """
-    exact: dict[int, tuple[Entry, str]] = {}
+    exact: dict[int, tuple[Entry, MatchKind]] = {}
     hashes = [digest]
     if report is not None:
         hashes.append(hashlib.sha256(report.manifest_bytes).hexdigest())
@@ -90,14 +90,14 @@ def similar_records(
     return sorted(found, key=lambda record: record.index)
 
 
-def _kind_of(entry: Entry, value: str) -> str:
+def _kind_of(entry: Entry, value: str) -> MatchKind:
     record = entry.opening.signed.record
     if record.file_sha256 == value:
-        return "file"
-    return "source" if record.source_sha256 == value else "manifest"
+        return MatchKind.FILE
+    return MatchKind.SOURCE if record.source_sha256 == value else MatchKind.MANIFEST
 
 
-def _similar(entry: Entry, kind: str, trust: TrustStore, match: Match | None) -> SimilarRecord:
+def _similar(entry: Entry, kind: MatchKind, trust: TrustStore, match: Match | None) -> SimilarRecord:
     signed = entry.opening.signed
     return SimilarRecord(
         index=entry.index,
@@ -105,7 +105,7 @@ def _similar(entry: Entry, kind: str, trust: TrustStore, match: Match | None) ->
         relation=signed.record.relation,
         signer_name=signed.record.signer.get("name", ""),
         key_id=signed.key_id,
-        signer_trusted=vouching_anchor(signed.chain_der, trust.anchors_pem) is not None,
+        signer_trusted=trusted_anchor(signed.chain_der, trust.anchors_pem) is not None,
         time=signed.record.time,
         logged_at=entry.logged_at,
         file_sha256=signed.record.file_sha256,

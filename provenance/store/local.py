@@ -98,7 +98,7 @@ class LocalStore:
         return block
 
     def delete_block(self, cid: Cid) -> None:
-        """Forget one block, if it is here."""
+        """Delete one block, if it is here."""
         self._file(cid).unlink(missing_ok=True)
 
     def cids(self) -> Iterator[Cid]:

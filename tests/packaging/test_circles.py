@@ -15,7 +15,6 @@ KNOWN_MODULES = [
 ]
 KNOWN_ROOMS = [
     {"cloak.attack", "cloak.detectors", "cloak.evaluate", "cloak.recognition"},
-    {"cloak.assertion", "cloak.picture", "cloak.video"},
 ]
 
 
