@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 import cloak.commands.cloak
+import cloak.commands.models
 import provenance.commands.capture
 import provenance.commands.extract
 import provenance.commands.find
@@ -120,7 +121,7 @@ app.command("watch")(provenance.commands.capture.watch)
 app.command("cloak")(cloak.commands.cloak.cloak)
 app.command("uncloak")(provenance.commands.uncloak.uncloak)
 app.command("grant")(provenance.commands.uncloak.grant)
-app.add_typer(cloak.commands.cloak.models_app, name="models")
+app.add_typer(cloak.commands.models.models_app, name="models")
 app.command("consent")(synth.commands.extract.consent)
 synth.commands.extract.synth_app.command("train")(synth.commands.swap.train)
 synth.commands.extract.synth_app.command("prior")(synth.commands.swap.prior)

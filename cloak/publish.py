@@ -18,6 +18,7 @@ from provenance.errors import MediaError, NoFaceError, UsageError
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.files import refuse_existing, require_writable, write_bytes
 from provenance.media.formats import detect_format
+from provenance.record import Relation
 from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _signed(
 ) -> SignResult:
     attacked = [one.name for one in report.detectors if one.attacked]
     spec = ManifestSpec(
-        relation="cloaked",
+        relation=Relation.CLOAKED,
         parents=(Parent(source, embed=False),),
         extra_assertions=((CLOAK_LABEL, cloak_assertion(attacked, request.options)),),
     )

@@ -23,7 +23,7 @@
     │   └── ChainError           3    the chain cannot be asked or answered nonsense
     ├── TamperedError            1    evidence that content, manifest, proof or record was altered
     ├── NoCredentialError        4    no manifest and no record
-    ├── UntrustedSignerError     5    valid, but no trusted anchor vouches for the signer
+    ├── UntrustedSignerError     5    valid, but the signer's chain leads to no trusted anchor
     ├── NoFaceError              6    nothing to cloak, nothing to extract
     ├── PartialSuccessError      7    some inputs, or some goals, were missed
     └── ConsentError             8    its owner forbids this use, or nobody said that it is allowed

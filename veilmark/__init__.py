@@ -59,13 +59,15 @@ if TYPE_CHECKING:
     from provenance.manifest.actions import Action as Action
     from provenance.manifest.spec import Parent as Parent
     from provenance.record import Record as Record
+    from provenance.sealed.grants import Grant as Grant
+    from provenance.sealed.unseal import Opened as Opened
     from provenance.setup import Setup as Setup
     from provenance.sign import SignResult as SignResult
     from provenance.verdict import AnchorFinding as AnchorFinding
     from provenance.verdict import Check as Check
+    from provenance.verdict import LedgerStatus as LedgerStatus
     from provenance.verdict import Signer as Signer
     from provenance.verdict import SimilarRecord as SimilarRecord
-    from provenance.verdict import Standing as Standing
     from provenance.verdict import State as State
     from provenance.verdict import Time as Time
     from provenance.verdict import Verdict as Verdict
@@ -120,11 +122,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Record": "provenance.record",
         "Verdict": "provenance.verdict",
         "State": "provenance.verdict",
-        "Standing": "provenance.verdict",
+        "LedgerStatus": "provenance.verdict",
         "Signer": "provenance.verdict",
         "Time": "provenance.verdict",
         "Check": "provenance.verdict",
         "SimilarRecord": "provenance.verdict",
+        "Grant": "provenance.sealed.grants",
+        "Opened": "provenance.sealed.unseal",
         "AnchorFinding": "provenance.verdict",
         "PublishResult": "cloak.publish",
         "CloakReport": "cloak.evaluate.report",

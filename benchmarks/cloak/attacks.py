@@ -36,7 +36,7 @@ from cloak.attack.budget import context_mask, project
 from cloak.attack.objective import hiding_loss
 from cloak.attack.regions import plan_patches
 from cloak.attack.task import Task
-from cloak.evaluate.judge import to_tensor
+from cloak.pixels import to_tensor
 from cloak.strength import Strength
 from provenance.media.picture import open_picture
 

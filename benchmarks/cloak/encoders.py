@@ -2,10 +2,10 @@
 
     VEILMARK_TEST_DATA=DIR python benchmarks/cloak/encoders.py [--weights DIR] [--frames 6]
 
-For each clip of one person in DIR/media/people and DIR/media/talking, faces of a few frames are found and aligned by CenterFace.
-Pairs from one clip are one person; pairs from two clips are two people. Printed for each encoder: the share of pairs in
-the right order (area under the curve), the distance that one in a hundred pairs of two people stays below, and the
-share of pairs of one person that it accepts.
+For each clip of one person in DIR/media/people and DIR/media/talking, faces of a few frames are found and aligned by
+CenterFace. Pairs from one clip are one person; pairs from two clips are two people. Printed for each encoder: the
+share of pairs in the right order (area under the curve), the distance that one in a hundred pairs of two people stays
+below, and the share of pairs of one person that it accepts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the decoded picture to the report."""
+"""Evaluation of the decoded picture by every detector, and the report made of it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloak.attack.parallel import map_parallel
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import (
-    detect_pixels,
-    display_picture,
-    landmark_errors,
-    new_detections,
-    render_conditions,
-    to_tensor,
-    which_found,
-)
+from cloak.detectors.matching import faces_found
+from cloak.evaluate.compare import landmark_errors, new_detections
+from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import compare, crop
 from cloak.evaluate.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions
+from cloak.parallel import map_parallel
+from cloak.pixels import display_picture, render_conditions, to_tensor
 from cloak.recognition.objective import Recogniser
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
@@ -37,10 +32,10 @@ class Evaluation:
     Attributes:
         pixels: uint8 ``(H, W, 3)``, decoded.
         display_size: width and height of what detectors were shown.
-        detected: by detector and condition, for each face to hide: is it found?
-        detected_before: by detector, for each face to hide: was it found before? Only those count.
+        detected: by detector and condition, for each face to hide: whether it is found.
+        detected_before: by detector, for each face to hide: whether it was found before; only those count.
         elsewhere: by detector, the reports where none was before.
-        decoys: by detector, for each decoy: is it reported as published?
+        decoys: by detector, for each decoy: whether it is reported as published.
         landmarks: by detector, for each face to hide that it still reports as published: how far its landmarks have
             moved, in face sizes.
         recognition: by encoder and condition, for each face to hide: how far the encoder sees it from itself.
@@ -58,7 +53,7 @@ class Evaluation:
     same_person: dict[str, float] = field(default_factory=dict)
 
     def residual(self, attacked: Sequence[FaceDetector]) -> float:
-        """0 once every attacked detector misses every face in every condition; more is worse."""
+        """Weighted number of faces still found: 0 once every attacked detector misses every face in every condition."""
         names = {detector.name for detector in attacked}
         return sum(
             CONDITION_WEIGHTS[condition] * sum(detected)
@@ -67,7 +62,7 @@ class Evaluation:
         )
 
     def merged_with(self, other: Evaluation) -> Evaluation:
-        """With what other detectors find in the same picture."""
+        """Together with the evaluation of other detectors on the same picture."""
         return replace(
             self,
             detected=self.detected | other.detected,
@@ -90,12 +85,12 @@ def evaluate_picture(
     *,
     zones: Tensor | None = None,
 ) -> Evaluation:
-    """Show the decoded picture to every detector under every condition.
+    """Run every detector on the decoded picture under every condition.
 
     Args:
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
         before: what each detector reported for the uncloaked picture's view.
-        recognisers: are asked, too.
+        recognisers: face recognition to evaluate as well.
         zones: ``(N, 4)`` where decoys were placed, in pixels of the picture; None for none.
     """
     displayed = display_picture(pixels)
@@ -109,15 +104,17 @@ def evaluate_picture(
         }
 
     for detector, answers in zip(detectors, map_parallel(reports, detectors, device=device), strict=True):
-        detected_before[detector.name] = which_found(before[detector.name], faces * displayed.scale)
+        detected_before[detector.name] = faces_found(before[detector.name], faces * displayed.scale).tolist()
         for condition, (_, scale) in renderings.items():
             report = answers[condition]
-            detected[detector.name, condition] = which_found(report, faces * displayed.scale * scale)
+            detected[detector.name, condition] = faces_found(report, faces * displayed.scale * scale).tolist()
             if condition == "published":
                 known = before[detector.name]
                 elsewhere[detector.name] = new_detections(known, report, faces * displayed.scale)
                 landmarks[detector.name] = landmark_errors(known, report, faces * displayed.scale)
-                decoys[detector.name] = [] if zones is None else which_found(report, zones * displayed.scale)
+                decoys[detector.name] = (
+                    [] if zones is None else faces_found(report, zones * displayed.scale).tolist()
+                )
     limits = {one.name: one.network.same_person for one in recognisers}
     for recogniser in recognisers:
         for condition, (seen, _) in renderings.items():
@@ -152,7 +149,7 @@ def build_report(
     lossless: bool,
     versions: dict[str, str],
 ) -> CloakReport:
-    """Put everything into a report.
+    """The report of a cloak.
 
     Args:
         all_faces, selected, confirmed_faces: ``(N, 4)`` each, in pixels of the picture: all that was reported, the
@@ -169,7 +166,7 @@ def build_report(
         found_before = [
             name
             for name, report in before.items()
-            if which_found(report, all_faces.new_tensor([box]) * scale)[0]
+            if faces_found(report, all_faces.new_tensor([box]) * scale).tolist()[0]
         ]
         still = (
             [

@@ -8,6 +8,12 @@ from typing import Any
 from cloak.evaluate.quality import Quality
 
 SCHEMA = "veilmark.cloak-report/1"
+#: How conditions are called in words.
+CONDITION_NAMES = {
+    "published": "as published",
+    "jpeg75": "after JPEG quality 75",
+    "half": "at half size",
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,9 @@ class RecognitionReport:
         """For a person."""
         role = "attacked" if self.attacked else "not attacked, only judging"
         total = len(self.distances["published"])
-        after = ", ".join(f"{self.recognised(name)} {_CONDITIONS.get(name, name)}" for name in self.distances)
+        after = ", ".join(
+            f"{self.recognised(name)} {CONDITION_NAMES.get(name, name)}" for name in self.distances
+        )
         least = min(self.distances["published"], default=0.0)
         return (
             f"{self.encoder} ({role}): given the place of the face, recognises of {total} {after}; smallest "
@@ -211,7 +219,9 @@ class CloakReport:
         lines = [f"{hidden} face{'s' * (hidden != 1)} to hide{more}"]
         for one in self.detectors:
             role = "attacked" if one.attacked else "not attacked, only judging"
-            after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in one.after.items())
+            after = ", ".join(
+                f"{count} {CONDITION_NAMES.get(name, name)}" for name, count in one.after.items()
+            )
             lines.append(f"{one.name} ({role}): found {one.before} before; finds {after}")
         lines.extend(encoder.line() for encoder in self.recognition)
         if self.decoys_asked:
@@ -233,10 +243,3 @@ class CloakReport:
     def _decoy_line(self) -> str:
         seen = ", ".join(f"{one.name} {one.decoys}" for one in self.detectors)
         return f"decoys: room for {self.decoys_placed} of {self.decoys_asked}; reported by {seen}"
-
-
-_CONDITIONS = {
-    "published": "as published",
-    "jpeg75": "after JPEG quality 75",
-    "half": "at half size",
-}

@@ -9,6 +9,7 @@ from typing import Any
 
 from provenance.errors import CheckError, NoCredentialError, StoreError, TamperedError
 from provenance.manifest.read import MAX_MANIFEST_BYTES, ManifestReport, read_manifest
+from provenance.manifest.report import ManifestState
 from provenance.sealed.envelope import ALGORITHM, sealed_size
 from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
 from provenance.store.cid import Cid
@@ -85,7 +86,7 @@ def read_cloaked(path: Path, trust: TrustStore) -> Cloaked:
     verdict = verify_file(path, trust)
     # who lost a key, and revoked it, must still get at the originals
     altered = [check.detail for check in verdict.failed if check.name != "revocation"]
-    if altered or report.state == "invalid":
+    if altered or report.state is ManifestState.INVALID:
         raise TamperedError(
             f"{path} was altered after it was cloaked: {altered[0] if altered else verdict.headline}",
             hint="use the cloaked file as it was written",

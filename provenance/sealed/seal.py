@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from provenance.errors import MediaTooLargeError, StoreError, TamperedError, UsageError
 from provenance.identity.identity import Identity
 from provenance.manifest.read import read_manifest
+from provenance.manifest.report import ManifestState
 from provenance.media.picture import sha256_file
 from provenance.sealed.envelope import decrypt, encrypt, new_key, padded_size, sealed_size
 from provenance.sealed.grants import Grant, make_grant
@@ -61,7 +62,7 @@ def require_sealable(original: Path) -> None:
             else f"{media.name} files cannot hold a manifest: convert it (JPEG, PNG, MP4), and `veilmark sign` that"
         )
         raise UsageError(f"{original} is not signed; --reversible keeps the signed original", hint=how)
-    if report.state == "invalid":
+    if report.state is ManifestState.INVALID:
         raise TamperedError(
             f"{original} was altered after it was signed: {report.failures[0].explanation}",
             hint="get the signed original back, or sign this one anew: `veilmark sign`",

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from provenance.errors import NoCredentialError, StoreError, TamperedError, UsageError
 from provenance.identity.identity import Identity
 from provenance.manifest.read import read_manifest
+from provenance.manifest.report import ManifestState
 from provenance.media.files import refuse_existing, replacing
 from provenance.media.formats import detect_format
 from provenance.sealed.envelope import decrypt, opens
@@ -50,7 +51,7 @@ class Opened:
     Attributes:
         sha256: hex, equal to the one in the cloaked file's manifest.
         signer: claimed name of who signed the original.
-        trusted: an anchor that the caller trusts vouches for that name.
+        trusted: the certificate chain of that name leads to an anchor that the caller trusts.
         warning: what is odd about the cloaked file though it verifies, or empty.
     """
 
@@ -139,9 +140,9 @@ def open_sealed(
 
         # 4. The original's own provenance.
         report = read_manifest(temporary, detect_format(temporary).mime, anchors_pem=trust.anchors_pem)
-        if report is None or report.state == "invalid":
+        if report is None or report.state is ManifestState.INVALID:
             raise TamperedError("the original in the seal carries no manifest that verifies")
-    trusted = report.state == "trusted"
+    trusted = report.state is ManifestState.TRUSTED
     return Opened(output, digest.hexdigest(), done, report.signer_name, trusted, about.warning)
 
 

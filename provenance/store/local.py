@@ -97,6 +97,10 @@ class LocalStore:
         _require_match(cid, block)
         return block
 
+    def delete_block(self, cid: Cid) -> None:
+        """Delete one block, if it is here."""
+        self._file(cid).unlink(missing_ok=True)
+
     def cids(self) -> Iterator[Cid]:
         """All blocks here, in no particular order."""
         for file in self.path.glob("??/b*"):

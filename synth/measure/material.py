@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloak.evaluate.judge import scaled
 from cloak.options import CloakOptions
+from cloak.pixels import scaled
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError

@@ -45,8 +45,7 @@ def test_anchor_and_a_stranger_s_verdict(
     receipt = f"{signed['hopper']}.receipt"
     assert ready("ledger", "upgrade", receipt).code == 0
     assert (
-        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"]
-        == "logged-anchor-not-checked"
+        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["status"] == "logged-anchor-not-checked"
     )
 
     root = tmp_path / "root.pem"
@@ -59,14 +58,14 @@ def test_anchor_and_a_stranger_s_verdict(
     assert ready("trust", "add", "--contract", f"31337:{contract}:{address}").code == 0
     verdict = ready("verify", signed["hopper"], "--rpc", node.url, "--json")
     assert verdict.code == 0, verdict.err
-    assert verdict.json[0]["ledger"]["standing"] == "logged-anchored-according-to-rpc"
+    assert verdict.json[0]["ledger"]["status"] == "logged-anchored-according-to-rpc"
     assert "anchored" in [time["kind"] for time in verdict.json[0]["times"]]
     block = node.rpc("eth_getBlockByNumber", hex(anchored.json[0]["block"]), False)["hash"]
     offline = ready("verify", signed["hopper"], "--block-hash", block, "--json")
-    assert offline.json[0]["ledger"]["standing"] == "logged-and-anchored", offline.err
+    assert offline.json[0]["ledger"]["status"] == "logged-and-anchored", offline.err
     node.stop()
     down = ready("verify", signed["hopper"], "--rpc", node.url, "--json")
-    assert down.json[0]["ledger"]["standing"] == "logged-anchor-not-checked", "a dead node settles nothing"
+    assert down.json[0]["ledger"]["status"] == "logged-anchor-not-checked", "a dead node settles nothing"
     assert [check["passed"] for check in down.json[0]["checks"] if check["name"] == "anchor"] == [None]
     assert ready("verify", signed["hopper"]).code == 0, "offline verification needs no node"
 

@@ -119,12 +119,11 @@ def test_a_stranger_comes_to_trust(
     assert ready("verify", signed["hopper"]).code == 5
     assert ready("trust", "add", "--anchor", root).code == 0
     assert (
-        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"]
-        == "logged-in-an-unknown-log"
+        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["status"] == "logged-in-an-unknown-log"
     )
     assert ready("trust", "add", "--log", key).code == 0
     verdict = ready("verify", signed["hopper"], "--json")
-    assert verdict.code == 0 and verdict.json[0]["ledger"]["standing"] == "logged"
+    assert verdict.code == 0 and verdict.json[0]["ledger"]["status"] == "logged"
     entries = {line["kind"]: line["name"] for line in ready("trust", "list", "--json").json}
     assert set(entries) == {"anchor", "log"}
     assert ready("trust", "remove", entries["anchor"]).code == 0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cloak import detectors
+from cloak import CloakOptions, detectors
+from cloak.evaluate.detect import load_encoders
 from cloak.recognition.encoders import ENCODERS, FaceEncoder, available
-from cloak.recognition.objective import recognisers_for
 from provenance.errors import MissingModelError, UsageError
 
 WEIGHTS = Path(__file__).parents[3] / ".cache" / "weights"
@@ -54,13 +54,10 @@ def test_two_people_are_told_apart_and_one_is_not(name: str, portraits: dict[str
     assert abs(float(torch.linalg.vector_norm(ada)) - 1) < 1e-5
 
 
-def test_the_judge_is_never_attacked(portraits: dict[str, np.ndarray]) -> None:
+def test_the_judge_is_never_attacked() -> None:
     loaded("faceres")
-    picture = torch.from_numpy(portraits["astronaut"].copy()).permute(2, 0, 1)[None].float() / 255
-    report = detectors.load("centerface").detect(picture)[0]
-    reports = {"centerface": report}
-    attacked = recognisers_for(WEIGHTS, picture, 1.0, report.boxes, reports, attackable=True)
-    judging = recognisers_for(WEIGHTS, picture, 1.0, report.boxes, reports, attackable=False)
+    options = CloakOptions(weights=WEIGHTS)
+    attacked, judging = (load_encoders(options, attackable=wanted) for wanted in (True, False))
     assert "faceres" not in [one.name for one in attacked]
     assert [one.name for one in judging] == ["faceres"]
 

@@ -1,4 +1,4 @@
-"""Whether a trusted anchor vouches for a certificate chain, for records that come without a manifest.
+"""Validation of a certificate chain against trusted anchors, for records that come without a manifest.
 
 Path validation after RFC 5280, section 6.1, for the part that applies: each certificate is signed by the
 next, issuers are certificate authorities, everything is within its validity, and the path ends in (or is
@@ -20,10 +20,10 @@ from provenance.identity.certificates import parse_chain, printable
 MAX_CHAIN = 10
 
 
-def vouching_anchor(
+def trusted_anchor(
     chain_der: Sequence[bytes], anchors_pem: Sequence[str], *, at: datetime | None = None
 ) -> str | None:
-    """The common name of the anchor that vouches for a chain, or None.
+    """The common name of the anchor that a chain leads to, or None where it is not valid.
 
     Args:
         chain_der: certificates, leaf first, DER; from the record, so nothing in it is trusted.
