@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from provenance.manifest.actions import Action as Action
     from provenance.manifest.spec import Parent as Parent
     from provenance.record import Record as Record
+    from provenance.sealed.grants import Grant as Grant
+    from provenance.sealed.unseal import Opened as Opened
     from provenance.setup import Setup as Setup
     from provenance.sign import SignResult as SignResult
     from provenance.verdict import AnchorFinding as AnchorFinding
@@ -125,6 +127,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Time": "provenance.verdict",
         "Check": "provenance.verdict",
         "SimilarRecord": "provenance.verdict",
+        "Grant": "provenance.sealed.grants",
+        "Opened": "provenance.sealed.unseal",
         "AnchorFinding": "provenance.verdict",
         "PublishResult": "cloak.publish",
         "CloakReport": "cloak.evaluate.report",

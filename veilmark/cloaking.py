@@ -10,7 +10,11 @@ from veilmark.choices import CloakChoices, StrPath
 from veilmark.session import Progress, Session, beside, known_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cloak.publish import PublishResult
+    from provenance.sealed.grants import Grant
+    from provenance.sealed.unseal import Opened
 
 
 class Cloaking(Session):
@@ -26,6 +30,8 @@ class Cloaking(Session):
         crf: int = 20,
         faceless: bool = False,
         receipt: bool = True,
+        reversible: bool = False,
+        readers: Sequence[str] = (),
         force: bool = False,
         progress: Progress | None = None,
         **options: Unpack[CloakChoices],
@@ -39,6 +45,8 @@ class Cloaking(Session):
             crf: of a video's H.264 encoder, 0 to 40.
             faceless: also write a picture that shows no face: not cloaked, not signed, without its location.
             receipt: write ``OUTPUT.receipt``.
+            reversible: keep the signed original encrypted in the store, for :meth:`uncloak`.
+            readers: who else can restore it: public encryption keys, or files with them.
             force: overwrite what exists.
             progress: is told the share of the work done, in [0, 1].
             **options: of :class:`cloak.options.CloakOptions`, such as ``strength="high"`` (``low``, ``mid``,
@@ -58,6 +66,7 @@ class Cloaking(Session):
         from cloak.options import CloakOptions
         from cloak.publish import PublishRequest, publish_file, published_as
         from cloak.video.options import VideoOptions
+        from provenance.sealed.keys import readers_for
         from provenance.sign import check_source
 
         source = Path(path)
@@ -67,6 +76,78 @@ class Cloaking(Session):
             target = beside(published_as(source, chosen.format), "cloaked")
         else:
             target = Path(output)
-        request = PublishRequest(chosen, VideoOptions(crf=crf), faceless=faceless, receipt=receipt)
+        sealed_for = readers_for(
+            self.home, self._identity, readers, self._unlock, reversible=reversible, sign=sign
+        )
+        request = PublishRequest(
+            chosen, VideoOptions(crf=crf), faceless=faceless, receipt=receipt, readers=sealed_for
+        )
         desk = self._desk() if sign else None
         return publish_file(source, target, request, desk, home=self.home, force=force, progress=progress)
+
+    def uncloak(
+        self,
+        path: StrPath,
+        output: StrPath,
+        *,
+        grants: Sequence[StrPath] = (),
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Opened:
+        """Restore the signed original of a file that was cloaked with ``reversible``, bit for bit.
+
+        Args:
+            path: the cloaked file as it was written.
+            grants: files with grants, beside those that the store holds.
+            progress: is told the share of the work done, in [0, 1].
+
+        Raises:
+            TamperedError: the cloaked file, the sealed original or a grant was altered.
+            NoCredentialError: no sealed original, or no grant for a key of this machine.
+            StoreError: the sealed original is not in the store.
+            UsageError, MissingPathError, MediaError, IdentityError, ReceiptError, OutputExistsError, NotWritableError.
+        """
+        from provenance.sealed.grants import read_grants
+        from provenance.sealed.keys import Keyring
+        from provenance.sealed.shelf import GrantShelf
+        from provenance.sealed.unseal import open_sealed
+
+        shelf = GrantShelf.of_home(self.home)
+        return open_sealed(
+            Path(path),
+            Path(output),
+            keys=Keyring.of_home(self.home, self._identity, lambda _: self._unlock()),
+            source=shelf.store,
+            shelf=shelf,
+            trust=self._trust(),
+            grants=[grant for file in grants for grant in read_grants(Path(file))],
+            force=force,
+            progress=progress or (lambda _: None),
+        )
+
+    def grant(self, path: StrPath, readers: Sequence[str]) -> list[Grant]:
+        """Let further readers restore the original of a cloaked file. The file stays as it is; nothing takes it back.
+
+        Args:
+            readers: public encryption keys, or files with them.
+
+        Returns:
+            one grant for each key, kept in the store; ``grant.data`` is what to give away.
+
+        Raises:
+            as :meth:`uncloak`, but for the output; NotInitializedError.
+        """
+        from provenance.sealed.keys import Keyring, read_recipients
+        from provenance.sealed.shelf import GrantShelf
+        from provenance.sealed.unseal import grant_access
+
+        shelf = GrantShelf.of_home(self.home)
+        return grant_access(
+            Path(path),
+            [key for text in readers for key in read_recipients(text)],
+            granter=self._desk().identity,
+            keys=Keyring.of_home(self.home, self._identity, lambda _: self._unlock()),
+            source=shelf.store,
+            shelf=shelf,
+            trust=self._trust(),
+        )

@@ -50,6 +50,9 @@ class Session:
             )
         return self._opened
 
+    def _unlock(self) -> str | None:
+        return self._passphrase
+
     def _trust(self) -> TrustStore:
         from provenance.trust.store import TrustStore
 

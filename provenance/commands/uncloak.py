@@ -149,27 +149,14 @@ def grant(
 def readers_of(
     home: Home, identity: str | None, named: list[str], *, reversible: bool, sign: bool
 ) -> list[EncryptionKey] | None:
-    """Whose keys will open a sealed original: the owner's, and those that were named; None without ``reversible``.
-
-    Raises:
-        UsageError: readers without a sealed original, or a sealed original without a manifest to name it.
-        IdentityError: a key that is none.
-    """
-    if not reversible:
-        if named:
-            raise UsageError("--for names who can restore the original", hint="add --reversible")
-        return None
-    if not sign:
-        raise UsageError(
-            "--reversible needs a signed result: its manifest names the sealed original",
-            hint="leave out --no-sign",
-        )
+    """What ``--reversible`` and ``--for`` ask for; see :func:`provenance.sealed.keys.readers_for`."""
     from provenance.identity.identity import default_name
-    from provenance.sealed.keys import ensure_encryption_key, read_recipients
+    from provenance.sealed.keys import readers_for
 
-    owner = identity or default_name(home)
-    keys = [ensure_encryption_key(home, owner, lambda: encryption_passphrase_for(home, owner))]
-    return keys + [key for text in named for key in read_recipients(text)]
+    def unlock() -> str | None:
+        return encryption_passphrase_for(home, identity or default_name(home))
+
+    return readers_for(home, identity, named, unlock, reversible=reversible, sign=sign)
 
 
 def _granted(file: Path, made: list[Grant], output: Path | None, car: Path | None) -> dict[str, Any]:

@@ -16,14 +16,14 @@ import binascii
 import contextlib
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from provenance.errors import IdentityError, MissingPathError, OutputExistsError
+from provenance.errors import IdentityError, MissingPathError, OutputExistsError, UsageError
 from provenance.home import Home
 from provenance.identity.identity import default_name, identity_folder, list_names
 from provenance.identity.keyfiles import check_passphrase, decode_key, encode_key, open_pem, read_private
@@ -103,6 +103,34 @@ def read_recipients(text: str) -> list[EncryptionKey]:
             f"{path} holds {len(keys)} encryption keys; 1 to {MAX_RECIPIENTS} are read", hint=_SHOWN
         )
     return keys
+
+
+def readers_for(
+    home: Home,
+    identity: str | None,
+    named: Sequence[str],
+    unlock: Callable[[], str | None],
+    *,
+    reversible: bool,
+    sign: bool,
+) -> list[EncryptionKey] | None:
+    """Whose keys will open a sealed original: the owner's, and those that were named; None without ``reversible``.
+
+    Raises:
+        UsageError: readers without a sealed original, or a sealed original without a manifest to name it.
+        IdentityError, MissingPathError: a key that is none.
+    """
+    if not reversible:
+        if named:
+            raise UsageError("--for names who can restore the original", hint="add --reversible")
+        return None
+    if not sign:
+        raise UsageError(
+            "--reversible needs a signed result: its manifest names the sealed original",
+            hint="leave out --no-sign",
+        )
+    keys = [ensure_encryption_key(home, identity or default_name(home), unlock)]
+    return keys + [key for text in named for key in read_recipients(text)]
 
 
 def ensure_encryption_key(home: Home, name: str, unlock: Callable[[], str | None]) -> EncryptionKey:

@@ -20,6 +20,7 @@ import synth
 import veilmark
 from cloak.options import CloakOptions
 from provenance import errors
+from provenance.sealed.keys import published_key
 from provenance.version import VERSION
 from synth.measure.swap.options import SwapOptions
 from synth.swap.conversion.convert import ConvertOptions
@@ -135,6 +136,24 @@ def test_sign_record_find_and_cloak_in_one_session(portrait_files: dict[str, Pat
     v.close()
     with veilmark.open(tmp_path / "nobody") as other, pytest.raises(veilmark.NotInitializedError):
         other.find(portrait)
+
+
+def test_a_reversible_cloak_comes_off(portrait_files: dict[str, Path], tmp_path: Path) -> None:
+    with veilmark.open(tmp_path / "olive") as olive, veilmark.open(tmp_path / "anna") as anna:
+        for one, name in ((olive, "Olive"), (anna, "Anna")):
+            one.initialize(name)
+        key = str(published_key(anna.home, "default"))
+        signed = olive.sign(portrait_files["hopper"], output=tmp_path / "signed.jpg").output
+        cloaked = olive.cloak(
+            signed, tmp_path / "cloaked.jpg", reversible=True, detectors=["centerface"], judges=[], steps=1
+        )
+        done = olive.uncloak(cloaked.output, tmp_path / "back.jpg")
+        assert (tmp_path / "back.jpg").read_bytes() == signed.read_bytes() and done.trusted
+        (tmp_path / "anna.grant").write_bytes(olive.grant(cloaked.output, [key])[0].data)
+        with pytest.raises(veilmark.StoreError, match="not in the store"):
+            anna.uncloak(cloaked.output, tmp_path / "a.jpg", grants=[tmp_path / "anna.grant"])
+        with pytest.raises(veilmark.UsageError, match="signed result"):
+            olive.cloak(signed, tmp_path / "never.jpg", reversible=True, sign=False)
 
 
 def test_a_swap_needs_consent_and_is_labelled(portrait_files: dict[str, Path], tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from provenance.sealed.grants import MAX_GRANT_BYTES, Grant, grants_text, make_g
 from provenance.sealed.keys import EncryptionKey
 from provenance.sealed.shelf import GrantShelf
 from provenance.session import Desk
-from provenance.store.cid import cid_of
 from provenance.store.local import LocalStore
+from provenance.store.unixfs import cid_of
 from tests.provenance.sealed.conftest import Person
 
 SEALED, OTHER = cid_of(b"sealed"), cid_of(b"another one")

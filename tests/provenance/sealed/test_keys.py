@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from provenance.errors import IdentityError, MissingPathError, VeilmarkError
 from provenance.home import Home
-from provenance.identity.admin import backup_identities, restore_identities, rotate_identity
+from provenance.identity.admin import rotate_identity
+from provenance.identity.backup import backup_identities, restore_identities
 from provenance.identity.identity import create_identity, identity_folder
 from provenance.sealed.keys import (
     KEY_FILE,
