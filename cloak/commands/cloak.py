@@ -256,6 +256,5 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:
-        hint = "try more --steps" if report.strength == "high" else "try --strength high, or more --steps"
-        error = PartialSuccessError("some detectors still find a face", hint=hint)
+        error = PartialSuccessError("some detectors still find a face", hint=report.advice)
         note(f"note: {target}: {error}; {error.hint}")
