@@ -14,16 +14,16 @@ from provenance.errors import (
     MediaError,
     ReceiptError,
     TamperedError,
-    UnknownFormatError,
     UntrustedSignerError,
 )
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import FailureKind, ManifestState
 from provenance.media.files import is_file
-from provenance.media.picture import Format, sha256_file
+from provenance.media.formats import ANY_FILE
+from provenance.media.media_file import MediaFile
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, check_source, with_suffix_added
+from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
@@ -55,7 +55,6 @@ _PLAIN = {
     FailureKind.CLAIM: "a part of the manifest is missing or damaged",
     FailureKind.CERTIFICATE: "the certificate cannot be relied on",
 }
-_UNKNOWN = Format("unknown", "application/octet-stream", "", "other", False)
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,12 @@ def verify_file(
     request = request or VerifyRequest()
 
     # 1. The file: format by its bytes, within limits; and its exact hash.
-    media, unreadable = _format(path)
-    digest = sha256_file(path)
+    file, unreadable = MediaFile.open_any(path)
+    media, digest = file.format, file.sha256
     verdict = Verdict(str(path), State.NO_CREDENTIAL, "", sha256=digest, media_type=media.mime)
 
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
-    report = _read_credential(path, media, trust, request)
+    report = _read_credential(file, trust, request)
     if report:
         _judge_manifest(verdict, report)
 
@@ -118,7 +117,7 @@ def verify_file(
     # 7. Always: every record of the same or a similar file, in log order.
     if lookup:
         try:
-            verdict.similar = similar_records(path, media, digest, lookup, trust, report)
+            verdict.similar = similar_records(file, lookup, trust, report)
         except MediaError as error:
             if report is None and receipt is None:
                 raise
@@ -126,7 +125,7 @@ def verify_file(
         _warn_of_earlier_claims(verdict, lookup)
         verdict.parents = [_known_parent(parent, lookup) for parent in verdict.parents]
     elif report is None and receipt is None:
-        _refuse_broken(path, media)
+        _refuse_broken(file)
     if unreadable and report is None and verdict.ledger_status is LedgerStatus.NONE and not verdict.failed:
         raise unreadable
 
@@ -135,36 +134,27 @@ def verify_file(
     return verdict
 
 
-def _format(path: Path) -> tuple[Format, MediaError | None]:
-    """The format, or "unknown" with the error to raise unless a companion or record says more."""
-    try:
-        return check_source(path), None
-    except UnknownFormatError as error:
-        return _UNKNOWN, error
-
-
-def _refuse_broken(path: Path, media: Format) -> None:
+def _refuse_broken(file: MediaFile) -> None:
     """A file without credential is still decoded, so that a broken one is not reported as merely unsigned."""
-    if media.kind == "image":
+    if file.format.kind == "image":
         from provenance.fingerprint.picture import fingerprint_file
 
-        fingerprint_file(path, media)
+        fingerprint_file(file)
 
 
-def _read_credential(
-    path: Path, media: Format, trust: TrustStore, request: VerifyRequest
-) -> ManifestReport | None:
+def _read_credential(file: MediaFile, trust: TrustStore, request: VerifyRequest) -> ManifestReport | None:
+    path, mime = file.path, file.format.mime
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     anchors = trust.anchors_pem
-    if request.sidecar is None and media is not _UNKNOWN:
-        report = read_manifest(path, media.mime, anchors_pem=anchors, online=request.online)
+    if request.sidecar is None and file.format is not ANY_FILE:
+        report = read_manifest(path, mime, anchors_pem=anchors, online=request.online)
         if report is not None:
             return report
     sidecar = request.sidecar or (beside if is_file(beside) else None)
     if sidecar is None:
         return None
     data = read_limited(sidecar, MAX_SIDECAR_BYTES)
-    return read_manifest(path, media.mime, anchors_pem=anchors, manifest_data=data, online=request.online)
+    return read_manifest(path, mime, anchors_pem=anchors, manifest_data=data, online=request.online)
 
 
 def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:

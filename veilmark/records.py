@@ -171,12 +171,10 @@ class Records(Session):
             NotInitializedError: there is no ledger.
             MissingPathError, MediaError: the file cannot be read.
         """
-        from provenance.media.picture import sha256_file
+        from provenance.media.media_file import MediaFile
         from provenance.search.lookup import open_lookup, similar_records
-        from provenance.sign import check_source
 
-        source = Path(path)
         with open_lookup(self.home) as lookup:
             if lookup is None:
                 raise NotInitializedError(f"no ledger in {self.home.data}")
-            return similar_records(source, check_source(source), sha256_file(source), lookup, self._trust())
+            return similar_records(MediaFile.open(Path(path)), lookup, self._trust())
