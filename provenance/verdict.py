@@ -46,6 +46,16 @@ class LedgerStatus(StrEnum):
     MISMATCH = "receipt-does-not-belong-to-this-file"
 
 
+#: Statuses of a record in a log whose key the verifier trusts.
+TRUSTED_LOG = (
+    LedgerStatus.LOGGED,
+    LedgerStatus.PENDING,
+    LedgerStatus.ANCHOR_NOT_CHECKED,
+    LedgerStatus.ANCHORED_BY_RPC,
+    LedgerStatus.ANCHORED,
+)
+
+
 class Credential(StrEnum):
     """Where the manifest was found."""
 

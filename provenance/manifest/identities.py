@@ -46,7 +46,7 @@ def identities_of(
         results: c2pa's validation results of that manifest.
         store: the manifest store, for the credential's own certificate.
     """
-    found = []
+    found: list[NamedIdentity] = []
     for label, data in assertions:
         if label.split("__")[0] != LABEL or len(found) == _MAX_IDENTITIES:
             continue

@@ -28,7 +28,9 @@ class ManifestState(StrEnum):
     TRUSTED = "trusted"  #: valid, and the signer's certificate chains to an anchor
     VALID = "valid"  #: valid; the signer is not known
     INVALID = "invalid"
-    UNSUPPORTED = "unsupported"  #: of a form that cannot be read, a draft or a later version; nothing was checked
+    UNSUPPORTED = (
+        "unsupported"  #: of a form that cannot be read, a draft or a later version; nothing was checked
+    )
 
 
 class FailureKind(StrEnum):
@@ -152,7 +154,7 @@ class ManifestReport:
 
     @property
     def expired(self) -> bool:
-        """Whether nothing is wrong but that the certificate is not valid now, and no time stamp shows an earlier time."""
+        """Whether nothing is wrong but the certificate's end, and no time stamp shows that it was signed before."""
         return bool(self.failures) and all(one.code in _EXPIRED for one in self.failures)
 
     def crjson(self) -> str:
@@ -315,8 +317,7 @@ def _time(
     found = [_dict(one) for group in own.values() for one in _list(group)]
     codes = {_text(one.get("code")) for one in found}
     if stamped and any(
-        one.get("code") == "timeStamp.trusted"
-        and found_for(str(one.get("explanation")), Purpose.TIME_STAMPS)
+        one.get("code") == "timeStamp.trusted" and found_for(str(one.get("explanation")), Purpose.TIME_STAMPS)
         for one in found
     ):
         return stamped, TimeKind.STAMPED

@@ -40,7 +40,7 @@ from provenance.trust.entries import (
     parse_stored_list,
     parse_vkey,
 )
-from provenance.trust.lists import TrustList, parse_list
+from provenance.trust.lists import parse_list
 
 __all__ = ["StoredList", "TrustEntry", "TrustStore", "TrustedContract"]
 

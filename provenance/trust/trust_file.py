@@ -59,7 +59,9 @@ def export_trust(store: TrustStore, names: Sequence[str] = ()) -> str:
         )
     chosen = [one for one in items if not names or one.name in names]
     if not chosen:
-        raise UsageError("there is nothing to export", hint="run `veilmark init`, or add what you trust first")
+        raise UsageError(
+            "there is nothing to export", hint="run `veilmark init`, or add what you trust first"
+        )
     return json.dumps({"schema": SCHEMA, "items": [vars(one) for one in chosen]}, indent=1) + "\n"
 
 
