@@ -130,7 +130,7 @@ def sign(
                     telling.append(item.shown)
                 return ExitCode.OK, result
 
-            skipped = "named twice" if in_place else "exists"
+            skipped = "named-twice" if in_place else "exists"
 
             def show(item: Input, result: SignResult | None) -> None:
                 if as_json:

@@ -57,7 +57,7 @@ def anchor(
             progress=note,
         )
     about = {
-        "schema": "veilmark.anchor/1",
+        "schema": "veilmark.anchor-status/1",
         "state": status.state.value,
         "chain_id": status.key.chain_id,
         "contract": status.key.contract,

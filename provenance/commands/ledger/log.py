@@ -69,7 +69,7 @@ def info(receipt: Annotated[Path, typer.Argument(help="A receipt.")], as_json: J
     found = info_of(parsed, own_policy())
     if as_json:
         full = parsed.opening.signed.record.to_json()
-        print_json({"schema": "veilmark.receipt/1", **asdict(found), "record": full})
+        print_json({"schema": "veilmark.receipt-info/1", **asdict(found), "record": full})
     else:
         record = found.line
         trusted = "you trust" if found.trusted_log else "you do not trust"
