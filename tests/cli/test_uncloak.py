@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from tests.cli.conftest import Run
 from tests.support.video_clips import panned, write_clip
 
-QUICK = ("--detectors", "centerface", "--judges", "none", "--steps", "2")
+#: One step within the smallest budget hides no clear face: the command ends with 7.
+QUICK = ("--detectors", "centerface", "--judges", "none", "--steps", "1", "--strength", "low")
 
 
 @dataclass
@@ -69,7 +70,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, portraits_once: np.ndarray) 
     done = olive(
         "cloak", folder / "signed.jpg", "-o", folder / "cloaked.jpg", "--reversible", *QUICK, "--json"
     )
-    assert done.code in (0, 7), done.err
+    assert done.code == 7, done.err
     sealed = done.json[0]["signed"]["record"]["extra"]["sealed"]["cid"]
     return Scene(olive, anna, folder / "signed.jpg", folder / "cloaked.jpg", sealed)
 
@@ -242,9 +243,9 @@ def test_a_film_comes_back_for_its_readers(
     assert scene.olive("sign", film, "-o", tmp_path / "signed.mp4").code == 0
     done = scene.olive(
         "cloak", tmp_path / "signed.mp4", "-o", tmp_path / "out.mp4", "--reversible", "--for", scene.anna.key,
-        "--detectors", "centerface", "--steps", "2",
+        *QUICK,
     )  # fmt: skip
-    assert done.code in (0, 7) and "the original is sealed as" in done.out, done.err
+    assert done.code == 7 and "the original is sealed as" in done.out, done.err
     assert scene.olive("uncloak", tmp_path / "out.mp4", "-o", tmp_path / "back.mp4").code == 0
     assert (tmp_path / "back.mp4").read_bytes() == (tmp_path / "signed.mp4").read_bytes()
     assert scene.olive("verify", tmp_path / "back.mp4").code == 0
