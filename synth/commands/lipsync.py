@@ -12,7 +12,7 @@ import typer
 
 from cloak.device import usable_device
 from provenance.commands.console import note, print_json, progress, stdout
-from provenance.commands.work import desk_for
+from provenance.commands.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 from synth.commands.extract import Consents, Declared, Weights, permission
@@ -124,13 +124,13 @@ def lipsync(
         warned.append(line)
         note(f"note: {line}")
 
-    with desk_for(home, identity) as desk, interruptible() as stop, _stages() as report:
+    with session_for(home, identity) as session, interruptible() as stop, _stages() as report:
         done = make_lipsync(
             target,
             sound,
             output,
             request,
-            desk,
+            session,
             force=force,
             passphrase=lambda name: passphrase_for(home, name),
             progress=report,

@@ -100,7 +100,7 @@ def test_a_colleague_is_granted_access(scene: Scene, tmp_path: Path) -> None:
     output = tmp_path / "anna.jpg"
     refused = scene.anna("uncloak", scene.cloaked, "-o", output)
     assert refused.code == 4 and "no grant" in refused.err and "hint: " in refused.err
-    (tmp_path / "anna.key").write_text(f"# Anna at the desk\n{scene.anna.key}\n")
+    (tmp_path / "anna.key").write_text(f"# Anna at the session\n{scene.anna.key}\n")
     before = scene.cloaked.read_bytes()
     done = scene.olive(
         "grant",
