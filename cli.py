@@ -39,7 +39,7 @@ import synth.commands.extract
 import synth.commands.lipsync
 import synth.commands.measure
 import synth.commands.swap
-from provenance.commands.console import complain
+from provenance.commands.support.console import complain
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.extras import missing_extra
 from provenance.version import VERSION

@@ -11,12 +11,12 @@ import typer
 
 from cloak.commands import options as opt
 from cloak.strength import Strength
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import fraction, note, print_json
-from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import fraction, note, print_json
+from provenance.commands.support.paths import Input, gathered, plan_outputs
+from provenance.commands.support.work import session_for
 from provenance.commands.uncloak import readers_of
-from provenance.commands.work import session_for
 from provenance.errors import (
     ExitCode,
     MediaError,

@@ -1,4 +1,4 @@
-"""``veilmark capture`` and ``veilmark watch``: signing where pictures come into being."""
+"""``veilmark capture`` and ``veilmark watch``: signing at capture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.console import clean, note, print_json, progress
-from provenance.commands.work import session_for
+from provenance.commands.support.console import clean, note, print_json, progress
+from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 

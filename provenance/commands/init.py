@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import note, print_json
+from provenance.commands.support.console import note, print_json
 from provenance.home import Home
 
 
@@ -24,7 +24,7 @@ def init(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make an identity and a ledger here. Safe to run again: what exists is kept."""
-    from provenance.commands.secrets import new_passphrase, passphrase_for
+    from provenance.commands.support.secrets import new_passphrase, passphrase_for
     from provenance.setup import initialize
 
     home = Home.locate()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import print_json
-from provenance.commands.paths import Input, gathered, plan_outputs
-from provenance.commands.work import session_for
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import print_json
+from provenance.commands.support.paths import Input, gathered, plan_outputs
+from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 

@@ -265,7 +265,7 @@ def check_published(old: Note, where: str | Path, keys: Sequence[VerifierKey]) -
 
 
 def check_extends(old: Note, new: Note, hashes: Sequence[bytes], keys: Sequence[VerifierKey]) -> None:
-    """Check, without any log at hand, that two checkpoints of one log are one history.
+    """Check, without access to the log, that two checkpoints of one log are one history.
 
     Raises:
         TamperedError: a signature or the proof is wrong: with both genuine, evidence of a fork.

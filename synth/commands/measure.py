@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.console import clean, fraction, note, print_json, stdout
-from provenance.commands.work import session_for
+from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.work import session_for
 from provenance.errors import UsageError
 from provenance.home import Home
 from synth.commands.extract import Consents, Declared, Weights
@@ -243,7 +243,7 @@ def lipsync(
 
 
 def _basis(consent: list[Path] | None, declared: bool, home: Home) -> Basis:
-    from provenance.commands.secrets import passphrase_for
+    from provenance.commands.support.secrets import passphrase_for
     from synth.measure.run import Basis
 
     return Basis(tuple(consent or ()), declared, lambda name: passphrase_for(home, name))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.console import clean, fraction, note, print_json, stdout
-from provenance.commands.work import session_for
+from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
 from synth.commands.extract import Consents, Declared, Weights
@@ -149,7 +149,7 @@ def swap(
 
     Exit codes: 0 done; 6 no face; 8 the footage's owner forbids it, or nobody said that it is allowed.
     """
-    from provenance.commands.secrets import passphrase_for
+    from provenance.commands.support.secrets import passphrase_for
     from synth.swap.conversion.convert import ConvertOptions
     from synth.swap.make import SwapRequest, make_swap
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import print_json
 from provenance.commands.identity.group import Signer, TokenUri, app
-from provenance.commands.paths import read_bytes
-from provenance.commands.secrets import (
+from provenance.commands.support.console import print_json
+from provenance.commands.support.paths import read_bytes
+from provenance.commands.support.secrets import (
     encryption_passphrase_for,
     new_passphrase,
     passphrase_for,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import note, print_json
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.group import app, own_ledger
+from provenance.commands.support.console import note, print_json
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import clean, print_json
 from provenance.commands.ledger.group import (
     Force,
     Json,
@@ -18,6 +17,7 @@ from provenance.commands.ledger.group import (
     print_values,
     read_receipt,
 )
+from provenance.commands.support.console import clean, print_json
 from provenance.errors import ExitCode
 from provenance.home import Home
 

@@ -33,6 +33,7 @@ from synth.measure.detectors.experiment import GIVEN, NOISE, DetectorOptions, Me
 from synth.measure.detectors.look import faces_agreed_on, look
 from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
 from synth.measure.detectors.report import group_effect, recall_effects
+from tests.support.schemas import checked
 
 CREW = ("blazeface-short", "centerface")
 
@@ -298,7 +299,7 @@ def test_the_command_from_files_to_report(faces: dict[str, np.ndarray], tmp_path
     ]
     call += ["--detectors", "blazeface-short", "--json"]
     first = CliRunner().invoke(app, call, catch_exceptions=False)
-    said = json.loads(first.stdout)
+    said = checked(json.loads(first.stdout))
     assert said["schema"] == "veilmark.measured/1" and said["kind"] == "detectors"
     assert (
         "are still found: 0 % by blazeface-short, the one detector that the cloak was made"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from provenance.commands.console import note
-from provenance.commands.secrets import passphrase_for
+from provenance.commands.support.console import note
+from provenance.commands.support.secrets import passphrase_for
 from provenance.home import Home
 
 if TYPE_CHECKING:
