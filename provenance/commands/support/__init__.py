@@ -1,4 +1,5 @@
-"""What commands share: ``paths`` from words to files, ``batch`` over several inputs, ``console`` and ``show`` for output.
+"""What commands share.
 
-``work`` opens the session that signs, ``secrets`` says where a passphrase or PIN comes from.
+``paths`` turns words into files, ``batch`` works through several inputs, ``console`` and ``show`` print. ``work`` opens the
+session that signs, ``secrets`` says where a passphrase or PIN comes from.
 """
