@@ -11,12 +11,12 @@ import typer
 
 from cloak.commands import options as opt
 from cloak.strength import Strength
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import fraction, note, print_json
-from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import fraction, note, print_json
+from provenance.commands.support.paths import Input, gathered, plan_outputs
+from provenance.commands.support.work import session_for
 from provenance.commands.uncloak import readers_of
-from provenance.commands.work import desk_for
 from provenance.errors import (
     ExitCode,
     MediaError,
@@ -30,7 +30,7 @@ from provenance.home import Home
 if TYPE_CHECKING:
     from cloak.picture.pipeline import WorkEstimate
     from cloak.publish import PublishResult
-    from provenance.session import Desk
+    from provenance.session import Session
 
 #: More patches than this take so long that the estimate is printed first.
 _FEW_PATCHES = 4
@@ -126,9 +126,9 @@ def cloak(
         outputs = plan_outputs(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
-        desk: Desk | None = None
+        session: Session | None = None
         if sign:
-            desk = stack.enter_context(desk_for(home, identity))
+            session = stack.enter_context(session_for(home, identity))
 
         request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless, readers=sealed_for)
 
@@ -141,7 +141,7 @@ def cloak(
                     item.path,
                     target,
                     request,
-                    desk,
+                    session,
                     home=home,
                     force=force,
                     progress=report,
