@@ -92,7 +92,7 @@ def evaluate_picture(
     Args:
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
         before: what each detector reported for the uncloaked picture's view.
-        recognisers: are asked, too.
+        recognisers: face recognition to evaluate as well.
         zones: ``(N, 4)`` where decoys were placed, in pixels of the picture; None for none.
     """
     displayed = display_picture(pixels)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import veilmark
 from provenance.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,10 @@ def test_the_site_builds_without_a_broken_link() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (ROOT / "build/site/guides/sign.html").exists()
+    page = (ROOT / "build/site/reference/python.html").read_text()
+    methods = [name for name in dir(veilmark.Veilmark) if not name.startswith("_")]
+    assert {"sign", "verify", "find", "cloak", "measure"} <= set(methods)
+    assert [name for name in methods if f'id="veilmark.Veilmark.{name}"' not in page] == []
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from cloak import CloakOptions, cloak_bytes, cloak_picture, detectors
 from cloak.assertion import already_cloaked
 from cloak.attack.regions import GRID, plan_patches
 from cloak.attack.whole_frame import SquareFrame
-from cloak.detectors.base import FaceDetector
+from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.matching import faces_found, merge_faces
-from cloak.evaluate.detect import detect_pixels, find_faces
+from cloak.evaluate.detect import DetectorSet, confirmed_by, detect_pixels, find_faces
 from cloak.picture.estimate import WorkEstimate
 from cloak.strength import Strength
 from provenance.errors import NoFaceError, OutputExistsError, UsageError
@@ -270,6 +270,36 @@ def test_reports_of_one_face_are_merged(portraits: dict[str, np.ndarray]) -> Non
     faces, reports = find_faces(crew, portraits["astronaut"])
     assert len(faces) == 1 and len(reports) == 2
     assert len(merge_faces([])) == 0
+
+
+def test_a_body_does_not_swallow_the_faces_in_it() -> None:
+    """Five people, of whom one detector also reports a body: six boxes, of which the five faces keep their own."""
+    faces = torch.tensor([[20.0 + 90 * n, 30.0, 60.0 + 90 * n, 80.0] for n in range(5)])
+    body = torch.tensor([[0.0, 20.0, 80.0, 119.0]])  # nearly four times the face in it
+    sloppy = Detections(torch.cat([body, faces]), torch.ones(6))
+    exact = Detections(faces + torch.tensor([1.0, -2.0, 2.0, 1.0]), torch.ones(5))
+    for reports in ([sloppy, exact, exact], [exact, sloppy, exact], [exact, exact, sloppy]):
+        merged = merge_faces(reports)
+        assert len(merged) == 6 and merged[0].tolist() == body[0].tolist()
+        assert (merged[1:, 2:] - merged[1:, :2]).prod(1).max() < 1.2 * 40 * 50
+
+
+def test_a_body_that_one_detector_reports_is_no_face() -> None:
+    """The faces that others report in it do not speak for it."""
+    face = torch.tensor([[100.0, 60.0, 150.0, 125.0]])
+    body = torch.tensor([[80.0, 55.0, 170.0, 195.0]])
+    ones = torch.ones(2)
+    reports = {
+        "mtcnn": Detections(face, ones[:1]),
+        "centerface": Detections(face + 1, ones[:1]),
+        "blazeface-back": Detections(torch.cat([face, body]), ones),
+    }
+    attacked = [detectors.load(name) for name in reports]
+    for one, name in zip(attacked, reports, strict=True):
+        one.name = name  # type: ignore[misc]
+    seen = merge_faces(list(reports.values()))
+    assert len(seen) == 2
+    assert confirmed_by(seen, reports, DetectorSet(attacked, []), explicit=False).tolist() == [False, True]
 
 
 def test_an_unsigned_picture_is_not_taken_for_a_cloaked_one(small: np.ndarray, tmp_path: Path) -> None:
