@@ -22,6 +22,7 @@ from provenance.record import Relation
 from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
 if TYPE_CHECKING:
+    from cloak.evaluate.detect import DetectorLoader
     from cloak.evaluate.report import CloakReport
     from cloak.picture.estimate import WorkEstimate
     from cloak.video.report import VideoReport
@@ -125,6 +126,7 @@ def publish_file(
     force: bool = False,
     progress: Progress | None = None,
     on_estimate: Callable[[WorkEstimate], None] | None = None,
+    loader: DetectorLoader | None = None,
 ) -> PublishResult:
     """Cloak ``source``, and write the result to ``output``: signed, recorded, and naming the original as its parent.
 
@@ -141,6 +143,7 @@ def publish_file(
         force: overwrite outputs that exist.
         progress: is told the share of the work done, in [0, 1].
         on_estimate: is told how much work a picture is, before it begins.
+        loader: has the detectors, where several pictures are cloaked with the same ones; None loads them.
 
     Returns:
         What was written; ``success`` is false where an attacked detector still finds a face, which is no error.
@@ -178,7 +181,7 @@ def publish_file(
     from cloak.picture.pipeline import cloak_file
 
     try:
-        cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate)
+        cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate, loader=loader)
     except NoFaceError as error:
         return _without_face(source, output, options, request.faceless, home, error, force=force)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cloak.evaluate.detect import InitialDetections
@@ -12,8 +13,13 @@ from cloak.picture.rounds import PatchOptimiser
 _VIEWS = 2.25
 #: Share of a search's steps after which the first patches are hidden: early ends seldom come before.
 _SHORTEST_SHARE = 0.3
-#: The mean cost of a step, as a share of a first one: detectors that are evaded are shown a third of the steps.
-_LATER_STEPS = (0.6, 1.0)
+#: The mean cost of a step in a search that ends early, as a share of a first one: detectors that are evaded are shown a third of the steps.
+_LATER_STEPS = 0.6
+
+#: How far off the expected time may be, as a factor; measured: 0.8 to 1.2 on idle processors.
+_GIVE = 1.5
+#: From so many seconds on, times are told in minutes.
+_IN_MINUTES = 150.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class WorkEstimate:
     Attributes:
         faces, patches: how many there are to work on.
         steps, rounds: see above.
-        shortest: seconds on this machine if detectors are evaded early in the first round.
+        expected: seconds on this machine, give or take half; the geometric mean of the longest and of what it takes
+            if all detectors are evaded early in the first round.
         longest: seconds if no search stops before its last step.
     """
 
@@ -32,14 +39,14 @@ class WorkEstimate:
     patches: int
     steps: int
     rounds: int
-    shortest: float
+    expected: float
     longest: float
 
     def __str__(self) -> str:
         return (
             f"{self.faces} face{'s' * (self.faces != 1)} to hide, in {self.patches} "
             f"patch{'es' * (self.patches != 1)} of the picture; up to {self.rounds} rounds of "
-            f"{self.steps} steps for each patch, {_range(self.shortest, self.longest)}"
+            f"{self.steps} steps for each patch, {_span(self.expected, self.longest)}"
         )
 
 
@@ -62,20 +69,20 @@ def estimate_work(
     search = optimiser.pixel_count / cost.pixels * steps * cost.step
     checking = optimiser.pixel_count / cost.pixels * checks * cost.check
     if options.torchattack:  # one round, in which nothing is checked
-        return WorkEstimate(faces, patches, steps, 1, search + picture + last, search + picture + last)
+        return WorkEstimate(faces, patches, steps, 1, only := search + picture + last, only)
     longest = (
-        (rounds + options.restarts) * (_LATER_STEPS[1] * search + checking)
+        (rounds + options.restarts) * (search + checking)
         + (rounds - 1) * patches * checks * picture
         + rounds * picture
         + last
     )
-    shortest = _SHORTEST_SHARE * (_LATER_STEPS[0] * search + checking) + picture + last
-    return WorkEstimate(faces, patches, steps, rounds, shortest, longest)
+    shortest = _SHORTEST_SHARE * (_LATER_STEPS * search + checking) + picture + last
+    return WorkEstimate(faces, patches, steps, rounds, math.sqrt(shortest * longest), longest)
 
 
-def _range(shortest: float, longest: float) -> str:
-    """Two times in words, in the unit that the longer one asks for."""
-    unit, size = ("minute", 60.0) if longest >= 90 else ("second", 1.0)
-    low, high = max(1, round(shortest / size)), max(1, round(longest / size))
-    span = f"{low} to {high}" if low < high else f"{high}"
-    return f"about {span} {unit}{'s' * (high != 1)}"
+def _span(expected: float, longest: float) -> str:
+    """The times in words, in the unit that the expected one asks for."""
+    unit, size = ("minutes", 60.0) if expected >= _IN_MINUTES else ("seconds", 1.0)
+    low, high = (max(1, round(seconds / size)) for seconds in (expected / _GIVE, expected * _GIVE))
+    most = max(high, round(longest / size))
+    return f"about {low} to {high} {unit}, at most {most}" if low < high else f"about {most} {unit}"

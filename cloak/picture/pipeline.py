@@ -19,7 +19,7 @@ from torch import Tensor
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import Detections
 from cloak.detectors.matching import expand_boxes
-from cloak.evaluate.detect import detect_all, load_encoders, select_faces
+from cloak.evaluate.detect import DetectorLoader, detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
 from cloak.evaluate.report import CloakReport
 from cloak.models import model
@@ -90,6 +90,7 @@ def cloak_file(
     *,
     progress: Progress | None = None,
     on_estimate: Callable[[WorkEstimate], None] | None = None,
+    loader: DetectorLoader | None = None,
 ) -> CloakResult:
     """Cloak a picture file, and hand back the cloaked file's bytes, in the source's format and quality unless others
     are chosen.
@@ -100,7 +101,11 @@ def cloak_file(
     refuse_cloaked(source, options)
     picture = open_picture(source)
     result = cloak_bytes(
-        picture, with_source_quality(options, source), progress=progress, on_estimate=on_estimate
+        picture,
+        with_source_quality(options, source),
+        progress=progress,
+        on_estimate=on_estimate,
+        loader=loader,
     )
     if notes := conversion_notes(source, result.format, len(result.encoded)):
         result = replace(result, report=replace(result.report, notes=(*result.report.notes, *notes)))
@@ -122,6 +127,7 @@ def cloak_bytes(
     *,
     progress: Progress | None = None,
     on_estimate: Callable[[WorkEstimate], None] | None = None,
+    loader: DetectorLoader | None = None,
 ) -> CloakResult:
     """Cloak a decoded picture.
 
@@ -130,6 +136,7 @@ def cloak_bytes(
         options: see there.
         progress: is told the share of the work done, in [0, 1].
         on_estimate: is told how much work there is, before it begins.
+        loader: has the detectors, where several pictures are cloaked with the same ones; None loads them.
 
     Returns:
         The encoded picture and its report; ``report.success`` is false where an attacked detector still finds a
@@ -144,7 +151,7 @@ def cloak_bytes(
     refuse_animated(picture)
     # 1. The detectors, and what they find before.
     encoder = _encoder_for(picture, options)
-    initial = detect_all(picture.pixels, options)
+    initial = detect_all(picture.pixels, options, loader)
     detectors, displayed, before = initial.detectors, initial.displayed, initial.before
     faces = select_faces(initial.confirmed_faces, options)
 
