@@ -163,8 +163,8 @@ def test_whom_it_works_against_is_said_once_and_before(
         (folder / name).unlink()
     done = veilmark("cloak", folder, "-o", tmp_path / "out", *QUICK)
     first = done.err.splitlines()[0]
-    assert first.startswith("strength mid: works against centerface; not here: ") or first == (
-        "strength mid: works against centerface; others may still find the face"
+    assert first.startswith("strength low: works against centerface; not here: ") or first == (
+        "strength low: works against centerface; others may still find the face"
     )
     assert done.err.count("works against") == 1
     nobody = veilmark("cloak", folder, "-o", tmp_path / "out2", "--detectors", "haar-alt2", "--no-sign")
