@@ -16,8 +16,8 @@ _SHORTEST_SHARE = 0.3
 #: The mean cost of a step in a search that ends early, as a share of a first one: detectors that are evaded are shown
 #: a third of the steps.
 _LATER_STEPS = 0.6
-#: How far off the expected time may be, as a factor; measured: 0.8 to 1.2 on idle processors.
-_GIVE = 1.5
+#: How far off the expected time may be, as a factor; measured: it took 0.8 to 1.9 times as long.
+_GIVE = 2.0
 #: From so many seconds on, times are told in minutes.
 _IN_MINUTES = 150.0
 
@@ -30,8 +30,8 @@ class WorkEstimate:
     Attributes:
         faces, patches: how many there are to work on.
         steps, rounds: see above.
-        expected: seconds on this machine, give or take half; the geometric mean of the longest and of what it takes
-            if all detectors are evaded early in the first round.
+        expected: seconds on this machine, within a factor of two; the geometric mean of the longest and of what it
+            takes if all detectors are evaded early in the first round.
         longest: seconds if no search stops before its last step.
     """
 

@@ -15,9 +15,9 @@ from provenance.media.picture import open_picture
 
 
 def test_times_are_told_in_the_unit_that_fits() -> None:
-    assert "about 20 to 45 seconds, at most 78" in str(WorkEstimate(1, 1, 60, 3, 30.0, 78.0))
+    assert "about 15 to 60 seconds, at most 78" in str(WorkEstimate(1, 1, 60, 3, 30.0, 78.0))
     said = str(WorkEstimate(25, 9, 31, 3, 600.0, 2400.0))
-    assert said.startswith("25 faces to hide, in 9 patches") and "about 7 to 15 minutes, at most 40" in said
+    assert said.startswith("25 faces to hide, in 9 patches") and "about 5 to 20 minutes, at most 40" in said
     assert str(WorkEstimate(1, 1, 60, 1, 0.4, 0.4)).endswith("about 1 seconds")
 
 
