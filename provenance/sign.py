@@ -25,7 +25,7 @@ from provenance.record import Opening, Record, Relation, now_utc, sign_record
 
 if TYPE_CHECKING:
     from provenance.ledger.receipt import Receipt
-    from provenance.session import Desk
+    from provenance.session import Session
 
 RECEIPT_SUFFIX = ".receipt"
 SIDECAR_SUFFIX = ".c2pa"
@@ -82,7 +82,7 @@ def sign_file(
     source: Path,
     output: Path,
     request: SignRequest,
-    desk: Desk,
+    session: Session,
     *,
     force: bool = False,
     scratch: Path | None = None,
@@ -94,7 +94,7 @@ def sign_file(
     file is left behind.
 
     Args:
-        desk: identity, ledger and content store to work with.
+        session: identity, ledger and content store to work with.
         force: overwrite existing outputs (``output`` may then equal ``source``: signing in place).
         scratch: a folder for the copy while it is not complete; default beside ``output``.
         step: called with the name of each stage.
@@ -132,17 +132,17 @@ def sign_file(
         parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
         with replacing(output, force=force, scratch=scratch) as signed:
             manifest = sign_manifest(
-                source, signed, spec, desk.identity, media=media, carries=carries, tsa_url=request.tsa_url
+                source, signed, spec, session.identity, media=media, carries=carries, tsa_url=request.tsa_url
             )
 
             # 4. Read back: what was written must verify before anything is claimed about it.
             step("read back")
             rehashing = aside.submit(sha256_file, signed)
-            _read_back(source, signed, media, desk, manifest if sidecar else None)
+            _read_back(source, signed, media, session, manifest if sidecar else None)
 
             # 5. The record: binds source, signed file, manifest and signer.
             step("record")
-            manifest_sha256, manifest_cid = desk.keep(manifest)
+            manifest_sha256, manifest_cid = session.keep(manifest)
             opening = sign_record(
                 Record(
                     relation=spec.relation,
@@ -153,28 +153,28 @@ def sign_file(
                     media_type=media.mime,
                     fingerprints=fingerprint.to_record(),
                     parents=parent_hashes,
-                    signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
+                    signer={"key_id": session.identity.key_id, "name": session.identity.claimed_name},
                     time=now_utc(),
                     extra=request.extra,
                 ),
-                desk.identity,
+                session.identity,
             )
 
             # 6. The ledger: returns only when the entry is durable.
             step("ledger")
-            receipt = desk.ledger.append([opening], [describing.result()])[0]
+            receipt = session.ledger.append([opening], [describing.result()])[0]
 
             # 7. The side-car, then the file under its final name, then the receipt beside it.
             step("write")
             if sidecar:
                 write_bytes(sidecar, manifest, force=force)
-    receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
+    receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
     return _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
 
 
-def _read_back(source: Path, signed: Path, media: Format, desk: Desk, sidecar: bytes | None) -> None:
+def _read_back(source: Path, signed: Path, media: Format, session: Session, sidecar: bytes | None) -> None:
     """TamperedError unless the signed copy verifies."""
-    anchors = [certificates.to_pem([desk.identity.root])]
+    anchors = [certificates.to_pem([session.identity.root])]
     report = read_manifest(signed, media.mime, anchors_pem=anchors, manifest_data=sidecar)
     if report is None or report.state is ManifestState.INVALID:
         found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
@@ -193,18 +193,23 @@ def _completed(
 
 
 def record_file(
-    source: Path, desk: Desk, *, any_file: bool = False, receipt_path: Path | None = None, force: bool = False
+    source: Path,
+    session: Session,
+    *,
+    any_file: bool = False,
+    receipt_path: Path | None = None,
+    force: bool = False,
 ) -> SignResult:
     """Fingerprint and log ``source`` without touching it: no manifest, a receipt only."""
     file = MediaFile.open(source, any_file=any_file)
     if receipt_path:
         refuse_existing(receipt_path, force)
     fingerprint = fingerprint_file(file)
-    return _log_untouched(source, file.sha256, file.format.mime, fingerprint, desk, receipt_path, force)
+    return _log_untouched(source, file.sha256, file.format.mime, fingerprint, session, receipt_path, force)
 
 
 def record_hash(
-    sha256: str, media_type: str, desk: Desk, *, receipt_path: Path | None = None, force: bool = False
+    sha256: str, media_type: str, session: Session, *, receipt_path: Path | None = None, force: bool = False
 ) -> SignResult:
     """Log a SHA-256 of something that is not a file here.
 
@@ -217,7 +222,7 @@ def record_hash(
     if receipt_path:
         refuse_existing(receipt_path, force)
     shown = Path(f"sha256:{digest}")
-    return _log_untouched(shown, digest, media_type, NoFingerprint(), desk, receipt_path, force)
+    return _log_untouched(shown, digest, media_type, NoFingerprint(), session, receipt_path, force)
 
 
 def _log_untouched(
@@ -225,7 +230,7 @@ def _log_untouched(
     digest: str,
     media_type: str,
     fingerprint: Fingerprint,
-    desk: Desk,
+    session: Session,
     receipt_path: Path | None,
     force: bool,
 ) -> SignResult:
@@ -239,13 +244,13 @@ def _log_untouched(
             media_type=media_type,
             fingerprints=fingerprint.to_record(),
             parents=[],
-            signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
+            signer={"key_id": session.identity.key_id, "name": session.identity.claimed_name},
             time=now_utc(),
         ),
-        desk.identity,
+        session.identity,
     )
-    receipt = desk.ledger.append([opening], [fingerprint.to_blob()])[0]
-    receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
+    receipt = session.ledger.append([opening], [fingerprint.to_blob()])[0]
+    receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
     return _result(shown, shown, None, receipt_path, opening, receipt, receipt_cid)
 
 
@@ -258,10 +263,10 @@ def check_source(source: Path, *, any_file: bool = False) -> Format:
     return MediaFile.open(source, any_file=any_file).format
 
 
-def keep_receipt(receipt: Receipt, desk: Desk, path: Path | None, *, force: bool) -> str:
+def keep_receipt(receipt: Receipt, session: Session, path: Path | None, *, force: bool) -> str:
     """Put the receipt into the store and, where asked, beside the output; returns its content id."""
     data = receipt.to_bytes()
-    cid = desk.store.put(data)
+    cid = session.store.put(data)
     if path:
         write_bytes(path, data, force=force)
     return cid

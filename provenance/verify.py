@@ -160,8 +160,8 @@ def _find_receipt(
 ) -> tuple[Receipt | None, str]:
     """The receipt to check and where it came from: ``named``, ``beside`` or ``ledger``.
 
-    A damaged receipt that merely lies beside a file with a manifest is warned of and passed over: litter must not
-    keep anybody from checking the manifest.
+    A damaged receipt that merely lies beside a file with a manifest is reported as a warning and ignored, so that
+    a stray file does not prevent the check of the manifest.
     """
     if request.receipt:
         return Receipt.from_bytes(read_limited(request.receipt, MAX_RECEIPT_BYTES)), "named"
@@ -197,7 +197,7 @@ def _judge_record(
         # as below: whoever can lay a forged receipt beside a file cannot thereby spoil its manifest
         harmless = report is not None and origin == "beside"
         verdict.checks.append(Check(CheckName.RECORD_SIGNATURE, None if harmless else False, str(error)))
-        verdict.warnings.append(f"the record in the receipt is not signed by whom it names: {error}")
+        verdict.warnings.append(f"the record in the receipt is not signed by the key it names: {error}")
         verdict.ledger_status = LedgerStatus.MISMATCH
         return False
     mismatches = []
@@ -214,7 +214,7 @@ def _judge_record(
         if record.manifest_sha256 is not None and report.key_id and signed.key_id != report.key_id:
             mismatches.append("it was signed by another key than the manifest")
     elif record.manifest_sha256 is not None and record.file_sha256 == digest:
-        verdict.warnings.append("the record names a manifest that is not at hand (side-car lost?)")
+        verdict.warnings.append("the record names a manifest that was not found (is the side-car lost?)")
     if mismatches:
         # a valid manifest stands by itself: a foreign receipt only gives it no ledger standing
         alone = report is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from provenance.errors import NotInitializedError
 from veilmark.choices import StrPath
-from veilmark.session import Session, as_path, beside
+from veilmark.handle import Handle, as_path, beside
 
 if TYPE_CHECKING:
     from provenance.ledger.receipt import Receipt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from provenance.verdict import AnchorFinding, SimilarRecord, Verdict
 
 
-class Records(Session):
+class Records(Handle):
     """The methods about who claims what, and when."""
 
     def initialize(self, name: str | None = None, *, algorithm: str = "es256") -> Setup:
@@ -105,7 +105,7 @@ class Records(Session):
         request = SignRequest(spec, tsa_url=tsa_url, receipt=receipt, any_file=any_file)
         source = Path(path)
         target = Path(output) if output else beside(source, "signed")
-        return sign_file(source, target, request, self._desk(), force=force)
+        return sign_file(source, target, request, self._session(), force=force)
 
     def record(
         self,
@@ -130,7 +130,7 @@ class Records(Session):
 
         source = Path(path)
         where = Path(receipt) if receipt else with_suffix_added(source, RECEIPT_SUFFIX)
-        return record_file(source, self._desk(), any_file=any_file, receipt_path=where, force=force)
+        return record_file(source, self._session(), any_file=any_file, receipt_path=where, force=force)
 
     def verify(
         self,

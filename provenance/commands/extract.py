@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import clean, print_json
+from provenance.commands.support.console import clean, print_json
 from provenance.errors import CheckError, ExitCode, NoCredentialError, UsageError
 from provenance.home import Home
 

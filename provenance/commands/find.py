@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import print_json, stdout
-from provenance.commands.paths import Input, gathered
 from provenance.commands.sign import Paths
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import print_json, stdout
+from provenance.commands.support.paths import Input, gathered
 from provenance.errors import ExitCode, NotInitializedError
 from provenance.home import Home
 
@@ -45,7 +45,7 @@ def find(
                 found = [vars(record) for record in records]
                 print_json({"schema": "veilmark.found/1", "path": item.shown, "records": found})
                 return
-            from provenance.commands.show import show_similar
+            from provenance.commands.support.show import show_similar
 
             count = len(records)
             what = f"{count} record{'s' if count > 1 else ''} found" if records else "no record found"

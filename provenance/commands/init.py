@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import note, print_json
+from provenance.commands.support.console import note, print_json
 from provenance.home import Home
 
 
@@ -25,7 +25,7 @@ def init(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make an identity and a ledger here. Safe to run again: what exists is kept."""
-    from provenance.commands.secrets import new_passphrase, passphrase_for
+    from provenance.commands.support.secrets import new_passphrase, passphrase_for
     from provenance.setup import initialize
 
     home = Home.locate()
@@ -50,8 +50,8 @@ def init(
 
 def _offer_lists(home: Home) -> None:
     """Ask whether the C2PA's trust lists count here; without an answer they do not."""
-    from provenance.trust.shipped import SHIPPED
     from provenance.trust.store import TrustStore
+    from provenance.trust.store.shipped import SHIPPED
 
     question = "Trust the certificate authorities on the C2PA's public trust lists (cameras, software)?"
     if not typer.confirm(question, default=False, err=True):

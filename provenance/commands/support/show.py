@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from provenance.commands.console import clean, stdout
+from provenance.commands.support.console import clean, stdout
 from provenance.verdict import LedgerStatus, SimilarRecord, State, Verdict
 
 _MARKS = {
