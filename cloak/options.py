@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,37 @@ from cloak.strength import Strength
 from provenance.errors import UsageError
 
 _MOST_DECOYS = 12
+_MOST_BROUGHT = 8
+#: How detectors that a person brings tell faces: ``s3fd`` from a ``.pth``, the others from an ONNX file.
+HEADS = ("scrfd", "yolov8-face", "yunet", "retinaface", "ultra-light", "centerface", "s3fd")
+
+
+@dataclass(frozen=True)
+class BroughtDetector:
+    """A detector in a file: its path, and its head, one of :data:`HEADS`."""
+
+    path: Path
+    head: str
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise UsageError(
+                f"no head is called {self.head[:60]!r}", hint=f"choose one of {', '.join(HEADS)}"
+            )
+
+
+def brought(files: Sequence[Path], heads: Sequence[str]) -> tuple[BroughtDetector, ...]:
+    """Files and heads, paired in order.
+
+    Raises:
+        UsageError: there are not as many of one as of the other, or a head is unknown.
+    """
+    if len(files) != len(heads):
+        raise UsageError(
+            f"{len(files)} --detector and {len(heads)} --head: each file needs its head",
+            hint="for example --detector det_10g.onnx --head scrfd",
+        )
+    return tuple(BroughtDetector(path, head) for path, head in zip(files, heads, strict=True))
 
 
 @dataclass(frozen=True)
@@ -18,6 +50,7 @@ class CloakOptions:
     Attributes:
         strength: how much visible change is accepted; its name will do.
         detectors: names of the detectors to evade; None for every one that is installed.
+        brought: detectors in files, which are attacked besides those.
         judges: names of further detectors that only judge the result; None for every one that is installed.
         weights: a folder with further detectors' weights.
         attack: ``ensemble`` (ours), or ``torchattacks:NAME``.
@@ -43,6 +76,7 @@ class CloakOptions:
 
     strength: Strength | str = Strength.MID
     detectors: tuple[str, ...] | None = None
+    brought: tuple[BroughtDetector, ...] = ()
     judges: tuple[str, ...] | None = None
     weights: Path | None = None
     attack: str = "ensemble"
@@ -75,6 +109,8 @@ class CloakOptions:
             raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
         if not 1 <= self.rounds <= 20:
             raise UsageError(f"rounds lie between 1 and 20, not {self.rounds}")
+        if len(self.brought) > _MOST_BROUGHT:
+            raise UsageError(f"at most {_MOST_BROUGHT} detectors can be brought, not {len(self.brought)}")
         if not 0 <= self.decoys <= _MOST_DECOYS:
             raise UsageError(f"between 0 and {_MOST_DECOYS} decoys, not {self.decoys}")
         if not 0 <= self.restarts <= 20:

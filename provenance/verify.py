@@ -17,8 +17,9 @@ from provenance.errors import (
     UntrustedSignerError,
 )
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
+from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
-from provenance.manifest.report import FailureKind, ManifestState
+from provenance.manifest.report import ManifestState
 from provenance.media.files import is_file
 from provenance.media.formats import ANY_FILE
 from provenance.media.media_file import MediaFile
@@ -28,10 +29,10 @@ from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
 from provenance.verdict import (
+    TRUSTED_LOG,
     AnchorFinding,
     Check,
     CheckName,
-    Credential,
     LedgerStatus,
     Signer,
     State,
@@ -47,14 +48,6 @@ if TYPE_CHECKING:
 
 MAX_SIDECAR_BYTES = 256 * 1024**2
 _MAX_ANCESTORS = 256
-#: What the kinds of manifest failures mean to a person.
-_PLAIN = {
-    FailureKind.CONTENT: "the content was changed after it was signed",
-    FailureKind.SIGNATURE: "the signature does not verify",
-    FailureKind.ASSERTION: "a statement in the manifest was altered",
-    FailureKind.CLAIM: "a part of the manifest is missing or damaged",
-    FailureKind.CERTIFICATE: "the certificate cannot be relied on",
-}
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ def verify_file(
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
     report = _read_credential(file, trust, request)
     if report:
-        _judge_manifest(verdict, report)
+        judge_manifest(verdict, report)
 
     # 3. The receipt: named, beside the file, or from the own ledger.
     receipt, origin = _find_receipt(verdict, path, digest, report, lookup, request)
@@ -145,7 +138,7 @@ def _refuse_broken(file: MediaFile) -> None:
 def _read_credential(file: MediaFile, trust: TrustStore, request: VerifyRequest) -> ManifestReport | None:
     path, mime = file.path, file.format.mime
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
-    anchors = trust.anchors_pem
+    anchors = trust.anchors
     if request.sidecar is None and file.format is not ANY_FILE:
         report = read_manifest(path, mime, anchors_pem=anchors, online=request.online)
         if report is not None:
@@ -155,39 +148,6 @@ def _read_credential(file: MediaFile, trust: TrustStore, request: VerifyRequest)
         return None
     data = read_limited(sidecar, MAX_SIDECAR_BYTES)
     return read_manifest(path, mime, anchors_pem=anchors, manifest_data=data, online=request.online)
-
-
-def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
-    verdict.credential = Credential.EMBEDDED if report.embedded else Credential.SIDECAR
-    verdict.title = report.title
-    verdict.source_type = report.digital_source_type
-    verdict.actions = report.actions
-    verdict.ingredients = report.ingredients
-    verdict.training = dict(report.training)
-    trusted = report.state is ManifestState.TRUSTED
-    if report.key_id:
-        verdict.signer = Signer(
-            report.signer_name, report.key_id, report.issuer, report.algorithm, trusted=trusted
-        )
-    if report.signed_time and report.time_kind:
-        verdict.times.append(Time(report.signed_time, report.time_kind))
-    if report.failures:
-        for failure in report.failures:
-            said = "; ".join(part for part in (_PLAIN.get(failure.kind, ""), failure.explanation) if part)
-            verdict.checks.append(Check(CheckName.MANIFEST, False, said, failure.code))
-    else:
-        verdict.checks.append(Check(CheckName.MANIFEST, True, "content, assertions and signature match"))
-    verdict.checks.append(
-        Check(
-            CheckName.SIGNER,
-            True if trusted else None,
-            "the certificate chains to an anchor you trust"
-            if trusted
-            else "the certificate chains to no anchor you trust; the name is a claim",
-        )
-    )
-    for failure in report.ingredient_failures:
-        verdict.warnings.append(f"an ingredient does not verify: {failure.explanation} ({failure.code})")
 
 
 def _find_receipt(
@@ -400,9 +360,15 @@ def _known_parent(parent: dict[str, Any], lookup: Lookup) -> dict[str, Any]:
 def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
     failed = verdict.failed
     signer = verdict.signer
+    if report and report.expired and all(check.name is CheckName.MANIFEST for check in failed):
+        conclude_expired(verdict, report)
+        return
     if failed:
         verdict.state = State.TAMPERED
         verdict.headline = f"does not verify: {failed[0].detail} [{failed[0].code or failed[0].name}]"
+        return
+    if report and report.state is ManifestState.UNSUPPORTED:
+        conclude_unsupported(verdict, report)
         return
     by_record = report is None and verdict.ledger_status is not LedgerStatus.NONE and verdict.relation
     if signer is None or not (report or by_record):
@@ -412,7 +378,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
             f"; {similar} similar record{'s' if similar > 1 else ''} found, see below" if similar else ""
         )
         return
-    logged = verdict.ledger_status not in (LedgerStatus.NONE, LedgerStatus.MISMATCH, LedgerStatus.UNKNOWN_LOG)
+    logged = verdict.ledger_status in TRUSTED_LOG
     if signer.trusted and (report or logged):
         verdict.state = State.TRUSTED
         verdict.headline = f"unchanged since {signer.name} signed it"

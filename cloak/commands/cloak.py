@@ -44,6 +44,8 @@ def cloak(
     strength: opt.StrengthName = Strength.MID,
     attack: opt.Attack = "ensemble",
     detectors: opt.Detectors = None,
+    detector: opt.Detector = None,
+    head: opt.Head = None,
     judges: opt.Judges = None,
     weights: opt.Weights = None,
     decoys: opt.Decoys = 0,
@@ -83,7 +85,7 @@ def cloak(
     from contextlib import ExitStack
 
     from cloak.device import usable_device
-    from cloak.options import CloakOptions
+    from cloak.options import CloakOptions, brought
     from cloak.publish import PublishRequest, publish_file
     from cloak.video.options import VideoOptions
 
@@ -96,6 +98,7 @@ def cloak(
         strength=strength,
         attack=attack,
         detectors=_names(detectors) if detectors else None,
+        brought=brought(detector or (), head or ()),
         judges=None if judges is None else () if judges == "none" else _names(judges),
         weights=weights,
         decoys=decoys,
@@ -253,6 +256,5 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:
-        hint = "try more --steps" if report.strength == "high" else "try --strength high, or more --steps"
-        error = PartialSuccessError("some detectors still find a face", hint=hint)
+        error = PartialSuccessError("some detectors still find a face", hint=report.advice)
         note(f"note: {target}: {error}; {error.hint}")

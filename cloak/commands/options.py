@@ -37,6 +37,22 @@ Detectors = Annotated[
     str | None,
     _search(help="Detectors to hide from, comma-separated. Default: all that are present."),
 ]
+Detector = Annotated[
+    list[Path] | None,
+    _search(
+        "--detector",
+        help="A detector of yours to hide from besides: an ONNX file, or a .pth of S3FD. Repeatable, each with "
+        "its --head.",
+    ),
+]
+Head = Annotated[
+    list[str] | None,
+    _search(
+        "--head",
+        help="How --detector tells faces: scrfd, yolov8-face, yunet, retinaface, ultra-light, centerface or s3fd. "
+        "As many as --detector, in the same order.",
+    ),
+]
 Judges = Annotated[
     str | None,
     _search(help="Detectors that only judge, comma-separated, or none. Default: all that are present."),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found, merge_faces
+from cloak.detectors.matching import merge_faces, same_face
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.parallel import map_parallel
@@ -25,7 +25,7 @@ from provenance.media.picture import Picture
 
 #: Families whose report alone confirms a face. Others report faces in cats and coffee cups; a report by one of them
 #: counts only when a second family reports the same face.
-RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
+RELIABLE = ("cascade", "centerface", "retinaface", "mmod", "scrfd", "yolov8-face", "s3fd")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def detect_all(pixels: np.ndarray, options: CloakOptions) -> InitialDetections:
     )
     before |= _detect_each(detectors.judging, displayed.pixels, options.device)
     all_faces = merge_faces(list(before.values()))
-    confirmed = all_faces[_confirmed(all_faces, before, detectors, explicit=options.detectors is not None)]
+    confirmed = all_faces[confirmed_by(all_faces, before, detectors, explicit=options.detectors is not None)]
     return InitialDetections(
         detectors,
         displayed,
@@ -133,7 +133,7 @@ def list_faces(picture: Picture, options: CloakOptions) -> list[DetectedFace]:
     """
     initial = detect_all(picture.pixels, options)
     detected = {
-        name: faces_found(report, initial.confirmed_faces * initial.displayed.scale).tolist()
+        name: same_face(report.boxes, initial.confirmed_faces * initial.displayed.scale).any(0).tolist()
         for name, report in initial.before.items()
     }
     return [
@@ -169,13 +169,31 @@ def load_detectors(options: CloakOptions) -> DetectorSet:
     attacked = tuple(dict.fromkeys(attacked or ("mtcnn",)))
     judging = detector_list.available(options.weights) if options.judges is None else options.judges
     return DetectorSet(
-        [detector_list.load(name, options.device, options.weights) for name in attacked],
+        [detector_list.load(name, options.device, options.weights) for name in attacked]
+        + load_brought_detectors(options),
         [
             detector_list.load(name, options.device, options.weights)
             for name in dict.fromkeys(judging)
             if name not in attacked
         ],
     )
+
+
+def load_brought_detectors(options: CloakOptions) -> list[FaceDetector]:
+    """The detectors that the person brought as files.
+
+    Raises:
+        MissingPathError, UsageError, MissingModelError: see :func:`cloak.detectors.brought.load_brought`.
+    """
+    if not options.brought:
+        return []
+    from cloak.detectors.brought import load_brought
+
+    taken, loaded = [known.name for known in detector_list.DETECTORS], []
+    for one in options.brought:
+        loaded.append(load_brought(one.path, one.head, options.device, taken))
+        taken.append(loaded[-1].name)
+    return loaded
 
 
 def load_recognition(options: CloakOptions) -> FaceRecognition | None:
@@ -221,7 +239,7 @@ def find_faces(
     return merge_faces(list(reports.values())), reports
 
 
-def _confirmed(
+def confirmed_by(
     faces: Tensor, reports: dict[str, Detections], detectors: DetectorSet, *, explicit: bool
 ) -> Tensor:
     """``(N,)`` bool: which reports are faces that an attacked detector sees.
@@ -232,7 +250,7 @@ def _confirmed(
     attacked = torch.zeros(len(faces), dtype=torch.bool)
     families: dict[str, Tensor] = {}
     for detector in detectors.all:
-        detected = torch.as_tensor(faces_found(reports[detector.name], faces), dtype=torch.bool)
+        detected = same_face(reports[detector.name].boxes, faces).any(0)
         families[detector.family] = families.get(detector.family, torch.zeros_like(attacked)) | detected
         if detector in detectors.attacked:
             attacked |= detected

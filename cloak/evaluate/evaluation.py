@@ -12,6 +12,8 @@ from torch import Tensor
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.matching import faces_found
+from cloak.detectors.presence import missing_detectors
+from cloak.evaluate.advice import advise
 from cloak.evaluate.compare import landmark_errors, new_detections
 from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import compare, crop
@@ -160,6 +162,7 @@ def build_report(
     scale = evaluation.display_size[0] / evaluation.pixels.shape[1]
     place = {tuple(box): number for number, box in enumerate(selected.tolist())}
     names = {tuple(box): number for number, box in enumerate(confirmed_faces.tolist())}
+    never = [False] * len(selected)
     faces = []
     for box in all_faces.tolist():
         number = place.get(tuple(box))
@@ -168,23 +171,24 @@ def build_report(
             for name, report in before.items()
             if faces_found(report, all_faces.new_tensor([box]) * scale).tolist()[0]
         ]
-        still = (
-            [
-                name
-                for (name, condition), detected in evaluation.detected.items()
-                if condition == "published" and name in before and detected[number]
-            ]
+        found_by = (
+            {
+                condition: tuple(
+                    name for name in before if evaluation.detected.get((name, condition), never)[number]
+                )
+                for condition in CONDITION_WEIGHTS
+            }
             if number is not None
-            else found_before
+            else {}
         )
         corners = (box[0], box[1], box[2], box[3])
         faces.append(
             FaceReport(
                 box=corners,
                 number=names.get(tuple(box)),
-                hidden=number is not None,
+                chosen=number is not None,
                 found_before=tuple(found_before),
-                found_after=tuple(still),
+                found_by=found_by,
                 quality=compare(crop(uncloaked, corners), crop(evaluation.pixels, corners)),
             )
         )
@@ -213,6 +217,19 @@ def build_report(
     asked = {detector.name for detector in [*attacked, *judging]}
     if others := [known.name for known in DETECTORS if known.name not in asked]:
         notes.append("known, but not asked: " + ", ".join(others))
+    recognition = tuple(
+        RecognitionReport(
+            encoder=encoder,
+            attacked=encoder in attacked_encoders,
+            distances={
+                condition: tuple(values)
+                for (name, condition), values in evaluation.recognition.items()
+                if name == encoder
+            },
+            threshold=limit,
+        )
+        for encoder, limit in evaluation.same_person.items()
+    )
     return CloakReport(
         strength=str(options.level),
         levels=options.level.levels,
@@ -232,19 +249,15 @@ def build_report(
         faces=tuple(faces),
         detectors=tuple(reports),
         notes=tuple(notes),
-        recognition=tuple(
-            RecognitionReport(
-                encoder=encoder,
-                attacked=encoder in attacked_encoders,
-                distances={
-                    condition: tuple(values)
-                    for (name, condition), values in evaluation.recognition.items()
-                    if name == encoder
-                },
-                threshold=limit,
-            )
-            for encoder, limit in evaluation.same_person.items()
-        ),
+        recognition=recognition,
         decoys_asked=options.decoys,
         decoys_placed=decoys_placed,
+        advice=advise(
+            faces,
+            reports,
+            options,
+            (evaluation.pixels.shape[1], evaluation.pixels.shape[0]),
+            missing_detectors(options.weights),
+            recognition,
+        ),
     )

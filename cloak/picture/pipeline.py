@@ -26,7 +26,7 @@ from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
 from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
-from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
+from cloak.picture.rounds import CONTEXT, LOSSY, ImageEncoder, PatchOptimiser, Progress
 from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.objective import Recogniser, recogniser_for
 from provenance.errors import MissingModelError, UsageError
@@ -310,7 +310,7 @@ def _refuse_animated(picture: Picture) -> None:
         )
 
 
-def _encoder_for(picture: Picture, options: CloakOptions) -> Encoder:
+def _encoder_for(picture: Picture, options: CloakOptions) -> ImageEncoder:
     wanted = choose_format(picture.format.name, options.format)
     quality = (options.quality or _DEFAULT_QUALITY) if wanted in LOSSY else None
-    return Encoder(wanted, quality)
+    return ImageEncoder(wanted, quality)

@@ -47,7 +47,7 @@ Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ImageEncoder:
     """How the result is written."""
 
     format: str
@@ -86,7 +86,7 @@ class PatchOptimiser:
         self,
         picture: Picture,
         attacked: list[FaceDetector],
-        encoder: Encoder,
+        encoder: ImageEncoder,
         options: CloakOptions,
         selected: Tensor,
         all_faces: Tensor,

@@ -207,6 +207,7 @@ def _state_key(
         options.seed,
         options.detectors is not None,
         [detector.name for detector in attacked],
+        [(sha256_file(one.path), one.head) for one in options.brought],
         asdict(video),
     ]
     return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()

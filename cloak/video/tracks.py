@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cloak.detectors.base import Detections
-from cloak.detectors.matching import matches_faces, merge_faces
+from cloak.detectors.matching import matches_faces, merge_faces, same_face
 from cloak.evaluate.detect import RELIABLE
 from provenance.errors import CorruptMediaError
 
@@ -129,7 +129,7 @@ class Tracker:
         faces = merge_faces(list(reports.values()))[:_MAX_FACES]
         seeing: list[set[str]] = [set() for _ in faces]
         for name, report in reports.items():
-            for face, hit in zip(seeing, matches_faces(report.boxes, faces).any(0).tolist(), strict=True):
+            for face, hit in zip(seeing, same_face(report.boxes, faces).any(0).tolist(), strict=True):
                 if hit:
                     face.add(name)
         before = self._continued(frame, faces)

@@ -139,7 +139,7 @@ def open_sealed(
             )
 
         # 4. The original's own provenance.
-        report = read_manifest(temporary, detect_format(temporary).mime, anchors_pem=trust.anchors_pem)
+        report = read_manifest(temporary, detect_format(temporary).mime, anchors_pem=trust.anchors)
         if report is None or report.state is ManifestState.INVALID:
             raise TamperedError("the original in the seal carries no manifest that verifies")
     trusted = report.state is ManifestState.TRUSTED

@@ -116,11 +116,11 @@ def policy_of(training: dict[str, str]) -> str:
 
 
 def _manifest(path: Path, media: Format, trust: TrustStore, online: bool) -> ManifestReport | None:
-    report = read_manifest(path, media.mime, anchors_pem=trust.anchors_pem, online=online)
+    report = read_manifest(path, media.mime, anchors_pem=trust.anchors, online=online)
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     if report is None and beside.is_file():
         data = read_limited(beside, MAX_SIDECAR_BYTES)
-        report = read_manifest(path, media.mime, anchors_pem=trust.anchors_pem, manifest_data=data)
+        report = read_manifest(path, media.mime, anchors_pem=trust.anchors, manifest_data=data)
     return report
 
 

@@ -261,6 +261,44 @@ def test_faces_are_listed_without_a_trace(
     assert at_work("cloak", tmp_path / "coffee.png", "--list-faces").code == 6
 
 
+@pytest.mark.vectors
+def test_a_detector_of_ones_own(
+    at_work: Command, workplace: dict[str, Path], test_data: Path, tmp_path: Path
+) -> None:
+    """It is attacked besides those that are named, under the name of its file."""
+    mine = tmp_path / "my detector.onnx"
+    mine.write_bytes((test_data / "weights" / "yunet_n.onnx").read_bytes())
+    asked = ["--detector", mine, "--head", "yunet", "--detectors", "centerface", "--judges", "none"]
+    done = at_work("cloak", workplace["clean.jpg"], "--list-faces", *asked, "--json")
+    assert done.code == 0, done.err
+    assert done.json[0]["found"] == ["centerface", "my-detector"]
+    target = tmp_path / "hidden.png"
+    done = at_work(
+        "cloak", workplace["clean.jpg"], "-o", target, *asked, "--no-sign", "--steps", "40", "--json"
+    )
+    assert done.code in (0, 7), done.err
+    told = {one["name"]: one for one in done.json[0]["report"]["detectors"]}
+    assert told["my-detector"]["attacked"] and told["my-detector"]["before"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--detector", "x.onnx"], "1 --detector and 0 --head"),
+        (["--head", "scrfd"], "0 --detector and 1 --head"),
+        (["--detector", "x.onnx", "--head", "yolo"], "no head is called 'yolo'"),
+        (["--detector", "x.onnx", "--head", "scrfd"], "there is no detector x.onnx"),
+        (["--detector", "x.onnx", "--head", "scrfd", "--head", "yunet"], "1 --detector and 2 --head"),
+    ],
+)
+def test_files_and_heads_go_in_pairs(
+    at_work: Command, workplace: dict[str, Path], tmp_path: Path, options: list[str], said: str
+) -> None:
+    done = at_work("cloak", workplace["clean.jpg"], "-o", tmp_path / "out.jpg", "--no-sign", *options)
+    assert done.code == 2 and said in done.err.replace("\n", " ")
+    assert not (tmp_path / "out.jpg").exists()
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -119,7 +119,7 @@ def test_many_faces_are_announced(veilmark: Command, small: np.ndarray, tmp_path
         "cloak", tmp_path / "sheet.png", "-o", tmp_path / "out.png", *QUICK, "--attack", "torchattacks:FGSM"
     )
     assert done.code == 7, done.err
-    assert "6 faces to hide, in 6 parts" in done.err
+    assert "6 faces to hide, in 6 patches" in done.err
     assert len(done.json[0]["report"]["faces"]) == 6
 
 
