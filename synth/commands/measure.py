@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from synth.measure.cache import Cache
+    from synth.measure.experiment import Result, WorkEstimate
     from synth.report.document import Report
 
 measure_app = typer.Typer(
@@ -156,11 +159,9 @@ def swap(
     and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
     from synth.measure.cache import Cache
-    from synth.measure.swap.experiment import measure_swap, plan_for, require_video
+    from synth.measure.swap.experiment import estimate_work, measure_swap, require_video
     from synth.measure.swap.options import FEWEST_SEEDS, PRESETS
-    from synth.measure.swap.report import report_of
 
-    # 1. What is asked, and on which basis.
     if preset not in PRESETS:
         raise UsageError(f"no preset is called {preset[:40]!r}", hint="one of " + ", ".join(PRESETS))
     asked: dict[str, Any] = {
@@ -186,35 +187,16 @@ def swap(
         for side, path in (("a", person), ("b", target))
     }
     sentence = "; ".join(dict.fromkeys(one.sentence for one in basis.values()))
-    # 2. The plan.
     cache = Cache(output / WORK_FOLDER)
     with cache.leaving_nothing_empty():
         require_video(target)
-        for line in plan_for(person, options, cache).lines():
-            note(line)
+        _tell_estimate(estimate_work(person, options, cache))
     if plan:
         return
-    # 3. The work.
-    home = Home.locate()
-    if not home.is_initialized():
-        note(_UNSIGNED)
-    with (
-        cache.leaving_nothing_empty(),
-        interruptible() as interrupted,
-        fraction("Measuring") as report,
-    ):
-        result = measure_swap(
-            person,
-            target,
-            {side: one.to_json() for side, one in basis.items()},
-            options,
-            cache,
-            tell=note,
-            progress=report,
-            stop=interrupted,
-            label=_labeller(home, identity, sentence) if home.is_initialized() else None,
-        )
-    finish(report_of(result), output, as_json, no_pictures)
+    consents = {side: one.to_json() for side, one in basis.items()}
+    with _working(cache, identity, sentence, "swap") as how:
+        result = measure_swap(person, target, consents, options, cache, **how)
+    _finish_experiment(result, output, as_json, no_pictures)
 
 
 @measure_app.command("lipsync")
@@ -252,48 +234,57 @@ def lipsync(
     and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
     from synth.measure.cache import Cache
-    from synth.measure.lipsync.experiment import lipsync_options, measure_lipsync, plan_for
-    from synth.measure.swap.options import SwapOptions
-    from synth.measure.swap.report import report_of
+    from synth.measure.lipsync.experiment import estimate_work, measure_lipsync
+    from synth.measure.lipsync.options import LipsyncExperimentOptions
 
-    given = SwapOptions(
+    options = LipsyncExperimentOptions(
         strengths=_names(strength),
         attackers=_names(attackers),
         against=_names(against) if against is not None else None,
         side=side,
         cloak_steps=cloak_steps,
+        parts=parts,
         weights=weights,
         device=usable_device(device),
     )
-    options = lipsync_options(given, parts)
     basis = permission(_files(person), consent, i_have_consent)
-    for line in plan_for(person, options).lines():
-        note(line)
+    _tell_estimate(estimate_work(person, options))
     if plan:
         return
-    home, cache = Home.locate(), Cache(output / WORK_FOLDER)
+    cache = Cache(output / WORK_FOLDER)
+    with _working(cache, identity, basis.sentence, "lipsync") as how:
+        result = measure_lipsync(person, basis.to_json(), options, cache, **how)
+    _finish_experiment(result, output, as_json, no_pictures)
+
+
+def _tell_estimate(estimate: WorkEstimate) -> None:
+    for line in estimate.lines():
+        note(line)
+
+
+@contextmanager
+def _working(cache: Cache, identity: str | None, consent: str, kind: str) -> Iterator[dict[str, Any]]:
+    """What an experiment is given to report progress, to be stopped and to label with."""
+    home = Home.locate()
     if not home.is_initialized():
         note(_UNSIGNED)
+    label = _labeller(home, identity, consent, kind) if home.is_initialized() else None
     with (
         cache.leaving_nothing_empty(),
         interruptible() as interrupted,
         fraction("Measuring") as report,
     ):
-        result = measure_lipsync(
-            person,
-            basis.to_json(),
-            options,
-            cache,
-            tell=note,
-            progress=report,
-            stop=interrupted,
-            label=_labeller(home, identity, basis.sentence, "lipsync") if home.is_initialized() else None,
-        )
+        yield {"tell": note, "progress": report, "stop": interrupted, "label": label}
+
+
+def _finish_experiment(result: Result, output: Path, as_json: bool, no_pictures: bool) -> None:
+    from synth.measure.summary.report import report_of
+
     finish(report_of(result), output, as_json, no_pictures)
 
 
 def _labeller(
-    home: Home, identity: str | None, consent: str, kind: str = "swap"
+    home: Home, identity: str | None, consent: str, kind: str
 ) -> Callable[[NDArray[np.uint8], Path, int], None]:
     """Writes generated pictures marked and signed as synthetic."""
     from synth.label import Generated, label_generated, mark_visibly

@@ -35,10 +35,8 @@ USUAL_PAUSES = 4.0
 #: With fewer seconds of face and sound a mouth that does not move may be nearer to the filmed one.
 ENOUGH = 3.0
 Report = Callable[[float], None]
-
-
-#: What a mouth model hangs on; one of other code is not taken for this one's.
-_TEACHING = ("audio", "expression", "mouth_adapt", "mouth_model", "mouth_train")
+#: Modules of :mod:`synth.lipsync.mouth` that a mouth model depends on; one of other code is not taken for this one's.
+_MOUTH_CODE = ("adapt", "audio", "expression", "model", "train")
 
 
 @dataclass
@@ -187,7 +185,7 @@ def mouth_of(
         "options": asdict(options),
         "prior": sha256_file(prior) if prior else None,
         "until": until,
-        "code": [code_of_module(f"synth.lipsync.{name}") for name in _TEACHING],
+        "code": [code_of_module(f"synth.lipsync.mouth.{name}") for name in _MOUTH_CODE],
     }
     file = workspace.person(person.sha256) / f"mouth-{fingerprint(how)[:16]}.safetensors"
     try:

@@ -1,7 +1,8 @@
 """The protocol: what a cloak is worth, by the same measures for clean data, cloaked data, and plain noise.
 
-* :func:`measure_detectors` (detectors.py): what face detectors see.
-* :func:`measure_swap` (swap.py): what a face swapper learns.
+* :func:`measure_detectors` (detectors/): what face detectors see.
+* :func:`measure_swap` (swap/), :func:`measure_lipsync` (lipsync/): what a generator learns; both are an experiment of
+  experiment.py, which summary/ turns into a report.
 * stats.py holds the tests and intervals, cache.py what is finished already.
 """
 
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from synth.measure.detectors.experiment import measure_detectors
+    from synth.measure.lipsync.experiment import measure_lipsync
     from synth.measure.swap.experiment import measure_swap
 
 _HOMES = {
     "measure_detectors": "synth.measure.detectors.experiment",
+    "measure_lipsync": "synth.measure.lipsync.experiment",
     "measure_swap": "synth.measure.swap.experiment",
 }
-__all__ = ["measure_detectors", "measure_swap"]
+__all__ = ["measure_detectors", "measure_lipsync", "measure_swap"]
 
 
 def __getattr__(name: str) -> Any:

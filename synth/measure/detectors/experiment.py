@@ -24,14 +24,12 @@ from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import open_picture, sha256_file
 from synth.code_version import code_of
 from synth.measure.cache import Cache, key_of
-from synth.measure.conditions import CONDITIONS, equal_energy
+from synth.measure.conditions import CONDITIONS, GIVEN, NOISE, equal_energy
 from synth.measure.detectors.look import look
 from synth.measure.detectors.pairs import Pair
+from synth.measure.options import check_attacked, check_strengths
 
 Progress = Callable[[float], None]
-#: Name of the version that was cloaked before, and of controls.
-GIVEN = "cloaked"
-NOISE = "noise like "
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,8 @@ class DetectorOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not self.strengths:
-            raise UsageError("no strength is named", hint="choose among low, mid and high")
-        for name in self.strengths:
-            if name not in list(Strength):
-                raise UsageError(f"unknown strength {name[:40]!r}", hint="choose among low, mid and high")
-        if self.attacked == ():
-            raise UsageError("no detector is named", hint="leave --detectors out for all")
-        for name in self.attacked or ():
-            if not detector_list.info(name).differentiable:
-                raise UsageError(
-                    f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
-                )
+        check_strengths(self.strengths)
+        check_attacked(self.attacked)
         if not 1 <= self.steps <= 10_000:
             raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
 

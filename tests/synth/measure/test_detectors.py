@@ -27,9 +27,9 @@ from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from synth.commands.measure import measure_app
 from synth.measure.cache import Cache, key_of
-from synth.measure.conditions import CLEANING, CONDITIONS, equal_energy
+from synth.measure.conditions import CLEANING, CONDITIONS, GIVEN, NOISE, equal_energy
 from synth.measure.detectors.errors import condition_tables, every_report, published_table, reported
-from synth.measure.detectors.experiment import GIVEN, NOISE, DetectorOptions, Measured, measure_detectors
+from synth.measure.detectors.experiment import DetectorOptions, Measured, measure_detectors
 from synth.measure.detectors.look import faces_agreed_on, look
 from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
 from synth.measure.detectors.report import group_effect, recall_effects

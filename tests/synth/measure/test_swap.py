@@ -24,17 +24,20 @@ from provenance.version import VERSION
 from synth.code_version import code_of, code_of_module
 from synth.consent.permission import permission_for
 from synth.measure import material, split
+from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache
-from synth.measure.conditions import CLEANING
-from synth.measure.detectors.experiment import NOISE, DetectorOptions, cloak_key
+from synth.measure.conditions import CLEAN, CLEANING, NOISE
+from synth.measure.detectors.experiment import DetectorOptions, cloak_key
+from synth.measure.experiment import AttackerFaces, Result
 from synth.measure.material import prepare, published_key
-from synth.measure.measures import MEASURES
+from synth.measure.measures import MEASURES, Kind
 from synth.measure.split import Split, split_of
 from synth.measure.stats import paired
-from synth.measure.swap.experiment import Result, measure_swap, variants_of
-from synth.measure.swap.faces import Faces, derived, extracted, faces_key, held_out_faces
-from synth.measure.swap.options import CLEAN, PRESETS, Attacker, SwapOptions
-from synth.measure.swap.report import effects, report_of, worse
+from synth.measure.summary.effects import effects, fake_quality
+from synth.measure.summary.report import report_of
+from synth.measure.swap.experiment import measure_swap
+from synth.measure.swap.faces import consent_for_frames, extracted, faces_key, held_out_faces
+from synth.measure.swap.options import PRESETS, SwapExperimentOptions
 from synth.report.document import versions
 from synth.report.page import render
 from synth.swap.training.checkpoint import load_model
@@ -44,7 +47,7 @@ from synth.swap.training.validation import held_out_measures
 from tests.support.clips import film, wandering
 from tests.support.swap_faces import DECLARED, Jittered, minute_preset, origin
 
-TOY = SwapOptions(
+TOY = SwapExperimentOptions(
     steps=10, seeds=(1, 2), attackers=("naive",), frames=24, held_out=6, side=320, cloak_steps=2, cloak_rounds=1,
     against=("blazeface-back",),
 )  # fmt: skip
@@ -85,21 +88,21 @@ def test_unknown_attackers_are_refused(name: str) -> None:
 )
 def test_options_are_checked(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        SwapOptions(**change)
+        SwapExperimentOptions(**change)
 
 
 def test_every_training_takes_the_same_steps() -> None:
     recipe = PRESETS["tiny"].generator().recipe
     assert recipe.patience > recipe.steps and recipe.critic_accuracy > 1
     assert len(PRESETS["tiny"].seeds) >= 3 and PRESETS["tiny"].control
-    assert variants_of(PRESETS["tiny"]) == [CLEAN, "mid", NOISE + "mid"]
+    assert PRESETS["tiny"].variants == [CLEAN, "mid", NOISE + "mid"]
 
 
 def test_another_detector_is_one_that_was_not_attacked() -> None:
-    options = SwapOptions(attackers=("naive", "other:mtcnn"))
+    options = SwapExperimentOptions(attackers=("naive", "other:mtcnn"))
     assert "mtcnn" not in options.attacked and "centerface" in options.attacked
-    assert "mtcnn" in SwapOptions(attackers=("naive",)).attacked
-    assert SwapOptions(against=("mtcnn",), attackers=("naive",)).attacked == ("mtcnn",)
+    assert "mtcnn" in SwapExperimentOptions(attackers=("naive",)).attacked
+    assert SwapExperimentOptions(against=("mtcnn",), attackers=("naive",)).attacked == ("mtcnn",)
     full = {Attacker.parse(one).name for one in PRESETS["full"].attackers}
     assert {"naive", "other:mtcnn", "mixes:50", *(f"cleans:{name}" for name in CLEANING)} <= full
 
@@ -108,10 +111,10 @@ def made_up(values: dict[str, list[float]], kept: dict[str, int] | None = None) 
     """A result in which each variant's generators have these SSIMs."""
     seeds = tuple(range(len(values[CLEAN])))
     options = replace(TOY, seeds=seeds)
-    result = Result(options, [CLEAN, "mid", NOISE + "mid"])
+    result = Result(options, Kind.SWAP)
     for variant, numbers in values.items():
         count = (kept or {}).get(variant, 30)
-        result.faces[variant, "naive"] = Faces(40, count, {"keep": count}, variant, variant, 1.0)
+        result.faces[variant, "naive"] = AttackerFaces(40, count, {"keep": count}, variant, variant, 1.0)
         for seed, value in zip(seeds, numbers, strict=True):
             measures = {"rebuilt ssim": value, "swapped identity": 1 - value, "fake: blink": None}
             cell = {"measures": measures} if math.isfinite(value) else {"untrained": "too few"}
@@ -136,8 +139,8 @@ def test_equal_generators_differ_in_nothing_and_labels_turn_the_sign() -> None:
         assert one.difference.value == pytest.approx(-other.difference.value) and one.p == other.p
         # six pairs, two measures: 2/64, and twice that after Holm
         assert one.p == pytest.approx(2 / 64) and one.adjusted == pytest.approx(4 / 64)
-        assert worse(measure, replace(one, adjusted=None)) == "worse"
-        assert worse(measure, replace(other, adjusted=None)) == "better"
+        assert fake_quality(measure, replace(one, adjusted=None)) == "worse"
+        assert fake_quality(measure, replace(other, adjusted=None)) == "better"
 
 
 def test_the_report_of_three_seeds_says_what_they_cannot_show() -> None:
@@ -218,7 +221,7 @@ def test_consent_goes_along_with_frames_made_of_footage(tmp_path: Path) -> None:
         "statement": "s",
         "files": [{"sha256": "0", "basis": "declared", "key_id": ""}],
     }
-    basis = derived(consent, [path])
+    basis = consent_for_frames(consent, [path])
     assert basis["basis"] == "declared" and basis["statement"] == "s"
     assert basis["files"] == [{"sha256": sha256_file(path), "basis": "declared", "key_id": ""}]
     with pytest.raises(ConsentError):
@@ -290,7 +293,7 @@ def test_a_second_lies_between_what_is_published_and_what_is_held_out(tmp_path: 
         Image.fromarray(np.full((64, 64, 3), 30 + index, np.uint8)).save(folder / f"{index:03}.png")
     pictures = prepare(folder, options, Cache(tmp_path / "work"))
     assert [int(pair.original.stem) for pair in pictures.pairs] == list(range(28))
-    assert [int(path.stem) for path in pictures.late] == list(range(32, 40)) and pictures.gap == 4
+    assert [int(path.stem) for path in pictures.held_out_files] == list(range(32, 40)) and pictures.gap == 4
 
 
 def test_another_split_is_another_measurement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
