@@ -1,46 +1,43 @@
 """Cloak pictures and videos: hide their faces from face detectors before they are published.
 
-Nothing heavy is imported until a name is used::
+:func:`publish_file` (publish.py) is the whole: cloak, sign, link to the original. picture/ and video/ hold the
+pipelines that cloak. Nothing heavy is imported until a name is used::
 
-    from cloak import CloakOptions, cloak_picture
+    from cloak import CloakOptions, PublishRequest, publish_file
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from cloak.evaluate.report import CloakReport
-    from cloak.options import CloakOptions
-    from cloak.picture.pipeline import CloakResult, cloak_bytes, cloak_picture
-    from cloak.video.options import VideoOptions
-    from cloak.video.pipeline import cloak_video
-    from cloak.video.report import VideoReport
+    from cloak.evaluate.report import CloakReport as CloakReport
+    from cloak.options import CloakOptions as CloakOptions
+    from cloak.picture.pipeline import CloakResult as CloakResult
+    from cloak.picture.pipeline import cloak_bytes as cloak_bytes
+    from cloak.picture.pipeline import cloak_picture as cloak_picture
+    from cloak.publish import PublishRequest as PublishRequest
+    from cloak.publish import PublishResult as PublishResult
+    from cloak.publish import publish_file as publish_file
+    from cloak.video.options import VideoOptions as VideoOptions
+    from cloak.video.pipeline import cloak_video as cloak_video
+    from cloak.video.report import VideoReport as VideoReport
 
-_HOMES = {
-    "CloakOptions": "cloak.options",
-    "CloakReport": "cloak.evaluate.report",
-    "CloakResult": "cloak.picture.pipeline",
-    "cloak_bytes": "cloak.picture.pipeline",
-    "cloak_picture": "cloak.picture.pipeline",
-    "VideoOptions": "cloak.video.options",
-    "VideoReport": "cloak.video.report",
-    "cloak_video": "cloak.video.pipeline",
-}
-__all__ = [
-    "CloakOptions",
-    "CloakReport",
-    "CloakResult",
-    "VideoOptions",
-    "VideoReport",
-    "cloak_bytes",
-    "cloak_picture",
-    "cloak_video",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "CloakOptions": "cloak.options",
+        "PublishRequest": "cloak.publish",
+        "PublishResult": "cloak.publish",
+        "publish_file": "cloak.publish",
+        "CloakReport": "cloak.evaluate.report",
+        "CloakResult": "cloak.picture.pipeline",
+        "cloak_bytes": "cloak.picture.pipeline",
+        "cloak_picture": "cloak.picture.pipeline",
+        "VideoOptions": "cloak.video.options",
+        "VideoReport": "cloak.video.report",
+        "cloak_video": "cloak.video.pipeline",
+    },
+)

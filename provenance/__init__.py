@@ -14,58 +14,46 @@ Nothing heavy is imported until a name is used, and torch never is.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from provenance.home import Home
-    from provenance.search.lookup import Lookup, open_lookup, similar_records
-    from provenance.session import Desk, open_desk
-    from provenance.setup import initialize
-    from provenance.sign import SignRequest, SignResult, record_file, sign_file
-    from provenance.trust.store import TrustStore
-    from provenance.verdict import State, Verdict
-    from provenance.verify import VerifyRequest, verify_file
+    from provenance.home import Home as Home
+    from provenance.search.lookup import Lookup as Lookup
+    from provenance.search.lookup import open_lookup as open_lookup
+    from provenance.search.lookup import similar_records as similar_records
+    from provenance.session import Desk as Desk
+    from provenance.session import open_desk as open_desk
+    from provenance.setup import initialize as initialize
+    from provenance.sign import SignRequest as SignRequest
+    from provenance.sign import SignResult as SignResult
+    from provenance.sign import record_file as record_file
+    from provenance.sign import sign_file as sign_file
+    from provenance.trust.store import TrustStore as TrustStore
+    from provenance.verdict import State as State
+    from provenance.verdict import Verdict as Verdict
+    from provenance.verify import VerifyRequest as VerifyRequest
+    from provenance.verify import verify_file as verify_file
 
-_HOMES = {
-    "Desk": "provenance.session",
-    "Home": "provenance.home",
-    "Lookup": "provenance.search.lookup",
-    "SignRequest": "provenance.sign",
-    "SignResult": "provenance.sign",
-    "State": "provenance.verdict",
-    "TrustStore": "provenance.trust.store",
-    "Verdict": "provenance.verdict",
-    "VerifyRequest": "provenance.verify",
-    "initialize": "provenance.setup",
-    "open_desk": "provenance.session",
-    "open_lookup": "provenance.search.lookup",
-    "record_file": "provenance.sign",
-    "sign_file": "provenance.sign",
-    "similar_records": "provenance.search.lookup",
-    "verify_file": "provenance.verify",
-}
-__all__ = [
-    "Desk",
-    "Home",
-    "Lookup",
-    "SignRequest",
-    "SignResult",
-    "State",
-    "TrustStore",
-    "Verdict",
-    "VerifyRequest",
-    "initialize",
-    "open_desk",
-    "open_lookup",
-    "record_file",
-    "sign_file",
-    "similar_records",
-    "verify_file",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Desk": "provenance.session",
+        "Home": "provenance.home",
+        "Lookup": "provenance.search.lookup",
+        "SignRequest": "provenance.sign",
+        "SignResult": "provenance.sign",
+        "State": "provenance.verdict",
+        "TrustStore": "provenance.trust.store",
+        "Verdict": "provenance.verdict",
+        "VerifyRequest": "provenance.verify",
+        "initialize": "provenance.setup",
+        "open_desk": "provenance.session",
+        "open_lookup": "provenance.search.lookup",
+        "record_file": "provenance.sign",
+        "sign_file": "provenance.sign",
+        "similar_records": "provenance.search.lookup",
+        "verify_file": "provenance.verify",
+    },
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,18 +26,14 @@ from provenance.errors import (
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from cloak.evaluate.report import CloakReport
-    from cloak.picture.pipeline import CloakResult, Plan
-    from cloak.video.report import VideoReport
+    from cloak.picture.pipeline import Plan
+    from cloak.publish import PublishResult
     from provenance.session import Desk
-    from provenance.sign import SignResult
 
 #: More parts of a picture than this take so long that a word is said beforehand.
 _FEW_PARTS = 4
 #: So is it for what may take more seconds than this.
 _LONG = 180.0
-#: Where a result lies, its report (None: no face was found), and how it was signed (None: not at all).
-Done = tuple[Path, "CloakReport | VideoReport | None", "SignResult | None"]
 
 
 def cloak(
@@ -148,10 +143,10 @@ def cloak(
     """
     from contextlib import ExitStack
 
-    from cloak.commands.video import cloak_one_video, is_video
     from cloak.device import usable_device
     from cloak.options import CloakOptions
-    from cloak.picture.recorded import explained, refuse_recorded
+    from cloak.publish import PublishRequest, is_video, publish_file
+    from cloak.video.options import VideoOptions
 
     home = Home.locate()
     if sign and not list_faces:
@@ -200,30 +195,21 @@ def cloak(
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
 
+        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless)
+
         def work(index: int, item: Input) -> Outcome:
             target = outputs[index]
             if target is None:
                 return ExitCode.OK, None
-            if is_video(item.path):
-                report, signed = cloak_one_video(item.path, target, options, crf, desk, force=force)
-                return ExitCode.OK if report.success else ExitCode.PARTIAL, (target, report, signed)
-            if not options.again:
-                refuse_recorded(item.path, home)
-            try:
-                result, signed = _cloak_one(item.path, target, options, desk, force=force)
-            except NoFaceError:
-                if reason := explained(item.path, home):
-                    note(f"note: {reason}")
-                if not faceless:
-                    raise
-                from cloak.picture.pipeline import plain_file
-                from provenance.media.files import write_bytes
+            with fraction(f"Cloaking {item.path.name}") as report:
+                done = publish_file(
+                    item.path, target, request, desk, home=home, force=force, progress=report, plan=_tell
+                )
+            if done.report is None:
+                return ExitCode.NO_FACE, done
+            return ExitCode.OK if done.success else ExitCode.PARTIAL, done
 
-                write_bytes(target, plain_file(item.path, options), force=force)
-                return ExitCode.NO_FACE, (target, None, None)
-            return ExitCode.OK if result.report.success else ExitCode.PARTIAL, (target, result.report, signed)
-
-        def show(item: Input, done: Done | None) -> None:
+        def show(item: Input, done: PublishResult | None) -> None:
             _show(item, done, as_json)
 
         code = run_batch("Cloaking", inputs, work, show, as_json=as_json)
@@ -232,8 +218,8 @@ def cloak(
 
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     """The inputs, named as what will be written of them: other formats have other suffixes."""
-    from cloak.commands.video import video_target
     from cloak.picture.output_format import format_for, name_for
+    from cloak.publish import video_target
 
     if wanted is not None:
         format_for("", wanted)
@@ -298,58 +284,24 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
         return run_batch("Looking for faces", inputs, work, show, as_json=as_json)
 
 
-def _cloak_one(
-    source: Path, target: Path, options: Any, desk: Desk | None, *, force: bool
-) -> tuple[CloakResult, SignResult | None]:
-    """Cloak one file; signed and recorded where there is a desk. Nothing is left behind on errors."""
-    from cloak.picture.pipeline import cloak_file
-    from provenance.manifest.embed import ManifestSpec, Parent
-    from provenance.media.files import refuse_existing, require_writable, write_bytes
-    from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
-
-    check_source(source)
-    refuse_existing(target, force)
-    require_writable(target)
-    if desk:
-        refuse_existing(with_suffix_added(target, RECEIPT_SUFFIX), force)
-    with fraction(f"Cloaking {source.name}") as report:
-        result = cloak_file(source, options, progress=report, plan=_tell)
-    if desk is None:
-        write_bytes(target, result.encoded, force=force)
-        return result, None
-    with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
-        unsigned = Path(folder) / f"cloaked{target.suffix}"
-        unsigned.write_bytes(result.encoded)
-        spec = ManifestSpec(relation="cloaked", parents=(Parent(source, embed=False),))
-        signed = sign_file(unsigned, target, SignRequest(spec), desk, force=force)
-        return result, replace(signed, source=source)
-
-
 def _tell(plan: Plan) -> None:
     """Say beforehand what will take long."""
     if plan.parts > _FEW_PARTS or plan.seconds > _LONG:
         note(f"note: {plan}; --faces chooses some, --steps and --detectors make it shorter")
 
 
-def _show(item: Input, done: Done | None, as_json: bool) -> None:
+def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
     if done is None:
         if as_json:
             print_json({"schema": "veilmark.cloaked/1", "source": item.shown, "skipped": "exists"})
         else:
             typer.echo(f"skipped {item.shown}: its output exists")
         return
-    target, report, signed = done
+    for line in done.notes:
+        note(f"note: {line}")
+    target, report, signed = done.output, done.report, done.signed
     if as_json:
-        linked = signed.to_json() if signed else None
-        print_json(
-            {
-                "schema": "veilmark.cloaked/1",
-                "source": item.shown,
-                "output": str(target),
-                "report": report.to_json() if report else None,
-                "signed": linked,
-            }
-        )
+        print_json({**done.to_json(), "source": item.shown})
         return
     if report is None:
         typer.echo(f"no face found in {item.shown}; {target} is not cloaked and not signed")

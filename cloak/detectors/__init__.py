@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloak import models
 from provenance.errors import UsageError
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cloak.detectors.base import Candidates, Detections, FaceDetector
@@ -28,7 +29,10 @@ __all__ = [
     "load",
 ]
 
-_FROM_BASE = ("Candidates", "Detections", "FaceDetector")
+__getattr__, __dir__, _ = lazy_exports(
+    __name__,
+    dict.fromkeys(("Candidates", "Detections", "FaceDetector"), "cloak.detectors.base"),
+)
 
 
 @dataclass(frozen=True)
@@ -156,9 +160,3 @@ def load(name: str, device: Any = "cpu", weights_dir: Path | None = None) -> Fac
     detector = maker.load(weights_dir) if known.variant is None else maker.load(weights_dir, known.variant)
     result: FaceDetector = detector.to(device)
     return result
-
-
-def __getattr__(name: str) -> Any:
-    if name in _FROM_BASE:
-        return getattr(importlib.import_module("cloak.detectors.base"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """The picture pipeline: detect, attack, encode, decode, judge what was decoded, and go on where a face is left.
 
 :func:`cloak_bytes` is the whole of it on a decoded picture; :func:`cloak_picture` is the same from file to
-file. Signing the result is the caller's business.
+file. :func:`cloak.publish.publish_file` signs the result.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cloak.assertion import refuse_cloaked
 from cloak.attack.objective import widen
 from cloak.detectors.base import Detections
 from cloak.evaluate.detect import chosen, look
@@ -30,7 +31,7 @@ from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, Progress, Worker
 from cloak.recognition.objective import Recogniser, recogniser_for
 from provenance.errors import UsageError
 from provenance.media.files import refuse_existing, write_bytes
-from provenance.media.picture import Picture, detect_format, open_picture
+from provenance.media.picture import Picture, open_picture
 
 _DEFAULT_QUALITY = 95
 _BITS = 8
@@ -135,30 +136,6 @@ def plain_file(source: Path, options: CloakOptions) -> bytes:
     picture = open_picture(source)
     _refuse_moving(picture)
     return _encoder_for(picture, like_source(options, source)).encode(picture, options.keep_gps)
-
-
-def already_cloaked(source: Path) -> bool:
-    """Does the file's manifest say that it was cloaked? Nothing is verified, and a stripped file says nothing."""
-    from provenance.manifest.embed import carries_manifest
-    from provenance.manifest.read import read_manifest
-
-    media_type = detect_format(source).mime
-    if not carries_manifest(source, media_type):
-        return False
-    report = read_manifest(source, media_type, anchors_pem=())
-    return report is not None and any(
-        action["action"] == "c2pa.filtered" and "against face detectors" in action["description"]
-        for action in report.actions
-    )
-
-
-def refuse_cloaked(source: Path, options: CloakOptions) -> None:
-    """Raise :class:`UsageError` for a file that is cloaked already, unless ``options.again``."""
-    if not options.again and already_cloaked(source):
-        raise UsageError(
-            f"{source} is cloaked already; a second cloak adds visible noise on top",
-            hint="cloak the original, or add --again",
-        )
 
 
 def cloak_bytes(

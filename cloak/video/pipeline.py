@@ -2,7 +2,7 @@
 face is left.
 
 Frames are read one at a time, as often as it takes; no more than a few windows of patches are held. What is finished
-lies in a work folder, from which an interrupted run is continued. Signing the result is the caller's business.
+lies in a work folder, from which an interrupted run is continued. :func:`cloak.publish.publish_file` signs the result.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from cloak import detectors as detector_list
+from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import FaceDetector
 from cloak.models import locate, model
 from cloak.options import CloakOptions
-from cloak.picture.pipeline import refuse_cloaked
 from cloak.recognition.network import FaceRecognition
 from cloak.video.io import VideoInfo, damaged_frames, expected_frames, picture_bytes, probe
 from cloak.video.judge import VideoJudged, check_written, judge_video, still_found

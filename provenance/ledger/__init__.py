@@ -5,22 +5,28 @@ The names below are loaded on first use, so that importing this package costs no
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "LocalLedger": "local",
-    "Entry": "rows",
-    "Ledger": "base",
-    "Receipt": "receipt",
-    "Checkpoint": "note",
-    "Note": "note",
-    "Policy": "policy",
-}
-__all__ = ["Checkpoint", "Entry", "Ledger", "LocalLedger", "Note", "Policy", "Receipt"]
+from provenance.lazy import lazy_exports
 
+if TYPE_CHECKING:
+    from provenance.ledger.base import Ledger as Ledger
+    from provenance.ledger.embedded.log import LocalLedger as LocalLedger
+    from provenance.ledger.embedded.rows import Entry as Entry
+    from provenance.ledger.note import Checkpoint as Checkpoint
+    from provenance.ledger.note import Note as Note
+    from provenance.ledger.policy import Policy as Policy
+    from provenance.ledger.receipt import Receipt as Receipt
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "LocalLedger": "provenance.ledger.embedded.log",
+        "Entry": "provenance.ledger.embedded.rows",
+        "Ledger": "provenance.ledger.base",
+        "Receipt": "provenance.ledger.receipt",
+        "Checkpoint": "provenance.ledger.note",
+        "Note": "provenance.ledger.note",
+        "Policy": "provenance.ledger.policy",
+    },
+)

@@ -70,6 +70,7 @@ class ManifestReport:
             identifier, the parent's SHA-256 where it was only named, its failures, and its own ``manifest``
             (same shape, nested).
         training: use to ``allowed``, ``notAllowed`` or ``constrained``.
+        assertion_labels: of all assertions, without the numbers that tell several of one label apart.
         metadata: merged metadata assertions (author, description, device, time, place).
         manifest_bytes: the whole manifest store.
     """
@@ -94,6 +95,7 @@ class ManifestReport:
     ingredients: list[dict[str, Any]] = field(default_factory=list)
     soft_bindings: list[dict[str, str]] = field(default_factory=list)
     training: dict[str, str] = field(default_factory=dict)
+    assertion_labels: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     thumbnail: str = ""
     embedded: bool = True
@@ -158,6 +160,7 @@ def _fill(
     report.digital_source_type = next(
         (action["digital_source_type"] for action in report.actions if action["digital_source_type"]), ""
     )
+    report.assertion_labels = [name.split("__")[0] for name, _ in _assertions(active)]
     for name, data in _assertions(active):
         if name.startswith("c2pa.soft-binding"):
             for block in _list(data.get("blocks")):

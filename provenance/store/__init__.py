@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {"ContentStore": "base", "LocalStore": "local", "cid_of": "cid"}
-__all__ = ["ContentStore", "LocalStore", "cid_of"]
+from provenance.lazy import lazy_exports
 
+if TYPE_CHECKING:
+    from provenance.store.base import ContentStore as ContentStore
+    from provenance.store.cid import cid_of as cid_of
+    from provenance.store.local import LocalStore as LocalStore
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "ContentStore": "provenance.store.base",
+        "LocalStore": "provenance.store.local",
+        "cid_of": "provenance.store.cid",
+    },
+)

@@ -7,21 +7,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from synth.detect.run import Detection, DetectOptions, detect_file
+    from synth.detect.run import Detection as Detection
+    from synth.detect.run import DetectOptions as DetectOptions
+    from synth.detect.run import detect_file as detect_file
 
-_HOMES = {
-    "DetectOptions": "synth.detect.run",
-    "Detection": "synth.detect.run",
-    "detect_file": "synth.detect.run",
-}
-__all__ = ["DetectOptions", "Detection", "detect_file"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "DetectOptions": "synth.detect.run",
+        "Detection": "synth.detect.run",
+        "detect_file": "synth.detect.run",
+    },
+)

@@ -7,23 +7,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from synth.extraction.alignments import Alignments
-    from synth.extraction.faceset import FaceSet
-    from synth.extraction.run import extract_faces
+    from synth.extraction.alignments import Alignments as Alignments
+    from synth.extraction.faceset import FaceSet as FaceSet
+    from synth.extraction.run import extract_faces as extract_faces
 
-_HOMES = {
-    "Alignments": "synth.extraction.alignments",
-    "FaceSet": "synth.extraction.faceset",
-    "extract_faces": "synth.extraction.run",
-}
-__all__ = ["Alignments", "FaceSet", "extract_faces"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Alignments": "synth.extraction.alignments",
+        "FaceSet": "synth.extraction.faceset",
+        "extract_faces": "synth.extraction.run",
+    },
+)

@@ -17,27 +17,26 @@ What it makes leaves through :mod:`synth.label`.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from synth.lipsync.film.retime import retime
-    from synth.lipsync.mouth.model import MouthModel, MouthOptions
-    from synth.lipsync.mouth.train import train_mouth
-    from synth.lipsync.pipeline import LipsyncOptions, lipsync
+    from synth.lipsync.film.retime import retime as retime
+    from synth.lipsync.mouth.model import MouthModel as MouthModel
+    from synth.lipsync.mouth.model import MouthOptions as MouthOptions
+    from synth.lipsync.mouth.train import train_mouth as train_mouth
+    from synth.lipsync.pipeline import LipsyncOptions as LipsyncOptions
+    from synth.lipsync.pipeline import lipsync as lipsync
 
-_HOMES = {
-    "LipsyncOptions": "synth.lipsync.pipeline",
-    "MouthModel": "synth.lipsync.mouth.model",
-    "MouthOptions": "synth.lipsync.mouth.model",
-    "lipsync": "synth.lipsync.pipeline",
-    "retime": "synth.lipsync.film.retime",
-    "train_mouth": "synth.lipsync.mouth.train",
-}
-__all__ = ["LipsyncOptions", "MouthModel", "MouthOptions", "lipsync", "retime", "train_mouth"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "LipsyncOptions": "synth.lipsync.pipeline",
+        "MouthModel": "synth.lipsync.mouth.model",
+        "MouthOptions": "synth.lipsync.mouth.model",
+        "lipsync": "synth.lipsync.pipeline",
+        "retime": "synth.lipsync.film.retime",
+        "train_mouth": "synth.lipsync.mouth.train",
+    },
+)

@@ -8,23 +8,28 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from synth.measure.detectors.experiment import measure_detectors
-    from synth.measure.lipsync.experiment import measure_lipsync
-    from synth.measure.swap.experiment import measure_swap
+    from synth.measure.cache import Cache as Cache
+    from synth.measure.detectors.experiment import DetectorOptions as DetectorOptions
+    from synth.measure.detectors.experiment import measure_detectors as measure_detectors
+    from synth.measure.lipsync.experiment import measure_lipsync as measure_lipsync
+    from synth.measure.lipsync.options import LipsyncExperimentOptions as LipsyncExperimentOptions
+    from synth.measure.swap.experiment import measure_swap as measure_swap
+    from synth.measure.swap.options import SwapExperimentOptions as SwapExperimentOptions
 
-_HOMES = {
-    "measure_detectors": "synth.measure.detectors.experiment",
-    "measure_lipsync": "synth.measure.lipsync.experiment",
-    "measure_swap": "synth.measure.swap.experiment",
-}
-__all__ = ["measure_detectors", "measure_lipsync", "measure_swap"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Cache": "synth.measure.cache",
+        "DetectorOptions": "synth.measure.detectors.experiment",
+        "LipsyncExperimentOptions": "synth.measure.lipsync.options",
+        "SwapExperimentOptions": "synth.measure.swap.options",
+        "measure_detectors": "synth.measure.detectors.experiment",
+        "measure_lipsync": "synth.measure.lipsync.experiment",
+        "measure_swap": "synth.measure.swap.experiment",
+    },
+)

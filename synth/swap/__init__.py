@@ -9,26 +9,24 @@ It exists to be measured: trained on clean and on cloaked faces with the same se
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from synth.swap.config import PRESETS, Preset
-    from synth.swap.conversion.convert import Swapper
-    from synth.swap.model import Generator
-    from synth.swap.training.train import train
+    from synth.swap.config import PRESETS as PRESETS
+    from synth.swap.config import Preset as Preset
+    from synth.swap.conversion.convert import Swapper as Swapper
+    from synth.swap.model import Generator as Generator
+    from synth.swap.training.train import train as train
 
-_HOMES = {
-    "PRESETS": "synth.swap.config",
-    "Preset": "synth.swap.config",
-    "Generator": "synth.swap.model",
-    "Swapper": "synth.swap.conversion.convert",
-    "train": "synth.swap.training.train",
-}
-__all__ = ["PRESETS", "Generator", "Preset", "Swapper", "train"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "PRESETS": "synth.swap.config",
+        "Preset": "synth.swap.config",
+        "Generator": "synth.swap.model",
+        "Swapper": "synth.swap.conversion.convert",
+        "train": "synth.swap.training.train",
+    },
+)

@@ -22,8 +22,9 @@ The names below are loaded on first use: web3 is slow to import.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+from provenance.lazy import lazy_exports
 
 #: py_ecc, which eth-account brings along, raises Python's recursion limit to 100,000 when it is imported. A
 #: deeply nested JSON file, anywhere in the program, would then end it by a segmentation fault instead of a
@@ -36,39 +37,64 @@ def restore_recursion_limit() -> None:
     sys.setrecursionlimit(min(sys.getrecursionlimit(), _RECURSION_LIMIT))
 
 
-_HOMES = {
-    "AnchorCheck": "check",
-    "AnchorClaim": "claim",
-    "AnchorKey": "claim",
-    "AnchorState": "state",
-    "AnchorStatus": "anchor",
-    "AnchorStore": "state",
-    "Basis": "check",
-    "Found": "check",
-    "MediaLedger": "contract",
-    "Network": "networks",
-    "Node": "rpc",
-    "Policy": "anchor",
-    "anchor_checkpoint": "anchor",
-    "anchor_log": "receipts",
-    "anchored_receipt": "receipts",
-    "check_anchor": "check",
-    "check_receipt": "receipts",
-    "create_account": "accounts",
-    "deploy": "records",
-    "find_network": "networks",
-    "import_account": "accounts",
-    "list_accounts": "accounts",
-    "load_account": "accounts",
-    "load_networks": "networks",
-    "log_id_of": "contract",
-    "receipt_checker": "receipts",
-    "upgrade_file": "receipts",
-}
-__all__ = sorted(_HOMES)
+if TYPE_CHECKING:
+    from provenance.ledger.evm.accounts import create_account as create_account
+    from provenance.ledger.evm.accounts import import_account as import_account
+    from provenance.ledger.evm.accounts import list_accounts as list_accounts
+    from provenance.ledger.evm.accounts import load_account as load_account
+    from provenance.ledger.evm.anchor import AnchorStatus as AnchorStatus
+    from provenance.ledger.evm.anchor import Policy as Policy
+    from provenance.ledger.evm.anchor import anchor_checkpoint as anchor_checkpoint
+    from provenance.ledger.evm.check import AnchorCheck as AnchorCheck
+    from provenance.ledger.evm.check import Basis as Basis
+    from provenance.ledger.evm.check import Found as Found
+    from provenance.ledger.evm.check import check_anchor as check_anchor
+    from provenance.ledger.evm.claim import AnchorClaim as AnchorClaim
+    from provenance.ledger.evm.claim import AnchorKey as AnchorKey
+    from provenance.ledger.evm.contract import MediaLedger as MediaLedger
+    from provenance.ledger.evm.contract import log_id_of as log_id_of
+    from provenance.ledger.evm.networks import Network as Network
+    from provenance.ledger.evm.networks import find_network as find_network
+    from provenance.ledger.evm.networks import load_networks as load_networks
+    from provenance.ledger.evm.receipts import anchor_log as anchor_log
+    from provenance.ledger.evm.receipts import anchored_receipt as anchored_receipt
+    from provenance.ledger.evm.receipts import check_receipt as check_receipt
+    from provenance.ledger.evm.receipts import receipt_checker as receipt_checker
+    from provenance.ledger.evm.receipts import upgrade_file as upgrade_file
+    from provenance.ledger.evm.records import deploy as deploy
+    from provenance.ledger.evm.rpc import Node as Node
+    from provenance.ledger.evm.state import AnchorState as AnchorState
+    from provenance.ledger.evm.state import AnchorStore as AnchorStore
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "AnchorCheck": "provenance.ledger.evm.check",
+        "AnchorClaim": "provenance.ledger.evm.claim",
+        "AnchorKey": "provenance.ledger.evm.claim",
+        "AnchorState": "provenance.ledger.evm.state",
+        "AnchorStatus": "provenance.ledger.evm.anchor",
+        "AnchorStore": "provenance.ledger.evm.state",
+        "Basis": "provenance.ledger.evm.check",
+        "Found": "provenance.ledger.evm.check",
+        "MediaLedger": "provenance.ledger.evm.contract",
+        "Network": "provenance.ledger.evm.networks",
+        "Node": "provenance.ledger.evm.rpc",
+        "Policy": "provenance.ledger.evm.anchor",
+        "anchor_checkpoint": "provenance.ledger.evm.anchor",
+        "anchor_log": "provenance.ledger.evm.receipts",
+        "anchored_receipt": "provenance.ledger.evm.receipts",
+        "check_anchor": "provenance.ledger.evm.check",
+        "check_receipt": "provenance.ledger.evm.receipts",
+        "create_account": "provenance.ledger.evm.accounts",
+        "deploy": "provenance.ledger.evm.records",
+        "find_network": "provenance.ledger.evm.networks",
+        "import_account": "provenance.ledger.evm.accounts",
+        "list_accounts": "provenance.ledger.evm.accounts",
+        "load_account": "provenance.ledger.evm.accounts",
+        "load_networks": "provenance.ledger.evm.networks",
+        "log_id_of": "provenance.ledger.evm.contract",
+        "receipt_checker": "provenance.ledger.evm.receipts",
+        "upgrade_file": "provenance.ledger.evm.receipts",
+    },
+)

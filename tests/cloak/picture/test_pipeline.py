@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 from cloak import CloakOptions, cloak_bytes, cloak_picture, detectors
+from cloak.assertion import already_cloaked
 from cloak.attack.regions import GRID, merge_faces, plan_patches
 from cloak.attack.whole_frame import WideView
 from cloak.detectors.base import FaceDetector
 from cloak.evaluate.judge import ask, find_faces, which_found
-from cloak.picture.pipeline import Plan, already_cloaked
+from cloak.picture.pipeline import Plan
 from cloak.strength import Strength
 from provenance.errors import NoFaceError, OutputExistsError, UsageError
 from provenance.media.picture import open_picture

@@ -1,0 +1,236 @@
+"""From an original to what is published of it: cloaked, signed, and linked to the original.
+
+:func:`publish_file` is the whole of it for one picture or video; its numbered comments are the specification.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloak.assertion import CLOAK_LABEL, cloak_assertion
+from cloak.options import CloakOptions
+from cloak.video.options import VideoOptions
+from provenance.errors import MediaError, NoFaceError
+from provenance.manifest.spec import ManifestSpec, Parent
+from provenance.media.files import refuse_existing, require_writable, write_bytes
+from provenance.media.formats import detect_format
+from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
+
+if TYPE_CHECKING:
+    from cloak.evaluate.report import CloakReport
+    from cloak.picture.pipeline import Plan
+    from cloak.video.report import VideoReport
+    from provenance.home import Home
+    from provenance.session import Desk
+    from provenance.sign import SignResult
+
+Progress = Callable[[float], None]
+#: Containers that cannot hold H.264 as it is written here; their films become MP4.
+_OTHER_CONTAINERS = (".avi", ".webm")
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """How a file is cloaked for publishing.
+
+    Attributes:
+        options: of the cloak.
+        video: of a video besides; pictures have none of it.
+        faceless: write a picture without a face, too: not cloaked, not signed, and without its location.
+        receipt: write ``OUTPUT.receipt`` beside what was signed.
+    """
+
+    options: CloakOptions = field(default_factory=CloakOptions)
+    video: VideoOptions = field(default_factory=VideoOptions)
+    faceless: bool = False
+    receipt: bool = True
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """What was written.
+
+    Attributes:
+        source, output: files.
+        report: what detectors see in the output; None for a picture without a face, which is not cloaked.
+        signed: the output's record; None where nothing was signed.
+        notes: what a person should know, in words.
+    """
+
+    source: Path
+    output: Path
+    report: CloakReport | VideoReport | None
+    signed: SignResult | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def success(self) -> bool:
+        """No attacked detector finds a face in the output as published."""
+        return self.report is not None and self.report.success
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "veilmark.cloaked/1",
+            "source": str(self.source),
+            "output": str(self.output),
+            "report": self.report.to_json() if self.report else None,
+            "signed": self.signed.to_json() if self.signed else None,
+        }
+
+
+def is_video(source: Path) -> bool:
+    """Do the file's bytes say that it is a video? A file that cannot be read is none."""
+    try:
+        return detect_format(source).kind == "video"
+    except MediaError:
+        return False
+
+
+def video_target(target: Path) -> Path:
+    """A video's name as what will be written of it: what cannot hold H.264 becomes MP4. Other names stay."""
+    return target.with_suffix(".mp4") if target.suffix.lower() in _OTHER_CONTAINERS else target
+
+
+def publish_file(
+    source: Path,
+    output: Path,
+    request: PublishRequest | None = None,
+    desk: Desk | None = None,
+    *,
+    home: Home | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    plan: Callable[[Plan], None] | None = None,
+) -> PublishResult:
+    """Cloak ``source``, and write the result to ``output``: signed, recorded, and naming the original as its parent.
+
+    Nothing appears under ``output`` before it is cloaked, judged and signed. The original is not changed, and nothing
+    of it but its name, its instance id and its hash goes into the result.
+
+    Args:
+        source: a picture or a video.
+        output: its suffix names a video's container; a picture's format is ``request.options.format``.
+        request: see there; the default cloaks at ``mid`` against every detector that is installed.
+        desk: signs and records; None writes the result unsigned.
+        home: whose ledger is asked whether the source is a recorded cloak that lost its manifest; default the desk's,
+            and without one no ledger is asked.
+        force: overwrite outputs that exist.
+        progress: is told the share of the work done, in [0, 1].
+        plan: is told how much work a picture is, before it begins.
+
+    Returns:
+        What was written; ``success`` is false where an attacked detector still finds a face, which is no error.
+
+    Raises:
+        NoFaceError: no detector finds a face, and ``request.faceless`` is false; nothing is written.
+        UsageError: it is cloaked already, or options that do not fit it.
+        MissingPathError, MediaError: the source cannot be read.
+        OutputExistsError, NotWritableError: the output cannot be written.
+        MissingModelError: a detector's weights are not on this machine.
+    """
+    request = request or PublishRequest()
+    home = home or (desk.home if desk else None)
+
+    # 1. Everything that can be wrong, before any work.
+    media = check_source(source)
+    refuse_existing(output, force)
+    require_writable(output)
+    if desk and request.receipt:
+        refuse_existing(with_suffix_added(output, RECEIPT_SUFFIX), force)
+    if media.kind == "video":
+        return _publish_video(source, output, request, desk, force, progress)
+
+    # 2. A recorded cloak that lost its manifest is not cloaked twice. (One that has it is refused in step 3.)
+    if home and not request.options.again:
+        from cloak.picture.recorded import refuse_recorded
+
+        refuse_recorded(source, home)
+
+    # 3. Cloak: search, encode, decode, judge.
+    from cloak.picture.pipeline import cloak_file
+
+    try:
+        cloaked = cloak_file(source, request.options, progress=progress, plan=plan)
+    except NoFaceError as error:
+        return _without_face(source, output, request, home, error, force=force)
+
+    # 4. Sign and record, with what was done as an assertion, and the original as the parent.
+    if desk is None:
+        write_bytes(output, cloaked.encoded, force=force)
+        return PublishResult(source, output, cloaked.report, None)
+    with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
+        unsigned = Path(folder) / f"cloaked{output.suffix}"
+        unsigned.write_bytes(cloaked.encoded)
+        signed = _signed(unsigned, source, output, cloaked.report, request, desk, force)
+    return PublishResult(source, output, cloaked.report, signed)
+
+
+def _publish_video(
+    source: Path,
+    output: Path,
+    request: PublishRequest,
+    desk: Desk | None,
+    force: bool,
+    progress: Progress | None,
+) -> PublishResult:
+    """Steps 3 and 4 for a video, whose state lies beside the output: an interrupted run goes on the next time."""
+    from cloak.video.pipeline import cloak_video, work_folder
+
+    notes: tuple[str, ...] = ()
+    if request.options.quality is not None:
+        notes = ("the quality is for pictures; a video has a constant rate factor (--crf) instead",)
+    options = replace(request.options, format=None, quality=None)
+    work = work_folder(output)
+    if desk is None:
+        report = cloak_video(source, output, options, request.video, force=force, progress=progress)
+        return PublishResult(source, output, report, None, notes)
+    # beside the output, where there is room for it
+    with tempfile.TemporaryDirectory(prefix=".veilmark-", dir=output.parent) as folder:
+        unsigned = Path(folder) / f"cloaked{output.suffix}"
+        report = cloak_video(
+            source, unsigned, options, request.video, work=work, force=force, progress=progress
+        )
+        signed = _signed(unsigned, source, output, report, request, desk, force)
+    return PublishResult(source, output, report, signed, notes)
+
+
+def _signed(
+    unsigned: Path,
+    source: Path,
+    output: Path,
+    report: CloakReport | VideoReport,
+    request: PublishRequest,
+    desk: Desk,
+    force: bool,
+) -> SignResult:
+    spec = ManifestSpec(
+        relation="cloaked",
+        parents=(Parent(source, embed=False),),
+        extra_assertions=((CLOAK_LABEL, cloak_assertion(report, request.options)),),
+    )
+    signing = SignRequest(spec, receipt=request.receipt)
+    return replace(sign_file(unsigned, output, signing, desk, force=force), source=source)
+
+
+def _without_face(
+    source: Path,
+    output: Path,
+    request: PublishRequest,
+    home: Home | None,
+    error: NoFaceError,
+    *,
+    force: bool,
+) -> PublishResult:
+    """A picture that shows no face: written plainly where that was asked for. It may be a cloak that works."""
+    from cloak.picture.pipeline import plain_file
+    from cloak.picture.recorded import explained
+
+    reason = explained(source, home) if home else None
+    if not request.faceless:
+        raise NoFaceError(f"{error} ({reason})" if reason else str(error), hint=error.hint) from error
+    write_bytes(output, plain_file(source, request.options), force=force)
+    return PublishResult(source, output, None, None, (reason,) if reason else ())
