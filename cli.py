@@ -24,10 +24,8 @@ import provenance.commands.capture
 import provenance.commands.extract
 import provenance.commands.find
 import provenance.commands.identity
-import provenance.commands.identity_admin
 import provenance.commands.init
 import provenance.commands.ledger
-import provenance.commands.ledger_others
 import provenance.commands.record
 import provenance.commands.sign
 import provenance.commands.store
@@ -45,11 +43,12 @@ from synth.interrupt import ending_cleanly
 
 #: What an optional extra brings, by the module that is missing without it.
 _EXTRAS = {
-    "torch": "cloak",
-    "torchattacks": "cloak",
-    "faiss": "scale",
-    "kaldi_native_fbank": "synth",
-    "safetensors": "synth",
+    **dict.fromkeys(("eth_abi", "eth_account", "eth_utils", "rlp", "web3"), "chain"),
+    "ipfshttpclient": "ipfs",
+    "pkcs11": "pkcs11",
+    **dict.fromkeys(("dlib", "flip_evaluator", "torch"), "cloak"),
+    "torchattacks": "attacks",
+    **dict.fromkeys(("kaldi_native_fbank", "safetensors"), "synth"),
 }
 
 

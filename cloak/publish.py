@@ -22,7 +22,7 @@ from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file
 
 if TYPE_CHECKING:
     from cloak.evaluate.report import CloakReport
-    from cloak.picture.pipeline import Plan
+    from cloak.picture.pipeline import WorkEstimate
     from cloak.video.report import VideoReport
     from provenance.home import Home
     from provenance.session import Desk
@@ -104,7 +104,7 @@ def publish_file(
     home: Home | None = None,
     force: bool = False,
     progress: Progress | None = None,
-    plan: Callable[[Plan], None] | None = None,
+    on_estimate: Callable[[WorkEstimate], None] | None = None,
 ) -> PublishResult:
     """Cloak ``source``, and write the result to ``output``: signed, recorded, and naming the original as its parent.
 
@@ -120,7 +120,7 @@ def publish_file(
             and without one no ledger is asked.
         force: overwrite outputs that exist.
         progress: is told the share of the work done, in [0, 1].
-        plan: is told how much work a picture is, before it begins.
+        on_estimate: is told how much work a picture is, before it begins.
 
     Returns:
         What was written; ``success`` is false where an attacked detector still finds a face, which is no error.
@@ -154,7 +154,7 @@ def publish_file(
     from cloak.picture.pipeline import cloak_file
 
     try:
-        cloaked = cloak_file(source, request.options, progress=progress, plan=plan)
+        cloaked = cloak_file(source, request.options, progress=progress, on_estimate=on_estimate)
     except NoFaceError as error:
         return _without_face(source, output, request, home, error, force=force)
 
@@ -226,11 +226,11 @@ def _without_face(
     force: bool,
 ) -> PublishResult:
     """A picture that shows no face: written plainly where that was asked for. It may be a cloak that works."""
-    from cloak.picture.pipeline import plain_file
-    from cloak.picture.recorded import explained
+    from cloak.picture.pipeline import encode_uncloaked
+    from cloak.picture.recorded import explain_no_face
 
-    reason = explained(source, home) if home else None
+    reason = explain_no_face(source, home) if home else None
     if not request.faceless:
         raise NoFaceError(f"{error} ({reason})" if reason else str(error), hint=error.hint) from error
-    write_bytes(output, plain_file(source, request.options), force=force)
+    write_bytes(output, encode_uncloaked(source, request.options), force=force)
     return PublishResult(source, output, None, None, (reason,) if reason else ())

@@ -1,5 +1,7 @@
 """The only door out: every generated file leaves signed as synthetic media and recorded.
 
+What generates writes into a :func:`synth.quarantine.quarantine`, and :func:`label_generated` takes the file from there.
+
 A generated file carries a C2PA manifest whose ``digitalSourceType`` says how it came about (IPTC NewsCodes:
 ``trainedAlgorithmicMedia`` for wholly generated media, ``compositeWithTrainedAlgorithmicMedia`` for
 generated parts in real footage), its inputs as ingredients, the statement of consent, and a ledger record
@@ -22,6 +24,7 @@ from provenance.manifest.actions import source_type
 from provenance.manifest.embed import ManifestSpec, Parent
 from provenance.session import Desk
 from provenance.sign import SignRequest, SignResult, sign_file
+from synth.quarantine import Unlabelled, quarantine
 
 GENERATED = "trainedAlgorithmicMedia"
 COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
@@ -55,16 +58,24 @@ class Generated:
 
 
 def label_generated(
-    unlabelled: Path, output: Path, about: Generated, desk: Desk, *, force: bool = False
+    unlabelled: Unlabelled | Path, output: Path, about: Generated, desk: Desk, *, force: bool = False
 ) -> SignResult:
     """Sign ``unlabelled`` into ``output`` as synthetic media, record it, and delete the unlabelled file.
 
     The unlabelled file is deleted even when signing fails: nothing generated stays without its label.
 
+    Args:
+        unlabelled: what was generated here, or a file that another generator made.
+        output: the labelled file.
+        about: what has to be said.
+        desk: signs and records.
+        force: overwrite an output that exists.
+
     Raises:
         UsageError: no statement of consent.
         VeilmarkError: whatever :func:`provenance.sign.sign_file` raises.
     """
+    made = unlabelled.path if isinstance(unlabelled, Unlabelled) else unlabelled
     try:
         if not about.consent.strip():
             raise UsageError(
@@ -79,9 +90,34 @@ def label_generated(
             definition=_learned(about),
         )
         request = SignRequest(spec, extra={"generator": about.generator, "consent": about.consent})
-        return sign_file(unlabelled, output, request, desk, force=force)
+        return sign_file(made, output, request, desk, force=force)
     finally:
-        unlabelled.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
+
+
+def label_picture(
+    pixels: NDArray[np.uint8], output: Path, about: Generated, desk: Desk, *, force: bool = False
+) -> SignResult:
+    """Mark a generated picture visibly, and write it signed as synthetic media.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 RGB; is not changed.
+        output: its suffix, ``.png`` or ``.jpg`` (quality 90), names the format.
+        about, desk, force: see :func:`label_generated`.
+
+    Raises:
+        UsageError: another suffix, or no statement of consent.
+        VeilmarkError: whatever :func:`provenance.sign.sign_file` raises.
+    """
+    suffix = output.suffix.lower()
+    if suffix not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(f"cannot write {suffix or output.name!r}", hint="end the output in .png or .jpg")
+    settings = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 90]
+    _, data = cv2.imencode(suffix, cv2.cvtColor(mark_visibly(pixels), cv2.COLOR_RGB2BGR), settings)
+    with quarantine(desk.home) as private:
+        made = private.place(f"picture{suffix}")
+        made.path.write_bytes(data.tobytes())
+        return label_generated(made, output, about, desk, force=force)
 
 
 def mark_visibly(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

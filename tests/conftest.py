@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from PIL import Image
 
 _REQUIRED = {name for name in os.environ.get("VEILMARK_REQUIRE", "").split(",") if name}
+
+_SOFTHSM = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
 
 
 def absent(resource: str, reason: str) -> None:
@@ -54,3 +59,22 @@ def portrait_files(portraits: dict[str, np.ndarray], tmp_path: Path) -> dict[str
         files[name] = tmp_path / f"{name}.jpg"
         Image.fromarray(pixels).save(files[name], quality=95)
     return files
+
+
+@pytest.fixture(scope="session")
+def pkcs11_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A fresh SoftHSM token for this process (its library is initialised once); the head of its keys' URIs."""
+    module = next((path for path in _SOFTHSM if Path(path).exists()), None)
+    if not (module and shutil.which("softhsm2-util")):
+        absent("pkcs11", "SoftHSM is not installed (Debian: apt-get install softhsm2)")
+    pytest.importorskip("pkcs11", reason='python-pkcs11 is not installed: pip install "veilmark[pkcs11]"')
+    folder = tmp_path_factory.mktemp("softhsm")
+    (folder / "tokens").mkdir()
+    (folder / "softhsm2.conf").write_text(
+        f"directories.tokendir = {folder / 'tokens'}\nobjectstore.backend = file\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
+        command = ["softhsm2-util", "--init-token", "--free", "--label", "veil mark", "--so-pin", "123456"]
+        subprocess.run([*command, "--pin", "1234"], check=True, capture_output=True)
+        yield f"pkcs11:token=veil%20mark?module-path={module}"

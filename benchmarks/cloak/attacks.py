@@ -23,15 +23,15 @@ from benchmarks.cloak.cloak_common import (
     CONDITIONS,
     Subject,
     Tally,
-    crew,
     decoded,
     encoded,
+    load_all,
     one_thread,
     pictures,
 )
 from cloak import CloakOptions, cloak_bytes
 from cloak.attack.budget import context_mask, project
-from cloak.attack.objective import hide
+from cloak.attack.objective import hiding_loss
 from cloak.attack.regions import plan_patches
 from cloak.attack.task import Task
 from cloak.evaluate.judge import to_tensor
@@ -45,7 +45,7 @@ def plain_pgd(task: Task, members, steps: int) -> torch.Tensor:  # type: ignore[
     for _ in range(steps):
         noise.requires_grad_(True)
         loss = sum(
-            hide(member.candidates(task.clean + noise, [task.faces])[0], task.faces).sum()
+            hiding_loss(member.candidates(task.clean + noise, [task.faces])[0], task.faces).sum()
             for member in members
         )
         (gradient,) = torch.autograd.grad(loss, noise)
@@ -78,7 +78,7 @@ def main() -> None:
     asked = parser.parse_args()
     one_thread()
     names = tuple(asked.detectors.split(","))
-    members = crew(names)
+    members = load_all(names)
     (pixels,) = pictures(asked.picture).values()
     source = open_picture(encoded(pixels))
     subject = Subject.of(pixels, members)

@@ -17,7 +17,14 @@ from torch import Tensor
 
 from cloak import detectors
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import ask, find_faces, recompressed, scaled, under_conditions, which_found
+from cloak.evaluate.judge import (
+    detect_pixels,
+    find_faces,
+    recompressed,
+    render_conditions,
+    scaled,
+    which_found,
+)
 from cloak.evaluate.quality import crop, psnr
 from synth.measure.conditions import equal_energy as equal_energy
 
@@ -54,7 +61,7 @@ def pictures(names: str) -> dict[str, np.ndarray]:
     return {name: known[name] for name in names.split(",")}
 
 
-def crew(names: Iterable[str]) -> list[FaceDetector]:
+def load_all(names: Iterable[str]) -> list[FaceDetector]:
     """Loaded detectors, each under the name it was asked for."""
     loaded = []
     for name in names:
@@ -135,11 +142,11 @@ class Subject:
         if counter:
             shown = {name: (version, 1.0) for name, version in counter_measures(pixels).items()}
         else:
-            shown = under_conditions(pixels)
+            shown = render_conditions(pixels)
         for detector in asked:
             could = which_found(self.before[detector.name], self.faces)
             for condition, (version, scale) in shown.items():
-                hits = which_found(ask(detector, version), self.faces * scale)
+                hits = which_found(detect_pixels(detector, version), self.faces * scale)
                 found = sum(hit and was for hit, was in zip(hits, could, strict=True))
                 tally.add(group, condition, found, sum(could))
 

@@ -24,10 +24,10 @@ import torch
 from benchmarks.cloak.cloak_common import (
     Subject,
     Tally,
-    crew,
     decoded,
     encoded,
     equal_energy,
+    load_all,
     one_thread,
     peak_memory,
     pictures,
@@ -67,8 +67,8 @@ def main() -> None:
     if asked.megapixel:
         megapixel(names, asked.strengths.split(","))
         return
-    everyone = crew(present)
-    families = {detector.family for detector in crew(names)}
+    everyone = load_all(present)
+    families = {detector.family for detector in load_all(names)}
     left_out = {None} if not asked.leave_out else families if asked.leave_out == "each" else {asked.leave_out}
     for family in sorted(left_out, key=str):
         attacked = tuple(name for name in names if detectors.info(name).family != family)

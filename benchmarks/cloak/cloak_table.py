@@ -35,7 +35,7 @@ from benchmarks.cloak.cloak_common import (
 )
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import ask, landmark_errors, new_reports
+from cloak.evaluate.judge import detect_pixels, landmark_errors, new_detections
 from provenance.errors import NoFaceError
 from provenance.media.picture import open_picture
 
@@ -121,10 +121,10 @@ def one(
                 place[0] += tally.found[label, condition]
                 place[1] += tally.findable[label, condition]
         if hit:
-            after, before = ask(detector, cloaked), subject.before[detector.name]
-            decoys.append(new_reports(before, after, subject.faces))
+            after, before = detect_pixels(detector, cloaked), subject.before[detector.name]
+            decoys.append(new_detections(before, after, subject.faces))
             errors.extend(landmark_errors(before, after))
-            controls.extend(landmark_errors(before, ask(detector, control)))
+            controls.extend(landmark_errors(before, detect_pixels(detector, control)))
     faces = [face.quality for face in result.report.faces if face.hidden]
     return {
         "groups": groups,

@@ -20,15 +20,15 @@ from pathlib import Path
 import av
 import torch
 
-from benchmarks.cloak.cloak_common import crew, peak_memory
+from benchmarks.cloak.cloak_common import load_all, peak_memory
 from cloak.detectors.base import FaceDetector
 from cloak.options import CloakOptions
+from cloak.video.evaluate import VideoEvaluation, judge_video
 from cloak.video.io import VideoInfo, frames, picture_bytes, probe
-from cloak.video.judge import VideoJudged, judge_video
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
-from cloak.video.render import Film, NoiseFigures, equal_energy, render
-from cloak.video.search import Searcher, make_plan
+from cloak.video.render import Film, NoiseStatistics, equal_energy, render
+from cloak.video.search import VideoOptimiser, analyse_video
 from cloak.video.state import Noise, Plan, State
 from cloak.video.window import Window
 
@@ -66,7 +66,9 @@ def shortened(source: Path, target: Path, width: int, seconds: float) -> Path:
 
 def frame_by_frame(setting: Setting, state: State) -> int:
     """The peer: each face of each frame searched from the beginning. Returns the steps."""
-    searcher = Searcher(setting.info, setting.plan, state, setting.attacked, setting.options, setting.video)
+    searcher = VideoOptimiser(
+        setting.info, setting.plan, state, setting.attacked, setting.options, setting.video
+    )
     total = 0
     for frame in frames(setting.info):
         for index, track in enumerate(setting.plan.tracks):
@@ -81,13 +83,15 @@ def frame_by_frame(setting: Setting, state: State) -> int:
 
 def carried(setting: Setting, state: State) -> int:
     """Ours, one round: noise for stretches of frames. Returns the steps."""
-    searcher = Searcher(setting.info, setting.plan, state, setting.attacked, setting.options, setting.video)
+    searcher = VideoOptimiser(
+        setting.info, setting.plan, state, setting.attacked, setting.options, setting.video
+    )
     searcher.first_pass(lambda _: None)
     found = [state.noise(i, first) for i in range(len(setting.plan.tracks)) for first, _ in state.windows(i)]
     return sum(one.steps for one in found if one is not None)
 
 
-def judged(setting: Setting, state: State) -> tuple[VideoJudged, NoiseFigures, float]:
+def judged(setting: Setting, state: State) -> tuple[VideoEvaluation, NoiseStatistics, float]:
     """Encode with and without noise, and with the control; show the frames to everyone."""
     levels, folder = setting.options.level.levels, setting.folder
     cloaked, plain, control = folder / "cloaked.mp4", folder / "plain.mp4", folder / "control.mp4"
@@ -99,7 +103,7 @@ def judged(setting: Setting, state: State) -> tuple[VideoJudged, NoiseFigures, f
     return everyone, figures, picture_bytes(cloaked) / picture_bytes(plain)
 
 
-def share(result: VideoJudged, attacked: bool, condition: str) -> float:
+def share(result: VideoEvaluation, attacked: bool, condition: str) -> float:
     """Percent of the faces found without noise that are found with it; ``control`` is a condition here."""
     chosen = [one for one in result.detectors if one.attacked == attacked]
     before = sum(one.before for one in chosen)
@@ -110,7 +114,9 @@ def share(result: VideoJudged, attacked: bool, condition: str) -> float:
     return 100 * found / before if before else float("nan")
 
 
-def row(name: str, seconds: float, steps: int, outcome: tuple[VideoJudged, NoiseFigures, float]) -> float:
+def row(
+    name: str, seconds: float, steps: int, outcome: tuple[VideoEvaluation, NoiseStatistics, float]
+) -> float:
     """Print one line; returns the percentage points by which the attacked find less than in the control."""
     result, figures, growth = outcome
     found = " / ".join(f"{share(result, True, c):3.0f}" for c in ("published", "jpeg75", "half"))
@@ -149,9 +155,9 @@ def main() -> None:
         folder = Path(name)
         source = shortened(clip, folder / "source.mp4", args.width, args.seconds)
         info = probe(source)
-        attacked, judging = crew(names), crew(args.judges.split(",") if args.judges else ())
+        attacked, judging = load_all(names), load_all(args.judges.split(",") if args.judges else ())
         if not args.no_peer:
-            compare(info, attacked, judging, options, VideoOptions(crf=crfs[0], looks=12.5), folder)
+            compare(info, attacked, judging, options, VideoOptions(crf=crfs[0], detection_rate=12.5), folder)
         print(f"\nthe whole pipeline, up to {options.rounds} rounds, by CRF; * at least one face was left")
         print(f"{'CRF':4} {'CPU s':>7} {'rounds':>6} {'searched':>8} {'carried':>7} {'found %':>17} {'control':>8} "
               f"{'flicker':>8} {'decoded':>8} {'PSNR':>6} {'size':>6}")  # fmt: skip
@@ -161,7 +167,7 @@ def main() -> None:
                 source, folder / f"{crf}.mp4", options, VideoOptions(crf=crf), work=folder / "work"
             )
             spent = time.process_time() - begun
-            result = VideoJudged(detectors=list(report.detectors))
+            result = VideoEvaluation(detectors=list(report.detectors))
             found = " / ".join(f"{share(result, True, c):3.0f}" for c in ("published", "jpeg75", "half"))
             print(
                 f"{crf}{' ' if report.success else '*':2} {spent:7.1f} {report.rounds:6} "
@@ -182,7 +188,7 @@ def compare(
     folder: Path,
 ) -> None:
     """The first table."""
-    plan = make_plan(info, attacked, options, video, 1, lambda _: None)
+    plan = analyse_video(info, attacked, options, video, 1, lambda _: None)
     print(f"{info.upright[0]} x {info.upright[1]}, {plan.frames} frames, {len(plan.shots)} shots, "
           f"{len(plan.tracks)} faces; {options.strength}, CRF {video.crf}, one round; attacked: "
           f"{', '.join(d.name for d in attacked)}")  # fmt: skip

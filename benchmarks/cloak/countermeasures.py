@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from skimage.restoration import denoise_tv_chambolle, denoise_wavelet
 
-from benchmarks.cloak.cloak_common import crew, decoded, encoded, one_thread, pictures
+from benchmarks.cloak.cloak_common import decoded, encoded, load_all, one_thread, pictures
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import ask, find_faces, recompressed, scaled, to_tensor, which_found
+from cloak.evaluate.judge import detect_pixels, find_faces, recompressed, scaled, to_tensor, which_found
 from cloak.evaluate.quality import psnr
 from cloak.models import locate, model
 from cloak.recognition.network import SAME_PERSON
@@ -86,7 +86,7 @@ def main() -> None:
     arguments = parser.parse_args()
     one_thread()
     names = arguments.detectors.split(",")
-    attacked = crew(names)
+    attacked = load_all(names)
     others = [
         _named(name, arguments.weights)
         for name in detectors.available(arguments.weights)
@@ -148,7 +148,7 @@ class _Table:
                 for group, members in self.groups.items():
                     for detector in members:
                         was = which_found(before[detector.name], faces)
-                        now = which_found(ask(detector, shown), faces * scale)
+                        now = which_found(detect_pixels(detector, shown), faces * scale)
                         hits = [hit for hit, could in zip(now, was, strict=True) if could]
                         self.found.setdefault((treatment, group, is_cloaked), []).extend(hits)
                         if is_cloaked:

@@ -76,7 +76,7 @@ def to_grey(noise: Tensor) -> Tensor:
     return noise.mean(1, keepdim=True).expand_as(noise)
 
 
-def less_colour(noise: Tensor, share: float) -> Tensor:
+def reduce_chroma(noise: Tensor, share: float) -> Tensor:
     """The noise with its change of brightness (BT.601) whole and only a share of its change of colour.
 
     Args:

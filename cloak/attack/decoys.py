@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_TRIES = 400
+_CANDIDATES = 400
 #: Smallest and largest in sizes of the faces, and how far from faces in their sizes; where there is no room, the next,
 #: smaller and nearer. Detectors that shrink the whole picture see large ones only; films, in which few steps are made,
 #: have small ones.
 SMALL = ((0.6, 1.1, 0.35), (0.4, 0.6, 0.15))
 LARGE = ((1.2, 1.7, 0.35), (0.8, 1.2, 0.35), (0.6, 0.8, 0.2), (0.4, 0.6, 0.15))
-_LEAST = 24.0
+_MIN_SIDE = 24.0
 _Box = tuple[float, float, float, float]
 
 
@@ -45,15 +45,19 @@ def place_decoys(
     height, width = pixels.shape[:2]
     rng = random.Random(seed)
     texture = _texture(pixels)
-    typical = float((faces[:, 2:] - faces[:, :2]).mean(1).median())
+    typical_side = float((faces[:, 2:] - faces[:, :2]).mean(1).median())
     placed: list[_Box] = []
     for smallest, largest, clearance in sizes:
         if len(placed) == count:
             break
-        taken = [_grown(box, clearance) for box in faces.tolist()] + [_grown(box, 0.15) for box in placed]
+        occupied = [_expanded(box, clearance) for box in faces.tolist()] + [
+            _expanded(box, 0.15) for box in placed
+        ]
         ranked = []
-        for _ in range(_TRIES):
-            side = min(max(typical * rng.uniform(smallest, largest), _LEAST), 0.4 * min(height, width))
+        for _ in range(_CANDIDATES):
+            side = min(
+                max(typical_side * rng.uniform(smallest, largest), _MIN_SIDE), 0.4 * min(height, width)
+            )
             wide, tall = side * 0.85, side * 1.1
             if wide >= width - 2 or tall >= height - 2:
                 continue
@@ -63,9 +67,9 @@ def place_decoys(
         for _, box in sorted(ranked, reverse=True):
             if len(placed) == count:
                 break
-            if not any(_touch(box, other) for other in taken):
+            if not any(_intersect(box, other) for other in occupied):
                 placed.append(box)
-                taken.append(_grown(box, 0.15))
+                occupied.append(_expanded(box, 0.15))
     return torch.tensor(placed, dtype=torch.float32).reshape(-1, 4)
 
 
@@ -77,11 +81,11 @@ def _texture(pixels: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(cv2.blur(luma * luma, (side, side)) - mean * mean, 0))
 
 
-def _grown(box: list[float] | _Box, margin: float) -> _Box:
+def _expanded(box: list[float] | _Box, margin: float) -> _Box:
     x1, y1, x2, y2 = box
     dx, dy = (x2 - x1) * margin, (y2 - y1) * margin
     return x1 - dx, y1 - dy, x2 + dx, y2 + dy
 
 
-def _touch(a: _Box, b: _Box) -> bool:
+def _intersect(a: _Box, b: _Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

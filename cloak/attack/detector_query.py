@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cloak.attack.task import Condition, Wide
+from cloak.attack.task import Condition, WholeFrame
 from cloak.attack.transforms import Transform
 from cloak.detectors.base import FaceDetector
 
 
-class View:
-    """What detectors are shown in one step under one condition; each of them adds its direction to ``total``.
+class TransformedView:
+    """What detectors are shown in one step under one condition; each of them adds its direction to ``gradient``.
 
     Attributes:
         condition: the way the picture reaches them.
@@ -26,33 +26,33 @@ class View:
     def __init__(
         self,
         condition: Condition,
-        made: Tensor,
+        rendered: Tensor,
         transform: Transform | None = None,
         clean: Tensor | None = None,
     ) -> None:
-        self.condition, self.transform, self.clean, self._made = condition, transform, clean, made
-        self.leaf = made.detach().requires_grad_(True)
-        self.total = torch.zeros_like(self.leaf)
+        self.condition, self.transform, self.clean, self._rendered = condition, transform, clean, rendered
+        self.leaf = rendered.detach().requires_grad_(True)
+        self.gradient = torch.zeros_like(self.leaf)
 
-    def back_to(self, noise: Tensor) -> Tensor:
-        """What of ``total`` reaches the noise that the view was made of."""
-        if self._made is noise:
-            return self.total
-        (gradient,) = torch.autograd.grad(self._made, noise, self.total)
+    def noise_gradient(self, noise: Tensor) -> Tensor:
+        """What of ``gradient`` reaches the noise that the view was made of."""
+        if self._rendered is noise:
+            return self.gradient
+        (gradient,) = torch.autograd.grad(self._rendered, noise, self.gradient)
         return gradient
 
 
 @dataclass(frozen=True)
-class Question:
+class DetectorQuery:
     """One look of one detector.
 
     Attributes:
         detector, view: who looks, and at what.
-        wide: the whole picture that it is shown small; None where it is shown something else.
+        whole_frame: the whole picture that it is shown small; None where it is shown something else.
         rng: of how the faces are bent; None where they are not.
     """
 
     detector: FaceDetector
-    view: View
-    wide: Wide | None
+    view: TransformedView
+    whole_frame: WholeFrame | None
     rng: random.Random | None

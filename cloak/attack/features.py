@@ -24,9 +24,9 @@ _MOST_MAPS, _FEWEST_CELLS = 4, 6
 _FIRST_SHARE = 0.02
 
 
-class Recorder(TorchFunctionMode):
-    """Inside ``with Recorder() as maps``, the results of all convolutions ``(B, C, h, w)`` are appended to the list
-    ``maps.seen``, whoever makes them.
+class FeatureRecorder(TorchFunctionMode):
+    """Inside ``with FeatureRecorder() as maps``, the results of all convolutions ``(B, C, h, w)`` are appended to the
+    list ``maps.seen``, whoever makes them.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Recorder(TorchFunctionMode):
         return result
 
 
-def half_way(maps: Sequence[Tensor]) -> list[int]:
+def middle_layers(maps: Sequence[Tensor]) -> list[int]:
     """Which of a network's maps, in the order in which it makes them, lie half-way to its verdict."""
     chosen = [
         place
@@ -54,13 +54,13 @@ def half_way(maps: Sequence[Tensor]) -> list[int]:
     return [chosen[round(part * (len(chosen) - 1) / (_MOST_MAPS - 1))] for part in range(_MOST_MAPS)]
 
 
-def familiarity(
+def feature_similarity(
     maps: Sequence[Tensor], clean: Sequence[Tensor], faces: Tensor, size: Sequence[int]
 ) -> Tensor:
     """How much the half-way maps still are what they were on the clean faces; falls as they move away.
 
     Args:
-        maps: of the changed picture, from :class:`Recorder`.
+        maps: of the changed picture, from :class:`FeatureRecorder`.
         clean: of the clean picture, shown in the same way.
         faces: ``(N, 4)`` in pixels of the picture.
         size: height and width of the picture, which the maps cover as a whole.
@@ -70,7 +70,7 @@ def familiarity(
         the clean map's variance there; without a gradient where no map covers a face.
     """
     total = faces.new_zeros(())
-    for place in half_way(maps):
+    for place in middle_layers(maps):
         changed, was = maps[place], clean[place].detach()
         on_faces = _covered(faces, size, changed.shape[-2:])
         if on_faces.sum() < 4:

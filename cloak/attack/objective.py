@@ -14,20 +14,20 @@ from cloak.detectors.base import Candidates, Detections
 from cloak.detectors.boxes import overlaps
 
 
-def widen(boxes: Tensor, margin: float) -> Tensor:
+def expand_boxes(boxes: Tensor, margin: float) -> Tensor:
     """``(N, 4)`` boxes, each side moved outwards by ``margin`` times the box's size."""
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     return boxes + margin * torch.stack([-width, -height, width, height], 1)
 
 
-def inside(boxes: Tensor, zones: Tensor) -> Tensor:
+def centres_inside(boxes: Tensor, zones: Tensor) -> Tensor:
     """``(M, N)`` bool: is the centre of box m inside zone n?"""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     x, y = centres[:, :1], centres[:, 1:]
     return (x >= zones[:, 0]) & (x <= zones[:, 2]) & (y >= zones[:, 1]) & (y <= zones[:, 3])
 
 
-def of_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
+def matches_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
     """``(M, N)`` bool: does box m report face n?
 
     It does when they overlap by at least ``threshold`` (intersection over union), or when the box's centre is
@@ -39,17 +39,17 @@ def of_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
     areas = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(1)[:, None]
     target = (faces[:, 2:] - faces[:, :2]).clamp_min(0).prod(1)[None]
     similar = (areas >= target / 4) & (areas <= target * 4)
-    return (overlaps(boxes, faces) >= threshold) | (inside(boxes, faces) & similar)
+    return (overlaps(boxes, faces) >= threshold) | (centres_inside(boxes, faces) & similar)
 
 
-def hide(
+def hiding_loss(
     candidates: Candidates,
     faces: Tensor,
     *,
     margin: float = 1.0,
     top: int = 64,
     peak: int = 4,
-    fit: float = 0.2,
+    min_overlap: float = 0.2,
 ) -> Tensor:
     """How far each stage of the detector is from missing every face: a softplus hinge on its strongest
     candidates.
@@ -63,22 +63,22 @@ def hide(
         margin: logits below the detector's threshold that count as hidden.
         top: how many candidates of each widened face box count, weakest pull each.
         peak: how many of the strongest count once more.
-        fit: the least overlap with a face of an early stage's candidate that counts: what a cascade looks at
+        min_overlap: the least overlap with a face of an early stage's candidate that counts: what a cascade looks at
             in the corners of a face's box never becomes a face.
 
     Returns:
         ``(S,)``, for each stage the mean over the faces; 0 for a stage that considers nothing there.
     """
-    near = inside(candidates.boxes, widen(faces, 0.25))
-    fitting = overlaps(candidates.boxes, faces) >= fit
+    near = centres_inside(candidates.boxes, expand_boxes(faces, 0.25))
+    fitting = overlaps(candidates.boxes, faces) >= min_overlap
     values = []
     for stage in range(candidates.last_stage + 1):
-        mine = near if stage == candidates.last_stage else fitting
+        selected = near if stage == candidates.last_stage else fitting
         if candidates.stages is not None:
-            mine = mine & (candidates.stages == stage)[:, None]
+            selected = selected & (candidates.stages == stage)[:, None]
         total = candidates.logits.sum() * 0
         for column in range(len(faces)):
-            logits = candidates.logits[mine[:, column]]
+            logits = candidates.logits[selected[:, column]]
             if len(logits):
                 strongest = torch.topk(logits, min(top, len(logits))).values
                 hinge = functional.softplus(strongest + margin)
@@ -87,7 +87,7 @@ def hide(
     return torch.stack(values)
 
 
-def decoy(candidates: Candidates, zones: Tensor, *, margin: float = 1.0, top: int = 4) -> Tensor:
+def decoy_loss(candidates: Candidates, zones: Tensor, *, margin: float = 1.0, top: int = 4) -> Tensor:
     """How far each stage of the detector is from seeing a face in each zone; a cascade sees one where every stage does.
 
     Args:
@@ -101,7 +101,7 @@ def decoy(candidates: Candidates, zones: Tensor, *, margin: float = 1.0, top: in
         fits, those whose centre is in the zone, which overlap it most, are taken; a stage that considers nothing there
         at all is as far as its threshold with margin.
     """
-    overlap, centred = overlaps(candidates.boxes, zones), inside(candidates.boxes, zones)
+    overlap, centred = overlaps(candidates.boxes, zones), centres_inside(candidates.boxes, zones)
     nothing = candidates.logits.sum() * 0 + functional.softplus(candidates.logits.new_tensor(margin))
     values = []
     for stage in range(candidates.last_stage + 1):
@@ -109,11 +109,11 @@ def decoy(candidates: Candidates, zones: Tensor, *, margin: float = 1.0, top: in
         if candidates.stages is not None:
             here = candidates.stages == stage
         for column in range(len(zones)):
-            mine = here & (overlap[:, column] >= 0.35)
-            if not bool(mine.any()):
+            selected = here & (overlap[:, column] >= 0.35)
+            if not bool(selected.any()):
                 near = (here & centred[:, column]).nonzero()[:, 0]
-                mine = near[overlap[near, column].topk(min(top, len(near))).indices]
-            logits = candidates.logits[mine]
+                selected = near[overlap[near, column].topk(min(top, len(near))).indices]
+            logits = candidates.logits[selected]
             if len(logits):
                 strongest = torch.topk(logits, min(top, len(logits))).values
                 values.append(functional.softplus(margin - strongest).mean())
@@ -122,7 +122,7 @@ def decoy(candidates: Candidates, zones: Tensor, *, margin: float = 1.0, top: in
     return torch.stack(values).reshape(-1, len(zones)) if values else nothing.new_zeros(1, 0)
 
 
-def displace(
+def landmark_loss(
     candidates: Candidates, faces: Tensor, landmarks: list[Tensor], *, share: float = 0.15
 ) -> Tensor:
     """How far the landmarks are from being wrong by ``share`` of the face size.
@@ -136,7 +136,7 @@ def displace(
     Returns:
         A scalar in [0, 1]; 0 where the detector gives no landmarks or no candidate fits a face.
     """
-    candidates = candidates.only(candidates.decisive)
+    candidates = candidates.select(candidates.final_stage)
     if candidates.landmarks is None or len(faces) == 0:
         return candidates.logits.sum() * 0
     losses = []
@@ -152,6 +152,6 @@ def displace(
     return torch.stack(losses).mean() if losses else candidates.logits.sum() * 0
 
 
-def found(detections: Detections, faces: Tensor) -> Tensor:
+def faces_found(detections: Detections, faces: Tensor) -> Tensor:
     """``(N,)`` bool: which faces does the detector report?"""
-    return of_faces(detections.boxes, faces).any(0)
+    return matches_faces(detections.boxes, faces).any(0)

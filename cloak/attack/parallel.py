@@ -15,15 +15,15 @@ from typing import TypeVar
 import torch
 
 #: More workers than this only wait for memory.
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def each(
-    work: Callable[[Given], Made], items: Iterable[Given], *, device: str | torch.device = "cpu"
-) -> list[Made]:
+def map_parallel(
+    work: Callable[[Item], Result], items: Iterable[Item], *, device: str | torch.device = "cpu"
+) -> list[Result]:
     """``work`` done for every item, in the items' order; at the same time where torch may use several cores.
 
     Args:
@@ -31,33 +31,33 @@ def each(
         items: what to work on.
         device: where torch computes; anything but the CPU keeps itself busy and gets one item after the other.
     """
-    todo = list(items)
+    pending = list(items)
     threads = torch.get_num_threads()
-    if min(threads, len(todo)) < 2 or torch.device(device).type != "cpu":
-        return [work(item) for item in todo]
-    tracked = torch.is_grad_enabled()
+    if min(threads, len(pending)) < 2 or torch.device(device).type != "cpu":
+        return [work(item) for item in pending]
+    grad_enabled = torch.is_grad_enabled()
 
-    def as_here(item: Given) -> Made:
-        with torch.set_grad_enabled(tracked):
+    def with_grad_mode(item: Item) -> Result:
+        with torch.set_grad_enabled(grad_enabled):
             return work(item)
 
-    return list(_pool(threads).map(as_here, todo))
+    return list(_pool(threads).map(with_grad_mode, pending))
 
 
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Workers that may use a single thread of torch's each, as many as torch may use here."""
-    workers = min(threads, MOST_WORKERS)
-    pool = ThreadPoolExecutor(workers, "cloak", initializer=_alone)
-    together = Barrier(
+    workers = min(threads, MAX_WORKERS)
+    pool = ThreadPoolExecutor(workers, "cloak", initializer=_use_one_thread)
+    barrier = Barrier(
         workers
     )  # all of them start now, before the next line takes back what they said for everyone
-    list(pool.map(lambda _: together.wait(), range(workers)))
+    list(pool.map(lambda _: barrier.wait(), range(workers)))
     torch.set_num_threads(threads)
     return pool
 
 
-def _alone() -> None:
+def _use_one_thread() -> None:
     torch.set_num_threads(1)
     torch.get_num_threads()  # else the first computation here would take over what is set elsewhere by then
 

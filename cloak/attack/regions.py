@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.attack.objective import of_faces
+from cloak.attack.objective import matches_faces
 from cloak.detectors.base import Detections
 
 #: Patches start and end on this grid, so that JPEG blocks, and the strides of detectors at full and half size,
@@ -44,7 +44,7 @@ class Patch:
         """Working pixels per picture pixel, at most 1."""
         return self.width / (self.right - self.left)
 
-    def shrink(self, part: Tensor) -> Tensor:
+    def to_working_size(self, part: Tensor) -> Tensor:
         """``(B, 3, bottom - top, right - left)``, the rectangle cut out, at the working size."""
         return _resized(part, self.height, self.width)
 
@@ -52,7 +52,7 @@ class Patch:
         """``(N, 4)`` boxes of the picture in working pixels."""
         return (boxes - boxes.new_tensor([self.left, self.top, self.left, self.top])) * self.scale
 
-    def spread(self, noise: Tensor) -> Tensor:
+    def to_picture_size(self, noise: Tensor) -> Tensor:
         """Noise of the working size as noise of the rectangle's size."""
         return _resized(noise, self.bottom - self.top, self.right - self.left)
 
@@ -60,19 +60,19 @@ class Patch:
 def merge_faces(reports: Sequence[Detections]) -> Tensor:
     """The distinct faces that several detectors report, ``(N, 4)``, largest first.
 
-    Reports that :func:`cloak.attack.objective.of_faces` counts as the same face become one box, the median.
+    Reports that :func:`cloak.attack.objective.matches_faces` counts as the same face become one box, the median.
     """
     boxes = [report.boxes for report in reports if len(report)]
     if not boxes:
         return torch.zeros(0, 4)
-    every = torch.cat(boxes).float().cpu()
+    all_boxes = torch.cat(boxes).float().cpu()
     groups: list[list[Tensor]] = []
-    for box in every:
+    for box in all_boxes:
         if not bool(torch.isfinite(box).all()) or bool((box[2:] <= box[:2]).any()):
             continue
         for group in groups:
             middle = torch.stack(group).median(0).values
-            if bool(of_faces(box[None], middle[None])):
+            if bool(matches_faces(box[None], middle[None])):
                 group.append(box)
                 break
         else:
@@ -85,17 +85,17 @@ def merge_faces(reports: Sequence[Detections]) -> Tensor:
 
 
 #: Patches are worked on smaller only where that saves half of the pixels.
-_WORTH_SHRINKING = 0.72
+_SHRINK_BELOW = 0.72
 
 
 #: Faces of fewer pixels are not worked on smaller, however small the picture is shown.
-_SMALL_FACE = 96
+_MIN_FACE_SIDE = 96
 
 
-def _scale_for(side: float, wanted: int, shown: float) -> float:
+def _scale_for(side: float, face_side: int, display_scale: float) -> float:
     """1 for faces up to about the wanted size: noise that is resampled a little only gets blurred by it."""
-    scale = min(wanted / side, max(shown, _SMALL_FACE / side))
-    return scale if scale < _WORTH_SHRINKING else 1.0
+    scale = min(face_side / side, max(display_scale, _MIN_FACE_SIDE / side))
+    return scale if scale < _SHRINK_BELOW else 1.0
 
 
 def plan_patches(
@@ -105,7 +105,7 @@ def plan_patches(
     context: float = 0.75,
     face_side: int = 208,
     longest: int = 640,
-    shown: float = 1.0,
+    display_scale: float = 1.0,
 ) -> list[Patch]:
     """Patches that together cover every face with ``context`` face sizes around it.
 
@@ -115,7 +115,7 @@ def plan_patches(
         context: in face sizes, how much of the surroundings a detector needs to see.
         face_side: the largest face of a patch is worked on at no more than this many pixels.
         longest: no patch is worked on at more pixels per side, unless one face's rectangle needs it.
-        shown: the scale at which detectors are shown the picture; no large face needs to be worked on at more.
+        display_scale: the scale at which detectors are shown the picture; no large face needs to be worked on at more.
     """
     height, width = size
     rectangles: list[tuple[tuple[int, int, int, int], list[int]]] = []
@@ -131,7 +131,7 @@ def plan_patches(
         for first in range(len(rectangles)):
             for second in range(first + 1, len(rectangles)):
                 a, b = rectangles[first], rectangles[second]
-                if _worth_joining(a, b, sides, face_side, longest, shown):
+                if _should_merge(a, b, sides, face_side, longest, display_scale):
                     rectangles[first] = (_union(a[0], b[0]), a[1] + b[1])
                     del rectangles[second]
                     merged = True
@@ -140,7 +140,7 @@ def plan_patches(
                 break
     patches = []
     for (left, top, right, bottom), members in rectangles:
-        scale = _scale_for(max(sides[i] for i in members), face_side, shown)
+        scale = _scale_for(max(sides[i] for i in members), face_side, display_scale)
         patches.append(
             Patch(
                 left,
@@ -155,13 +155,13 @@ def plan_patches(
     return patches
 
 
-def _worth_joining(
+def _should_merge(
     first: tuple[tuple[int, int, int, int], list[int]],
     second: tuple[tuple[int, int, int, int], list[int]],
     sides: Sequence[float],
     face_side: int,
     longest: int,
-    shown: float,
+    display_scale: float,
 ) -> bool:
     """Rectangles that overlap are joined while the result stays small and the faces are of similar size."""
     (a, members_a), (b, members_b) = first, second
@@ -171,7 +171,7 @@ def _worth_joining(
     if max(largest) > face_side and max(largest) > 2.5 * min(largest):
         return False
     left, top, right, bottom = _union(a, b)
-    scale = _scale_for(max(largest), face_side, shown)
+    scale = _scale_for(max(largest), face_side, display_scale)
     return max(right - left, bottom - top) * scale <= longest
 
 

@@ -16,24 +16,23 @@ import torch
 from torch import Tensor
 
 from cloak.attack import transforms
-from cloak.attack.budget import less_colour, project, to_grey
-from cloak.attack.detector_query import Question, View
-from cloak.attack.features import Recorder, familiarity
-from cloak.attack.objective import decoy, displace, hide, widen
-from cloak.attack.parallel import each
+from cloak.attack.budget import project, reduce_chroma, to_grey
+from cloak.attack.detector_query import DetectorQuery, TransformedView
+from cloak.attack.features import FeatureRecorder, feature_similarity
+from cloak.attack.objective import decoy_loss, expand_boxes, hiding_loss, landmark_loss
+from cloak.attack.parallel import map_parallel
 from cloak.attack.task import (
     Condition,
     Goals,
-    Outcome,
     Schedule,
+    SearchResult,
     Task,
-    Wide,
-    coded,
-    examine,
-    habit_of,
-    unraised,
-    wide_for,
-    wide_side,
+    encoded_change,
+    evaluate_noise,
+    input_policy_of,
+    missed_decoys,
+    whole_frame_for,
+    whole_frame_side,
 )
 from cloak.attack.transforms import Transform
 from cloak.detectors.base import Candidates, FaceDetector
@@ -45,107 +44,104 @@ Progress = Callable[[float], None]
 def optimise(
     task: Task,
     detectors: Sequence[FaceDetector],
-    met: Sequence[Condition],
+    conditions: Sequence[Condition],
     *,
     goals: Goals | None = None,
     schedule: Schedule | None = None,
     start: Tensor | None = None,
-    stubborn: Collection[tuple[str, str]] = (),
-    enough: Callable[[Tensor], bool] | None = None,
+    unresolved: Collection[tuple[str, str]] = (),
+    stop_when: Callable[[Tensor], bool] | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> SearchResult:
     """Search noise within the limit that reaches the goals against every detector in every condition.
 
     Args:
         task: the patch.
         detectors: what to fool.
-        met: the conditions under which to fool them.
+        conditions: the conditions under which to fool them.
         goals, schedule: see there.
         start: noise to go on from; None starts from a little random noise.
-        stubborn: pairs of detector and condition that are known to need attention, whatever the exams say.
-        enough: says whether noise hides the faces in earnest, and thereby when to stop; None: the exams do, which see
-            the patch alone and ask for some margin.
+        unresolved: pairs of detector and condition that are known to need attention, whatever the exams say.
+        stop_when: says whether noise hides the faces in earnest, and thereby when to stop; None: the exams do, which
+            see the patch alone and ask for some margin.
         progress: is told the share of the work done, in [0, 1].
     """
     goals, schedule = goals or Goals(), schedule or Schedule()
-    best: Outcome | None = None
-    made = 0
+    best: SearchResult | None = None
+    steps_done = 0
     for attempt in range(schedule.restarts + 1):
         rng = random.Random(schedule.seed * 1000 + attempt)
-        state = _Search(task, detectors, met, goals, schedule, rng, start if attempt == 0 else None, stubborn)
+        state = _Search(
+            task, detectors, conditions, goals, schedule, rng, start if attempt == 0 else None, unresolved
+        )
         for step in range(schedule.steps):
             state.step(schedule, step)
-            made += 1
+            steps_done += 1
             if progress:
-                progress(made / (schedule.steps * (schedule.restarts + 1)))
+                progress(steps_done / (schedule.steps * (schedule.restarts + 1)))
             if (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps:
-                beaten = state.exam()
-                outcome = Outcome(state.noise, beaten, made)
-                if best is None or outcome.open <= best.open:
-                    best = outcome
-                if step + 1 < schedule.least or not state.goals_reached():
+                evaded = state.evaluate()
+                result = SearchResult(state.noise, evaded, steps_done)
+                if best is None or result.unresolved_count <= best.unresolved_count:
+                    best = result
+                if step + 1 < schedule.min_steps or not state.other_goals_reached():
                     continue
-                if outcome.open == 0 if enough is None else enough(state.noise):
-                    return Outcome(state.noise, beaten, made)
-        if best is not None and best.open == 0:
+                if result.unresolved_count == 0 if stop_when is None else stop_when(state.noise):
+                    return SearchResult(state.noise, evaded, steps_done)
+        if best is not None and best.unresolved_count == 0:
             break
     if best is None:
-        best = Outcome(project(torch.zeros_like(task.clean), task.clean, task.limit), {}, 0)
-    return Outcome(best.noise, best.beaten, made)
+        best = SearchResult(project(torch.zeros_like(task.clean), task.clean, task.limit), {}, 0)
+    return SearchResult(best.noise, best.evaded, steps_done)
 
 
-def _windows(faces: Tensor, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
+def _box_slices(faces: Tensor, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
     """The rows and columns of each face; everything where there is none."""
-    windows = []
+    face_windows = []
     for x1, y1, x2, y2 in faces.round().int().tolist():
         rows, columns = slice(max(0, y1), min(size[0], y2)), slice(max(0, x1), min(size[1], x2))
         if rows.stop > rows.start and columns.stop > columns.start:
-            windows.append((rows, columns))
-    return windows or [(slice(None), slice(None))]
+            face_windows.append((rows, columns))
+    return face_windows or [(slice(None), slice(None))]
 
 
-def _around(places: Tensor) -> Transform:
+def _crop_around(places: Tensor) -> Transform:
     """A crop to what detectors need to see around these places, on the grid of JPEG's blocks."""
-    boxes = widen(places, _CONTEXT)
+    boxes = expand_boxes(places, _CONTEXT)
     left, top = (int(corner) // 16 * 16 for corner in boxes[:, :2].amin(0).tolist())
     right, bottom = (-int(-corner // 16) * 16 for corner in boxes[:, 2:].amax(0).tolist())
-    return transforms.window(left, top, right, bottom)
+    return transforms.crop(left, top, right, bottom)
 
 
-def _placed(wide: Wide, side: int, boxes: Tensor) -> Tensor:
-    """Boxes of the patch in the picture shrunk to ``side``."""
-    return wide.boxes(boxes, side)
-
-
-def _unit_gradient(loss: Tensor, of: Tensor, *, more: bool = False) -> Tensor:
-    """The gradient scaled to a mean of 1 per value; zero where the loss does not depend on it. ``more``: another
-    gradient of the same pass will be asked for.
+def _unit_gradient(loss: Tensor, of: Tensor, *, retain_graph: bool = False) -> Tensor:
+    """The gradient scaled to a mean of 1 per value; zero where the loss does not depend on it. ``retain_graph``:
+    another gradient of the same pass will be asked for.
     """
     if not loss.requires_grad:
         return torch.zeros_like(of)
-    gradient = torch.nan_to_num(torch.autograd.grad(loss, of, retain_graph=more)[0])
+    gradient = torch.nan_to_num(torch.autograd.grad(loss, of, retain_graph=retain_graph)[0])
     return gradient / gradient.abs().mean().clamp_min(1e-12)
 
 
 #: How much of the surroundings detectors are shown during the search, in face sizes.
 _CONTEXT = 0.4
-#: Below this distance (see :func:`cloak.attack.objective.hide`) a face is missed with margin.
-_ENOUGH = 0.3
+#: Below this distance (see :func:`cloak.attack.objective.hiding_loss`) a face is missed with margin.
+_EVADED_DISTANCE = 0.3
 #: How far a decoy's noise reaches beyond its zone, in its sizes.
-_DECOY = 0.1
-#: Below this distance (see :func:`cloak.attack.objective.decoy`) a decoy is seen with margin.
-_RAISED = 0.35
+_DECOY_MARGIN = 0.1
+#: Below this distance (see :func:`cloak.attack.objective.decoy_loss`) a decoy is seen with margin.
+_RAISED_DISTANCE = 0.35
 #: A detector's weight grows by this with every step in which it still sees a face, and shrinks else.
-_DEARER, _CHEAPER = 1.08, 0.93
+_WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
 #: No value moves further in a step than so many times the average.
-_BOLDEST = 3.0
+_MAX_STEP_RATIO = 3.0
 #: How often a detector is shown the whole picture where that costs little: a small picture, or a cascade, which only
 #: looks where it is told to.
-_ENTIRELY, _FEW_PIXELS = 0.6, 200_000
+_FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
 #: How it goes, to begin with, with a pair that needs no attention.
-_WELL = 0.2
+_INITIAL_RESIDUAL = 0.2
 #: A detector that is fooled everywhere is asked every so many steps.
-_REST = 3
+_EVADED_INTERVAL = 3
 
 
 class _Search:
@@ -155,14 +151,20 @@ class _Search:
         self,
         task: Task,
         detectors: Sequence[FaceDetector],
-        met: Sequence[Condition],
+        conditions: Sequence[Condition],
         goals: Goals,
         schedule: Schedule,
         rng: random.Random,
         start: Tensor | None,
-        stubborn: Collection[tuple[str, str]] = (),
+        unresolved: Collection[tuple[str, str]] = (),
     ) -> None:
-        self.task, self.detectors, self.met, self.goals, self.rng = task, detectors, met, goals, rng
+        self.task, self.detectors, self.conditions, self.goals, self.rng = (
+            task,
+            detectors,
+            conditions,
+            goals,
+            rng,
+        )
         if start is None:
             generator = torch.Generator().manual_seed(rng.randrange(2**31))
             start = (torch.rand(task.clean.shape, generator=generator) - 0.5).to(task.clean)
@@ -172,67 +174,79 @@ class _Search:
                 / 2
             )
         # landmarks shall be moved by a known way, which a bend would falsify
-        self.bend = 0.0 if goals.landmark else schedule.bend
+        self.warp = 0.0 if goals.landmark else schedule.warp
         self.bf16 = schedule.bf16
-        self.windows = _windows(task.faces, task.clean.shape[-2:])
-        self.decoys = _windows(widen(task.zones, _DECOY), task.clean.shape[-2:]) if len(task.zones) else []
-        self.noise = self._legal(start)
+        self.face_windows = _box_slices(task.faces, task.clean.shape[-2:])
+        self.decoy_windows = (
+            _box_slices(expand_boxes(task.zones, _DECOY_MARGIN), task.clean.shape[-2:])
+            if len(task.zones)
+            else []
+        )
+        self.noise = self._project(start)
         self.velocity = torch.zeros_like(task.clean)
-        pairs = [(d.name, c.name) for d in detectors for c in met]
-        self.trouble = {pair: 1.0 if pair in stubborn or not stubborn else _WELL for pair in pairs}
-        self.price = {d.name: 1.0 for d in detectors}
-        self.stubborn = stubborn
-        self.raised = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
+        pairs = [(d.name, c.name) for d in detectors for c in conditions]
+        self.residual = {
+            pair: 1.0 if pair in unresolved or not unresolved else _INITIAL_RESIDUAL for pair in pairs
+        }
+        self.loss_weight = {d.name: 1.0 for d in detectors}
+        self.unresolved = unresolved
+        self.decoy_residual = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
 
     def step(self, schedule: Schedule, number: int) -> None:
         """One step of momentum against every detector that still needs it."""
         noise = self.noise.detach().requires_grad_(True)
-        total = torch.zeros_like(noise)
-        groups: dict[tuple[str, bool], list[FaceDetector]] = {}
+        gradient_sum = torch.zeros_like(noise)
+        detectors_by_view: dict[tuple[str, bool], list[FaceDetector]] = {}
         for detector in self.detectors:
-            if number % _REST and self._rests(detector):
+            if number % _EVADED_INTERVAL and self._is_evaded(detector):
                 continue
-            wide = wide_side(self.task, detector) > 0
-            for met in self._conditions_for(detector):
-                far = wide or self._entirely(detector, met)
-                groups.setdefault((met.name, far), []).append(detector)
-        views: list[View] = []
-        asked: dict[str, list[Question]] = {}
-        for condition in self.met:
-            for far in (False, True):
-                if seeing := groups.get((condition.name, far)):
+            sees_whole_frame = whole_frame_side(self.task, detector) > 0
+            for condition in self._conditions_for(detector):
+                is_whole_frame = sees_whole_frame or self._uses_full_frame(detector, condition)
+                detectors_by_view.setdefault((condition.name, is_whole_frame), []).append(detector)
+        views: list[TransformedView] = []
+        queries_by_detector: dict[str, list[DetectorQuery]] = {}
+        for condition in self.conditions:
+            for is_whole_frame in (False, True):
+                if seeing := detectors_by_view.get((condition.name, is_whole_frame)):
                     views.append(
-                        self._far_view(condition, noise) if far else self._near_view(condition, noise)
+                        self._whole_frame_view(condition, noise)
+                        if is_whole_frame
+                        else self._patch_view(condition, noise)
                     )
                     for detector in seeing:
-                        asked.setdefault(detector.name, []).append(self._question(detector, views[-1]))
+                        queries_by_detector.setdefault(detector.name, []).append(
+                            self._query(detector, views[-1])
+                        )
 
-        def pulls(questions: list[Question]) -> list[Tensor]:
-            return [self._pull(question) for question in questions]
+        def gradients(queries: list[DetectorQuery]) -> list[Tensor]:
+            return [self._gradient(query) for query in queries]
 
-        for questions, answers in zip(
-            asked.values(), each(pulls, asked.values(), device=noise.device), strict=True
+        for queries, answers in zip(
+            queries_by_detector.values(),
+            map_parallel(gradients, queries_by_detector.values(), device=noise.device),
+            strict=True,
         ):
-            for question, pull in zip(questions, answers, strict=True):
-                question.view.total += pull
+            for query, gradient in zip(queries, answers, strict=True):
+                query.view.gradient += gradient
         for view in views:
-            total += view.back_to(noise)
+            gradient_sum += view.noise_gradient(noise)
         if self.task.grey:
-            total = to_grey(total)
+            gradient_sum = to_grey(gradient_sum)
         if schedule.smooth:
-            total = transforms.gaussian_blur(total, schedule.smooth)
-        self.velocity = schedule.momentum * self.velocity + total
+            gradient_sum = transforms.gaussian_blur(gradient_sum, schedule.smooth)
+        self.velocity = schedule.momentum * self.velocity + gradient_sum
         share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
         size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
-        self.noise = self._legal(self.noise - size * self.task.limit * self._direction())
+        self.noise = self._project(self.noise - size * self.task.limit * self._direction())
 
-    def _entirely(self, detector: FaceDetector, met: Condition) -> bool:
+    def _uses_full_frame(self, detector: FaceDetector, condition: Condition) -> bool:
         """Shall it be shown the whole picture this time, rather than the surroundings of the faces, moved a little?"""
-        entire = self.task.entire
-        if entire is None or self.rng.random() > _ENTIRELY:
+        full_frame = self.task.full_frame
+        if full_frame is None or self.rng.random() > _FULL_FRAME_PROBABILITY:
             return False
-        pixels = entire.picture.shape[-1] * entire.picture.shape[-2] * met.shrink**2
-        return habit_of(detector).rounds or pixels < _FEW_PIXELS
+        pixels = full_frame.picture.shape[-1] * full_frame.picture.shape[-2] * condition.downscale**2
+        return input_policy_of(detector).border_sensitive or pixels < _FULL_FRAME_MAX_PIXELS
 
     def _conditions_for(self, detector: FaceDetector) -> list[Condition]:
         """The condition to meet next, drawn by how badly it goes; and a smaller size, while it goes badly there: that
@@ -240,170 +254,182 @@ class _Search:
         """
         weights = [
             1.0
-            if (detector.name, c.name) in self.stubborn
-            else max(self.trouble[detector.name, c.name], 0.05)
-            for c in self.met
+            if (detector.name, c.name) in self.unresolved
+            else max(self.residual[detector.name, c.name], 0.05)
+            for c in self.conditions
         ]
-        drawn = self.rng.choices(self.met, weights)[0]
+        drawn = self.rng.choices(self.conditions, weights)[0]
         return [
             c
-            for c in self.met
-            if c is drawn or (c.shrink < 1 and self.trouble[detector.name, c.name] > _ENOUGH)
+            for c in self.conditions
+            if c is drawn or (c.downscale < 1 and self.residual[detector.name, c.name] > _EVADED_DISTANCE)
         ]
 
-    def _near_view(self, condition: Condition, noise: Tensor) -> View:
+    def _patch_view(self, condition: Condition, noise: Tensor) -> TransformedView:
         """The patch, for detectors that look at it, through one transform for all of them."""
         task = self.task
-        busy = torch.cat([task.faces, task.zones]) if self.goals.decoy else task.faces
-        transform = _around(busy).then(condition.draw(self.rng))
+        places = torch.cat([task.faces, task.zones]) if self.goals.decoy else task.faces
+        transform = _crop_around(places).then(condition.random_transform(self.rng))
         shown = transform(transforms.quantise(task.clean + noise))
-        return View(condition, shown, transform, transform(task.clean) if self.goals.features else None)
-
-    def _far_view(self, condition: Condition, noise: Tensor) -> View:
-        """The change of the patch's pixels, for detectors that look at the whole picture, encoded once for all."""
-        return View(condition, coded(self.task, noise, condition))
-
-    def _question(self, detector: FaceDetector, view: View) -> Question:
-        wide = None
-        if view.transform is None and wide_side(self.task, detector):
-            wide = wide_for(self.task, detector).settled()
-        return Question(
-            detector.settled(), view, wide, random.Random(self.rng.random()) if self.bend else None
+        return TransformedView(
+            condition, shown, transform, transform(task.clean) if self.goals.features else None
         )
 
-    def _seen(self, question: Question) -> tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor]]:
+    def _whole_frame_view(self, condition: Condition, noise: Tensor) -> TransformedView:
+        """The change of the patch's pixels, for detectors that look at the whole picture, encoded once for all."""
+        return TransformedView(condition, encoded_change(self.task, noise, condition))
+
+    def _query(self, detector: FaceDetector, view: TransformedView) -> DetectorQuery:
+        whole_frame = None
+        if view.transform is None and whole_frame_side(self.task, detector):
+            whole_frame = whole_frame_for(self.task, detector).snapshot()
+        return DetectorQuery(
+            detector.snapshot(), view, whole_frame, random.Random(self.rng.random()) if self.warp else None
+        )
+
+    def _render(self, query: DetectorQuery) -> tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor]]:
         """What the detector is shown of a view, the same of the clean picture where features count, and where boxes of
         the patch lie in it.
         """
-        detector, view = question.detector, question.view
-        compared = self.goals.features and habit_of(detector).convolves
+        detector, view = query.detector, query.view
+        compared = self.goals.features and input_policy_of(detector).fully_convolutional
         if view.transform is None:
-            shown, placed = self._shown(question, view.leaf)
-            return shown, self._shown(question, torch.zeros_like(view.leaf))[0] if compared else None, placed
-        habit = habit_of(detector).stretched(self.task.extent, view.transform.scale)
-        before = habit(view.clean) if view.clean is not None and compared else None
-        return habit(view.leaf), before, view.transform.then(habit).boxes
+            shown, placed = self._render_whole_frame(query, view.leaf)
+            return (
+                shown,
+                self._render_whole_frame(query, torch.zeros_like(view.leaf))[0] if compared else None,
+                placed,
+            )
+        policy = input_policy_of(detector).resize_transform(self.task.picture_size, view.transform.scale)
+        before = policy(view.clean) if view.clean is not None and compared else None
+        return policy(view.leaf), before, view.transform.then(policy).boxes
 
-    def _shown(self, question: Question, change: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def _render_whole_frame(
+        self, query: DetectorQuery, change: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The whole picture as this detector is shown it, and where boxes of the patch lie in it."""
-        condition, wide = question.view.condition, question.wide
-        if wide is not None:
-            side = wide_side(self.task, question.detector)
-            picture, shown = wide.show(change, side, condition.shrink)
-            return picture, partial(_placed, wide, shown)
-        entire = self.task.entire
-        if entire is None:
+        condition, whole_frame = query.view.condition, query.whole_frame
+        if whole_frame is not None:
+            side = whole_frame_side(self.task, query.detector)
+            picture, shown_side = whole_frame.show(change, side, condition.downscale)
+            return picture, lambda boxes: whole_frame.boxes(boxes, shown_side)
+        full_frame = self.task.full_frame
+        if full_frame is None:
             raise UsageError("this task is a patch without its picture")
-        return entire.show(change, condition.shrink), partial(entire.boxes, shrink=condition.shrink)
+        return full_frame.show(change, condition.downscale), partial(
+            full_frame.boxes, downscale=condition.downscale
+        )
 
-    def _pull(self, question: Question) -> Tensor:
+    def _gradient(self, query: DetectorQuery) -> Tensor:
         """The weighted direction in the view's leaf against one detector: away from its verdict, and away from what it
         sees half-way to it, which also counts where it is fooled already: that is what carries over to others.
         """
-        detector, view = question.detector, question.view
+        detector, view = query.detector, query.view
         leaf = view.leaf
-        shown, clean, moved = self._seen(question)
-        faces = moved(self.task.faces)
-        if question.rng is not None and not habit_of(detector).rigid:
-            places = torch.cat([faces, moved(self.task.zones)]) if self.goals.decoy else faces
-            bend = transforms.bend(places, shown.shape[-2:], question.rng, self.bend)
-            shown, clean = bend(shown), None if clean is None else bend(clean)
-        now = Recorder()
+        shown, clean, to_shown = self._render(query)
+        faces = to_shown(self.task.faces)
+        if query.rng is not None and not input_policy_of(detector).fixed_geometry:
+            places = torch.cat([faces, to_shown(self.task.zones)]) if self.goals.decoy else faces
+            warp = transforms.warp(places, shown.shape[-2:], query.rng, self.warp)
+            shown, clean = warp(shown), None if clean is None else warp(clean)
+        now = FeatureRecorder()
         with nullcontext() if clean is None else now:
-            loss, raising, distance = self._loss(detector, shown, moved)
-        weight, lift = self._weight(detector, view.condition, distance), self._decoy_weight(detector)
-        more = clean is not None
+            loss, decoys_loss, distance = self._loss(detector, shown, to_shown)
+        weight, decoy_weight = self._weight(detector, view.condition, distance), self._decoy_weight(detector)
+        retain_graph = clean is not None
         direction = torch.zeros_like(leaf)
         if weight:
-            direction += weight * _unit_gradient(loss, leaf, more=more or lift > 0)
-        if lift:  # by itself: in one sum with hiding, whose last steps are steep, it would count for nothing
-            direction += lift * _unit_gradient(raising, leaf, more=more)
+            direction += weight * _unit_gradient(loss, leaf, retain_graph=retain_graph or decoy_weight > 0)
+        if (
+            decoy_weight
+        ):  # by itself: in one sum with hiding, whose last steps are steep, it would count for nothing
+            direction += decoy_weight * _unit_gradient(decoys_loss, leaf, retain_graph=retain_graph)
         if clean is None:
             return direction
-        with torch.no_grad(), Recorder() as before:
-            self._considered(detector, clean, faces)
-        same = familiarity(now.seen, before.seen, faces, shown.shape[-2:])
+        with torch.no_grad(), FeatureRecorder() as before:
+            self._candidates(detector, clean, faces)
+        same = feature_similarity(now.seen, before.seen, faces, shown.shape[-2:])
         return direction + self.goals.features * _unit_gradient(same, leaf)
 
-    def _considered(self, detector: FaceDetector, picture: Tensor, places: Tensor) -> Candidates:
+    def _candidates(self, detector: FaceDetector, picture: Tensor, places: Tensor) -> Candidates:
         """What the detector makes of a picture near some places, in the precision that was asked for."""
         with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.bf16):
             return detector.candidates(picture, [places])[0]
 
-    def _weight(self, detector: FaceDetector, met: Condition, distance: float) -> float:
+    def _weight(self, detector: FaceDetector, condition: Condition, distance: float) -> float:
         """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""
-        pair = (detector.name, met.name)
-        self.trouble[pair] = 0.5 * self.trouble[pair] + 0.5 * min(1.0, distance)
-        floor = 0.3 if pair in self.stubborn else 0.0
-        need = min(max((distance - _ENOUGH) / (1 - _ENOUGH), 0.0), 1.0)
-        change = _DEARER if need > 0.7 else _CHEAPER
-        self.price[detector.name] = min(max(self.price[detector.name] * change, 0.5), 4.0)
-        return self.price[detector.name] * max(need, floor)
+        pair = (detector.name, condition.name)
+        self.residual[pair] = 0.5 * self.residual[pair] + 0.5 * min(1.0, distance)
+        floor = 0.3 if pair in self.unresolved else 0.0
+        need = min(max((distance - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
+        change = _WEIGHT_GROWTH if need > 0.7 else _WEIGHT_DECAY
+        self.loss_weight[detector.name] = min(max(self.loss_weight[detector.name] * change, 0.5), 4.0)
+        return self.loss_weight[detector.name] * max(need, floor)
 
     def _decoy_weight(self, detector: FaceDetector) -> float:
         """How much a detector counts because of decoys that it does not see yet: less than a face that it finds."""
-        missing = self.raised.get(detector.name, 0.0)
-        return self.goals.decoy * min(max((missing - _ENOUGH) / (1 - _ENOUGH), 0.0), 1.0)
+        missing = self.decoy_residual.get(detector.name, 0.0)
+        return self.goals.decoy * min(max((missing - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
 
-    def _rests(self, detector: FaceDetector) -> bool:
+    def _is_evaded(self, detector: FaceDetector) -> bool:
         """Is it so well fooled everywhere that looking at it now and then will do?"""
-        if self.raised.get(detector.name, 0.0) > _ENOUGH:
+        if self.decoy_residual.get(detector.name, 0.0) > _EVADED_DISTANCE:
             return False
-        pairs = [(detector.name, condition.name) for condition in self.met]
-        return all(self.trouble[pair] < _ENOUGH and pair not in self.stubborn for pair in pairs)
+        pairs = [(detector.name, condition.name) for condition in self.conditions]
+        return all(self.residual[pair] < _EVADED_DISTANCE and pair not in self.unresolved for pair in pairs)
 
-    def exam(self) -> dict[tuple[str, str], bool]:
+    def evaluate(self) -> dict[tuple[str, str], bool]:
         """Which pairs are beaten; the others get the attention of the next steps."""
-        hopeless = {pair for pair, trouble in self.trouble.items() if trouble > 0.9}
-        beaten = examine(self.task, self.noise, self.detectors, self.met, hopeless)
-        for pair, missed in beaten.items():
+        known_unresolved = {pair for pair, residual in self.residual.items() if residual > 0.9}
+        evaded = evaluate_noise(self.task, self.noise, self.detectors, self.conditions, known_unresolved)
+        for pair, missed in evaded.items():
             if not missed:
-                self.trouble[pair] = 1.0
-        return beaten
+                self.residual[pair] = 1.0
+        return evaded
 
-    def goals_reached(self) -> bool:
+    def other_goals_reached(self) -> bool:
         """Are the goals besides hiding reached as well? A decoy that is not reported in earnest is worked on again."""
-        if any(missing >= _RAISED for missing in self.raised.values()):
+        if any(missing >= _RAISED_DISTANCE for missing in self.decoy_residual.values()):
             return False
-        if self.raised:
-            for condition in self.met:
-                for name, share in unraised(self.task, self.noise, self.detectors, condition).items():
-                    self.raised[name] = max(self.raised[name], share)
-        return all(missing < _RAISED for missing in self.raised.values())
+        if self.decoy_residual:
+            for condition in self.conditions:
+                for name, share in missed_decoys(self.task, self.noise, self.detectors, condition).items():
+                    self.decoy_residual[name] = max(self.decoy_residual[name], share)
+        return all(missing < _RAISED_DISTANCE for missing in self.decoy_residual.values())
 
     def _loss(
-        self, detector: FaceDetector, picture: Tensor, moved: Callable[[Tensor], Tensor]
+        self, detector: FaceDetector, picture: Tensor, to_shown: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor, float]:
         """The loss for what the detector is shown, that of the decoys, and how far from fooled it is there.
 
         Args:
-            moved: from boxes in the patch to boxes in what is shown.
+            to_shown: from boxes in the patch to boxes in what is shown.
         """
-        faces, zones = moved(self.task.faces), moved(self.task.zones)
+        faces, zones = to_shown(self.task.faces), to_shown(self.task.zones)
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
-        considered = self._considered(detector, picture, focus)
-        hiding = hide(considered, faces)
+        candidates = self._candidates(detector, picture, focus)
+        hiding = hiding_loss(candidates, faces)
         # a cascade is fooled by any one stage: push where it gives way already
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
         distance = float(hiding.detach().min())
-        raising = considered.logits.sum() * 0
+        decoys_loss = candidates.logits.sum() * 0
         if raise_decoys:
-            missing = decoy(considered, zones)
-            raising = missing.mean()
+            missing = decoy_loss(candidates, zones)
+            decoys_loss = missing.mean()
             # of a cascade the stage that sees least of a face decides
             worst = float(missing.detach().amax(0).mean())
-            self.raised[detector.name] = 0.7 * self.raised[detector.name] + 0.3 * worst
+            self.decoy_residual[detector.name] = 0.7 * self.decoy_residual[detector.name] + 0.3 * worst
         truth = self.task.landmarks.get(detector.name)
         if self.goals.landmark and truth:
-            points = [moved(one.repeat(1, 2))[:, :2] for one in truth]
-            loss = loss + self.goals.landmark * displace(
-                considered, faces, points, share=self.goals.displacement
+            points = [to_shown(one.repeat(1, 2))[:, :2] for one in truth]
+            loss = loss + self.goals.landmark * landmark_loss(
+                candidates, faces, points, share=self.goals.displacement
             )
-        return loss, raising, distance
+        return loss, decoys_loss, distance
 
     def _direction(self) -> Tensor:
-        """The velocity scaled to a root mean square of 1 where noise may be; no value beyond :data:`_BOLDEST`.
+        """The velocity scaled to a root mean square of 1 where noise may be; no value beyond :data:`_MAX_STEP_RATIO`.
 
         What a face may be changed is bounded by energy rather than by the largest change, so steps are longer where
         more is gained: at equal PSNR more falls than with the velocity's sign.
@@ -411,29 +437,29 @@ class _Search:
         allowed = self.velocity * (self.task.limit > 0)
         share = (self.task.limit > 0).float().mean().clamp_min(1e-6)
         size = (allowed.square().mean() / share).sqrt().clamp_min(1e-12)
-        return (allowed / size).clamp(-_BOLDEST, _BOLDEST)
+        return (allowed / size).clamp(-_MAX_STEP_RATIO, _MAX_STEP_RATIO)
 
-    def _legal(self, noise: Tensor) -> Tensor:
+    def _project(self, noise: Tensor) -> Tensor:
         noise = noise.detach()
         if self.task.grey:
             noise = to_grey(noise)
         elif self.task.chroma < 1:
-            plainer = less_colour(noise, self.task.chroma)
-            for rows, columns in self.decoys:  # it is on skin that colour shows
-                plainer[..., rows, columns] = noise[..., rows, columns]
-            noise = plainer
+            less_colourful = reduce_chroma(noise, self.task.chroma)
+            for rows, columns in self.decoy_windows:  # it is on skin that colour shows
+                less_colourful[..., rows, columns] = noise[..., rows, columns]
+            noise = less_colourful
         noise = project(noise, self.task.clean, self.task.limit)
         if self.task.energy is not None:
             # each decoy within the same bound, but by itself: faces that are over it must not cost the decoys theirs
-            shares = [_share(noise, [window], self.task.energy) for window in self.decoys]
-            whole = noise * _share(noise, self.windows, self.task.energy)
-            for (rows, columns), share in zip(self.decoys, shares, strict=True):
+            shares = [_energy_scale(noise, [window], self.task.energy) for window in self.decoy_windows]
+            whole = noise * _energy_scale(noise, self.face_windows, self.task.energy)
+            for (rows, columns), share in zip(self.decoy_windows, shares, strict=True):
                 whole[..., rows, columns] = noise[..., rows, columns] * share
             noise = whole
         return noise
 
 
-def _share(noise: Tensor, windows: Sequence[tuple[slice, slice]], energy: float) -> Tensor:
+def _energy_scale(noise: Tensor, face_windows: Sequence[tuple[slice, slice]], energy: float) -> Tensor:
     """What noise must be multiplied by so that its root mean square is at most ``energy`` in each window; at most 1."""
-    spent = torch.stack([noise[..., rows, columns].square().mean() for rows, columns in windows])
+    spent = torch.stack([noise[..., rows, columns].square().mean() for rows, columns in face_windows])
     return (energy / spent.amax().sqrt().clamp_min(1e-9)).clamp_max(1)

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloak.attack import transforms
-from cloak.attack.objective import found, of_faces
-from cloak.attack.parallel import each
+from cloak.attack.objective import faces_found, matches_faces
+from cloak.attack.parallel import map_parallel
 from cloak.attack.transforms import Transform
 from cloak.detectors.base import FaceDetector
 from provenance.errors import UsageError
@@ -25,105 +25,115 @@ class Condition:
 
     Attributes:
         name: what reports call it.
-        draw: a transform of this kind, for a step of the optimisation.
-        exams: transforms of this kind; the condition is beaten when a detector misses the faces in all.
-        code: the encoder's part of it, which keeps the patch's size, for detectors that are shown the whole
+        random_transform: a transform of this kind, for a step of the optimisation.
+        evaluation_transforms: transforms of this kind; the condition is beaten when a detector misses the faces in all.
+        encode: the encoder's part of it, which keeps the patch's size, for detectors that are shown the whole
             picture; None where there is none.
-        shrink: the size at which such a detector gets the picture before it shrinks it itself.
+        downscale: the size at which such a detector gets the picture before it shrinks it itself.
     """
 
     name: str
-    draw: Callable[[random.Random], Transform]
-    exams: tuple[Transform, ...]
-    code: Transform | None = None
-    shrink: float = 1.0
+    random_transform: Callable[[random.Random], Transform]
+    evaluation_transforms: tuple[Transform, ...]
+    encode: Transform | None = None
+    downscale: float = 1.0
 
 
-def conditions(quality: int | None, *, subsample: bool = True, slide: int = 24) -> list[Condition]:
+def publication_conditions(
+    quality: int | None, *, subsample: bool = True, max_shift: int = 24
+) -> list[Condition]:
     """As published, after JPEG 75, and at half size.
 
     Args:
         quality: the JPEG (or similar) quality the picture is published at; None for lossless.
         subsample: whether that encoder halves the chroma.
-        slide: detectors sample the picture on grids; the patch slides by up to so many pixels against them, as
+        max_shift: detectors sample the picture on grids; the patch slides by up to so many pixels against them, as
             it does when it is looked at inside its picture.
     """
     published = transforms.identity() if quality is None else transforms.jpeg(quality, subsample=subsample)
     recoded = transforms.jpeg(75)
-    half, box = transforms.resize(0.5), transforms.resize(0.5, mode="area")
+    half, half_by_area = transforms.resize(0.5), transforms.resize(0.5, mode="area")
 
-    def moved(rng: random.Random) -> Transform:
-        return transforms.shift(rng.randrange(0, slide), rng.randrange(0, slide))
+    def random_shift(rng: random.Random) -> Transform:
+        return transforms.crop_shift(rng.randrange(0, max_shift), rng.randrange(0, max_shift))
 
-    def seen(rng: random.Random) -> Transform:
-        return published.then(moved(rng))
+    def as_published(rng: random.Random) -> Transform:
+        return published.then(random_shift(rng))
 
     def recompressed(rng: random.Random) -> Transform:
-        return transforms.jpeg(rng.randrange(60, 86)).then(moved(rng))
+        return transforms.jpeg(rng.randrange(60, 86)).then(random_shift(rng))
 
     def halved(rng: random.Random) -> Transform:
         factor = rng.choice((0.44, 0.5, 0.5, 0.5, 0.5, 0.58))
-        smaller = moved(rng).then(transforms.resize(factor, mode=rng.choice(("bilinear", "area", "area"))))
+        smaller = random_shift(rng).then(
+            transforms.resize(factor, mode=rng.choice(("bilinear", "area", "area")))
+        )
         return published.then(smaller) if rng.random() < 0.5 else smaller
 
-    slides = [transforms.shift(*(round(slide * part) for part in parts)) for parts in _SLIDES]
+    shifts = [transforms.crop_shift(*(round(max_shift * part) for part in parts)) for parts in _SHIFT_SHARES]
     return [
-        Condition("published", seen, (published, *(published.then(move) for move in slides)), published),
-        Condition("jpeg75", recompressed, (recoded, recoded.then(slides[0])), published.then(recoded)),
         Condition(
-            "half", halved, (published.then(box), published.then(slides[1]).then(half)), published, 0.5
+            "published", as_published, (published, *(published.then(move) for move in shifts)), published
+        ),
+        Condition("jpeg75", recompressed, (recoded, recoded.then(shifts[0])), published.then(recoded)),
+        Condition(
+            "half",
+            halved,
+            (published.then(half_by_area), published.then(shifts[1]).then(half)),
+            published,
+            0.5,
         ),
     ]
 
 
 #: A detector that uses so many times fewer pixels a side than it is shown sees no difference.
-_MUCH = 3
+_MAX_REDUCTION = 3
 #: Shares of the slide, across and down, that exams look at.
-_SLIDES = ((0.29, 0.63), (0.71, 0.21), (0.5, 0.92))
+_SHIFT_SHARES = ((0.29, 0.63), (0.71, 0.21), (0.5, 0.92))
 
 
 @dataclass(frozen=True)
-class Wide:
+class WholeFrame:
     """The whole picture around a patch, padded to a square and shrunk.
 
     Attributes:
-        compose: from noise of the patch and the side of the square to ``(1, 3, side, side)``; a third argument, true,
+        render: from noise of the patch and the side of the square to ``(1, 3, side, side)``; a third argument, true,
             asks for averaging over areas, by which pictures are shrunk before they are published.
         boxes: from ``(N, 4)`` boxes in pixels of the patch, and the side, to pixels of the square.
-        longest: side of the square that detectors are shown, in pixels; 0 where only the final side matters.
+        display_side: side of the square that detectors are shown, in pixels; 0 where only the final side matters.
         corner: the same with the picture in the square's upper left corner instead of its middle; None where only
             the middle is at hand.
         turn: the next of several pictures that are shown in turns; None where there is only this one.
     """
 
-    compose: Callable[..., Tensor]
+    render: Callable[..., Tensor]
     boxes: Callable[[Tensor, int], Tensor]
-    longest: int = 0
-    corner: Wide | None = None
-    turn: Callable[[], Wide] | None = None
+    display_side: int = 0
+    top_left: WholeFrame | None = None
+    next_frame: Callable[[], WholeFrame] | None = None
 
-    def settled(self) -> Wide:
+    def snapshot(self) -> WholeFrame:
         """What is shown at this look: the next picture where they are shown in turns."""
-        return self.turn() if self.turn else self
+        return self.next_frame() if self.next_frame else self
 
-    def side_for(self, wanted: int, shrink: float) -> int:
+    def side_for(self, wanted: int, downscale: float) -> int:
         """The side at which a detector that shrinks to ``wanted`` is shown the picture.
 
         Where it is shown much more than it uses, how the picture was shrunk before makes no difference.
         """
-        shown = round(self.longest * shrink)
-        return shown if shrink < 1 and 0 < shown < _MUCH * wanted else wanted
+        shown = round(self.display_side * downscale)
+        return shown if downscale < 1 and 0 < shown < _MAX_REDUCTION * wanted else wanted
 
-    def show(self, change: Tensor, wanted: int, shrink: float) -> tuple[Tensor, int]:
+    def show(self, change: Tensor, wanted: int, downscale: float) -> tuple[Tensor, int]:
         """What a detector that shrinks to ``wanted`` is shown, and its side."""
-        shown = self.side_for(wanted, shrink)
-        if shrink < 1 and shown == round(self.longest * shrink):
-            return self.compose(change, shown, True), shown
-        return self.compose(change, shown), shown
+        shown = self.side_for(wanted, downscale)
+        if downscale < 1 and shown == round(self.display_side * downscale):
+            return self.render(change, shown, True), shown
+        return self.render(change, shown), shown
 
 
 @dataclass(frozen=True)
-class Entire:
+class FullResolutionFrame:
     """The whole picture at the patch's scale, for detectors whose view of a face depends on where the picture ends: a
     cascade rounds the sizes of its pyramid and its crops to whole pixels.
 
@@ -136,7 +146,7 @@ class Entire:
     left: int
     top: int
 
-    def show(self, change: Tensor, shrink: float) -> Tensor:
+    def show(self, change: Tensor, downscale: float) -> Tensor:
         """The picture with the patch's pixels changed, averaged down."""
         height, width = self.picture.shape[-2:]
         borders = (
@@ -146,14 +156,14 @@ class Entire:
             height - self.top - change.shape[-2],
         )
         shown = (self.picture + functional.pad(change, borders)).clamp(0, 1)
-        if shrink == 1:
+        if downscale == 1:
             return shown
-        size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+        size = (max(1, round(height * downscale)), max(1, round(width * downscale)))
         return functional.interpolate(shown, size=size, mode="area")
 
-    def boxes(self, inside: Tensor, shrink: float) -> Tensor:
+    def boxes(self, inside: Tensor, downscale: float) -> Tensor:
         """Boxes of the patch in what is shown."""
-        return (inside + inside.new_tensor([self.left, self.top] * 2)) * shrink
+        return (inside + inside.new_tensor([self.left, self.top] * 2)) * downscale
 
 
 @dataclass(frozen=True)
@@ -170,9 +180,9 @@ class Task:
         chroma: share of each step's changes of colour that is kept, but in zones; of brightness all is kept.
             Large blotches of colour on skin are what the eye minds most.
         energy: the largest root mean square of the noise over the faces, in [0, 1]; None for no such bound.
-        wide: the whole picture, for detectors that judge it as a whole; None where ``clean`` is all of it.
-        entire: the whole picture at this scale; None where that is too large.
-        extent: height and width of the whole picture at the scale of ``clean``; None where that is all of it.
+        whole_frame: the whole picture, for detectors that judge it as a whole; None where ``clean`` is all of it.
+        full_frame: the whole picture at this scale; None where that is too large.
+        picture_size: height and width of the whole picture at the scale of ``clean``; None where that is all of it.
     """
 
     clean: Tensor
@@ -183,9 +193,9 @@ class Task:
     energy: float | None = None
     zones: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
     landmarks: Mapping[str, list[Tensor]] = field(default_factory=dict)
-    wide: Wide | None = None
-    entire: Entire | None = None
-    extent: tuple[float, float] | None = None
+    whole_frame: WholeFrame | None = None
+    full_frame: FullResolutionFrame | None = None
+    picture_size: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -209,220 +219,246 @@ class Schedule:
 
     Attributes:
         steps: at most so many steps for each start.
-        least: steps before the search may stop.
+        min_steps: steps before the search may stop.
         restarts: further starts, from other noise, while something is not beaten.
         check_every: steps between looks at what is beaten; the search stops once everything is.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
         smooth: Gaussian sigma in pixels of the patch, by which each step is blurred so that noise has no finer detail;
             0: not at all.
-        bend: how far faces are turned and bent in each step, see :func:`cloak.attack.transforms.bend`; 0: not at all.
+        warp: how far faces are turned and bent in each step, see :func:`cloak.attack.transforms.warp`; 0: not at all.
         bf16: detectors' layers compute with bfloat16; what they are asked afterwards, with float32.
         seed: of every random choice.
     """
 
     steps: int = 60
-    least: int = 0
+    min_steps: int = 0
     restarts: int = 0
     check_every: int = 10
     first_step: float = 0.25
     last_step: float = 0.03
     momentum: float = 0.9
     smooth: float = 0.0
-    bend: float = 0.0
+    warp: float = 0.0
     bf16: bool = False
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchResult:
     """What the search ended with.
 
     Attributes:
         noise: ``(1, 3, H, W)`` within the task's limit.
-        beaten: by detector name and condition name: are all faces missed?
+        evaded: by detector name and condition name: are all faces missed?
         steps: how many steps were made, all starts together.
     """
 
     noise: Tensor
-    beaten: dict[tuple[str, str], bool]
+    evaded: dict[tuple[str, str], bool]
     steps: int
 
     @property
-    def open(self) -> int:
+    def unresolved_count(self) -> int:
         """How many pairs of detector and condition still see a face."""
-        return sum(not beaten for beaten in self.beaten.values())
+        return sum(not evaded for evaded in self.evaded.values())
 
 
 @dataclass(frozen=True)
-class Habit:
+class InputPolicy:
     """How a family of detectors is best asked.
 
     Attributes:
         whole: it shrinks the whole picture to one small square, so it must be shown the whole picture.
         corner: it puts the picture into the corner of that square, not into its middle.
         rounds: what it makes of a face depends on where the picture ends.
-        multiple: it stretches the whole picture to a multiple of so many pixels a side; 0: it does not.
-        convolves: its convolutions cover the whole of what it is shown, so that a face's place in their maps is known.
-        rigid: it knows where in the picture the parts of a face are, so these must stay there.
+        size_multiple: it stretches the whole picture to a multiple of so many pixels a side; 0: it does not.
+        fully_convolutional: its convolutions cover the whole of what it is shown, so that a face's place in their maps
+            is known.
+        fixed_geometry: it knows where in the picture the parts of a face are, so these must stay there.
     """
 
-    whole: bool = False
-    corner: bool = False
-    rounds: bool = False
-    multiple: int = 0
-    convolves: bool = False
-    rigid: bool = False
+    whole_frame: bool = False
+    top_left: bool = False
+    border_sensitive: bool = False
+    size_multiple: int = 0
+    fully_convolutional: bool = False
+    fixed_geometry: bool = False
 
-    def stretched(self, extent: tuple[float, float] | None, scale: float) -> Transform:
-        """What happens to a part of a picture that was ``extent`` large before a transform of that ``scale``."""
-        if not self.multiple or extent is None:
+    def resize_transform(self, picture_size: tuple[float, float] | None, scale: float) -> Transform:
+        """What happens to a part of a picture that was ``picture_size`` large before a transform of that ``scale``."""
+        if not self.size_multiple or picture_size is None:
             return transforms.identity()
         down, across = (
-            math.ceil(side / self.multiple) * self.multiple / side
-            for side in (max(1, round(whole * scale)) for whole in extent)
+            math.ceil(side / self.size_multiple) * self.size_multiple / side
+            for side in (max(1, round(full * scale)) for full in picture_size)
         )
-        return transforms.stretch(down, across, self.multiple)
+        return transforms.stretch(down, across, self.size_multiple)
 
 
-HABITS = {
-    "cascade": Habit(rounds=True),
-    "centerface": Habit(multiple=32, convolves=True),
-    "blazeface": Habit(whole=True, convolves=True),
-    "retinaface": Habit(convolves=True),
-    "tiny-yolo": Habit(whole=True, corner=True, convolves=True),
-    "ssd": Habit(whole=True, corner=True, convolves=True),
-    "recognition": Habit(rigid=True),
+INPUT_POLICIES = {
+    "cascade": InputPolicy(border_sensitive=True),
+    "centerface": InputPolicy(size_multiple=32, fully_convolutional=True),
+    "blazeface": InputPolicy(whole_frame=True, fully_convolutional=True),
+    "retinaface": InputPolicy(fully_convolutional=True),
+    "tiny-yolo": InputPolicy(whole_frame=True, top_left=True, fully_convolutional=True),
+    "ssd": InputPolicy(whole_frame=True, top_left=True, fully_convolutional=True),
+    "recognition": InputPolicy(fixed_geometry=True),
 }
 
 
-def habit_of(detector: FaceDetector) -> Habit:
+def input_policy_of(detector: FaceDetector) -> InputPolicy:
     """How this detector is best asked."""
-    return HABITS.get(detector.family, Habit())
+    return INPUT_POLICIES.get(detector.family, InputPolicy())
 
 
-def wide_side(task: Task, detector: FaceDetector) -> int:
+def whole_frame_side(task: Task, detector: FaceDetector) -> int:
     """The side of the small square on which this detector judges the whole picture; 0 where it is shown a patch."""
-    return int(getattr(detector, "side", 0)) if task.wide is not None and habit_of(detector).whole else 0
+    return (
+        int(getattr(detector, "side", 0))
+        if task.whole_frame is not None and input_policy_of(detector).whole_frame
+        else 0
+    )
 
 
-def wide_for(task: Task, detector: FaceDetector) -> Wide:
+def whole_frame_for(task: Task, detector: FaceDetector) -> WholeFrame:
     """The whole picture in the square as this detector pads it.
 
     Raises:
         UsageError: the task is a patch without its picture.
     """
-    if task.wide is None:
+    if task.whole_frame is None:
         raise UsageError("this task is a patch without its picture")
-    return task.wide.corner if habit_of(detector).corner and task.wide.corner is not None else task.wide
+    square = task.whole_frame.top_left if input_policy_of(detector).top_left else None
+    return square or task.whole_frame
 
 
 @dataclass(frozen=True)
-class _Look:
+class _RenderedPatch:
     """One exam of a patch: what it shows, and by name the detectors that are asked about it."""
 
-    exam: Transform
+    transform: Transform
     shown: Tensor
-    settled: dict[str, FaceDetector]
+    snapshot: dict[str, FaceDetector]
 
     @classmethod
-    def at(cls, picture: Tensor, exam: Transform, detectors: Sequence[FaceDetector]) -> _Look:
-        shown = exam(picture)
-        return cls(exam, shown, {detector.name: detector.settled() for detector in detectors})
+    def at(cls, picture: Tensor, transform: Transform, detectors: Sequence[FaceDetector]) -> _RenderedPatch:
+        shown = transform(picture)
+        return cls(transform, shown, {detector.name: detector.snapshot() for detector in detectors})
 
 
 @torch.no_grad()
-def examine(
+def evaluate_noise(
     task: Task,
     noise: Tensor,
     detectors: Sequence[FaceDetector],
-    met: Sequence[Condition],
-    hopeless: Collection[tuple[str, str]] = (),
+    conditions: Sequence[Condition],
+    known_unresolved: Collection[tuple[str, str]] = (),
 ) -> dict[tuple[str, str], bool]:
     """By detector and condition: does the detector, as it is used in earnest, miss every face?
 
     Args:
-        hopeless: pairs that need not be asked, because they are known to be far from beaten.
+        known_unresolved: pairs that need not be asked, because they are known to be far from beaten.
     """
-    sides = {detector.name: wide_side(task, detector) for detector in detectors}
-    asked = any(sides.values()) or task.entire is not None
-    changes = {c.name: coded(task, noise, c) for c in met} if asked else {}
+    sides = {detector.name: whole_frame_side(task, detector) for detector in detectors}
+    needs_change = any(sides.values()) or task.full_frame is not None
+    changes = {c.name: encoded_change(task, noise, c) for c in conditions} if needs_change else {}
     picture = transforms.quantise(task.clean + noise)
-    crowd = [detector for detector in detectors if not sides[detector.name]]
-    looks = {c.name: [_Look.at(picture, exam, crowd) for exam in c.exams if crowd] for c in met}
-    wides = {(d.name, c.name): wide_for(task, d).settled() for d in detectors for c in met if sides[d.name]}
-    entire = {
-        c.name: transforms.quantise(task.entire.show(changes[c.name], c.shrink)) for c in met if task.entire
+    patch_detectors = [detector for detector in detectors if not sides[detector.name]]
+    renderings = {
+        c.name: [
+            _RenderedPatch.at(picture, transform, patch_detectors)
+            for transform in c.evaluation_transforms
+            if patch_detectors
+        ]
+        for c in conditions
+    }
+    whole_frames = {
+        (d.name, c.name): whole_frame_for(task, d).snapshot()
+        for d in detectors
+        for c in conditions
+        if sides[d.name]
+    }
+    full_frame = {
+        c.name: transforms.quantise(task.full_frame.show(changes[c.name], c.downscale))
+        for c in conditions
+        if task.full_frame
     }
 
-    def missed_in(detector: FaceDetector, condition: Condition) -> bool:
+    def evades(detector: FaceDetector, condition: Condition) -> bool:
         name = condition.name
         if side := sides[detector.name]:
-            wide = wides[detector.name, name]
-            shown, faces = whole(wide, task.faces, changes[name], condition, side)
-            return not bool(found(detector.detect(shown.clamp(0, 1))[0], faces).any())
-        if (detector.name, name) in hopeless:
+            whole_frame = whole_frames[detector.name, name]
+            shown, faces = render_whole_frame(whole_frame, task.faces, changes[name], condition, side)
+            return not bool(faces_found(detector.detect(shown.clamp(0, 1))[0], faces).any())
+        if (detector.name, name) in known_unresolved:
             return False
-        if task.entire is not None:
-            faces = task.entire.boxes(task.faces, condition.shrink)
-            if bool(found(detector.detect(entire[name])[0], faces).any()):
+        if task.full_frame is not None:
+            faces = task.full_frame.boxes(task.faces, condition.downscale)
+            if bool(faces_found(detector.detect(full_frame[name])[0], faces).any()):
                 return False
-        for look in looks[name]:
-            seen = habit_of(detector).stretched(task.extent, look.exam.scale)
-            faces = look.exam.then(seen).boxes(task.faces)
-            if bool(found(look.settled[detector.name].detect(seen(look.shown))[0], faces).any()):
+        for rendering in renderings[name]:
+            resize = input_policy_of(detector).resize_transform(task.picture_size, rendering.transform.scale)
+            faces = rendering.transform.then(resize).boxes(task.faces)
+            if bool(
+                faces_found(rendering.snapshot[detector.name].detect(resize(rendering.shown))[0], faces).any()
+            ):
                 return False
         return True
 
-    def verdicts(detector: FaceDetector) -> dict[tuple[str, str], bool]:
-        return {(detector.name, c.name): missed_in(detector, c) for c in met}
+    def outcomes(detector: FaceDetector) -> dict[tuple[str, str], bool]:
+        return {(detector.name, c.name): evades(detector, c) for c in conditions}
 
-    beaten: dict[tuple[str, str], bool] = {}
-    for one in each(verdicts, detectors, device=task.clean.device):
-        beaten.update(one)
-    return beaten
+    evaded: dict[tuple[str, str], bool] = {}
+    for one in map_parallel(outcomes, detectors, device=task.clean.device):
+        evaded.update(one)
+    return evaded
 
 
-def unraised(
+def missed_decoys(
     task: Task, noise: Tensor, detectors: Sequence[FaceDetector], condition: Condition
 ) -> dict[str, float]:
     """By detector: the share of the zones in which it, as it is used in earnest, reports no face."""
-    change = coded(task, noise, condition)
-    wides = {d.name: wide_for(task, d).settled() for d in detectors if wide_side(task, d)}
+    change = encoded_change(task, noise, condition)
+    whole_frames = {
+        d.name: whole_frame_for(task, d).snapshot() for d in detectors if whole_frame_side(task, d)
+    }
 
     def share(detector: FaceDetector) -> float:
-        if side := wide_side(task, detector):
-            picture, zones = whole(wides[detector.name], task.zones, change, condition, side)
-        elif task.entire is not None:
-            picture = task.entire.show(change, condition.shrink)
-            zones = task.entire.boxes(task.zones, condition.shrink)
+        if side := whole_frame_side(task, detector):
+            picture, zones = render_whole_frame(
+                whole_frames[detector.name], task.zones, change, condition, side
+            )
+        elif task.full_frame is not None:
+            picture = task.full_frame.show(change, condition.downscale)
+            zones = task.full_frame.boxes(task.zones, condition.downscale)
         else:
             picture, zones = task.clean + change, task.zones
         reported = detector.detect(transforms.quantise(picture))[0].boxes
-        return float((~of_faces(reported, zones).any(0)).float().mean())
+        return float((~matches_faces(reported, zones).any(0)).float().mean())
 
-    missing = each(share, detectors, device=task.clean.device)
+    missing = map_parallel(share, detectors, device=task.clean.device)
     return {detector.name: one for detector, one in zip(detectors, missing, strict=True)}
 
 
-def coded(task: Task, noise: Tensor, condition: Condition) -> Tensor:
+def encoded_change(task: Task, noise: Tensor, condition: Condition) -> Tensor:
     """What the condition's encoder makes of the noise: the change of the patch's pixels after it."""
-    if condition.code is None:
+    if condition.encode is None:
         return noise
-    return condition.code(transforms.quantise(task.clean + noise)) - task.clean
+    return condition.encode(transforms.quantise(task.clean + noise)) - task.clean
 
 
-def whole(
-    wide: Wide, faces: Tensor, change: Tensor, condition: Condition, side: int
+def render_whole_frame(
+    whole_frame: WholeFrame, faces: Tensor, change: Tensor, condition: Condition, side: int
 ) -> tuple[Tensor, Tensor]:
     """What a detector that shrinks the picture to ``side`` is shown, and where the faces are there.
 
     Args:
-        wide: the whole picture.
+        whole_frame: the whole picture.
         faces: ``(N, 4)`` in pixels of the patch.
-        change: of the patch's pixels; see :func:`coded`.
+        change: of the patch's pixels; see :func:`encoded_change`.
         condition: the way the picture reaches the detector.
         side: of the detector's own input.
     """
-    picture, shown = wide.show(change, side, condition.shrink)
-    return picture, wide.boxes(faces, shown)
+    picture, shown = whole_frame.show(change, side, condition.downscale)
+    return picture, whole_frame.boxes(faces, shown)

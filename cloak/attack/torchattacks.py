@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from cloak.attack.budget import project, to_grey
-from cloak.attack.objective import inside, widen
-from cloak.attack.task import Condition, Outcome, Task, examine
+from cloak.attack.objective import centres_inside, expand_boxes
+from cloak.attack.task import Condition, SearchResult, Task, evaluate_noise
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.boxes import overlaps
 from provenance.errors import UsageError
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _AttackSpec:
     """How an attack of torchattacks is told the budget.
 
     Attributes:
@@ -41,7 +41,7 @@ class _Kind:
     extra: tuple[tuple[str, Any], ...] = ()
 
 
-_PLAIN = (
+_SIGNED_GRADIENT = (
     "FGSM",
     "BIM",
     "RFGSM",
@@ -61,23 +61,23 @@ _PLAIN = (
     "VNIFGSM",
 )
 # few rounds of its own search for a constant: the budget is not met by it anyway
-_ELASTIC = (("binary_search_steps", 2), ("initial_const", 100.0), ("beta", 0.0001), ("lr", 0.02))
+_ELASTIC_NET = (("binary_search_steps", 2), ("initial_const", 100.0), ("beta", 0.0001), ("lr", 0.02))
 _TARGETED = (("n_classes", 4),)
 #: The attacks that follow gradients. Those that only ask for scores (Square, SPSA, OnePixel, Pixle) need
 #: thousands of looks, and L0 attacks leave the budget; neither is offered.
-ATTACKS: dict[str, _Kind] = {
-    **dict.fromkeys(_PLAIN, _Kind()),
-    "APGDT": _Kind(classes=4, extra=_TARGETED),
-    "PGDRS": _Kind(extra=(("noise_sd", 0.03),)),
-    "PIFGSM": _Kind(epsilon="max_epsilon"),
-    "PIFGSMPP": _Kind(epsilon="max_epsilon"),
-    "CW": _Kind(epsilon=None, extra=(("c", 20), ("lr", 0.02))),
-    "PGDL2": _Kind(epsilon=None, extra=(("eps", 6.0), ("alpha", 1.0))),
-    "PGDRSL2": _Kind(epsilon=None, extra=(("eps", 6.0), ("alpha", 1.0), ("noise_sd", 0.03))),
-    "DeepFool": _Kind(epsilon=None),
-    "EADEN": _Kind(epsilon=None, extra=_ELASTIC),
-    "EADL1": _Kind(epsilon=None, extra=_ELASTIC),
-    "FAB": _Kind(extra=(("n_classes", 2),)),
+ATTACKS: dict[str, _AttackSpec] = {
+    **dict.fromkeys(_SIGNED_GRADIENT, _AttackSpec()),
+    "APGDT": _AttackSpec(classes=4, extra=_TARGETED),
+    "PGDRS": _AttackSpec(extra=(("noise_sd", 0.03),)),
+    "PIFGSM": _AttackSpec(epsilon="max_epsilon"),
+    "PIFGSMPP": _AttackSpec(epsilon="max_epsilon"),
+    "CW": _AttackSpec(epsilon=None, extra=(("c", 20), ("lr", 0.02))),
+    "PGDL2": _AttackSpec(epsilon=None, extra=(("eps", 6.0), ("alpha", 1.0))),
+    "PGDRSL2": _AttackSpec(epsilon=None, extra=(("eps", 6.0), ("alpha", 1.0), ("noise_sd", 0.03))),
+    "DeepFool": _AttackSpec(epsilon=None),
+    "EADEN": _AttackSpec(epsilon=None, extra=_ELASTIC_NET),
+    "EADL1": _AttackSpec(epsilon=None, extra=_ELASTIC_NET),
+    "FAB": _AttackSpec(extra=(("n_classes", 2),)),
 }
 
 
@@ -107,12 +107,12 @@ class FaceClassifier(nn.Module):
         per_detector = [detector.candidates(pictures, focus) for detector in self.detectors]
         for number in range(len(pictures)):
             terms = []
-            for considered in (entries[number] for entries in per_detector):
-                near = (inside(considered.boxes, widen(self.faces, 0.25))).any(1)
-                early = (overlaps(considered.boxes, self.faces) >= 0.2).any(1)
-                counts = torch.where(considered.decisive, near, early)
+            for candidates in (entries[number] for entries in per_detector):
+                near = (centres_inside(candidates.boxes, expand_boxes(self.faces, 0.25))).any(1)
+                early = (overlaps(candidates.boxes, self.faces) >= 0.2).any(1)
+                counts = torch.where(candidates.final_stage, near, early)
                 if bool(counts.any()):
-                    terms.append(considered.logits[counts])
+                    terms.append(candidates.logits[counts])
             blank = pictures[number].sum() * 0
             face = torch.logsumexp(torch.cat(terms), 0) if terms else blank - 30
             rest = [blank - 30] * (self.classes - 2)
@@ -124,51 +124,51 @@ def run_torchattack(
     name: str,
     task: Task,
     detectors: Sequence[FaceDetector],
-    met: Sequence[Condition],
+    conditions: Sequence[Condition],
     *,
     steps: int = 40,
     seed: int = 0,
-) -> Outcome:
+) -> SearchResult:
     """Run one attack of torchattacks on a patch.
 
     Args:
         name: as torchattacks calls it, for example ``PGD``; see :data:`ATTACKS`.
         task: the patch; its landmarks and decoy zones are not used.
         detectors: what to fool.
-        met: conditions by which the result is judged; the attack knows nothing of them.
+        conditions: conditions by which the result is judged; the attack knows nothing of them.
         steps: passed on where the attack takes a number of steps.
         seed: of torch's generator while the attack runs.
 
     Raises:
         UsageError: torchattacks has no such gradient attack.
     """
-    kinds = {known.lower(): known for known in ATTACKS}
-    if name.lower() not in kinds:
+    by_lower_name = {known.lower(): known for known in ATTACKS}
+    if name.lower() not in by_lower_name:
         raise UsageError(
             f"{name!r} is not a gradient attack of torchattacks", hint=f"choose one of {', '.join(ATTACKS)}"
         )
     import torchattacks
 
-    name = kinds[name.lower()]
-    kind = ATTACKS[name]
-    maker = getattr(torchattacks, name)
+    name = by_lower_name[name.lower()]
+    spec = ATTACKS[name]
+    attack_class = getattr(torchattacks, name)
     budget = float(task.limit.max())
-    accepted = inspect.signature(maker).parameters
-    arguments: dict[str, Any] = dict(kind.extra)
-    if kind.epsilon:
-        arguments[kind.epsilon] = budget
+    parameters = inspect.signature(attack_class).parameters
+    arguments: dict[str, Any] = dict(spec.extra)
+    if spec.epsilon:
+        arguments[spec.epsilon] = budget
     for parameter in ("steps", "max_iterations"):
-        if parameter in accepted:
+        if parameter in parameters:
             arguments[parameter] = steps
-    if "alpha" in accepted and "alpha" not in arguments and kind.epsilon:
+    if "alpha" in parameters and "alpha" not in arguments and spec.epsilon:
         arguments["alpha"] = budget if name == "FFGSM" else budget / 6
-    model = FaceClassifier(detectors, task.faces, kind.classes)
+    model = FaceClassifier(detectors, task.faces, spec.classes)
     label = torch.ones(len(task.clean), dtype=torch.long, device=task.clean.device)
     with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
         torch.manual_seed(seed)
-        attacked = maker(model, **arguments)(task.clean, label)
+        attacked = attack_class(model, **arguments)(task.clean, label)
     noise = torch.nan_to_num(attacked.detach() - task.clean)
     if task.grey:
         noise = to_grey(noise)
     noise = project(noise, task.clean, task.limit)
-    return Outcome(noise, examine(task, noise, detectors, met), steps)
+    return SearchResult(noise, evaluate_noise(task, noise, detectors, conditions), steps)

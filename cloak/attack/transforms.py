@@ -117,12 +117,12 @@ def blur(sigma: float) -> Transform:
     return Transform(f"blur{sigma:g}", lambda pictures: gaussian_blur(pictures, sigma))
 
 
-def shift(dx: int, dy: int) -> Transform:
+def crop_shift(dx: int, dy: int) -> Transform:
     """Cut ``dx`` columns off the left and ``dy`` rows off the top: other pixel grids meet other strides."""
     return Transform(f"shift{dx},{dy}", lambda pictures: pictures[..., dy:, dx:], 1.0, (dx, dy))
 
 
-def window(left: int, top: int, right: int, bottom: int) -> Transform:
+def crop(left: int, top: int, right: int, bottom: int) -> Transform:
     """Only the part between these columns and rows; what reaches beyond the picture is left out."""
     left, top = max(0, left), max(0, top)
     return Transform(
@@ -146,7 +146,7 @@ def stretch(down: float, across: float, multiple: int) -> Transform:
     return Transform(f"stretch{down:g},{across:g}", apply, stretch=(across, down))
 
 
-def bend(places: Tensor, size: Sequence[int], rng: random.Random, amount: float = 0.15) -> Transform:
+def warp(places: Tensor, size: Sequence[int], rng: random.Random, amount: float = 0.15) -> Transform:
     """Turn each place a little about its middle, and move its parts a little against each other, all smoothly.
 
     As faces are seen a little turned and a little different, noise that works only on this very face works less (block

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloak.attack.regions import Patch
-from cloak.attack.task import Wide
-from cloak.evaluate.judge import LONGEST_SHOWN
+from cloak.attack.task import WholeFrame
+from cloak.evaluate.judge import MAX_DISPLAY_SIDE
 
 
-class WideView:
+class SquareFrame:
     """The picture as detectors see it that pad it to a square and shrink that to their own small input.
 
     Shrinking is linear, so the noise of a patch is shrunk by two small matrices and added to the shrunk picture.
@@ -23,15 +23,15 @@ class WideView:
     Args:
         pixels: ``(H, W, 3)`` uint8.
         device: where torch computes.
-        corner: the picture lies in the square's upper left corner, not in its middle.
+        top_left: the picture lies in the square's upper left corner, not in its middle.
     """
 
-    def __init__(self, pixels: np.ndarray, device: str, *, corner: bool = False) -> None:
+    def __init__(self, pixels: np.ndarray, device: str, *, top_left: bool = False) -> None:
         self.height, self.width = pixels.shape[:2]
         self.longest = max(self.height, self.width)
-        self.shown = min(self.longest, LONGEST_SHOWN)
+        self.display_side = min(self.longest, MAX_DISPLAY_SIDE)
         self.left, self.top = (self.longest - self.width) // 2, (self.longest - self.height) // 2
-        if corner:
+        if top_left:
             self.left = self.top = 0
         self._pixels, self._device = pixels, device
         self._squares: dict[tuple[int, bool], Tensor] = {}
@@ -52,30 +52,32 @@ class WideView:
             self._squares[side, area] = torch.stack(planes)[None]
         return self._squares[side, area]
 
-    def around(self, patch: Patch, others: Sequence[tuple[Patch, Tensor]]) -> Wide:
+    def with_noise_of(self, patch: Patch, others: Sequence[tuple[Patch, Tensor]]) -> WholeFrame:
         """This view with the noise of the other patches in it, ready for that of ``patch``."""
-        grounds: dict[tuple[int, bool], Tensor] = {}
+        backgrounds: dict[tuple[int, bool], Tensor] = {}
         spans: dict[tuple[int, bool], tuple[Tensor, Tensor, tuple[int, int, int, int]]] = {}
 
-        def compose(noise: Tensor, side: int, area: bool = False) -> Tensor:
+        def render(noise: Tensor, side: int, area: bool = False) -> Tensor:
             key = (side, area)
-            if key not in grounds:  # kept when it is whole: several detectors ask at once
-                ground = self.square(side, area=area).clone()
-                for other, theirs in others:
+            if key not in backgrounds:  # kept when it is whole: several detectors ask at once
+                background = self.square(side, area=area).clone()
+                for other, other_noise in others:
                     rows, columns = self._spans(other, side, area)
-                    ground += rows @ theirs.detach() @ columns.T
-                (rows, above, below), (columns, before, after) = map(_met, self._spans(patch, side, area))
+                    background += rows @ other_noise.detach() @ columns.T
+                (rows, above, below), (columns, before, after) = map(
+                    _nonzero_rows, self._spans(patch, side, area)
+                )
                 spans[key] = rows, columns, (before, after, above, below)
-                grounds[key] = ground
+                backgrounds[key] = background
             rows, columns, around = spans[key]
-            return grounds[key] + functional.pad(rows @ noise @ columns.T, around)
+            return backgrounds[key] + functional.pad(rows @ noise @ columns.T, around)
 
         def boxes(inside: Tensor, side: int) -> Tensor:
             corner = inside.new_tensor([patch.left + self.left, patch.top + self.top] * 2)
             placed: Tensor = (inside / patch.scale + corner) * (side / self.longest)
             return placed
 
-        return Wide(compose, boxes, self.shown)
+        return WholeFrame(render, boxes, self.display_side)
 
     def _spans(self, patch: Patch, side: int, area: bool) -> tuple[Tensor, Tensor]:
         """What a patch's rows and columns become in the square: ``(side, height)`` and ``(side, width)``."""
@@ -90,7 +92,7 @@ class WideView:
         return _resampling(self.longest, side, start, length, area).to(self._device)
 
 
-def _met(weights: Tensor) -> tuple[Tensor, int, int]:
+def _nonzero_rows(weights: Tensor) -> tuple[Tensor, int, int]:
     """The rows of a matrix that are not all zero, and how many there are before and after them."""
     rows = weights.any(1).nonzero()[:, 0]
     if not len(rows):

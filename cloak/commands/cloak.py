@@ -26,7 +26,7 @@ from provenance.errors import (
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from cloak.picture.pipeline import Plan
+    from cloak.picture.pipeline import WorkEstimate
     from cloak.publish import PublishResult
     from provenance.session import Desk
 
@@ -184,13 +184,13 @@ def cloak(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
         if options.format is None and output is not None and outputs == [output]:
-            from cloak.picture.output_format import format_for, format_named
+            from cloak.picture.output_format import choose_format, format_of_suffix
 
             if output.suffix and not any(is_video(one.path) for one in inputs):
-                format_for(
+                choose_format(
                     "", output.suffix
                 )  # refuses what cannot be written, instead of writing it under this name
-            options = replace(options, format=format_named(output.suffix))
+            options = replace(options, format=format_of_suffix(output.suffix))
         desk: Desk | None = None
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
@@ -203,7 +203,14 @@ def cloak(
                 return ExitCode.OK, None
             with fraction(f"Cloaking {item.path.name}") as report:
                 done = publish_file(
-                    item.path, target, request, desk, home=home, force=force, progress=report, plan=_tell
+                    item.path,
+                    target,
+                    request,
+                    desk,
+                    home=home,
+                    force=force,
+                    progress=report,
+                    on_estimate=_tell,
                 )
             if done.report is None:
                 return ExitCode.NO_FACE, done
@@ -218,16 +225,16 @@ def cloak(
 
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     """The inputs, named as what will be written of them: other formats have other suffixes."""
-    from cloak.picture.output_format import format_for, name_for
+    from cloak.picture.output_format import choose_format, output_name
     from cloak.publish import video_target
 
     if wanted is not None:
-        format_for("", wanted)
+        choose_format("", wanted)
     taken = {item.path for item in inputs}
     result = []
     for item in inputs:
         try:
-            path = video_target(name_for(item.path, wanted))
+            path = video_target(output_name(item.path, wanted))
         except MediaError:
             path = item.path  # why it cannot be read is told when its turn comes
         if path != item.path and path in taken:
@@ -254,11 +261,11 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
     """Print the faces of each picture that ``--faces`` can choose; writes nothing."""
-    from cloak.evaluate.detect import faces_in
+    from cloak.evaluate.detect import list_faces
     from provenance.media.picture import open_picture
 
     def work(index: int, item: Input) -> Outcome:
-        found = faces_in(open_picture(item.path), options)
+        found = list_faces(open_picture(item.path), options)
         if not found:
             raise NoFaceError("the detectors find no face in the picture that they agree on")
         return ExitCode.OK, found
@@ -273,21 +280,23 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
                         "source": item.shown,
                         "number": face.number,
                         "box": box,
-                        "found": list(face.found),
+                        "found": list(face.detected_by),
                     }
                 )
             else:
                 corners = f"{box[0]},{box[1]} to {box[2]},{box[3]}"
-                typer.echo(f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.found)}")
+                typer.echo(
+                    f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.detected_by)}"
+                )
 
     with gathered(paths, skip_named=(".cloaked",)) as inputs:
         return run_batch("Looking for faces", inputs, work, show, as_json=as_json)
 
 
-def _tell(plan: Plan) -> None:
+def _tell(estimate: WorkEstimate) -> None:
     """Say beforehand what will take long."""
-    if plan.parts > _FEW_PARTS or plan.seconds > _LONG:
-        note(f"note: {plan}; --faces chooses some, --steps and --detectors make it shorter")
+    if estimate.patches > _FEW_PARTS or estimate.seconds > _LONG:
+        note(f"note: {estimate}; --faces chooses some, --steps and --detectors make it shorter")
 
 
 def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:

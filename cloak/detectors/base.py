@@ -44,7 +44,7 @@ class Candidates:
             0 means "would be reported (before non-maximum suppression)", or, for an earlier stage of a
             cascade, "would be handed to the next stage".
         landmarks: ``(M, K, 2)`` in pixels, differentiable, or None. Rows of earlier stages are NaN: index
-            with :attr:`decisive` first.
+            with :attr:`final_stage` first.
         stages: ``(M,)`` int64, the stage of a cascade that each entry belongs to, or None for a detector
             that has a single stage. A face is hidden from a cascade as soon as every entry of any one stage
             is below 0 around it; a decoy needs an entry above 0 in each.
@@ -61,13 +61,13 @@ class Candidates:
         return int(self.boxes.shape[0])
 
     @property
-    def decisive(self) -> Tensor:
+    def final_stage(self) -> Tensor:
         """``(M,)`` bool: entries whose positive logit alone makes the detector report a face."""
         if self.stages is None:
             return torch.ones_like(self.logits, dtype=torch.bool)
         return self.stages == self.last_stage
 
-    def only(self, selection: Tensor) -> Candidates:
+    def select(self, selection: Tensor) -> Candidates:
         """The entries that a bool mask or an index ``(M,)`` selects; gradients are kept."""
         return Candidates(
             boxes=self.boxes[selection],
@@ -117,13 +117,13 @@ class FaceDetector(nn.Module, ABC):
                 everywhere ignore it.
         """
 
-    def inside(self, patch: Patch) -> FaceDetector:
+    def for_patch(self, patch: Patch) -> FaceDetector:
         """What to show a patch of the picture to, at the patch's working size: detectors look the same everywhere;
         one that knows the picture answers with one that knows the patch.
         """
         return self
 
-    def settled(self) -> FaceDetector:
+    def snapshot(self) -> FaceDetector:
         """To be asked about what was shown last, whatever is shown meanwhile: detectors do not care; one that must know
         which frame of a film that was answers with one that stays with it.
         """

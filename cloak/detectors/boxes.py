@@ -74,10 +74,10 @@ def suppress(
         rivals = torch.triu(covers(chunk, chunk), diagonal=1).float()
         current = alive
         while True:
-            settled = alive & (current.float() @ rivals == 0)
-            if torch.equal(settled, current):
+            next_alive = alive & (current.float() @ rivals == 0)
+            if torch.equal(next_alive, current):
                 break
-            current = settled
+            current = next_alive
         kept = torch.cat([kept, current.nonzero()[:, 0] + start])
     return order[kept]
 

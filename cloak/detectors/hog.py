@@ -30,10 +30,10 @@ _BOX = 73
 #: dlib's scores are about 1 for clear faces; times this they are about as steep as a network's logits.
 STEEPNESS = 4.0
 _SHARPNESS = 30.0
-_LEAST_SIDE = 64
+_MIN_SIDE = 64
 
 
-class DlibHog(judges.DlibHog):
+class DlibHog(judges.NativeDlibHog):
     """Looks as face_recognition does, at the picture enlarged once."""
 
     filters: Tensor
@@ -59,7 +59,7 @@ class DlibHog(judges.DlibHog):
         for number, picture in enumerate(pictures):
             faces = None if focus is None else focus[number]
             boxes, logits = [pictures.new_zeros(0, 4)], [pictures.new_zeros(0)]
-            for level, steps in levels(picture[None] * 255, _BOX, 2.0, faces, _LEAST_SIDE):
+            for level, steps in levels(picture[None] * 255, _BOX, 2.0, faces, _MIN_SIDE):
                 scores = functional.conv2d(
                     functional.pad(self.features(level), _margins(self.filters)), self.filters
                 )

@@ -22,15 +22,15 @@ from cloak import models
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
 from provenance.errors import MissingModelError, UsageError
 
-_MOST_FACES = 1000
-_LEAST_SIDE = 32
+_MAX_FACES = 1000
+_MIN_SIDE = 32
 CASCADES = {
     "default": "haarcascade_frontalface_default.xml",
     "alt2": "haarcascade_frontalface_alt2.xml",
 }
 
 
-class Judge(FaceDetector):
+class NativeDetector(FaceDetector):
     """Base of detectors that see one picture at a time, as ``(H, W, 3)`` uint8 RGB."""
 
     threshold = 0.5
@@ -38,11 +38,11 @@ class Judge(FaceDetector):
     @torch.no_grad()
     def detect(self, pictures: Tensor) -> list[Detections]:
         check_pictures(pictures)
-        whole = (pictures * 255.0).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        batch = (pictures * 255.0).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         results = []
-        for pixels in whole:
-            boxes, scores = self._judge(pixels.copy())  # with plain strides, as dlib insists
-            order = np.argsort(-scores, kind="stable")[:_MOST_FACES]
+        for pixels in batch:
+            boxes, scores = self._detect_pixels(pixels.copy())  # with plain strides, as dlib insists
+            order = np.argsort(-scores, kind="stable")[:_MAX_FACES]
             results.append(
                 Detections(
                     torch.from_numpy(boxes[order].astype(np.float32)).reshape(-1, 4).to(pictures.device),
@@ -63,11 +63,11 @@ class Judge(FaceDetector):
         )
 
     @abstractmethod
-    def _judge(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _detect_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes ``(N, 4)`` in pixels and scores ``(N,)`` in [0, 1]."""
 
 
-class HaarCascade(Judge):
+class HaarCascade(NativeDetector):
     """Viola and Jones (2001) as OpenCV ships it: ``variant`` "default" or "alt2", scale step 1.1, five
     neighbours, faces from 30 pixels.
     """
@@ -95,7 +95,7 @@ class HaarCascade(Judge):
         """From OpenCV's own data; ``weights_dir`` is not needed."""
         return cls(variant)
 
-    def _judge(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _detect_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import cv2
 
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -107,7 +107,7 @@ class HaarCascade(Judge):
         return corners, _sigmoid(np.asarray(weights, np.float64).reshape(-1))
 
 
-class DlibHog(Judge):
+class NativeDlibHog(NativeDetector):
     """dlib's frontal face detector: histograms of oriented gradients and a linear classifier (Dalal and
     Triggs, 2005; King, 2015), on the picture enlarged once as face_recognition does.
     """
@@ -120,7 +120,7 @@ class DlibHog(Judge):
         self._detector = _dlib().get_frontal_face_detector()
 
     @classmethod
-    def load(cls, weights_dir: Path | None = None) -> DlibHog:
+    def load(cls, weights_dir: Path | None = None) -> NativeDlibHog:
         """The weights are part of dlib.
 
         Raises:
@@ -128,12 +128,12 @@ class DlibHog(Judge):
         """
         return cls()
 
-    def _judge(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _detect_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found, scores, _ = self._detector.run(pixels, 1, 0.0)
         return _corners(found), _sigmoid(np.asarray(list(scores), np.float64))
 
 
-class DlibCnn(Judge):
+class NativeDlibCnn(NativeDetector):
     """dlib's convolutional face detector (King, 2015, "Max-Margin Object Detection"), at the picture's own
     size: faces from about 80 pixels.
     """
@@ -146,7 +146,7 @@ class DlibCnn(Judge):
         self._detector = _dlib().cnn_face_detection_model_v1(str(path))
 
     @classmethod
-    def load(cls, weights_dir: Path | None = None) -> DlibCnn:
+    def load(cls, weights_dir: Path | None = None) -> NativeDlibCnn:
         """With the installed weights.
 
         Raises:
@@ -158,8 +158,8 @@ class DlibCnn(Judge):
             raise MissingModelError("the weights dlib-mmod have just disappeared")
         return cls(path)
 
-    def _judge(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if min(pixels.shape[:2]) < _LEAST_SIDE:
+    def _detect_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if min(pixels.shape[:2]) < _MIN_SIDE:
             # dlib fails on what is smaller than its filters, and no face of 80 pixels is in it
             return np.zeros((0, 4)), np.zeros(0)
         found = self._detector(pixels, 0)

@@ -24,16 +24,16 @@ from provenance.errors import MissingModelError
 STEEPNESS = 4.0
 #: What dlib puts around the picture, so that faces at its border are seen.
 _BORDER = 11
-_LEAST_SIDE = 40
+_MIN_SIDE = 40
 #: A report whose window is so many times larger or smaller than a face is not about it.
-_UNLIKE = 2.0
+_MAX_SIZE_RATIO = 2.0
 #: A window's score depends on so many pixels beyond its middle, rounded up to the network's stride.
-_SEEN = 104
+_RECEPTIVE_FIELD = 104
 #: Windows that overlap by more than this report the same face.
-_SAME = 0.4
+_OVERLAP = 0.4
 
 
-class DlibCnn(judges.DlibCnn):
+class DlibCnn(judges.NativeDlibCnn):
     """At the picture's own size: faces from about 80 pixels."""
 
     means: Tensor
@@ -60,7 +60,7 @@ class DlibCnn(judges.DlibCnn):
         for number, picture in enumerate(pictures):
             faces = None if focus is None else focus[number]
             boxes, logits = [pictures.new_zeros(0, 4)], [pictures.new_zeros(0)]
-            for level, _ in levels(picture[None] * 255, self.window, 1.0, faces, _LEAST_SIDE):
+            for level, _ in levels(picture[None] * 255, self.window, 1.0, faces, _MIN_SIDE):
                 scores, corner = self._windows(level)
                 down, across = (
                     side / whole for side, whole in zip(level.shape[-2:], picture.shape[-2:], strict=True)
@@ -89,12 +89,12 @@ class DlibCnn(judges.DlibCnn):
         result = []
         for picture in pictures:
             boxes, scores = [picture.new_zeros(0, 4)], [picture.new_zeros(0)]
-            for level, _ in levels(picture[None] * 255, self.window, 1.0, None, _LEAST_SIDE):
+            for level, _ in levels(picture[None] * 255, self.window, 1.0, None, _MIN_SIDE):
                 down, across = (
                     side / whole for side, whole in zip(level.shape[-2:], picture.shape[-2:], strict=True)
                 )
                 ratio = sides * across / self.window
-                for place in places[(ratio > 1 / _UNLIKE) & (ratio < _UNLIKE)]:
+                for place in places[(ratio > 1 / _MAX_SIZE_RATIO) & (ratio < _MAX_SIZE_RATIO)]:
                     size = level.new_tensor([across, down] * 2)
                     left, top, right, bottom = _reach(place * size, level.shape[-2:])
                     found, corner = self._windows(level[..., top:bottom, left:right])
@@ -103,7 +103,7 @@ class DlibCnn(judges.DlibCnn):
                     scores.append(found)
             every, above = torch.cat(scores), torch.cat(boxes)
             above, every = above[every > 0], every[every > 0]
-            best = suppress(above, every, _SAME)
+            best = suppress(above, every, _OVERLAP)
             result.append(Detections(above[best], torch.sigmoid(every[best])))
         return result
 
@@ -125,8 +125,8 @@ def _reach(place: Tensor, size: Sequence[int]) -> tuple[int, int, int, int]:
     """The part of a level, ``size`` high and wide, on which windows about a place depend; it begins where the network's
     strides do.
     """
-    left, top = (max(0, int(side - _SEEN) // 8 * 8) for side in place[:2].tolist())
-    right, bottom = (int(side + _SEEN) + 1 for side in place[2:].tolist())
+    left, top = (max(0, int(side - _RECEPTIVE_FIELD) // 8 * 8) for side in place[:2].tolist())
+    right, bottom = (int(side + _RECEPTIVE_FIELD) + 1 for side in place[2:].tolist())
     return min(left, size[1] - 1), min(top, size[0] - 1), min(right, size[1]), min(bottom, size[0])
 
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 STEP = 5 / 6
-_LEAST, _MOST = 0.72, 1.4
+_MIN_RATIO, _MAX_RATIO = 0.72, 1.4
 
 
 def levels(
-    values: Tensor, window: float, first: float, faces: Tensor | None = None, least_side: int = 64
+    values: Tensor, window: float, first: float, faces: Tensor | None = None, min_side: int = 64
 ) -> Iterator[tuple[Tensor, int]]:
     """Levels of dlib's pyramid.
 
@@ -27,19 +27,19 @@ def levels(
         window: side in pixels of what the detector takes for a face.
         first: scale of the largest level: 2 where the picture is enlarged first, 1 where it is not.
         faces: ``(N, 4)`` of interest, in pixels; None makes every level.
-        least_side: no level's shorter side is smaller.
+        min_side: no level's shorter side is smaller.
 
     Yields:
         A level, and how many steps it is below the largest.
     """
     height, width = values.shape[-2:]
-    count = max(0, int(math.log(least_side / (first * min(height, width))) / math.log(STEP))) + 1
+    count = max(0, int(math.log(min_side / (first * min(height, width))) / math.log(STEP))) + 1
     begin, end = 0, count
     if faces is not None:
         if not len(faces):
             return
         sides = (faces[:, 2:] - faces[:, :2]).clamp_min(1.0).mean(1)
-        largest, smallest = (window * share / first for share in (_MOST, _LEAST))
+        largest, smallest = (window * share / first for share in (_MAX_RATIO, _MIN_RATIO))
         begin = max(0, math.floor(math.log(largest / float(sides.min())) / math.log(STEP)))
         end = min(count, math.ceil(math.log(smallest / float(sides.max())) / math.log(STEP)) + 1)
     rows, columns = round(height * first), round(width * first)
@@ -47,7 +47,7 @@ def levels(
         rows, columns = int(rows * STEP), int(columns * STEP)
     level = values
     for number in range(begin, end):
-        if min(rows, columns) < least_side:
+        if min(rows, columns) < min_side:
             return
         if number == begin:
             if (rows, columns) != (height, width):

@@ -1,5 +1,5 @@
 """What detectors see, before and after.
 
 Start with :mod:`cloak.evaluate.detect` (ask all detectors) and :mod:`cloak.evaluate.judge` (ask them about the decoded
-result). ``outcome`` and ``report`` turn that into figures; ``quality`` measures visible differences.
+result). ``evaluation`` and ``report`` turn that into figures; ``quality`` measures visible differences.
 """

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from cloak import detectors as detector_list
-from cloak.attack.objective import found
-from cloak.attack.parallel import each
+from cloak.attack.objective import faces_found
+from cloak.attack.parallel import map_parallel
 from cloak.attack.regions import merge_faces
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import View, ask, view_of, which_found
+from cloak.evaluate.judge import DisplayedPicture, detect_pixels, display_picture, which_found
 from cloak.options import CloakOptions
 from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import Picture
@@ -26,22 +26,22 @@ RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
 
 
 @dataclass(frozen=True)
-class FaceSeen:
+class DetectedFace:
     """A face that can be chosen.
 
     Attributes:
         number: by which it is chosen, from 0, by falling size.
         box: ``x1 y1 x2 y2`` in pixels of the picture.
-        found: names of the detectors that report it.
+        detected_by: names of the detectors that report it.
     """
 
     number: int
     box: tuple[float, float, float, float]
-    found: tuple[str, ...]
+    detected_by: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Crew:
+class DetectorSet:
     """The detectors at hand."""
 
     attacked: list[FaceDetector]
@@ -53,44 +53,54 @@ class Crew:
 
 
 @dataclass(frozen=True)
-class Sight:
+class InitialDetections:
     """Who looks, and what they see before anything is changed.
 
     Attributes:
-        crew: the detectors.
-        view: the picture as they are shown it.
+        detectors: the detectors.
+        displayed: the picture as they are shown it.
         before: by name, what each reports in the view.
-        seconds: how long the attacked ones took, for a pixel of the view.
-        everyone, seen: ``(N, 4)`` in pixels of the picture: all reports merged, and those believed to be faces.
+        seconds_per_pixel: how long the attacked ones took, for a pixel of the view.
+        all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those believed to be
+            faces.
     """
 
-    crew: Crew
-    view: View
+    detectors: DetectorSet
+    displayed: DisplayedPicture
     before: dict[str, Detections]
-    seconds: float
-    everyone: Tensor
-    seen: Tensor
+    seconds_per_pixel: float
+    all_faces: Tensor
+    confirmed_faces: Tensor
 
 
-def look(pixels: np.ndarray, options: CloakOptions) -> Sight:
+def detect_all(pixels: np.ndarray, options: CloakOptions) -> InitialDetections:
     """Show a picture, uint8 ``(H, W, 3)``, to every detector that is to be fooled or to judge.
 
     Raises:
         UsageError: a detector that cannot be attacked.
         MissingModelError: a detector's weights are not on this machine.
     """
-    crew = _gather(options)
-    view = view_of(pixels)
+    detectors = _load_detectors(options)
+    displayed = display_picture(pixels)
     started = time.perf_counter()
-    before = _asked(crew.attacked, view.pixels, options.device)
-    seconds = (time.perf_counter() - started) / (view.pixels.shape[0] * view.pixels.shape[1])
-    before |= _asked(crew.judging, view.pixels, options.device)
-    everyone = merge_faces(list(before.values()))
-    seen = everyone[_believed(everyone, before, crew, named=options.detectors is not None)]
-    return Sight(crew, view, before, seconds, everyone / view.scale, seen / view.scale)
+    before = _detect_each(detectors.attacked, displayed.pixels, options.device)
+    seconds_per_pixel = (time.perf_counter() - started) / (
+        displayed.pixels.shape[0] * displayed.pixels.shape[1]
+    )
+    before |= _detect_each(detectors.judging, displayed.pixels, options.device)
+    all_faces = merge_faces(list(before.values()))
+    confirmed = all_faces[_confirmed(all_faces, before, detectors, explicit=options.detectors is not None)]
+    return InitialDetections(
+        detectors,
+        displayed,
+        before,
+        seconds_per_pixel,
+        all_faces / displayed.scale,
+        confirmed / displayed.scale,
+    )
 
 
-def chosen(faces: Tensor, options: CloakOptions) -> Tensor:
+def select_faces(faces: Tensor, options: CloakOptions) -> Tensor:
     """Those of ``(N, 4)`` faces that are to be hidden.
 
     Raises:
@@ -112,34 +122,35 @@ def chosen(faces: Tensor, options: CloakOptions) -> Tensor:
     return faces[list(dict.fromkeys(options.faces))]
 
 
-def faces_in(picture: Picture, options: CloakOptions) -> list[FaceSeen]:
+def list_faces(picture: Picture, options: CloakOptions) -> list[DetectedFace]:
     """The faces of a picture that can be chosen by their numbers, with these detectors; nothing is cloaked.
 
     Raises:
         UsageError, MissingModelError: see :func:`cloak_bytes`.
     """
-    sight = look(picture.pixels, options)
-    found_by = {
-        name: which_found(report, sight.seen * sight.view.scale) for name, report in sight.before.items()
+    initial = detect_all(picture.pixels, options)
+    detected = {
+        name: which_found(report, initial.confirmed_faces * initial.displayed.scale)
+        for name, report in initial.before.items()
     }
     return [
-        FaceSeen(
+        DetectedFace(
             number,
             (box[0], box[1], box[2], box[3]),
-            tuple(name for name, hits in found_by.items() if hits[number]),
+            tuple(name for name, hits in detected.items() if hits[number]),
         )
-        for number, box in enumerate(sight.seen.tolist())
+        for number, box in enumerate(initial.confirmed_faces.tolist())
     ]
 
 
-def _asked(detectors: Sequence[FaceDetector], pixels: np.ndarray, device: str) -> dict[str, Detections]:
+def _detect_each(detectors: Sequence[FaceDetector], pixels: np.ndarray, device: str) -> dict[str, Detections]:
     """By name, what each detector reports."""
-    reports = each(lambda detector: ask(detector, pixels, device), detectors, device=device)
+    reports = map_parallel(lambda detector: detect_pixels(detector, pixels, device), detectors, device=device)
     return {detector.name: report for detector, report in zip(detectors, reports, strict=True)}
 
 
-def _gather(options: CloakOptions) -> Crew:
-    present = detector_list.available(options.weights)
+def _load_detectors(options: CloakOptions) -> DetectorSet:
+    installed = detector_list.available(options.weights)
     names = options.detectors or tuple(detector_list.available(options.weights, differentiable=True))
     for name in names:
         if not detector_list.info(name).differentiable:
@@ -149,35 +160,38 @@ def _gather(options: CloakOptions) -> Crew:
     if not names:
         # say which weights are missing, through the loader's own message
         names = ("mtcnn",)
-    judges = options.judges if options.judges is not None else tuple(present)
-    attacked = [_loaded(name, options) for name in dict.fromkeys(names)]
-    judging = [_loaded(name, options) for name in dict.fromkeys(judges) if name not in names]
-    return Crew(attacked, judging)
+    judges = options.judges if options.judges is not None else tuple(installed)
+    attacked = [_load(name, options) for name in dict.fromkeys(names)]
+    judging = [_load(name, options) for name in dict.fromkeys(judges) if name not in names]
+    return DetectorSet(attacked, judging)
 
 
-def _loaded(name: str, options: CloakOptions) -> FaceDetector:
+def _load(name: str, options: CloakOptions) -> FaceDetector:
     detector = detector_list.load(name, options.device, options.weights)
     # variants of one class are told apart by the name they were asked for
     detector.name = name  # type: ignore[misc]
     return detector
 
 
-def _believed(faces: Tensor, reports: dict[str, Detections], crew: Crew, *, named: bool) -> Tensor:
+def _confirmed(
+    faces: Tensor, reports: dict[str, Detections], detectors: DetectorSet, *, explicit: bool
+) -> Tensor:
     """``(N,)`` bool: which reports are faces that an attacked detector sees.
 
-    A report by one family alone counts when that family is reliable, or when the person ``named`` the detectors.
+    A report by one family alone counts when that family is reliable, or when the person named the detectors
+    (``explicit``).
     """
     attacked = torch.zeros(len(faces), dtype=torch.bool)
     families: dict[str, Tensor] = {}
-    for detector in crew.all:
-        hits = torch.as_tensor(found(reports[detector.name], faces), dtype=torch.bool)
-        families[detector.family] = families.get(detector.family, torch.zeros_like(attacked)) | hits
-        if detector in crew.attacked:
-            attacked |= hits
-    if named or not families:
+    for detector in detectors.all:
+        detected = torch.as_tensor(faces_found(reports[detector.name], faces), dtype=torch.bool)
+        families[detector.family] = families.get(detector.family, torch.zeros_like(attacked)) | detected
+        if detector in detectors.attacked:
+            attacked |= detected
+    if explicit or not families:
         return attacked
-    agreed = torch.stack(list(families.values())).sum(0) >= 2
-    for family, hits in families.items():
+    confirmed = torch.stack(list(families.values())).sum(0) >= 2
+    for family, detected in families.items():
         if family in RELIABLE:
-            agreed |= hits
-    return attacked & agreed
+            confirmed |= detected
+    return attacked & confirmed

@@ -12,20 +12,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cloak.attack.objective import found, of_faces
+from cloak.attack.objective import faces_found, matches_faces
 from cloak.attack.regions import merge_faces
 from cloak.detectors.base import Detections, FaceDetector
 
 #: Longer sides of pictures that detectors are shown: what scrapers scale down to, and what two cores can do.
-LONGEST_SHOWN = 1280
+MAX_DISPLAY_SIDE = 1280
 
 
 @dataclass(frozen=True)
-class View:
+class DisplayedPicture:
     """A picture as detectors are shown it.
 
     Attributes:
-        pixels: uint8 ``(H, W, 3)``, the longer side at most :data:`LONGEST_SHOWN`.
+        pixels: uint8 ``(H, W, 3)``, the longer side at most :data:`MAX_DISPLAY_SIDE`.
         scale: its size divided by the picture's.
     """
 
@@ -33,10 +33,10 @@ class View:
     scale: float
 
 
-def view_of(pixels: np.ndarray) -> View:
+def display_picture(pixels: np.ndarray) -> DisplayedPicture:
     """The picture, scaled down where it is large."""
-    scale = min(1.0, LONGEST_SHOWN / max(pixels.shape[:2]))
-    return View(pixels if scale == 1.0 else scaled(pixels, scale), scale)
+    scale = min(1.0, MAX_DISPLAY_SIDE / max(pixels.shape[:2]))
+    return DisplayedPicture(pixels if scale == 1.0 else scaled(pixels, scale), scale)
 
 
 def to_tensor(pixels: np.ndarray, device: str = "cpu") -> Tensor:
@@ -58,7 +58,7 @@ def recompressed(pixels: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def under_conditions(pixels: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
+def render_conditions(pixels: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
     """By name: the picture under each condition, and its scale."""
     return {
         "published": (pixels, 1.0),
@@ -67,7 +67,7 @@ def under_conditions(pixels: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
     }
 
 
-def ask(detector: FaceDetector, pixels: np.ndarray, device: str = "cpu") -> Detections:
+def detect_pixels(detector: FaceDetector, pixels: np.ndarray, device: str = "cpu") -> Detections:
     """What the detector, as it is used in earnest, reports for one picture; on the CPU."""
     report = detector.detect(to_tensor(pixels, device))[0]
     landmarks = None if report.landmarks is None else report.landmarks.cpu()
@@ -78,13 +78,13 @@ def find_faces(
     detectors: Sequence[FaceDetector], pixels: np.ndarray, device: str = "cpu"
 ) -> tuple[Tensor, dict[str, Detections]]:
     """The faces that at least one detector reports, ``(N, 4)`` largest first, and each detector's report."""
-    reports = {detector.name: ask(detector, pixels, device) for detector in detectors}
+    reports = {detector.name: detect_pixels(detector, pixels, device) for detector in detectors}
     return merge_faces(list(reports.values())), reports
 
 
 def which_found(report: Detections, faces: Tensor) -> list[bool]:
     """For each face: does the report contain it?"""
-    return [bool(hit) for hit in found(report, faces)]
+    return [bool(hit) for hit in faces_found(report, faces)]
 
 
 def landmark_errors(before: Detections, after: Detections, faces: Tensor | None = None) -> list[float]:
@@ -96,10 +96,10 @@ def landmark_errors(before: Detections, after: Detections, faces: Tensor | None 
     """
     if before.landmarks is None or after.landmarks is None:
         return []
-    same = of_faces(after.boxes, before.boxes)
+    same = matches_faces(after.boxes, before.boxes)
     wanted = torch.ones(len(before), dtype=torch.bool)
     if faces is not None:
-        wanted = of_faces(before.boxes, faces).any(1)
+        wanted = matches_faces(before.boxes, faces).any(1)
     errors = []
     for column in wanted.nonzero()[:, 0].tolist():
         for row in same[:, column].nonzero()[:1, 0].tolist():
@@ -109,9 +109,9 @@ def landmark_errors(before: Detections, after: Detections, faces: Tensor | None 
     return errors
 
 
-def new_reports(before: Detections, after: Detections, faces: Tensor) -> int:
+def new_detections(before: Detections, after: Detections, faces: Tensor) -> int:
     """How many reports are about none of the faces, nor about anything reported before."""
     known = torch.cat([faces, before.boxes])
     if not len(after):
         return 0
-    return int((~of_faces(after.boxes, known).any(1)).sum()) if len(known) else len(after)
+    return int((~matches_faces(after.boxes, known).any(1)).sum()) if len(known) else len(after)

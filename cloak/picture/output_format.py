@@ -24,57 +24,61 @@ SUFFIXES = {
     "BMP": (".bmp",),
 }
 #: Below this a JPEG costs more of the picture than of the noise; measured, cloaks hold at 75 as well as at 95.
-LEAST_QUALITY = 75
+MIN_QUALITY = 75
 _HEAD = 64
 _BITS_PER_SAMPLE = 258
-_USUAL = 8
+_DEFAULT_DEPTH = 8
 
 
-def format_for(source_format: str, wanted: str | None) -> str:
+def choose_format(source_format: str, requested: str | None) -> str:
     """The format to write: the wanted one, or the source's, or (for a GIF) PNG, or JPEG.
 
     Raises:
         UsageError: the wanted one cannot be written.
     """
-    if wanted is None:
+    if requested is None:
         return source_format if source_format in SUFFIXES else "PNG" if source_format == "GIF" else "JPEG"
-    known = format_named("." + wanted.lower().lstrip("."))
+    chosen = format_of_suffix("." + requested.lower().lstrip("."))
     for name in SUFFIXES:
-        if name.lower() == wanted.lower():
-            known = name
-    if known is None:
-        raise UsageError(f"cannot write {wanted!r}", hint=f"choose one of {', '.join(SUFFIXES)}")
-    return known
+        if name.lower() == requested.lower():
+            chosen = name
+    if chosen is None:
+        raise UsageError(f"cannot write {requested!r}", hint=f"choose one of {', '.join(SUFFIXES)}")
+    return chosen
 
 
-def format_named(suffix: str) -> str | None:
+def format_of_suffix(suffix: str) -> str | None:
     """The format that names with this suffix announce, or None."""
     return next((name for name, suffixes in SUFFIXES.items() if suffix.lower() in suffixes), None)
 
 
-def name_for(path: Path, wanted: str | None) -> Path:
+def output_name(path: Path, requested: str | None) -> Path:
     """The same name, with another suffix where the file to write has another format than the name says; names of what
     is no readable picture stay as they are.
     """
-    form = detect_format(path)
-    if form.kind != "image":
+    media = detect_format(path)
+    if media.kind != "image":
         return path
-    goal = format_for(form.name, wanted)
-    return path if path.suffix.lower() in SUFFIXES[goal] else path.with_suffix(SUFFIXES[goal][0])
+    target_format = choose_format(media.name, requested)
+    return (
+        path
+        if path.suffix.lower() in SUFFIXES[target_format]
+        else path.with_suffix(SUFFIXES[target_format][0])
+    )
 
 
-def like_source(options: CloakOptions, source: Path | bytes) -> CloakOptions:
+def with_source_quality(options: CloakOptions, source: Path | bytes) -> CloakOptions:
     """The options with the source's quality, where none is chosen and its format is kept.
 
-    A JPEG keeps its quality, but at least :data:`LEAST_QUALITY`; a lossless WebP stays lossless.
+    A JPEG keeps its quality, but at least :data:`MIN_QUALITY`; a lossless WebP stays lossless.
     """
-    form = detect_format(source)
-    if options.quality is not None or format_for(form.name, options.format) != form.name:
+    media = detect_format(source)
+    if options.quality is not None or choose_format(media.name, options.format) != media.name:
         return options
-    if form.name == "JPEG":
+    if media.name == "JPEG":
         estimate = jpeg_quality(source)
-        return options if estimate is None else replace(options, quality=max(estimate, LEAST_QUALITY))
-    if form.name == "WebP" and _head(source)[12:16] == b"VP8L":
+        return options if estimate is None else replace(options, quality=max(estimate, MIN_QUALITY))
+    if media.name == "WebP" and _head(source)[12:16] == b"VP8L":
         return replace(options, quality=100)
     return options
 
@@ -91,21 +95,21 @@ def jpeg_quality(source: Path | bytes) -> int | None:
         return None
     if not tables or len(tables[min(tables)]) != 64:
         return None
-    mine = tables[min(tables)]
+    table = tables[min(tables)]
 
     def distance(quality: int) -> int:
-        return int(sum(abs(a - b) for a, b in zip(mine, _luma_table(quality), strict=True)))
+        return int(sum(abs(a - b) for a, b in zip(table, _luma_table(quality), strict=True)))
 
     return min(range(100, 0, -1), key=distance)
 
 
-def depth_of(source: Path | bytes) -> int:
+def bit_depth(source: Path | bytes) -> int:
     """Bits of the file's deepest channel; only told of PNG, where the head says it, and of TIFF. Of others 8."""
     head = _head(source)
     if head.startswith(b"\x89PNG"):
-        return head[24] if len(head) > 24 else _USUAL
+        return head[24] if len(head) > 24 else _DEFAULT_DEPTH
     if detect_format(source).name != "TIFF":
-        return _USUAL
+        return _DEFAULT_DEPTH
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with warnings.catch_warnings():
@@ -113,8 +117,8 @@ def depth_of(source: Path | bytes) -> int:
             with Image.open(stream, formats=["TIFF"]) as image:
                 bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,))
     except Exception:
-        return _USUAL  # whoever decodes the picture says what is wrong with it
-    return max(bits) if bits else _USUAL
+        return _DEFAULT_DEPTH  # whoever decodes the picture says what is wrong with it
+    return max(bits) if bits else _DEFAULT_DEPTH
 
 
 def _head(source: Path | bytes) -> bytes:

@@ -17,28 +17,28 @@ import torch
 from torch import Tensor
 
 from cloak.assertion import refuse_cloaked
-from cloak.attack.objective import widen
+from cloak.attack.objective import expand_boxes
 from cloak.detectors.base import Detections
-from cloak.evaluate.detect import chosen, look
-from cloak.evaluate.judge import View, to_tensor
-from cloak.evaluate.outcome import WEIGHTS, Judged, describe, judge
+from cloak.evaluate.detect import detect_all, select_faces
+from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
+from cloak.evaluate.judge import DisplayedPicture, to_tensor
 from cloak.evaluate.report import CloakReport
 from cloak.models import locate, model
 from cloak.options import CloakOptions
-from cloak.picture.bound import room_within, within_bound
-from cloak.picture.output_format import depth_of, format_for, like_source
-from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, Progress, Worker
+from cloak.picture.bound import enforce_bound, epsilon_scale_within
+from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
+from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
 from cloak.recognition.objective import Recogniser, recogniser_for
 from provenance.errors import UsageError
 from provenance.media.files import refuse_existing, write_bytes
 from provenance.media.picture import Picture, open_picture
 
 _DEFAULT_QUALITY = 95
-_BITS = 8
+_WRITTEN_BITS = 8
 #: A step of the search costs so many times what it takes to look at as many pixels (measured: 2 to 4).
-_SEARCHED = 3.0
+_STEP_COST = 3.0
 #: Where that makes more seconds than these, a step is tried: some detectors look at far less than the whole in it.
-_ROUGHLY = 120.0
+_MAX_ROUGH_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class CloakResult:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much work a picture is: each of its parts (faces and decoys that lie together) takes up to ``steps`` steps in
-    each of up to ``rounds`` rounds, which takes about ``seconds`` on this machine if nothing is beaten before.
+class WorkEstimate:
+    """How much work a picture is: each of its patches (faces and decoys that lie together) takes up to ``steps`` steps
+    in each of up to ``rounds`` rounds, which takes about ``seconds`` on this machine if nothing is beaten before.
     """
 
     faces: int
-    parts: int
+    patches: int
     steps: int
     rounds: int
     seconds: float
@@ -71,16 +71,16 @@ class Plan:
     def __str__(self) -> str:
         minutes = max(1, round(self.seconds / 60))
         return (
-            f"{self.faces} faces to hide, in {self.parts} parts of the picture; up to {self.rounds} rounds of "
-            f"{self.steps} steps for each part, at most about {minutes} minute{'s' * (minutes > 1)}"
+            f"{self.faces} faces to hide, in {self.patches} patches of the picture; up to {self.rounds} rounds of "
+            f"{self.steps} steps for each patch, at most about {minutes} minute{'s' * (minutes > 1)}"
         )
 
 
 @dataclass(frozen=True)
-class _Published:
+class _EncodedRound:
     """What was written in one round."""
 
-    judged: Judged
+    evaluation: Evaluation
     encoded: bytes
     largest: int
 
@@ -112,7 +112,7 @@ def cloak_file(
     options: CloakOptions,
     *,
     progress: Progress | None = None,
-    plan: Callable[[Plan], None] | None = None,
+    on_estimate: Callable[[WorkEstimate], None] | None = None,
 ) -> CloakResult:
     """Cloak a picture file, and hand back the cloaked file's bytes, in the source's format and quality unless others
     are chosen.
@@ -122,20 +122,22 @@ def cloak_file(
     """
     refuse_cloaked(source, options)
     picture = open_picture(source)
-    result = cloak_bytes(picture, like_source(options, source), progress=progress, plan=plan)
-    if (bits := depth_of(source)) > _BITS:
+    result = cloak_bytes(
+        picture, with_source_quality(options, source), progress=progress, on_estimate=on_estimate
+    )
+    if (bits := bit_depth(source)) > _WRITTEN_BITS:
         note = f"the picture had {bits} bits a channel; it is written with 8"
         result = replace(result, report=replace(result.report, notes=(*result.report.notes, note)))
     return result
 
 
-def plain_file(source: Path, options: CloakOptions) -> bytes:
+def encode_uncloaked(source: Path, options: CloakOptions) -> bytes:
     """A picture file without a cloak, encoded as :func:`cloak_file` would: for pictures without a face, so that a
     folder of results is complete and has no locations in it either.
     """
     picture = open_picture(source)
-    _refuse_moving(picture)
-    return _encoder_for(picture, like_source(options, source)).encode(picture, options.keep_gps)
+    _refuse_animated(picture)
+    return _encoder_for(picture, with_source_quality(options, source)).encode(picture, options.keep_gps)
 
 
 def cloak_bytes(
@@ -143,7 +145,7 @@ def cloak_bytes(
     options: CloakOptions,
     *,
     progress: Progress | None = None,
-    plan: Callable[[Plan], None] | None = None,
+    on_estimate: Callable[[WorkEstimate], None] | None = None,
 ) -> CloakResult:
     """Cloak a decoded picture.
 
@@ -151,7 +153,7 @@ def cloak_bytes(
         picture: from :func:`provenance.media.picture.open_picture`; is not changed.
         options: see there.
         progress: is told the share of the work done, in [0, 1].
-        plan: is told how much work there is, before it begins.
+        on_estimate: is told how much work there is, before it begins.
 
     Returns:
         The encoded picture and its report; ``report.success`` is false where an attacked detector still finds a
@@ -163,12 +165,12 @@ def cloak_bytes(
         MissingModelError: a detector's weights are not on this machine.
     """
     started = time.perf_counter()
-    _refuse_moving(picture)
+    _refuse_animated(picture)
     # 1. Who is looking, and what they see.
     encoder = _encoder_for(picture, options)
-    sight = look(picture.pixels, options)
-    crew, view, before = sight.crew, sight.view, sight.before
-    faces = chosen(sight.seen, options)
+    initial = detect_all(picture.pixels, options)
+    detectors, displayed, before = initial.detectors, initial.displayed, initial.before
+    faces = select_faces(initial.confirmed_faces, options)
 
     def encoded(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
         data = encoder.encode(picture.with_pixels(pixels), options.keep_gps)
@@ -178,72 +180,98 @@ def cloak_bytes(
         return encoded(pixels)[1]
 
     # 2. How the picture looks in this encoding without a cloak: what everything is compared with.
-    plain = round_trip(picture.pixels)
+    uncloaked = round_trip(picture.pixels)
     strict, levels = options.strict and not encoder.lossless, options.level.levels
     # 3. Search, encode, decode, judge; go on where a face is left.
-    recogniser = _recogniser(options, view, faces, before)
-    hunter = recogniser if options.recognition else None
-    attacked = [*crew.attacked, hunter] if hunter else crew.attacked
+    recogniser = _recogniser(options, displayed, faces, before)
+    attacked_recogniser = recogniser if options.recognition else None
+    attacked = [*detectors.attacked, attacked_recogniser] if attacked_recogniser else detectors.attacked
 
-    def published(cloaked: np.ndarray) -> _Published:
+    def encode_and_evaluate(cloaked: np.ndarray) -> _EncodedRound:
         if strict:
-            cloaked = within_bound(cloaked, picture.pixels, plain, round_trip, levels)
+            cloaked = enforce_bound(cloaked, picture.pixels, uncloaked, round_trip, levels)
         data, decoded = encoded(cloaked)
-        judged = judge(crew.attacked, decoded, faces, before, options.device, hunter, zones=worker.zones)
-        return _Published(judged, data, int(np.abs(cloaked.astype(np.int16) - picture.pixels).max()))
+        evaluation = evaluate_picture(
+            detectors.attacked,
+            decoded,
+            faces,
+            before,
+            options.device,
+            attacked_recogniser,
+            zones=optimiser.zones,
+        )
+        return _EncodedRound(evaluation, data, int(np.abs(cloaked.astype(np.int16) - picture.pixels).max()))
 
-    worker = Worker(
+    optimiser = PatchOptimiser(
         picture,
         attacked,
         encoder,
         options,
         faces,
-        sight.everyone,
-        view,
+        initial.all_faces,
+        displayed,
         before,
-        look=lambda cloaked: published(cloaked).judged,
+        evaluate=lambda cloaked: encode_and_evaluate(cloaked).evaluation,
     )
     if strict:
-        places = widen(torch.cat([faces, worker.zones]), CONTEXT).tolist()
-        worker.room = room_within(picture.pixels, plain, round_trip, levels, boxes=places, seed=options.seed)
-    if plan:
-        steps = worker.allowed * (options.rounds + options.restarts)
-        seconds = sight.seconds * worker.area * steps * _SEARCHED
-        if seconds > _ROUGHLY:
-            seconds = worker.seconds_a_step() * len(worker.patches) * steps
-        plan(Plan(len(faces), len(worker.patches), worker.allowed, options.rounds, seconds))
-    best: _Published | None = None
-    for turn in range(options.rounds):
-        made = published(worker.turn(turn, progress))
-        if best is None or made.judged.trouble(attacked) <= best.judged.trouble(attacked):
-            best = made
-        worker.learn(made.judged)
-        left = best.judged.trouble(attacked)
+        noise_boxes = expand_boxes(torch.cat([faces, optimiser.zones]), CONTEXT).tolist()
+        optimiser.epsilon_scale = epsilon_scale_within(
+            picture.pixels, uncloaked, round_trip, levels, boxes=noise_boxes, seed=options.seed
+        )
+    if on_estimate:
+        steps = optimiser.steps_per_patch * (options.rounds + options.restarts)
+        seconds = initial.seconds_per_pixel * optimiser.pixel_count * steps * _STEP_COST
+        if seconds > _MAX_ROUGH_SECONDS:
+            seconds = optimiser.seconds_per_step() * len(optimiser.patches) * steps
+        on_estimate(
+            WorkEstimate(
+                len(faces), len(optimiser.patches), optimiser.steps_per_patch, options.rounds, seconds
+            )
+        )
+    best: _EncodedRound | None = None
+    for number in range(options.rounds):
+        encoded_round = encode_and_evaluate(optimiser.run_round(number, progress))
+        if best is None or encoded_round.evaluation.residual(attacked) <= best.evaluation.residual(attacked):
+            best = encoded_round
+        optimiser.update_pending(encoded_round.evaluation)
+        remaining = best.evaluation.residual(attacked)
         # one more round for JPEG 75 and half size; further ones only while a face shows as published
-        if left == 0 or options.torchattack or (turn >= 1 and left < WEIGHTS["published"]):
+        if (
+            remaining == 0
+            or options.torchattack
+            or (number >= 1 and remaining < CONDITION_WEIGHTS["published"])
+        ):
             break
     if best is None:
         raise UsageError("no round was made")
     # 4. What those say whom nothing was made against.
-    watcher = None if hunter else recogniser
-    verdict = best.judged.plus(
-        judge(crew.judging, best.judged.pixels, faces, before, options.device, watcher, zones=worker.zones)
+    judging_recogniser = None if attacked_recogniser else recogniser
+    full_evaluation = best.evaluation.merged_with(
+        evaluate_picture(
+            detectors.judging,
+            best.evaluation.pixels,
+            faces,
+            before,
+            options.device,
+            judging_recogniser,
+            zones=optimiser.zones,
+        )
     )
     if progress:
         progress(1.0)
-    report = describe(
-        verdict,
+    report = build_report(
+        full_evaluation,
         options,
-        crew.attacked,
-        crew.judging,
-        sight.everyone,
+        detectors.attacked,
+        detectors.judging,
+        initial.all_faces,
         faces,
-        sight.seen,
+        initial.confirmed_faces,
         before,
-        plain,
-        decoys_placed=len(worker.zones),
+        uncloaked,
+        decoys_placed=len(optimiser.zones),
         largest_noise=best.largest,
-        steps=worker.steps,
+        steps=optimiser.steps,
         seconds=time.perf_counter() - started,
         format_name=encoder.format,
         encoder_quality=encoder.quality,
@@ -254,15 +282,17 @@ def cloak_bytes(
 
 
 def _recogniser(
-    options: CloakOptions, view: View, chosen: Tensor, before: dict[str, Detections]
+    options: CloakOptions, displayed: DisplayedPicture, selected: Tensor, before: dict[str, Detections]
 ) -> Recogniser | None:
     """Face recognition for the faces to hide; None where it was not asked for and is not installed."""
     if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
         return None
-    return recogniser_for(options.weights, to_tensor(view.pixels, options.device), view.scale, chosen, before)
+    return recogniser_for(
+        options.weights, to_tensor(displayed.pixels, options.device), displayed.scale, selected, before
+    )
 
 
-def _refuse_moving(picture: Picture) -> None:
+def _refuse_animated(picture: Picture) -> None:
     if picture.frames > 1:
         raise UsageError(
             f"the picture holds {picture.frames} frames; only still pictures can be cloaked as pictures",
@@ -271,6 +301,6 @@ def _refuse_moving(picture: Picture) -> None:
 
 
 def _encoder_for(picture: Picture, options: CloakOptions) -> Encoder:
-    wanted = format_for(picture.format.name, options.format)
+    wanted = choose_format(picture.format.name, options.format)
     quality = (options.quality or _DEFAULT_QUALITY) if wanted in LOSSY else None
     return Encoder(wanted, quality)

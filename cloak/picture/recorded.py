@@ -35,8 +35,8 @@ def recorded_cloaks(source: Path, home: Home) -> tuple[int | None, list[int]]:
             return next(iter(cloaks(same)), None), []
         matches = lookup.index.search(fingerprint_file(source, media, exact_pixels=True))
         matches = [one for one in matches if one.entry_index < size]
-        if equal := [one.entry_index for one in matches if one.kind == "pixels"]:
-            return next(iter(cloaks(equal)), None), []
+        if same_pixels := [one.entry_index for one in matches if one.kind == "pixels"]:
+            return next(iter(cloaks(same_pixels)), None), []
         return None, cloaks([one.entry_index for one in matches if one.confirmed])
 
 
@@ -55,12 +55,12 @@ def refuse_recorded(source: Path, home: Home) -> None:
         )
 
 
-def explained(source: Path, home: Home) -> str | None:
+def explain_no_face(source: Path, home: Home) -> str | None:
     """Why a picture may show no face: a cloak that it looks like was recorded; None where there is none."""
     try:
-        _, alike = recorded_cloaks(source, home)
+        _, similar = recorded_cloaks(source, home)
     except VeilmarkError:
         return None
-    if not alike:
+    if not similar:
         return None
-    return f"{source} looks like the cloaked picture of ledger entry {alike[0]}, or like its original"
+    return f"{source} looks like the cloaked picture of ledger entry {similar[0]}, or like its original"

@@ -12,16 +12,25 @@ from torch import Tensor
 
 from cloak.attack.budget import context_mask, visibility_mask
 from cloak.attack.decoys import place_decoys
-from cloak.attack.objective import found, of_faces
+from cloak.attack.objective import faces_found, matches_faces
 from cloak.attack.regions import Patch, plan_patches
 from cloak.attack.search import optimise
-from cloak.attack.task import Condition, Entire, Goals, Outcome, Schedule, Task, Wide, conditions
-from cloak.attack.whole_frame import WideView
+from cloak.attack.task import (
+    Condition,
+    FullResolutionFrame,
+    Goals,
+    Schedule,
+    SearchResult,
+    Task,
+    WholeFrame,
+    publication_conditions,
+)
+from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import View, to_tensor
-from cloak.evaluate.outcome import Judged
+from cloak.evaluate.evaluation import Evaluation
+from cloak.evaluate.judge import DisplayedPicture, to_tensor
 from cloak.options import CloakOptions
-from cloak.picture.display_scale import also_shown
+from cloak.picture.display_scale import with_display_scale
 from cloak.strength import Strength
 from provenance.media.picture import Picture, encode_picture
 
@@ -31,14 +40,14 @@ CONTEXT = 0.25
 LOSSY = ("JPEG", "WebP", "AVIF")
 _SUBSAMPLED_BELOW = 90
 #: So many pixels to work on get all steps; more get fewer, but no fewer than these.
-FULL_AREA, FEWEST_STEPS = 1_000_000, 16
+FULL_AREA, MIN_STEPS = 1_000_000, 16
 #: Steps of the trial that tells how long the search will take.
-_TRIAL = 2
+_TRIAL_STEPS = 2
 #: How much it counts in the first round that networks see something else half-way, and how far faces are bent in each
 #: step, so that noise carries over to detectors that it was not made against (docs/transfer.md); at these strengths:
 #: with less noise hardly more carries over, it takes half as long again, and shows more.
-FEATURES, BEND = 0.6, 0.15
-CARRYING = (Strength.HIGH,)
+FEATURE_WEIGHT, WARP = 0.6, 0.15
+TRANSFER_STRENGTHS = (Strength.HIGH,)
 
 Progress = Callable[[float], None]
 
@@ -54,16 +63,18 @@ class Encoder:
     def lossless(self) -> bool:
         return self.format not in LOSSY or (self.format == "WebP" and self.quality == 100)
 
-    def conditions(self, patch: Patch) -> list[Condition]:
-        slide = max(1, min(24, patch.height // 8, patch.width // 8))
+    def publication_conditions(self, patch: Patch) -> list[Condition]:
+        max_shift = max(1, min(24, patch.height // 8, patch.width // 8))
         quality = None if self.lossless else self.quality
-        return conditions(quality, subsample=(quality or 100) < _SUBSAMPLED_BELOW, slide=slide)
+        return publication_conditions(
+            quality, subsample=(quality or 100) < _SUBSAMPLED_BELOW, max_shift=max_shift
+        )
 
     def encode(self, picture: Picture, keep_gps: bool) -> bytes:
         return encode_picture(picture, self.format, quality=self.quality, keep_gps=keep_gps)
 
 
-class Worker:
+class PatchOptimiser:
     """Keeps each patch's noise between the rounds."""
 
     def __init__(
@@ -72,155 +83,173 @@ class Worker:
         attacked: list[FaceDetector],
         encoder: Encoder,
         options: CloakOptions,
-        chosen: Tensor,
-        everyone: Tensor,
-        view: View,
+        selected: Tensor,
+        all_faces: Tensor,
+        displayed: DisplayedPicture,
         before: dict[str, Detections],
-        look: Callable[[np.ndarray], Judged] | None = None,
+        evaluate: Callable[[np.ndarray], Evaluation] | None = None,
     ) -> None:
-        """``look``: what detectors see of the cloaked pixels of the whole picture, once encoded; None: nobody looks
+        """``evaluate``: what detectors see of the cloaked pixels of the whole picture, once encoded; None: nobody looks
         before a round is over.
         """
-        self.look = look
+        self.evaluate = evaluate
         #: The share of the strength's largest change that the search may use.
-        self.room = 1.0
+        self.epsilon_scale = 1.0
         self.pixels, self.options, self.attacked, self.encoder = picture.pixels, options, attacked, encoder
         self.grey = picture.is_grey or _looks_grey(picture.pixels)
-        self.chosen, self.view, self.before = chosen, view, before
-        self.zones = place_decoys(picture.pixels, everyone, options.decoys, options.seed)
+        self.selected, self.displayed, self.before = selected, displayed, before
+        self.zones = place_decoys(picture.pixels, all_faces, options.decoys, options.seed)
         size = picture.pixels.shape[:2]
-        self.patches = plan_patches(size, torch.cat([chosen, self.zones]), shown=view.scale)
-        self.wide = WideView(picture.pixels, options.device)
-        self.cornered = WideView(picture.pixels, options.device, corner=True)
+        self.patches = plan_patches(size, torch.cat([selected, self.zones]), display_scale=displayed.scale)
+        self.square = SquareFrame(picture.pixels, options.device)
+        self.top_left_square = SquareFrame(picture.pixels, options.device, top_left=True)
         self.noises: list[Tensor | None] = [None] * len(self.patches)
         self.pending = list(range(len(self.patches)))
-        self.stubborn: list[set[tuple[str, str]]] = [set() for _ in self.patches]
+        self.unresolved: list[set[tuple[str, str]]] = [set() for _ in self.patches]
         self.steps = 0
 
-    def turn(self, number: int, progress: Progress | None) -> np.ndarray:
+    def run_round(self, round_number: int, progress: Progress | None) -> np.ndarray:
         """Work on the pending patches; the cloaked pixels of the whole picture."""
-        for place, index in enumerate(self.pending):
+        for position, index in enumerate(self.pending):
 
-            def report(share: float, place: int = place) -> None:
+            def report(share: float, position: int = position) -> None:
                 if progress:
-                    within = (place + share) / len(self.pending)
-                    progress(min(0.99, (number + within) / self.options.rounds))
+                    within = (position + share) / len(self.pending)
+                    progress(min(0.99, (round_number + within) / self.options.rounds))
 
-            self._work(index, number, report)
-        return self._together(self.noises)
+            self._optimise_patch(index, round_number, report)
+        return self._compose(self.noises)
 
-    def _together(self, noises: Sequence[Tensor | None]) -> np.ndarray:
+    def _compose(self, noises: Sequence[Tensor | None]) -> np.ndarray:
         """The whole picture with the patches' noise."""
         canvas = np.zeros(self.pixels.shape, np.int16)
         for patch, noise in zip(self.patches, noises, strict=True):
             if noise is not None:
-                _add(canvas, patch, noise)
+                _add_noise(canvas, patch, noise)
         levels = self.options.level.levels
         moved = self.pixels.astype(np.int16) + np.clip(canvas, -levels, levels)
         return np.clip(moved, 0, 255).astype(np.uint8)
 
-    def learn(self, judged: Judged) -> None:
+    def update_pending(self, evaluation: Evaluation) -> None:
         """Next time, work on the patches whose faces an attacked detector still finds."""
-        self.stubborn = [self._left(judged, patch) for patch in self.patches]
-        self.pending = [index for index, pairs in enumerate(self.stubborn) if pairs]
+        self.unresolved = [self._unresolved_pairs(evaluation, patch) for patch in self.patches]
+        self.pending = [index for index, pairs in enumerate(self.unresolved) if pairs]
 
-    def _left(self, judged: Judged, patch: Patch) -> set[tuple[str, str]]:
+    def _unresolved_pairs(self, evaluation: Evaluation, patch: Patch) -> set[tuple[str, str]]:
         """The attacked detectors and the conditions under which they still find one of the patch's faces."""
         names = {detector.name for detector in self.attacked}
-        mine = [face for face in patch.faces if face < len(self.chosen)]
+        own_faces = [face for face in patch.faces if face < len(self.selected)]
         return {
             pair
-            for pair, hits in judged.hits.items()
-            if pair[0] in names and any(hits[face] for face in mine)
+            for pair, detected in evaluation.detected.items()
+            if pair[0] in names and any(detected[face] for face in own_faces)
         }
 
     @property
-    def allowed(self) -> int:
+    def steps_per_patch(self) -> int:
         """Steps that each pending patch may take: fewer where there is much to work on, so that time is bounded."""
-        share = FULL_AREA / max(self.area, 1)
-        return min(self.options.steps, max(FEWEST_STEPS, round(self.options.steps * share)))
+        share = FULL_AREA / max(self.pixel_count, 1)
+        return min(self.options.steps, max(MIN_STEPS, round(self.options.steps * share)))
 
     @property
-    def area(self) -> int:
+    def pixel_count(self) -> int:
         """Pixels to work on."""
         return sum(self.patches[index].height * self.patches[index].width for index in self.pending)
 
-    def _concerned(self, index: int) -> list[FaceDetector]:
+    def _relevant_detectors(self, index: int) -> list[FaceDetector]:
         """The detectors that see one of the patch's faces, as they look at this patch."""
         patch = self.patches[index]
-        if any(face >= len(self.chosen) for face in patch.faces):
-            concerned = self.attacked  # decoys are for all
+        if any(face >= len(self.selected) for face in patch.faces):
+            relevant = self.attacked  # decoys are for all
         else:
-            faces = self.chosen[list(patch.faces)] * self.view.scale
-            seeing = {name for name, report in self.before.items() if bool(found(report, faces).any())}
-            seeing |= {name for name, _ in self.stubborn[index]}
-            concerned = [one for one in self.attacked if one.name in seeing or one.name not in self.before]
-        return [one.inside(patch) for one in concerned]
+            faces = self.selected[list(patch.faces)] * self.displayed.scale
+            detecting = {
+                name for name, report in self.before.items() if bool(faces_found(report, faces).any())
+            }
+            detecting |= {name for name, _ in self.unresolved[index]}
+            relevant = [one for one in self.attacked if one.name in detecting or one.name not in self.before]
+        return [one.for_patch(patch) for one in relevant]
 
-    def seconds_a_step(self) -> float:
+    def seconds_per_step(self) -> float:
         """How long a step on one patch takes here, its share of the exams included; measured on the middling patch."""
         index = sorted(self.pending, key=lambda i: self.patches[i].height * self.patches[i].width)[
             len(self.pending) // 2
         ]
         started = time.perf_counter()
-        self._search(index, 0, _TRIAL)
-        return (time.perf_counter() - started) / _TRIAL
+        self._search(index, 0, _TRIAL_STEPS)
+        return (time.perf_counter() - started) / _TRIAL_STEPS
 
-    def _work(self, index: int, number: int, progress: Progress) -> None:
-        steps = self.options.steps if self.options.torchattack else self.allowed
-        outcome = self._search(index, number, steps, progress)
-        self.noises[index] = outcome.noise
-        self.steps += outcome.steps
+    def _optimise_patch(self, index: int, round_number: int, progress: Progress) -> None:
+        steps = self.options.steps if self.options.torchattack else self.steps_per_patch
+        result = self._search(index, round_number, steps, progress)
+        self.noises[index] = result.noise
+        self.steps += result.steps
 
-    def _search(self, index: int, number: int, steps: int, progress: Progress | None = None) -> Outcome:
+    def _search(
+        self, index: int, round_number: int, steps: int, progress: Progress | None = None
+    ) -> SearchResult:
         options, patch = self.options, self.patches[index]
-        met = also_shown(self.encoder.conditions(patch), self.view.scale / patch.scale)
+        conditions = with_display_scale(
+            self.encoder.publication_conditions(patch), self.displayed.scale / patch.scale
+        )
         task = self._task(patch, index)
         if options.torchattack:
             from cloak.attack.torchattacks import run_torchattack
 
             return run_torchattack(
-                options.torchattack, task, self._concerned(index), met, steps=steps, seed=options.seed
+                options.torchattack,
+                task,
+                self._relevant_detectors(index),
+                conditions,
+                steps=steps,
+                seed=options.seed,
             )
-        carries = options.level in CARRYING
+        transfers = options.level in TRANSFER_STRENGTHS
 
-        def enough(noise: Tensor) -> bool:
-            noises = [noise if place == index else other for place, other in enumerate(self.noises)]
-            return self.look is None or not self._left(self.look(self._together(noises)), patch)
+        def stop_when(noise: Tensor) -> bool:
+            noises = [noise if position == index else other for position, other in enumerate(self.noises)]
+            return self.evaluate is None or not self._unresolved_pairs(
+                self.evaluate(self._compose(noises)), patch
+            )
 
         return optimise(
             task,
-            self._concerned(index),
-            met,
+            self._relevant_detectors(index),
+            conditions,
             goals=Goals(
-                features=FEATURES if carries and number == 0 and len(task.faces) else 0.0,
+                features=FEATURE_WEIGHT if transfers and round_number == 0 and len(task.faces) else 0.0,
                 decoy=1.0 if len(task.zones) else 0.0,
                 landmark=0.3 if options.displace_landmarks else 0.0,
                 displacement=options.landmark_share,
             ),
             schedule=Schedule(
                 steps=steps,
-                restarts=options.restarts if number == 0 else 0,
+                restarts=options.restarts if round_number == 0 else 0,
                 smooth=options.smooth,
-                bend=BEND if carries else 0.0,
+                warp=WARP if transfers else 0.0,
                 bf16=options.bf16,
-                seed=options.seed + number,
+                seed=options.seed + round_number,
             ),
             start=self.noises[index],
-            stubborn=self.stubborn[index],
-            enough=enough if number and self.look else None,
+            unresolved=self.unresolved[index],
+            stop_when=stop_when if round_number and self.evaluate else None,
             progress=progress,
         )
 
     def _task(self, patch: Patch, index: int) -> Task:
         device, strength = self.options.device, self.options.level
-        clean = _cut(self.pixels, patch, device)
-        count = len(self.chosen)
-        faces = patch.boxes(self.chosen[[i for i in patch.faces if i < count]]).to(device)
+        clean = _cut_patch(self.pixels, patch, device)
+        count = len(self.selected)
+        faces = patch.boxes(self.selected[[i for i in patch.faces if i < count]]).to(device)
         zones = patch.boxes(self.zones[[i - count for i in patch.faces if i >= count]]).to(device)
         size = (patch.height, patch.width)
         share = torch.maximum(context_mask(size, faces, CONTEXT), context_mask(size, zones, 0.1))
-        limit = self.room * strength.epsilon * visibility_mask(clean, smooth=strength.smooth_share) * share
+        limit = (
+            self.epsilon_scale
+            * strength.epsilon
+            * visibility_mask(clean, smooth=strength.smooth_share)
+            * share
+        )
         return Task(
             clean=clean,
             faces=faces,
@@ -230,60 +259,65 @@ class Worker:
             chroma=strength.chroma,
             zones=zones,
             landmarks=self._landmarks(patch) if self.options.displace_landmarks else {},
-            wide=self._wide(patch, index),
-            entire=self._entire(patch, index),
-            extent=(self.pixels.shape[0] * patch.scale, self.pixels.shape[1] * patch.scale),
+            whole_frame=self._whole_frame(patch, index),
+            full_frame=self._full_frame(patch, index),
+            picture_size=(self.pixels.shape[0] * patch.scale, self.pixels.shape[1] * patch.scale),
         )
 
     def _landmarks(self, patch: Patch) -> dict[str, list[Tensor]]:
         """Where each detector sees each face's landmarks in the clean picture; empty where it does not."""
         result = {}
-        faces = self.chosen[[i for i in patch.faces if i < len(self.chosen)]]
+        faces = self.selected[[i for i in patch.faces if i < len(self.selected)]]
         for name, report in self.before.items():
             if report.landmarks is None:
                 continue
-            boxes, points = report.boxes / self.view.scale, report.landmarks / self.view.scale
-            same = of_faces(boxes, faces)
+            boxes, points = report.boxes / self.displayed.scale, report.landmarks / self.displayed.scale
+            matching = matches_faces(boxes, faces)
             result[name] = [
-                patch.boxes(points[same[:, i].nonzero()[0, 0]].repeat(1, 2))[:, :2].to(self.options.device)
-                if bool(same[:, i].any())
+                patch.boxes(points[matching[:, i].nonzero()[0, 0]].repeat(1, 2))[:, :2].to(
+                    self.options.device
+                )
+                if bool(matching[:, i].any())
                 else torch.zeros(0, 2)
                 for i in range(len(faces))
             ]
         return result
 
-    def _entire(self, patch: Patch, index: int) -> Entire | None:
+    def _full_frame(self, patch: Patch, index: int) -> FullResolutionFrame | None:
         """The whole picture with the noise of the other patches in it, where detectors are shown it at this scale."""
-        if self.view.scale != 1 or patch.scale != 1:
+        if self.displayed.scale != 1 or patch.scale != 1:
             return None
         canvas = np.zeros(self.pixels.shape, np.int16)
-        for place, (other, noise) in enumerate(zip(self.patches, self.noises, strict=True)):
-            if place != index and noise is not None:
-                _add(canvas, other, noise)
+        for position, (other, noise) in enumerate(zip(self.patches, self.noises, strict=True)):
+            if position != index and noise is not None:
+                _add_noise(canvas, other, noise)
         picture = np.clip(self.pixels + canvas, 0, 255).astype(np.uint8)
-        return Entire(to_tensor(picture, self.options.device), patch.left, patch.top)
+        return FullResolutionFrame(to_tensor(picture, self.options.device), patch.left, patch.top)
 
-    def _wide(self, patch: Patch, index: int) -> Wide:
+    def _whole_frame(self, patch: Patch, index: int) -> WholeFrame:
         """The whole picture at a small size, with the noise of the other patches in it."""
         others = [
             (other, noise)
             for i, (other, noise) in enumerate(zip(self.patches, self.noises, strict=True))
             if i != index and noise is not None
         ]
-        return replace(self.wide.around(patch, others), corner=self.cornered.around(patch, others))
+        return replace(
+            self.square.with_noise_of(patch, others),
+            top_left=self.top_left_square.with_noise_of(patch, others),
+        )
 
 
 def _looks_grey(pixels: np.ndarray) -> bool:
     return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
 
 
-def _cut(pixels: np.ndarray, patch: Patch, device: str) -> Tensor:
+def _cut_patch(pixels: np.ndarray, patch: Patch, device: str) -> Tensor:
     part = np.ascontiguousarray(pixels[patch.top : patch.bottom, patch.left : patch.right])
-    return patch.shrink(to_tensor(part, device))
+    return patch.to_working_size(to_tensor(part, device))
 
 
-def _add(canvas: np.ndarray, patch: Patch, noise: Tensor) -> None:
+def _add_noise(canvas: np.ndarray, patch: Patch, noise: Tensor) -> None:
     """Add a patch's noise to the canvas, in whole levels; where patches meet, the larger change counts."""
-    spread = (patch.spread(noise)[0] * 255).round().to(torch.int16).permute(1, 2, 0).cpu().numpy()
+    spread = (patch.to_picture_size(noise)[0] * 255).round().to(torch.int16).permute(1, 2, 0).cpu().numpy()
     target = canvas[patch.top : patch.bottom, patch.left : patch.right]
     np.copyto(target, spread, where=np.abs(spread) > np.abs(target))

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from provenance.errors import UsageError
 
-CHIP_SIZE = 150
+ALIGNED_SIZE = 150
 _PADDING = 0.25
 
 # dlib's mean face (dlib/image_transforms/interpolation.h, Boost Software License 1.0), x and y in shares of its size:
@@ -71,13 +71,13 @@ LAYOUTS = {
 }
 
 
-def face_chips(
+def align_faces(
     pictures: Tensor,
     landmarks: Tensor,
     *,
     layout: str | None = None,
     pictures_of: Sequence[int] | None = None,
-    size: int = CHIP_SIZE,
+    size: int = ALIGNED_SIZE,
     padding: float = _PADDING,
 ) -> Tensor:
     """Cut faces out, upright, with the eyes always in the same place.
@@ -105,10 +105,11 @@ def face_chips(
     mean = torch.tensor(known.mean, dtype=torch.float64)
     goal = (padding + mean) / (2 * padding + 1) * size
     points = landmarks.detach().to("cpu", torch.float64)[:, list(known.used)]
-    chips = [
-        _chip(pictures[owner : owner + 1], goal, own, size) for owner, own in zip(owners, points, strict=True)
+    aligned = [
+        _align_face(pictures[owner : owner + 1], goal, own, size)
+        for owner, own in zip(owners, points, strict=True)
     ]
-    return torch.cat(chips) if chips else pictures.new_zeros(0, 3, size, size)
+    return torch.cat(aligned) if aligned else pictures.new_zeros(0, 3, size, size)
 
 
 def similarity(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +143,7 @@ def _layout(landmarks: Tensor, layout: str | None) -> _Layout:
     return known
 
 
-def _chip(picture: Tensor, goal: Tensor, points: Tensor, size: int) -> Tensor:
+def _align_face(picture: Tensor, goal: Tensor, points: Tensor, size: int) -> Tensor:
     matrix, shift = similarity(goal, points)
     scale = float(torch.linalg.vector_norm(matrix[:, 0]))
     turn = matrix / scale

@@ -18,10 +18,10 @@ from torch.nn import functional
 
 from cloak import models
 from cloak.detectors.readers.dlib import Layer, Network, read_network
-from cloak.recognition.aligned_faces import CHIP_SIZE, face_chips
+from cloak.recognition.aligned_faces import ALIGNED_SIZE, align_faces
 from provenance.errors import MissingModelError, UsageError
 
-__all__ = ["CHIP_SIZE", "EMBEDDING_SIZE", "SAME_PERSON", "FaceRecognition", "face_chips"]
+__all__ = ["ALIGNED_SIZE", "EMBEDDING_SIZE", "SAME_PERSON", "FaceRecognition", "align_faces"]
 
 #: Embeddings closer than this (Euclidean) are of one person, says dlib.
 SAME_PERSON = 0.6
@@ -38,12 +38,12 @@ class FaceRecognition(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        if network.loss != "loss_metric_2" or network.input_size != (CHIP_SIZE, CHIP_SIZE):
+        if network.loss != "loss_metric_2" or network.input_size != (ALIGNED_SIZE, ALIGNED_SIZE):
             raise MissingModelError("this dlib model is no face recognition network")
         self.register_buffer("means", torch.tensor(network.means).view(1, 3, 1, 1))
         self.steps = nn.ModuleList(_step(layer, after) for layer, after in _folded(network.layers))
         with torch.no_grad():
-            size = tuple(self.embed(torch.zeros(1, 3, CHIP_SIZE, CHIP_SIZE)).shape)
+            size = tuple(self.embed(torch.zeros(1, 3, ALIGNED_SIZE, ALIGNED_SIZE)).shape)
         if size != (1, EMBEDDING_SIZE):
             raise MissingModelError(f"this dlib model gives {size}, not {EMBEDDING_SIZE} numbers")
         self.eval()
@@ -61,31 +61,35 @@ class FaceRecognition(nn.Module):
         """
         return cls(read_network(models.read("dlib-face-recognition", weights_dir))).to(device)
 
-    def embed(self, chips: Tensor) -> Tensor:
+    def embed(self, faces: Tensor) -> Tensor:
         """``(N, 128)`` embeddings of ``(N, 3, 150, 150)`` chips, RGB in [0, 1]; differentiable.
 
         Raises:
             UsageError: chips of another shape.
         """
-        return self._run(chips)[0]
+        return self._run(faces)[0]
 
-    def features(self, chips: Tensor) -> tuple[Tensor, ...]:
+    def features(self, faces: Tensor) -> tuple[Tensor, ...]:
         """What the network sees at five sizes, for perceptual losses: ``(N, 32, 35, 35)``, ``(N, 64, 17, 17)``,
         ``(N, 128, 8, 8)``, ``(N, 256, 4, 4)`` and ``(N, 256, 2, 2)``, each at least 0; differentiable.
         """
-        return tuple(self._run(chips)[1])
+        return tuple(self._run(faces)[1])
 
-    def forward(self, chips: Tensor) -> Tensor:
-        return self.embed(chips)
+    def forward(self, faces: Tensor) -> Tensor:
+        return self.embed(faces)
 
-    def _run(self, chips: Tensor) -> tuple[Tensor, list[Tensor]]:
-        if chips.ndim != 4 or chips.shape[1:] != (3, CHIP_SIZE, CHIP_SIZE) or not chips.is_floating_point():
+    def _run(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
+        if (
+            faces.ndim != 4
+            or faces.shape[1:] != (3, ALIGNED_SIZE, ALIGNED_SIZE)
+            or not faces.is_floating_point()
+        ):
             raise UsageError(
-                f"found chips of shape {tuple(chips.shape)} and type {chips.dtype}, expected a floating-point "
-                f"(N, 3, {CHIP_SIZE}, {CHIP_SIZE})",
+                f"found chips of shape {tuple(faces.shape)} and type {faces.dtype}, expected a floating-point "
+                f"(N, 3, {ALIGNED_SIZE}, {ALIGNED_SIZE})",
                 hint="cut them out with `face_chips`",
             )
-        x = (chips * 255 - self.means) / 256
+        x = (faces * 255 - self.means) / 256
         state = _State(x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x)
         for step in self.steps:
             step(state)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.attack.objective import of_faces
+from cloak.attack.objective import matches_faces
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.recognition.aligned_faces import face_chips
+from cloak.recognition.aligned_faces import align_faces
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
 
 if TYPE_CHECKING:
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 #: A distance this much below or above the threshold counts as a logit of 1 or -1.
 _TEMPERATURE = 0.1
 #: How far alignment strays in a search, in face sizes (standard deviation): other programs find other landmarks.
-_STRAY = 0.02
+_JITTER = 0.02
 #: Eyes, nose and corners of the mouth in a detector's box, in shares of its width and height.
-_IN_THE_BOX = torch.tensor([[0.31, 0.42], [0.69, 0.42], [0.5, 0.62], [0.35, 0.79], [0.65, 0.79]])
+_BOX_LANDMARKS = torch.tensor([[0.31, 0.42], [0.69, 0.42], [0.5, 0.62], [0.35, 0.79], [0.65, 0.79]])
 
 
 def identity_loss(
-    embeddings: Tensor, own: Tensor, *, distance: float = SAME_PERSON, margin: float = 0.1
+    embeddings: Tensor, reference: Tensor, *, distance: float = SAME_PERSON, margin: float = 0.1
 ) -> Tensor:
     """How far faces are from being somebody else: a hinge on the distance of embeddings, 0 once it is reached.
 
     Args:
-        embeddings, own: ``(N, 128)`` of the cloaked and of the uncloaked faces.
+        embeddings, reference: ``(N, 128)`` of the cloaked and of the uncloaked faces.
         distance: beyond which two faces count as two persons.
         margin: how much farther to go.
 
@@ -48,19 +48,19 @@ def identity_loss(
     """
     if len(embeddings) == 0:
         return embeddings.sum()
-    return functional.relu(distance + margin - gaps(embeddings, own)).mean() / distance
+    return functional.relu(distance + margin - embedding_distances(embeddings, reference)).mean() / distance
 
 
-def gaps(embeddings: Tensor, own: Tensor) -> Tensor:
+def embedding_distances(embeddings: Tensor, reference: Tensor) -> Tensor:
     """``(N,)`` Euclidean distances, with a finite gradient everywhere."""
-    return ((embeddings - own).square().sum(1) + 1e-12).sqrt()
+    return ((embeddings - reference).square().sum(1) + 1e-12).sqrt()
 
 
 class Recogniser(FaceDetector):
     """Face recognition that knows one picture's faces.
 
-    Pictures shown to it must be that picture (or, after :meth:`inside`, that part of it), perhaps changed, at any size,
-    or with rows and columns missing at the top and at the left.
+    Pictures shown to it must be that picture (or, after :meth:`for_patch`, that part of it), perhaps changed, at any
+    size, or with rows and columns missing at the top and at the left.
     """
 
     name = "face-recognition"
@@ -73,15 +73,15 @@ class Recogniser(FaceDetector):
         size: tuple[int, int],
         faces: Tensor,
         landmarks: Tensor,
-        own: Tensor,
+        reference: Tensor,
         *,
-        part: bool = False,
+        is_patch: bool = False,
         layout: str | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.size, self.part, self.layout = network, size, part, layout
-        self.faces, self.points, self.own = faces, landmarks, own
-        self._stray = torch.Generator().manual_seed(0)
+        self.network, self.size, self.is_patch, self.layout = network, size, is_patch, layout
+        self.faces, self.points, self.reference = faces, landmarks, reference
+        self._jitter = torch.Generator().manual_seed(0)
 
     @classmethod
     def of(
@@ -100,38 +100,41 @@ class Recogniser(FaceDetector):
             network: see there.
             picture: ``(1, 3, H, W)`` in [0, 1].
             faces: ``(N, 4)`` boxes in pixels of the picture before it was shrunk.
-            landmarks: ``(N, K, 2)`` likewise, see :func:`cloak.recognition.aligned_faces.face_chips`, as is ``layout``.
+            landmarks: ``(N, K, 2)`` likewise, see :func:`cloak.recognition.aligned_faces.align_faces`, as is
+                ``layout``.
             scale: how much it was shrunk.
         """
         with torch.no_grad():
-            chips = face_chips(picture, landmarks * scale, layout=layout, pictures_of=[0] * len(faces))
-            own = network.embed(chips) if len(faces) else picture.new_zeros(0, 128)
+            aligned = align_faces(picture, landmarks * scale, layout=layout, pictures_of=[0] * len(faces))
+            reference = network.embed(aligned) if len(faces) else picture.new_zeros(0, 128)
         height, width = picture.shape[-2:]
         return cls(
-            network, (round(height / scale), round(width / scale)), faces, landmarks, own, layout=layout
+            network, (round(height / scale), round(width / scale)), faces, landmarks, reference, layout=layout
         )
 
-    def inside(self, patch: Patch) -> FaceDetector:
+    def for_patch(self, patch: Patch) -> FaceDetector:
         """The same for a patch of the picture at its working size."""
-        mine = [index for index in patch.faces if index < len(self.faces)]
+        own_faces = [index for index in patch.faces if index < len(self.faces)]
         count = self.points.shape[1]
-        points = patch.boxes(self.points[mine].reshape(-1, 2).repeat(1, 2))[:, :2].reshape(-1, count, 2)
+        points = patch.boxes(self.points[own_faces].reshape(-1, 2).repeat(1, 2))[:, :2].reshape(-1, count, 2)
         return Recogniser(
             self.network,
             (patch.height, patch.width),
-            patch.boxes(self.faces[mine]),
+            patch.boxes(self.faces[own_faces]),
             points,
-            self.own[mine],
-            part=True,
+            self.reference[own_faces],
+            is_patch=True,
             layout=self.layout,
         )
 
     def distances(self, pictures: Tensor) -> Tensor:
         """``(B, N)``: how far each face is from itself in the uncloaked picture; differentiable."""
         check_pictures(pictures)
-        scale, shift = self._view(pictures.shape[-2:])
+        scale, shift = self._display_transform(pictures.shape[-2:])
         rows = [
-            gaps(self._embedded(picture[None], (self.points - shift) * scale), self.own.to(picture))
+            embedding_distances(
+                self._embedded(picture[None], (self.points - shift) * scale), self.reference.to(picture)
+            )
             for picture in pictures
         ]
         return torch.stack(rows)
@@ -139,7 +142,7 @@ class Recogniser(FaceDetector):
     @torch.no_grad()
     def detect(self, pictures: Tensor) -> list[Detections]:
         """The faces it recognises, with their boxes as they were."""
-        scale, shift = self._view(pictures.shape[-2:])
+        scale, shift = self._display_transform(pictures.shape[-2:])
         boxes = ((self.faces - shift.repeat(2)) * scale).float()
         result = []
         for distances in self.distances(pictures):
@@ -155,13 +158,15 @@ class Recogniser(FaceDetector):
         check_pictures(pictures)
         result = []
         for index, picture in enumerate(pictures):
-            scale, shift = self._view(pictures.shape[-2:])
+            scale, shift = self._display_transform(pictures.shape[-2:])
             if focus is not None and len(self.faces) <= len(focus[index]) and len(self.faces):
-                scale, shift = _moved(self.faces, focus[index][: len(self.faces)].to(self.faces))
+                scale, shift = _box_transform(self.faces, focus[index][: len(self.faces)].to(self.faces))
             points = (self.points - shift) * scale
             sizes = (self.faces[:, 2:] - self.faces[:, :2]).mean(1) * scale
-            stray = torch.randn(points.shape, generator=self._stray) * _STRAY * sizes[:, None, None]
-            distances = gaps(self._embedded(picture[None], points + stray), self.own.to(picture))
+            jitter = torch.randn(points.shape, generator=self._jitter) * _JITTER * sizes[:, None, None]
+            distances = embedding_distances(
+                self._embedded(picture[None], points + jitter), self.reference.to(picture)
+            )
             boxes = (self.faces - shift.repeat(2)) * scale
             logits = (SAME_PERSON - distances) / _TEMPERATURE
             result.append(Candidates(boxes.to(logits), logits))
@@ -171,15 +176,15 @@ class Recogniser(FaceDetector):
         if not len(points):
             return picture.new_zeros(0, 128) + picture.sum() * 0
         return self.network.embed(
-            face_chips(picture, points, layout=self.layout, pictures_of=[0] * len(points))
+            align_faces(picture, points, layout=self.layout, pictures_of=[0] * len(points))
         )
 
-    def _view(self, size: Sequence[int]) -> tuple[float, Tensor]:
+    def _display_transform(self, size: Sequence[int]) -> tuple[float, Tensor]:
         """Scale and cut of what is shown, told by its size. A whole picture is never cut. Of a patch, at most a
         quarter is cut off before it is perhaps halved.
         """
         (height, width), (full_height, full_width) = size, self.size
-        if not self.part:
+        if not self.is_patch:
             return (width / full_width + height / full_height) / 2, torch.zeros(2)
         scale = 1.0 if width > 0.6 * full_width or height > 0.6 * full_height else 0.5
         return scale, torch.tensor([full_width - width / scale, full_height - height / scale]).clamp_min(
@@ -192,14 +197,14 @@ def landmarks_of(faces: Tensor, reports: Iterable[Detections]) -> Tensor:
     a face that no report has landmarks for, where a face in that box would have them.
     """
     width, height = faces[:, 2] - faces[:, 0], faces[:, 3] - faces[:, 1]
-    points = faces[:, None, :2] + _IN_THE_BOX.to(faces) * torch.stack([width, height], 1)[:, None]
+    points = faces[:, None, :2] + _BOX_LANDMARKS.to(faces) * torch.stack([width, height], 1)[:, None]
     for index in range(len(faces)):
         for report in reports:
             if report.landmarks is None or report.landmarks.shape[1] != 5 or not len(report):
                 continue
-            same = of_faces(report.boxes, faces[index : index + 1])[:, 0]
-            if bool(same.any()):
-                points[index] = report.landmarks[same.nonzero()[0, 0]].to(points)
+            matching = matches_faces(report.boxes, faces[index : index + 1])[:, 0]
+            if bool(matching.any()):
+                points[index] = report.landmarks[matching.nonzero()[0, 0]].to(points)
                 break
     return points
 
@@ -223,7 +228,7 @@ def recogniser_for(
     return Recogniser.of(network, picture, faces, points, scale=scale)
 
 
-def _moved(before: Tensor, after: Tensor) -> tuple[float, Tensor]:
+def _box_transform(before: Tensor, after: Tensor) -> tuple[float, Tensor]:
     """Scale, and what was cut off before scaling, that take boxes to where they are now."""
     wide = before[:, 2:] - before[:, :2]
     scale = float((after[:, 2:] - after[:, :2]).sum() / wide.sum().clamp_min(1e-6))

@@ -2,5 +2,5 @@
 
 Start with :mod:`cloak.video.pipeline`: find shots and faces, search noise that moves along, encode, decode, judge.
 ``search``, ``window``, ``tracks``, ``flow`` and ``shots`` find faces and noise; ``render`` and ``write`` make the
-film; ``judge``, ``count`` and ``report`` say what is still found; ``state`` lets an interrupted run go on.
+film; ``evaluate``, ``count`` and ``report`` say what is still found; ``state`` lets an interrupted run go on.
 """

@@ -9,66 +9,71 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import View, new_reports, which_found
+from cloak.evaluate.judge import DisplayedPicture, new_detections, which_found
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
-from cloak.video.look import look
-from cloak.video.recognition import gaps_in, landmark_gaps, recogniser_of
+from cloak.video.detect import detect_near
+from cloak.video.recognition import frame_recogniser, landmark_shifts, recognition_distances
 from cloak.video.report import VideoDetectorReport, VideoRecognitionReport
 
-#: A frame under each condition, by name, with its scale: :func:`cloak.evaluate.judge.under_conditions`.
-Shown = Mapping[str, tuple[np.ndarray, float]]
+#: A frame under each condition, by name, with its scale: :func:`cloak.evaluate.judge.render_conditions`.
+Renderings = Mapping[str, tuple[np.ndarray, float]]
 
 
-class Count:
+class DetectorCounter:
     """What one detector sees, all frames together.
 
     Args:
         detector: who is asked.
         attacked: the cloak was made against it.
-        controlled: there is a version with other noise of equal energy.
+        has_control: there is a version with other noise of equal energy.
     """
 
-    def __init__(self, detector: FaceDetector, attacked: bool, controlled: bool) -> None:
+    def __init__(self, detector: FaceDetector, attacked: bool, has_control: bool) -> None:
         self.detector, self.attacked = detector, attacked
         self._before = self._elsewhere = self._decoys = 0
         self._after = {"published": 0, "jpeg75": 0, "half": 0}
-        self._control = 0 if controlled else None
+        self._control = 0 if has_control else None
         self._shifts: list[float] = []
         self._control_shifts: list[float] = []
 
-    def see(
-        self, views: Sequence[View], shown: Shown, faces: Tensor, zones: Tensor, device: str
+    def add_frame(
+        self,
+        views: Sequence[DisplayedPicture],
+        renderings: Renderings,
+        faces: Tensor,
+        zones: Tensor,
+        device: str,
     ) -> Detections:
         """One more frame.
 
         Args:
             views: of the frame cloaked, uncloaked, and perhaps with the control's noise.
-            shown: the cloaked one.
+            renderings: the cloaked one.
             faces, zones: ``(N, 4)`` in pixels of the frame: faces to hide, and decoys.
 
         Returns:
             What the detector reports for the uncloaked frame; only what it finds there counts.
         """
         scale, places = views[0].scale, torch.cat([faces, zones])
-        plain = self._look(views[1].pixels, places * scale, device)
+        plain = self._detect(views[1].pixels, places * scale, device)
         was = which_found(plain, faces * scale)
         self._before += sum(was)
-        for name, (pixels, factor) in shown.items():
-            seen = self._look(pixels, places * scale * factor, device)
+        for name, (pixels, factor) in renderings.items():
+            seen = self._detect(pixels, places * scale * factor, device)
             self._after[name] += _both(which_found(seen, faces * scale * factor), was)
             if name == "published":
-                self._elsewhere += new_reports(plain, seen, faces * scale)
+                self._elsewhere += new_detections(plain, seen, faces * scale)
                 free = [not taken for taken in which_found(plain, zones * scale)]
                 self._decoys += _both(which_found(seen, zones * scale), free)
-                self._shifts.extend(landmark_gaps(plain, seen, faces * scale))
+                self._shifts.extend(landmark_shifts(plain, seen, faces * scale))
         if self._control is not None:
-            seen = self._look(views[2].pixels, places * scale, device)
+            seen = self._detect(views[2].pixels, places * scale, device)
             self._control += _both(which_found(seen, faces * scale), was)
-            self._control_shifts.extend(landmark_gaps(plain, seen, faces * scale))
+            self._control_shifts.extend(landmark_shifts(plain, seen, faces * scale))
         return plain
 
-    def _look(self, pixels: np.ndarray, places: Tensor, device: str) -> Detections:
-        return look(self.detector, pixels, places, device)
+    def _detect(self, pixels: np.ndarray, places: Tensor, device: str) -> Detections:
+        return detect_near(self.detector, pixels, places, device)
 
     def report(self) -> VideoDetectorReport:
         """All of it."""
@@ -86,35 +91,41 @@ class Count:
         )
 
 
-class RecognitionCount:
+class RecognitionCounter:
     """What face recognition makes of the faces, all frames together; each is compared with itself in the same frame
     without a cloak.
 
     Args:
         network: who is asked.
         attacked: the cloak was made against it.
-        controlled: as for :class:`Count`.
+        has_control: as for :class:`DetectorCounter`.
     """
 
-    def __init__(self, network: FaceRecognition, attacked: bool, controlled: bool) -> None:
+    def __init__(self, network: FaceRecognition, attacked: bool, has_control: bool) -> None:
         self.network, self.attacked = network, attacked
         self._distances: dict[str, list[float]] = {}
-        self._control: list[float] | None = [] if controlled else None
+        self._control: list[float] | None = [] if has_control else None
 
-    def see(
+    def add_frame(
         self,
-        views: Sequence[View],
-        shown: Shown,
+        views: Sequence[DisplayedPicture],
+        renderings: Renderings,
         faces: Tensor,
         reports: Mapping[str, Detections],
         device: str,
     ) -> None:
-        """One more frame; arguments as for :meth:`Count.see`, and what detectors report for it uncloaked."""
-        knowing = recogniser_of(self.network, views[1], faces, reports, device)
-        for name, (pixels, _) in shown.items():
-            self._distances.setdefault(name, []).extend(gaps_in(knowing, pixels, device))
+        """Count one more frame.
+
+        Args:
+            views, renderings, faces: as for :meth:`DetectorCounter.add_frame`.
+            reports: by name, what detectors report for the uncloaked frame.
+            device: where torch computes.
+        """
+        recogniser = frame_recogniser(self.network, views[1], faces, reports, device)
+        for name, (pixels, _) in renderings.items():
+            self._distances.setdefault(name, []).extend(recognition_distances(recogniser, pixels, device))
         if self._control is not None:
-            self._control.extend(gaps_in(knowing, views[2].pixels, device))
+            self._control.extend(recognition_distances(recogniser, views[2].pixels, device))
 
     def report(self) -> VideoRecognitionReport:
         """All of it."""

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_OFF = 30
-_MOST_OFF = 0.12
-_MOST_ERROR = 11.0
+_LARGE_ERROR = 30
+_MAX_LARGE_SHARE = 0.12
+_MAX_MEAN_ERROR = 11.0
 
 
-class Follower:
+class FlowTracker:
     """Follows one key frame's patch through later frames.
 
     Args:
@@ -25,7 +25,7 @@ class Follower:
     """
 
     def __init__(self, key: np.ndarray) -> None:
-        self._key = _grey(key)
+        self._key = _to_grey(key)
         self._flow: np.ndarray | None = None
         self._engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
@@ -39,16 +39,18 @@ class Follower:
             float32 ``(H, W, 2)``: pixels to go right and down.
         """
         start = np.zeros((*self._key.shape, 2), np.float32) if self._flow is None else self._flow.copy()
-        self._flow = np.asarray(self._engine.calc(_grey(patch), self._key, start))
+        self._flow = np.asarray(self._engine.calc(_to_grey(patch), self._key, start))
         return self._flow
 
     def holds(self, patch: np.ndarray, flow: np.ndarray) -> bool:
         """Does the key frame, moved along the flow, still look like this patch in its middle, where the face is?"""
         height, width = self._key.shape
         middle = (slice(height // 4, -(height // 4) or None), slice(width // 4, -(width // 4) or None))
-        gap = _grey(patch).astype(np.float32) - moved(self._key.astype(np.float32), flow)
-        gap = np.abs(gap[middle] - np.median(gap[middle]))
-        return bool(gap.mean() <= _MOST_ERROR and (gap > _OFF).mean() <= _MOST_OFF)
+        difference = _to_grey(patch).astype(np.float32) - moved(self._key.astype(np.float32), flow)
+        difference = np.abs(difference[middle] - np.median(difference[middle]))
+        return bool(
+            difference.mean() <= _MAX_MEAN_ERROR and (difference > _LARGE_ERROR).mean() <= _MAX_LARGE_SHARE
+        )
 
 
 def moved(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
@@ -101,5 +103,5 @@ def flicker(earlier: np.ndarray, later: np.ndarray, flow: np.ndarray) -> float:
     return float(np.abs(later - moved(earlier, flow)).mean())
 
 
-def _grey(patch: np.ndarray) -> np.ndarray:
+def _to_grey(patch: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY))

@@ -19,7 +19,7 @@ from provenance.media.formats import detect_format
 MAX_PIXELS = 8192 * 4320
 #: About an hour at 60 frames a second.
 MAX_FRAMES = 216_000
-_PATIENCE = 10.0
+_TIMEOUT_SECONDS = 10.0
 _DEFAULT_RATE = Fraction(25)
 
 
@@ -164,10 +164,10 @@ def _end(stream: Any) -> int | None:
     """When the last frame ends, in ticks; Matroska says so in a tag, as ``HH:MM:SS.fraction``."""
     if stream.duration:
         return int(stream.duration + (stream.start_time or 0))
-    told = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d(?:\.\d{1,9})?)", stream.metadata.get("DURATION", ""))
-    if told is None or not stream.time_base:
+    match = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d(?:\.\d{1,9})?)", stream.metadata.get("DURATION", ""))
+    if match is None or not stream.time_base:
         return None
-    hours, minutes, seconds = told.groups()
+    hours, minutes, seconds = match.groups()
     time = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
     return round(time / stream.time_base) or None
 
@@ -182,7 +182,7 @@ def frames(info: VideoInfo) -> Iterator[Frame]:
     import av
 
     nominal = max(1, round(1 / (info.rate * info.time_base)))
-    held: tuple[int, int, Any] | None = None
+    pending: tuple[int, int, Any] | None = None
     try:
         with _opened(info.path) as container:
             stream = _picture_stream(container, info.path)
@@ -199,15 +199,15 @@ def frames(info: VideoInfo) -> Iterator[Frame]:
                         hint="cut it where it changes, or scale it to one size",
                     )
                 pts = coded.pts
-                if pts is None or (held is not None and pts <= held[1]):
-                    pts = 0 if held is None else held[1] + nominal
-                if held is not None:
-                    yield Frame(held[0], held[1], pts - held[1], held[2], info.turns)
-                held = (index, pts, coded)
-            if held is not None:
-                rest = nominal if info.end is None else info.end - held[1]
+                if pts is None or (pending is not None and pts <= pending[1]):
+                    pts = 0 if pending is None else pending[1] + nominal
+                if pending is not None:
+                    yield Frame(pending[0], pending[1], pts - pending[1], pending[2], info.turns)
+                pending = (index, pts, coded)
+            if pending is not None:
+                rest = nominal if info.end is None else info.end - pending[1]
                 rest = rest if 0 < rest <= 100 * nominal else nominal
-                yield Frame(held[0], held[1], rest, held[2], info.turns)
+                yield Frame(pending[0], pending[1], rest, pending[2], info.turns)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise CorruptMediaError(f"{info.path.name} cannot be decoded as video: {why(error)}") from error
 
@@ -236,7 +236,7 @@ def picture_bytes(path: Path) -> int:
 def _opened(path: Path) -> Any:
     import av
 
-    return av.open(str(path), timeout=(_PATIENCE, _PATIENCE), metadata_errors="ignore")
+    return av.open(str(path), timeout=(_TIMEOUT_SECONDS, _TIMEOUT_SECONDS), metadata_errors="ignore")
 
 
 def _picture_stream(container: Any, path: Path) -> Any:

@@ -18,14 +18,14 @@ class VideoOptions:
         crf: constant rate factor of the H.264 encoder; 18 is close to the source, 28 is small and coarse.
         preset: of the encoder, how long it looks for a smaller file.
         window: noise is carried for at most so many frames before it is searched anew.
-        looks: how many frames a second are shown to the detectors, to find faces and to judge the result.
+        detection_rate: how many frames a second are shown to the detectors, to find faces and to judge the result.
         control: also encode and judge noise of equal energy that was not searched for, as a control.
     """
 
     crf: int = 20
     preset: str = "medium"
     window: int = 25
-    looks: float = 5.0
+    detection_rate: float = 5.0
     control: bool = True
 
     def __post_init__(self) -> None:
@@ -35,8 +35,8 @@ class VideoOptions:
             raise UsageError(f"unknown preset {self.preset!r}", hint=f"choose one of {', '.join(PRESETS)}")
         if not 1 <= self.window <= 250:
             raise UsageError(f"a window has 1 to 250 frames, not {self.window}")
-        if not 0.2 <= self.looks <= 60:
-            raise UsageError(f"between 0.2 and 60 looks a second, not {self.looks}")
+        if not 0.2 <= self.detection_rate <= 60:
+            raise UsageError(f"between 0.2 and 60 looks a second, not {self.detection_rate}")
 
 
 def check_picture_options(options: CloakOptions) -> None:

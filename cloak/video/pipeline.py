@@ -24,14 +24,14 @@ from cloak.detectors.base import FaceDetector
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.recognition.network import FaceRecognition
+from cloak.video.evaluate import VideoEvaluation, check_written, evaluate_video, find_unresolved
 from cloak.video.io import VideoInfo, damaged_frames, expected_frames, picture_bytes, probe
-from cloak.video.judge import VideoJudged, check_written, judge_video, still_found
 from cloak.video.options import VideoOptions, check_picture_options
-from cloak.video.render import Film, NoiseFigures, equal_energy, render
+from cloak.video.render import NoiseRenderer, NoiseStatistics, equal_energy, render
 from cloak.video.report import VideoReport
-from cloak.video.search import Searcher, make_plan
-from cloak.video.state import Plan, State
-from cloak.video.write import container_for, lost_text, require_holdable
+from cloak.video.search import VideoOptimiser, analyse_video
+from cloak.video.state import VideoAnalysis, WorkState
+from cloak.video.write import check_container, container_for, dropped_subtitles
 from provenance.errors import NoFaceError, UsageError, VeilmarkError
 from provenance.media.files import refuse_existing, replacing, require_writable
 from provenance.media.picture import sha256_file
@@ -47,8 +47,8 @@ class _Job:
     """What every phase needs."""
 
     info: VideoInfo
-    plan: Plan
-    state: State
+    analysis: VideoAnalysis
+    state: WorkState
     attacked: list[FaceDetector]
     options: CloakOptions
     video: VideoOptions
@@ -100,7 +100,7 @@ def cloak_video(
     """
     started = time.perf_counter()
     video = video or VideoOptions()
-    tell = _Phases(progress)
+    phases = _ProgressPhases(progress)
     # 1. Can it be done at all?
     check_picture_options(options)
     container_for(output)
@@ -108,42 +108,44 @@ def cloak_video(
     info = probe(source)
     refuse_cloaked(source, options)
     require_writable(output)
-    attacked, judging = _crew(options)
+    attacked, judging = _load_detectors(options)
     network = _recognition(options)
     # 2. What an earlier run left, then shots and faces.
-    state = State(work or work_folder(output), _key(info, options, video, attacked))
-    require_holdable(info, output.suffix.lower(), state.folder)
-    plan = _planned(info, state, attacked, options, video, tell)
-    hunted = network if options.recognition else None
-    job = _Job(info, plan, state, attacked, options, video, hunted)
+    state = WorkState(work or work_folder(output), _state_key(info, options, video, attacked))
+    check_container(info, output.suffix.lower(), state.folder)
+    analysis = _analysed(info, state, attacked, options, video, phases)
+    attacked_recogniser = network if options.recognition else None
+    job = _Job(info, analysis, state, attacked, options, video, attacked_recogniser)
     # 3. Noise for every window.
-    searcher = Searcher(info, plan, state, attacked, options, video, hunted)
-    searcher.first_pass(tell.phase("search", "rounds"))
+    searcher = VideoOptimiser(info, analysis, state, attacked, options, video, attacked_recogniser)
+    searcher.first_pass(phases.phase("search", "rounds"))
     # 4. Encode, decode, judge; go on with the windows in which a face is left.
     suffix = output.suffix.lower()
-    figures = _rounds(job, searcher, suffix, tell)
+    statistics = _rounds(job, searcher, suffix, phases)
     cloaked, plain = job.version("cloaked", suffix), job.version("plain", ".mkv")
     # 5. The control, and what everyone sees.
     control = _control(job) if video.control else None
-    check_written(cloaked, info, plan.frames)
-    judged = judge_video(
+    check_written(cloaked, info, analysis.frames)
+    evaluation = evaluate_video(
         cloaked,
         plain,
         control,
-        plan,
+        analysis,
         attacked,
         judging,
         options.device,
-        tell.phase("judge", None),
+        phases.phase("judge", None),
         network=network,
-        misled=options.recognition,
+        recognition_attacked=options.recognition,
     )
     # 6. The file under its name; the work is done.
     sizes = picture_bytes(plain), picture_bytes(cloaked)
     with replacing(output, force=force) as temporary:
         shutil.copyfile(cloaked, temporary)
     windows = [
-        state.noise(index, first) for index in range(len(plan.tracks)) for first, _ in state.windows(index)
+        state.noise(index, first)
+        for index in range(len(analysis.tracks))
+        for first, _ in state.windows(index)
     ]
     report = VideoReport(
         strength=str(options.level),
@@ -152,13 +154,13 @@ def cloak_video(
         device=options.device,
         versions={name: metadata.version(name) for name in ("torch", "numpy", "av")},
         size=info.upright,
-        frames=plan.frames,
-        duration=plan.frames / float(info.rate),
-        shots=len(plan.shots),
-        faces=len(plan.faces),
-        decoys=len(plan.tracks) - len(plan.faces),
-        decoys_shown=judged.zones,
-        recognition=judged.recognition,
+        frames=analysis.frames,
+        duration=analysis.frames / float(info.rate),
+        shots=len(analysis.shots),
+        faces=len(analysis.faces),
+        decoys=len(analysis.tracks) - len(analysis.faces),
+        decoys_shown=evaluation.zones,
+        recognition=evaluation.recognition,
         landmarks_displaced=options.displace_landmarks,
         windows=len(windows),
         carried=sum(one is not None and one.steps == 0 for one in windows),
@@ -169,29 +171,29 @@ def cloak_video(
         crf=video.crf,
         preset=video.preset,
         layout=info.layout,
-        largest_noise=figures.largest,
-        judged=judged.frames,
-        judged_at=judged.shown,
-        face_psnr=_mean(judged.psnrs),
-        face_ssim=_mean(judged.ssims),
-        noise=_mean(figures.sizes),
-        flicker=_mean(figures.flickers),
-        flicker_after=_mean(judged.flickers),
+        largest_noise=statistics.largest,
+        judged=evaluation.frames,
+        judged_at=evaluation.display_size,
+        face_psnr=_mean(evaluation.psnrs),
+        face_ssim=_mean(evaluation.ssims),
+        noise=_mean(statistics.sizes),
+        flicker=_mean(statistics.flickers),
+        flicker_after=_mean(evaluation.flickers),
         bytes_plain=sizes[0],
         bytes_cloaked=sizes[1],
-        detectors=tuple(judged.detectors),
-        notes=tuple(_notes(info, plan, options, judged, lost_text(info, output))),
+        detectors=tuple(evaluation.detectors),
+        notes=tuple(_notes(info, analysis, options, evaluation, dropped_subtitles(info, output))),
     )
     state.remove()
-    tell.done()
+    phases.done()
     return report
 
 
-def _crew(options: CloakOptions) -> tuple[list[FaceDetector], list[FaceDetector]]:
+def _load_detectors(options: CloakOptions) -> tuple[list[FaceDetector], list[FaceDetector]]:
     """The detectors to fool, by default all that are there, as for pictures; and those that only judge.
 
     Measured on films of 2 s: with dlib's two, the whole takes a quarter longer than without (700 pixels, 175 s of CPU
-    for 138). That is because the network is asked about faces alone (:mod:`cloak.video.look`): asked about whole
+    for 138). That is because the network is asked about faces alone (:mod:`cloak.video.detect`): asked about whole
     frames, it had taken more than 320 s for a film of 512 pixels, without the last judgement, instead of 169 s with it.
     """
     names = options.detectors or tuple(detector_list.available(options.weights, differentiable=True))
@@ -220,7 +222,7 @@ def _recognition(options: CloakOptions) -> FaceRecognition | None:
     return FaceRecognition.load(options.weights, options.device)
 
 
-def _key(
+def _state_key(
     info: VideoInfo, options: CloakOptions, video: VideoOptions, attacked: Sequence[FaceDetector]
 ) -> str:
     """A hash of all that the noise depends on."""
@@ -242,34 +244,34 @@ def _key(
     return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
 
 
-def _planned(
+def _analysed(
     info: VideoInfo,
-    state: State,
+    state: WorkState,
     attacked: list[FaceDetector],
     options: CloakOptions,
     video: VideoOptions,
-    tell: _Phases,
-) -> Plan:
-    plan = state.plan()
-    if plan is None:
+    phases: _ProgressPhases,
+) -> VideoAnalysis:
+    analysis = state.analysis()
+    if analysis is None:
         try:
-            plan = make_plan(
-                info, attacked, options, video, expected_frames(info), tell.phase("plan", "search")
+            analysis = analyse_video(
+                info, attacked, options, video, expected_frames(info), phases.phase("plan", "search")
             )
         except VeilmarkError:
             state.remove()
             raise
-        if not plan.tracks:
+        if not analysis.tracks:
             state.remove()
             raise NoFaceError(
                 f"the detectors find no face in {info.path.name} that they agree on",
                 hint="there is nothing to hide; very small or turned faces may need a crop, or name --detectors",
             )
-        state.keep_plan(plan)
-    return plan
+        state.save_analysis(analysis)
+    return analysis
 
 
-def _rounds(job: _Job, searcher: Searcher, suffix: str, tell: _Phases) -> NoiseFigures:
+def _rounds(job: _Job, searcher: VideoOptimiser, suffix: str, phases: _ProgressPhases) -> NoiseStatistics:
     """Encode and judge until no attacked detector finds a face, or the rounds are over; the best noise stays."""
     best: dict[tuple[int, int], int] = {}
     film_of = job.version("cloaked", suffix)
@@ -278,16 +280,16 @@ def _rounds(job: _Job, searcher: Searcher, suffix: str, tell: _Phases) -> NoiseF
         number = job.state.round
 
         def part(begin: float, end: float, number: int = number) -> Progress:
-            return lambda share: tell.at(
+            return lambda share: phases.at(
                 "rounds", (number + begin + share * (end - begin)) / job.options.rounds, "judge"
             )
 
-        figures = _encode(job, film_of, plain if not plain.exists() else None, part(0, 0.3))
-        left = _by_window(
+        statistics = _encode(job, film_of, plain if not plain.exists() else None, part(0, 0.3))
+        unresolved = _count_by_window(
             job,
-            still_found(
+            find_unresolved(
                 film_of,
-                job.plan,
+                job.analysis,
                 job.attacked,
                 job.options.device,
                 # all rounds together look at frames in the first three quarters of each step
@@ -297,37 +299,37 @@ def _rounds(job: _Job, searcher: Searcher, suffix: str, tell: _Phases) -> NoiseF
                 network=job.network,
             ),
         )
-        worse = [key for key, count in best.items() if sum(left.get(key, {}).values()) > count]
-        last = not left or number + 1 >= job.options.rounds
+        worse = [key for key, count in best.items() if sum(unresolved.get(key, {}).values()) > count]
+        last = not unresolved or number + 1 >= job.options.rounds
         if worse:
-            job.state.put_back(worse)
+            job.state.restore(worse)
             if last:
-                figures = _encode(job, film_of, None, part(0.5, 1))
+                statistics = _encode(job, film_of, None, part(0.5, 1))
         if last:
-            return figures
-        again = {key: set(pairs) for key, pairs in left.items() if key not in worse}
-        again |= {key: set() for key in worse}
-        best |= {key: sum(pairs.values()) for key, pairs in left.items() if key not in worse}
-        job.state.set_aside(list(again))
+            return statistics
+        refine_pairs = {key: set(pairs) for key, pairs in unresolved.items() if key not in worse}
+        refine_pairs |= {key: set() for key in worse}
+        best |= {key: sum(pairs.values()) for key, pairs in unresolved.items() if key not in worse}
+        job.state.back_up(list(refine_pairs))
         job.state.begin(number + 1)
-        searcher.again(again, number + 1, part(0.5, 1))
+        searcher.refine(refine_pairs, number + 1, part(0.5, 1))
 
 
-def _encode(job: _Job, path: Path, plain: Path | None, progress: Progress) -> NoiseFigures:
-    film = Film(job.info, job.plan, job.state, job.options.level.levels)
+def _encode(job: _Job, path: Path, plain: Path | None, progress: Progress) -> NoiseStatistics:
+    film = NoiseRenderer(job.info, job.analysis, job.state, job.options.level.levels)
     half_done = None if plain is None else plain.with_name(f"version-partial{plain.suffix}")
-    figures = render(film, path, job.options, job.video, plain=half_done, progress=progress)
+    statistics = render(film, path, job.options, job.video, plain=half_done, progress=progress)
     if half_done is not None and plain is not None:
         half_done.replace(plain)
-    return figures
+    return statistics
 
 
-def _by_window(
-    job: _Job, left: dict[tuple[int, int], set[tuple[str, str]]]
+def _count_by_window(
+    job: _Job, unresolved: dict[tuple[int, int], set[tuple[str, str]]]
 ) -> dict[tuple[int, int], dict[tuple[str, str], int]]:
     """By track and first frame of a window, in how many frames which pairs find the face."""
     result: dict[tuple[int, int], dict[tuple[str, str], int]] = {}
-    for (track, frame), pairs in left.items():
+    for (track, frame), pairs in unresolved.items():
         first = job.state.window_at(track, frame)
         if first is None:
             continue
@@ -340,31 +342,35 @@ def _by_window(
 def _control(job: _Job) -> Path:
     path = job.version("control", ".mkv")
     seed = job.options.seed
-    film = Film(
-        job.info, job.plan, job.state, job.options.level.levels, lambda noise: equal_energy(noise, seed)
+    film = NoiseRenderer(
+        job.info, job.analysis, job.state, job.options.level.levels, lambda noise: equal_energy(noise, seed)
     )
     render(film, path, job.options, job.video, bare=True)
     return path
 
 
 def _notes(
-    info: VideoInfo, plan: Plan, options: CloakOptions, judged: VideoJudged, lost: Sequence[str]
+    info: VideoInfo,
+    analysis: VideoAnalysis,
+    options: CloakOptions,
+    judged: VideoEvaluation,
+    dropped: Sequence[str],
 ) -> list[str]:
-    notes, shown, asked = [], judged.shown, {one.name for one in judged.detectors}
-    if options.decoys and not any(track.decoy for track in plan.tracks):
+    notes, display_size, asked = [], judged.display_size, {one.name for one in judged.detectors}
+    if options.decoys and not any(track.decoy for track in analysis.tracks):
         notes.append("no decoys: beside the faces and where they move there is no room for one")
     if others := [known.name for known in detector_list.DETECTORS if known.name not in asked]:
         notes.append("known, but not asked: " + ", ".join(others))
-    if shown != info.upright:
-        notes.append(f"detectors were shown frames of {shown[0]} x {shown[1]} pixels")
+    if display_size != info.upright:
+        notes.append(f"detectors were shown frames of {display_size[0]} x {display_size[1]} pixels")
     if info.pix_fmt not in ("yuv420p", "yuvj420p"):
         notes.append(
             f"the source's pixels are {info.pix_fmt}; the result is written as {info.layout}, eight bits"
         )
     if damaged := damaged_frames(info):
         notes.append(f"the source is damaged: {damaged} of its frames are missing or mended by the decoder")
-    if lost:
-        notes.append(f"subtitles that the container cannot hold are left out: {', '.join(lost)}")
+    if dropped:
+        notes.append(f"subtitles that the container cannot hold are left out: {', '.join(dropped)}")
     if info.interlaced:
         notes.append("the source is interlaced; the result is written as whole frames")
     return notes
@@ -374,7 +380,7 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-class _Phases:
+class _ProgressPhases:
     """Turns each phase's own share into one that only rises."""
 
     def __init__(self, progress: Progress | None) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloak.attack.objective import of_faces
+from cloak.attack.objective import matches_faces
 from cloak.detectors.base import Candidates, Detections, FaceDetector
-from cloak.evaluate.judge import View, to_tensor
+from cloak.evaluate.judge import DisplayedPicture, to_tensor
 from cloak.recognition.network import FaceRecognition
 from cloak.recognition.objective import Recogniser, landmarks_of
 
@@ -40,34 +40,34 @@ class WindowRecogniser(FaceDetector):
         super().__init__()
         self._window = window
         face = window.place.face.to(window.device)
-        self._of: dict[int, Recogniser] = {}
+        self._by_frame: dict[int, Recogniser] = {}
         for sample in window.samples:
             clean = to_tensor(sample.clean, window.device)
-            points = landmarks_of(face, _reports(detectors, clean, face))
-            own = Recogniser.of(network, clean, face, points).own
+            points = landmarks_of(face, _landmark_report(detectors, clean, face))
+            reference = Recogniser.of(network, clean, face, points).reference
             size = (int(clean.shape[-2]), int(clean.shape[-1]))
-            self._of[sample.frame] = Recogniser(network, size, face, points, own, part=True)
+            self._by_frame[sample.frame] = Recogniser(network, size, face, points, reference, is_patch=True)
 
     def detect(self, pictures: Tensor) -> list[Detections]:
-        return self._here().detect(pictures)
+        return self._current().detect(pictures)
 
     def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
-        return self._here().candidates(pictures, focus)
+        return self._current().candidates(pictures, focus)
 
     def settled(self) -> FaceDetector:
-        return self._here()
+        return self._current()
 
-    def _here(self) -> Recogniser:
-        return self._of[(self._window.shown or self._window.samples[0]).frame]
+    def _current(self) -> Recogniser:
+        return self._by_frame[(self._window.shown or self._window.samples[0]).frame]
 
 
-def _reports(detectors: Sequence[FaceDetector], clean: Tensor, face: Tensor) -> list[Detections]:
+def _landmark_report(detectors: Sequence[FaceDetector], clean: Tensor, face: Tensor) -> list[Detections]:
     """The report of the first detector with five landmarks of the face; empty where there is none."""
     for detector in detectors:
         with torch.no_grad():
             report = detector.detect(clean)[0]
         points = report.landmarks
-        if points is not None and points.shape[1] == 5 and bool(of_faces(report.boxes, face).any()):
+        if points is not None and points.shape[1] == 5 and bool(matches_faces(report.boxes, face).any()):
             return [report]
     return []
 
@@ -82,14 +82,18 @@ def window_landmarks(window: Window, detectors: Sequence[FaceDetector]) -> dict[
         report = detector.detect(window.key)[0]
         if report.landmarks is None:
             continue
-        same = of_faces(report.boxes, face)[:, 0]
-        if bool(same.any()):
-            result[detector.name] = [report.landmarks[same.nonzero()[0, 0]].to(window.key)]
+        matching = matches_faces(report.boxes, face)[:, 0]
+        if bool(matching.any()):
+            result[detector.name] = [report.landmarks[matching.nonzero()[0, 0]].to(window.key)]
     return result
 
 
-def recogniser_of(
-    network: FaceRecognition, plain: View, faces: Tensor, reports: Mapping[str, Detections], device: str
+def frame_recogniser(
+    network: FaceRecognition,
+    plain: DisplayedPicture,
+    faces: Tensor,
+    reports: Mapping[str, Detections],
+    device: str,
 ) -> Recogniser:
     """Knowing the faces of an uncloaked frame.
 
@@ -104,18 +108,18 @@ def recogniser_of(
 
 
 @torch.no_grad()
-def gaps_in(knowing: Recogniser, pixels: np.ndarray, device: str) -> list[float]:
+def recognition_distances(recogniser: Recogniser, pixels: np.ndarray, device: str) -> list[float]:
     """How far each face is from itself uncloaked, in a version of the frame at any size."""
-    distances: list[float] = knowing.distances(to_tensor(pixels, device))[0].tolist()
+    distances: list[float] = recogniser.distances(to_tensor(pixels, device))[0].tolist()
     return distances
 
 
-def landmark_gaps(before: Detections, after: Detections, faces: Tensor) -> list[float]:
+def landmark_shifts(before: Detections, after: Detections, faces: Tensor) -> list[float]:
     """How far landmarks moved, in face sizes, for each of ``(N, 4)`` faces that both reports hold."""
     if before.landmarks is None or after.landmarks is None:
         return []
     result = []
-    old, new = of_faces(before.boxes, faces), of_faces(after.boxes, faces)
+    old, new = matches_faces(before.boxes, faces), matches_faces(after.boxes, faces)
     for column in range(len(faces)):
         if bool(old[:, column].any()) and bool(new[:, column].any()):
             first = before.landmarks[old[:, column].nonzero()[0, 0]]

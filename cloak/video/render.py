@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from cloak.options import CloakOptions
-from cloak.video.flow import Follower, flicker
+from cloak.video.flow import FlowTracker, flicker
 from cloak.video.io import Frame, VideoInfo, frames
 from cloak.video.options import VideoOptions
-from cloak.video.state import Noise, Plan, State
+from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
 from cloak.video.tracks import Track
-from cloak.video.window import Carrier
+from cloak.video.window import MovingNoise
 from cloak.video.write import Writer
 
 #: Over so many frames one window's noise gives way to the next one's; over fewer in short windows.
@@ -24,7 +24,7 @@ _BLOCK, _NEIGHBOURHOOD = 4, 32
 
 
 @dataclass
-class NoiseFigures:
+class NoiseStatistics:
     """What the noise was like before encoding, over the frames that are looked at.
 
     Attributes:
@@ -37,68 +37,68 @@ class NoiseFigures:
     flickers: list[float] = field(default_factory=list)
 
 
-class Film:
+class NoiseRenderer:
     """Noise for one frame after another, from the windows that were searched."""
 
     def __init__(
         self,
         info: VideoInfo,
-        plan: Plan,
-        state: State,
+        analysis: VideoAnalysis,
+        state: WorkState,
         levels: int,
-        change: Callable[[Noise], np.ndarray] | None = None,
+        change: Callable[[WindowNoise], np.ndarray] | None = None,
     ) -> None:
-        self.info, self.plan, self.state, self.levels = info, plan, state, levels
+        self.info, self.analysis, self.state, self.levels = info, analysis, state, levels
         self._change = change or (lambda noise: noise.levels)
-        self._now: dict[int, tuple[Noise, Carrier]] = {}
-        self._before: dict[int, tuple[Noise, Carrier]] = {}
+        self._current: dict[int, tuple[WindowNoise, MovingNoise]] = {}
+        self._previous: dict[int, tuple[WindowNoise, MovingNoise]] = {}
 
     def noise(self, frame: int, pixels: Callable[[], np.ndarray]) -> np.ndarray | None:
         """int8 ``(H, W, 3)``, upright, in levels; None where no face is."""
-        active = [index for index, track in enumerate(self.plan.tracks) if track.covers(frame)]
-        for index in list(self._now):
+        active = [index for index, track in enumerate(self.analysis.tracks) if track.covers(frame)]
+        for index in list(self._current):
             if index not in active:
-                del self._now[index]
-                self._before.pop(index, None)
+                del self._current[index]
+                self._previous.pop(index, None)
         if not active:
             return None
         shown = pixels()
         canvas = np.zeros(shown.shape, np.int8)
         for index in active:
             self._advance(index, frame, shown)
-            if index in self._now:
-                self._lay(canvas, index, frame)
+            if index in self._current:
+                self._add_patch(canvas, index, frame)
         return canvas
 
     def _advance(self, index: int, frame: int, pixels: np.ndarray) -> None:
         """Carry this face's noise on to this frame."""
-        track = self.plan.tracks[index]
-        current = self._now.get(index)
+        track = self.analysis.tracks[index]
+        current = self._current.get(index)
         if current is not None and frame <= current[0].last:
-            _move(current[1], track, frame, pixels)
+            _move_noise(current[1], track, frame, pixels)
         else:
             noise = self.state.noise(index, frame)
             if noise is None:
-                self._now.pop(index, None)
+                self._current.pop(index, None)
                 return
             if current is not None:
-                self._before[index] = current
+                self._previous[index] = current
             patch = noise.place.cut(pixels, noise.place.corner(track, frame))
-            self._now[index] = (noise, Carrier(noise.place, self._change(noise), Follower(patch)))
-        if index in self._before:
-            over = frame - self._now[index][0].first >= _blend(self._now[index][0])
+            self._current[index] = (noise, MovingNoise(noise.place, self._change(noise), FlowTracker(patch)))
+        if index in self._previous:
+            over = frame - self._current[index][0].first >= _blend(self._current[index][0])
             # noise that no longer fits what it lies on helps nobody
-            if over or not _move(self._before[index][1], track, frame, pixels):
-                del self._before[index]
+            if over or not _move_noise(self._previous[index][1], track, frame, pixels):
+                del self._previous[index]
 
-    def _lay(self, canvas: np.ndarray, index: int, frame: int) -> None:
+    def _add_patch(self, canvas: np.ndarray, index: int, frame: int) -> None:
         """Put the noise where it belongs. Where two faces meet, the larger change counts; faces come before decoys."""
-        track = self.plan.tracks[index]
-        window, carrier = self._now[index]
+        track = self.analysis.tracks[index]
+        window, carrier = self._current[index]
         here = carrier.noise()
-        if index in self._before:
+        if index in self._previous:
             share = (frame - window.first + 1) / (_blend(window) + 1)
-            here = share * here + (1 - share) * window.place.recut(self._before[index][1], track, frame)
+            here = share * here + (1 - share) * window.place.recut(self._previous[index][1], track, frame)
         left, top = window.place.corner(track, frame)
         target = canvas[
             max(0, top) : max(0, top + here.shape[0]), max(0, left) : max(0, left + here.shape[1])
@@ -112,7 +112,7 @@ class Film:
 
 
 def render(
-    film: Film,
+    film: NoiseRenderer,
     output: Path,
     options: CloakOptions,
     video: VideoOptions,
@@ -120,16 +120,16 @@ def render(
     bare: bool = False,
     plain: Path | None = None,
     progress: Callable[[float], None] = lambda _: None,
-) -> NoiseFigures:
+) -> NoiseStatistics:
     """Encode the video with its noise.
 
     Args:
         bare: without sound, only to be judged.
         plain: also encode it without noise, to this file.
     """
-    figures = NoiseFigures()
+    statistics = NoiseStatistics()
     earlier: tuple[np.ndarray, np.ndarray] | None = None
-    info, every = film.info, film.plan.every
+    info, interval = film.info, film.analysis.interval
     with ExitStack() as stack:
         out = stack.enter_context(
             Writer(output, info, crf=video.crf, preset=video.preset, keep_gps=options.keep_gps, bare=bare)
@@ -140,18 +140,18 @@ def render(
                 Writer(plain, info, crf=video.crf, preset=video.preset, bare=True)
             )
         for frame in frames(info):
-            shown = _Once(frame)
+            shown = _LazyPixels(frame)
             noise = film.noise(frame.index, shown)
             if noise is not None:
-                figures.largest = max(figures.largest, int(np.abs(noise).max()))
-                if frame.index % every == 0 and earlier is not None:
-                    _measure(figures, film.plan, frame.index, earlier, (shown(), noise))
-            earlier = (shown(), noise) if noise is not None and (frame.index + 1) % every == 0 else None
+                statistics.largest = max(statistics.largest, int(np.abs(noise).max()))
+                if frame.index % interval == 0 and earlier is not None:
+                    _measure(statistics, film.analysis, frame.index, earlier, (shown(), noise))
+            earlier = (shown(), noise) if noise is not None and (frame.index + 1) % interval == 0 else None
             out.write(frame, noise)
             if uncloaked is not None:
                 uncloaked.write(frame, None)
-            progress((frame.index + 1) / film.plan.frames)
-    return figures
+            progress((frame.index + 1) / film.analysis.frames)
+    return statistics
 
 
 def face_flicker(
@@ -169,12 +169,12 @@ def face_flicker(
     if x2 - x1 < 16 or y2 - y1 < 16:
         return None
     part = (slice(y1, y2), slice(x1, x2))
-    flow = Follower(np.ascontiguousarray(earlier[0][part])).follow(np.ascontiguousarray(later[0][part]))
+    flow = FlowTracker(np.ascontiguousarray(earlier[0][part])).follow(np.ascontiguousarray(later[0][part]))
     before, now = (one[1][part].astype(np.float32) for one in (earlier, later))
     return float(np.abs(now).mean()), flicker(before, now, flow)
 
 
-def equal_energy(noise: Noise, seed: int) -> np.ndarray:
+def equal_energy(noise: WindowNoise, seed: int) -> np.ndarray:
     """The control: the same changes in the same neighbourhoods, but shuffled and with random signs.
 
     The order is the same for all windows of a face, so that it moves and stays as the cloak's noise does.
@@ -194,7 +194,7 @@ def equal_energy(noise: Noise, seed: int) -> np.ndarray:
     return levels
 
 
-class _Once:
+class _LazyPixels:
     """A frame's upright pixels, converted when they are first wanted."""
 
     def __init__(self, frame: Frame) -> None:
@@ -207,22 +207,22 @@ class _Once:
         return self._pixels
 
 
-def _blend(noise: Noise) -> int:
+def _blend(noise: WindowNoise) -> int:
     return min(BLEND, (noise.last - noise.first + 1) // 4)
 
 
-def _move(carrier: Carrier, track: Track, frame: int, pixels: np.ndarray) -> bool:
+def _move_noise(carrier: MovingNoise, track: Track, frame: int, pixels: np.ndarray) -> bool:
     return carrier.move(carrier.place.cut(pixels, carrier.place.corner(track, frame)))
 
 
 def _measure(
-    figures: NoiseFigures,
-    plan: Plan,
+    statistics: NoiseStatistics,
+    analysis: VideoAnalysis,
     frame: int,
     earlier: tuple[np.ndarray, np.ndarray],
     later: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    for track in plan.faces:
+    for track in analysis.faces:
         if track.first < frame <= track.last and (values := face_flicker(track.box(frame), earlier, later)):
-            figures.sizes.append(values[0])
-            figures.flickers.append(values[1])
+            statistics.sizes.append(values[0])
+            statistics.flickers.append(values[1])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cloak.video.tracks import MAX_TRACKS, Track
-from cloak.video.window import Place
+from cloak.video.window import PatchGeometry
 from provenance.errors import CorruptMediaError, NotWritableError
 from provenance.media.files import write_bytes
 
@@ -24,19 +24,19 @@ _MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
-class Plan:
+class VideoAnalysis:
     """What the first look at the video found.
 
     Attributes:
         frames: how many there are.
         shots: their first frames, rising.
-        every: a look at every so many frames.
+        interval: a look at every so many frames.
         tracks: the faces to hide, then the places of decoys.
     """
 
     frames: int
     shots: tuple[int, ...]
-    every: int
+    interval: int
     tracks: tuple[Track, ...]
 
     @property
@@ -51,7 +51,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Noise:
+class WindowNoise:
     """The finished noise of one window.
 
     Attributes:
@@ -65,12 +65,12 @@ class Noise:
     track: int
     first: int
     last: int
-    place: Place
+    place: PatchGeometry
     levels: np.ndarray
     steps: int
 
 
-class State:
+class WorkState:
     """A work folder. Opened with another key than it was written with, it starts empty.
 
     Args:
@@ -104,7 +104,7 @@ class State:
         self.round = number
         _write(self.folder / "state.json", {"schema": _SCHEMA, "key": self._key, "round": number})
 
-    def plan(self) -> Plan | None:
+    def analysis(self) -> VideoAnalysis | None:
         """The plan of an earlier run, or None."""
         data = _read(self.folder / "plan.json")
         if data is None:
@@ -112,22 +112,22 @@ class State:
         try:
             tracks = tuple(Track.from_json(one) for one in data["tracks"][:MAX_TRACKS])
             shots = tuple(int(one) for one in data["shots"])
-            return Plan(int(data["frames"]), shots, max(1, int(data["every"])), tracks)
+            return VideoAnalysis(int(data["frames"]), shots, max(1, int(data["every"])), tracks)
         except (KeyError, TypeError, ValueError, CorruptMediaError):
             return None
 
-    def keep_plan(self, plan: Plan) -> None:
+    def save_analysis(self, analysis: VideoAnalysis) -> None:
         _write(
             self.folder / "plan.json",
             {
-                "frames": plan.frames,
-                "shots": list(plan.shots),
-                "every": plan.every,
-                "tracks": [track.to_json() for track in plan.tracks],
+                "frames": analysis.frames,
+                "shots": list(analysis.shots),
+                "every": analysis.interval,
+                "tracks": [track.to_json() for track in analysis.tracks],
             },
         )
 
-    def keep(self, noise: Noise) -> None:
+    def save(self, noise: WindowNoise) -> None:
         """Save a window's noise over what was there."""
         numbers = [noise.track, noise.first, noise.last, noise.steps, noise.place.width, noise.place.height]
         buffer = io.BytesIO()
@@ -135,7 +135,7 @@ class State:
         write_bytes(self._path(noise.track, noise.first), buffer.getvalue())
         self._index.setdefault(noise.track, {})[noise.first] = noise.last
 
-    def noise(self, track: int, first: int) -> Noise | None:
+    def noise(self, track: int, first: int) -> WindowNoise | None:
         """A window's noise, or None where it is not there or damaged."""
         return _load(self._path(track, first)) if first in self._index.get(track, {}) else None
 
@@ -147,14 +147,14 @@ class State:
         """The first frame of the finished window that a frame belongs to."""
         return next((first for first, last in self.windows(track) if first <= frame <= last), None)
 
-    def set_aside(self, windows: Sequence[tuple[int, int]]) -> None:
-        """Keep a copy of these windows' noise (track and first frame), for :meth:`put_back`."""
+    def back_up(self, windows: Sequence[tuple[int, int]]) -> None:
+        """Keep a copy of these windows' noise (track and first frame), for :meth:`restore`."""
         for track, first in windows:
             path = self._path(track, first)
             shutil.copyfile(path, path.with_name(f"best-{path.name}"))
 
-    def put_back(self, windows: Sequence[tuple[int, int]]) -> None:
-        """Return to the copies that :meth:`set_aside` made."""
+    def restore(self, windows: Sequence[tuple[int, int]]) -> None:
+        """Return to the copies that :meth:`back_up` made."""
         for track, first in windows:
             path = self._path(track, first)
             path.with_name(f"best-{path.name}").replace(path)
@@ -176,7 +176,7 @@ class State:
         return self.folder / f"noise-{track}-{first}.npz"
 
 
-def _load(path: Path) -> Noise | None:
+def _load(path: Path) -> WindowNoise | None:
     try:
         with np.load(path, allow_pickle=False) as data:
             levels, numbers = data["levels"], data["numbers"]
@@ -187,8 +187,8 @@ def _load(path: Path) -> Noise | None:
     track, first, last, steps, width, height = (int(number) for number in numbers)
     if max(levels.shape) > _MAX_SIDE or min(levels.shape[:2]) < 1 or not 0 <= first <= last:
         return None
-    place = Place(width, height, (levels.shape[0], levels.shape[1]))
-    return Noise(track, first, last, place, levels, steps)
+    place = PatchGeometry(width, height, (levels.shape[0], levels.shape[1]))
+    return WindowNoise(track, first, last, place, levels, steps)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cloak.attack.objective import of_faces
+from cloak.attack.objective import matches_faces
 from cloak.attack.regions import merge_faces
 from cloak.detectors.base import Detections
 from cloak.evaluate.detect import RELIABLE
@@ -18,7 +18,7 @@ from provenance.errors import CorruptMediaError
 MAX_TRACKS = 10_000
 _MAX_FACES = 200
 #: Between two looks a face moves by so many of its sizes at most, and grows or shrinks by no more than this.
-_FARTHEST, _LIKE = 2.0, 1.4
+_MAX_MOVE, _MAX_GROWTH = 2.0, 1.4
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Track:
         ends = np.array([self.box(frame) for frame in (first, (first + last) // 2, last)])
         return float((ends[:, 2] - ends[:, 0]).max()), float((ends[:, 3] - ends[:, 1]).max())
 
-    def believed(self, named: bool) -> bool:
+    def is_confirmed(self, named: bool) -> bool:
         """Is it a face? A family that sees faces in cats needs a second one that agrees."""
         return named or len(self.seen_by) >= 2 or any(family in RELIABLE for family in self.seen_by)
 
@@ -96,31 +96,31 @@ class Track:
 class Tracker:
     """Joins reports into tracks; told about looks in order."""
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
         self._open: list[Track] = []
         self.tracks: list[Track] = []
 
-    def cut(self, frame: int) -> None:
+    def start_shot(self, frame: int) -> None:
         """A shot begins here."""
         for track in self._open:
             track.last = frame - 1
         self.tracks.extend(self._open)
         self._open = []
 
-    def look(
-        self, frame: int, reports: Mapping[str, Detections], known: Mapping[str, str], begins: int
+    def update(
+        self, frame: int, reports: Mapping[str, Detections], families: Mapping[str, str], begins: int
     ) -> None:
         """What detectors report in a frame of the shot that begins with frame ``begins``.
 
         Args:
             reports: by name of the detector, boxes in pixels of the upright frame.
-            known: each detector's family.
+            families: each detector's family.
         """
         faces = merge_faces(list(reports.values()))[:_MAX_FACES]
         seeing: list[set[str]] = [set() for _ in faces]
         for name, report in reports.items():
-            for face, hit in zip(seeing, of_faces(report.boxes, faces).any(0).tolist(), strict=True):
+            for face, hit in zip(seeing, matches_faces(report.boxes, faces).any(0).tolist(), strict=True):
                 if hit:
                     face.add(name)
         before = self._continued(frame, faces)
@@ -129,19 +129,19 @@ class Tracker:
                 if len(self.tracks) + len(self._open) >= MAX_TRACKS:
                     continue
                 # it may have been there since the look before
-                first = max(begins, frame - self.every + 1)
+                first = max(begins, frame - self.interval + 1)
                 track = Track(first, frame)
                 self._open.append(track)
             track.at.append(frame)
             track.boxes.append(box.tolist())
             for name in by:
                 track.names[name] = track.names.get(name, 0) + 1
-            for family in {known[name] for name in by}:
+            for family in {families[name] for name in by}:
                 track.seen_by[family] = track.seen_by.get(family, 0) + 1
         kept = []
         for track in self._open:
-            if frame - track.at[-1] > 3 * self.every:
-                track.last = track.at[-1] + 2 * self.every
+            if frame - track.at[-1] > 3 * self.interval:
+                track.last = track.at[-1] + 2 * self.interval
                 self.tracks.append(track)
             else:
                 track.last = frame
@@ -155,34 +155,34 @@ class Tracker:
         free = list(self._open)
         result: list[Track | None] = []
         for box in faces:
-            track = next((one for one in free if _same(one, box)), None)
+            track = next((one for one in free if _continues(one, box)), None)
             if track is not None:
                 free.remove(track)
             result.append(track)
         for place, box in enumerate(faces):
             if result[place] is None:
-                late = [(_jump(one, box), one) for one in free if frame - one.at[-1] <= self.every]
+                late = [(_distance(one, box), one) for one in free if frame - one.at[-1] <= self.interval]
                 jump, nearest = min(late, key=lambda pair: pair[0], default=(np.inf, None))
-                if nearest is not None and jump <= _FARTHEST:
+                if nearest is not None and jump <= _MAX_MOVE:
                     free.remove(nearest)
                     result[place] = nearest
         return result
 
     def close(self, frames: int) -> list[Track]:
         """All tracks, in the order in which they begin, after the last frame."""
-        self.cut(frames)
+        self.start_shot(frames)
         return sorted(self.tracks, key=lambda track: (track.first, track.boxes[0]))
 
 
-def _jump(track: Track, box: torch.Tensor) -> float:
+def _distance(track: Track, box: torch.Tensor) -> float:
     """How far a face is from where it was, in its sizes; infinite where it is much larger or smaller."""
     here, there = np.array(box.tolist()), np.array(track.boxes[-1])
     sides = [float((one[2:] - one[:2]).mean()) for one in (here, there)]
-    if max(sides) > _LIKE * min(sides):
+    if max(sides) > _MAX_GROWTH * min(sides):
         return float("inf")
     gap = (here[:2] + here[2:] - there[:2] - there[2:]) / 2
     return float(np.hypot(*gap) / max(sides))
 
 
-def _same(track: Track, box: torch.Tensor) -> bool:
-    return bool(of_faces(box[None], box.new_tensor([track.boxes[-1]])))
+def _continues(track: Track, box: torch.Tensor) -> bool:
+    return bool(matches_faces(box[None], box.new_tensor([track.boxes[-1]])))

@@ -12,29 +12,29 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloak.attack import transforms
-from cloak.attack.task import Wide
+from cloak.attack.task import WholeFrame
 from cloak.attack.transforms import Transform
 from cloak.evaluate.judge import to_tensor
 from cloak.video.flow import moved_tensor
 
 if TYPE_CHECKING:
-    from cloak.video.window import Sample, Window
+    from cloak.video.window import FrameSample, Window
 
 
-class WideFrames:
+class WindowSquares:
     """Whole frames with the window's noise in them; each look is at the next one.
 
     Args:
         window: whose samples are shown.
         limit: the largest change of a pixel, in [0, 1].
         coders: what the patch goes through before it is shrunk, in turns.
-        corner: the frame lies in the square's upper left corner, not in its middle.
+        top_left: the frame lies in the square's upper left corner, not in its middle.
     """
 
     def __init__(
-        self, window: Window, limit: float, coders: Sequence[Transform], *, corner: bool = False
+        self, window: Window, limit: float, coders: Sequence[Transform], *, top_left: bool = False
     ) -> None:
-        self.window, self.limit, self.corner, self._coders = window, limit, corner, coders
+        self.window, self.limit, self.top_left, self._coders = window, limit, top_left, coders
         self._turns = itertools.cycle(
             (sample, coders[(turn + place) % len(coders)])
             for turn in range(len(coders))
@@ -42,20 +42,22 @@ class WideFrames:
         )
         width, height = window.size
         self.longest = max(width, height)
-        self.pad = (0, 0) if corner else ((self.longest - width) // 2, (self.longest - height) // 2)
+        self.pad = (0, 0) if top_left else ((self.longest - width) // 2, (self.longest - height) // 2)
         self._spans: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
-    def wide(self) -> Wide:
+    def whole_frame(self) -> WholeFrame:
         """The first of them; those after it in turns."""
         return self._of(self.window.samples[0], self._coders[0])
 
-    def _next(self) -> Wide:
+    def _next(self) -> WholeFrame:
         return self._of(*next(self._turns))
 
-    def _of(self, sample: Sample, coder: Transform) -> Wide:
-        return Wide(partial(self._compose, sample, coder), partial(self._boxes, sample), turn=self._next)
+    def _of(self, sample: FrameSample, coder: Transform) -> WholeFrame:
+        return WholeFrame(
+            partial(self._compose, sample, coder), partial(self._boxes, sample), next_frame=self._next
+        )
 
-    def _compose(self, sample: Sample, coder: Transform, noise: Tensor, side: int) -> Tensor:
+    def _compose(self, sample: FrameSample, coder: Transform, noise: Tensor, side: int) -> Tensor:
         if (sample.frame, side) not in self._spans:
             place, (left, top) = self.window.place, sample.corner
             width, height = self.window.size
@@ -71,10 +73,10 @@ class WideFrames:
         rows, columns = self._spans[sample.frame, side]
         clean = to_tensor(sample.clean, self.window.device)
         shown = coder(transforms.quantise(clean + moved_tensor(noise, sample.grid, self.limit)))
-        squares = sample.cornered if self.corner else sample.squares
+        squares = sample.top_left_squares if self.top_left else sample.squares
         return squares[side] + rows @ (shown - clean) @ columns.T
 
-    def _boxes(self, sample: Sample, inside: Tensor, side: int) -> Tensor:
+    def _boxes(self, sample: FrameSample, inside: Tensor, side: int) -> Tensor:
         left, top = sample.corner
         scale = self.window.place.work[1] / self.window.place.width
         corner = inside.new_tensor([left + self.pad[0], top + self.pad[1]] * 2)

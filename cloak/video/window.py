@@ -19,27 +19,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloak.attack import transforms
-from cloak.attack.task import Condition, Wide, conditions
+from cloak.attack.task import Condition, WholeFrame, publication_conditions
 from cloak.attack.transforms import Transform
-from cloak.attack.whole_frame import WideView
+from cloak.attack.whole_frame import SquareFrame
 from cloak.evaluate.judge import to_tensor
-from cloak.video.flow import Follower, grid_of, moved, moved_tensor
+from cloak.video.flow import FlowTracker, grid_of, moved, moved_tensor
 from cloak.video.tracks import Track
-from cloak.video.whole_frame import WideFrames
+from cloak.video.whole_frame import WindowSquares
 
 #: A face is worked on at no more pixels than this.
 FACE_SIDE = 208
 #: So many frames of a window are shown to the search.
 SAMPLES = 10
 #: A window has so many frames at least, whatever moves in them.
-_LEAST = 5
+_MIN_FRAMES = 5
 _COARSE = 3
 #: The patch reaches so many face sizes beyond the face: as much as the search looks at.
-_REACH = 0.5
+_MARGIN = 0.5
 
 
 @dataclass(frozen=True)
-class Place:
+class PatchGeometry:
     """The patch of one window: as large in every frame, its middle moves with the face.
 
     Attributes:
@@ -52,11 +52,11 @@ class Place:
     work: tuple[int, int]
 
     @classmethod
-    def of(cls, track: Track, first: int, last: int) -> Place:
+    def of(cls, track: Track, first: int, last: int) -> PatchGeometry:
         """For the face's largest size between two frames."""
         width, height = (max(8.0, side) for side in track.side(first, last))
         scale = min(1.0, FACE_SIDE / max(width, height))
-        spread = 1 + 2 * _REACH
+        spread = 1 + 2 * _MARGIN
         work = (max(16, round(height * spread * scale)), max(16, round(width * spread * scale)))
         return cls(max(16, round(width * spread)), max(16, round(height * spread)), work)
 
@@ -64,7 +64,7 @@ class Place:
     def face(self) -> Tensor:
         """``(1, 4)`` where the face is, in working pixels."""
         height, width = self.work
-        share = _REACH / (1 + 2 * _REACH)
+        share = _MARGIN / (1 + 2 * _MARGIN)
         return torch.tensor(
             [[width * share, height * share, width * (1 - share), height * (1 - share)]],
             dtype=torch.float32,
@@ -90,7 +90,7 @@ class Place:
             return noise
         return np.asarray(cv2.resize(noise, (self.width, self.height), interpolation=cv2.INTER_LINEAR))
 
-    def recut(self, other: Carrier, track: Track, frame: int) -> np.ndarray:
+    def recut(self, other: MovingNoise, track: Track, frame: int) -> np.ndarray:
         """Another window's noise in this frame, as float32 noise of this patch's size in the frame."""
         here, there = self.corner(track, frame), other.place.corner(track, frame)
         offset = (here[0] - there[0], here[1] - there[1])
@@ -98,7 +98,7 @@ class Place:
 
 
 @dataclass
-class Sample:
+class FrameSample:
     """One frame of a window: its patch, and the way back to the key frame.
 
     Attributes:
@@ -107,7 +107,7 @@ class Sample:
         clean: uint8 ``(h, w, 3)``.
         grid: for :func:`cloak.video.flow.moved_tensor`.
         squares: by side, the whole frame padded to a square, for detectors that want that.
-        cornered: the same with the frame in the square's upper left corner.
+        top_left_squares: the same with the frame in the square's upper left corner.
     """
 
     frame: int
@@ -115,7 +115,7 @@ class Sample:
     clean: np.ndarray
     grid: Tensor
     squares: dict[int, Tensor] = field(default_factory=dict)
-    cornered: dict[int, Tensor] = field(default_factory=dict)
+    top_left_squares: dict[int, Tensor] = field(default_factory=dict)
 
 
 class Window:
@@ -127,7 +127,7 @@ class Window:
         last: no later frame belongs to it.
         sides: of the squares that detectors want.
         place: of the patch, where it is known already.
-        cornered: sides of the squares that detectors want which put the frame into the corner.
+        top_left_sides: sides of the squares that detectors want which put the frame into the corner.
 
     Attributes:
         samples: the frames that the search is shown.
@@ -142,17 +142,17 @@ class Window:
         last: int,
         sides: Sequence[int],
         device: str,
-        place: Place | None = None,
-        cornered: Sequence[int] = (),
+        place: PatchGeometry | None = None,
+        top_left_sides: Sequence[int] = (),
     ) -> None:
         self.track, self.first, self.last, self.device = track, first, last, device
-        self.place = place or Place.of(track, first, last)
-        self.samples: list[Sample] = []
+        self.place = place or PatchGeometry.of(track, first, last)
+        self.samples: list[FrameSample] = []
         self.size = (0, 0)
-        self.shown: Sample | None = None
+        self.shown: FrameSample | None = None
         self._cuts: dict[tuple[int, int], tuple[int, int]] = {}
-        self._sides, self._cornered = sides, cornered
-        self.follower: Follower | None = None
+        self._sides, self._top_left_sides = sides, top_left_sides
+        self.follower: FlowTracker | None = None
         self._every = max(1, -(-(last - first) // (SAMPLES - 1)) if last > first else 1)
 
     def offer(self, frame: int, pixels: np.ndarray, *, forced: bool = False) -> bool:
@@ -164,22 +164,22 @@ class Window:
         corner = self.place.corner(self.track, frame)
         patch = self.place.cut(pixels, corner)
         if self.follower is None:
-            self.follower = Follower(patch)
+            self.follower = FlowTracker(patch)
             self.size = (pixels.shape[1], pixels.shape[0])
             flow = np.zeros((*patch.shape[:2], 2), np.float32)
         else:
             flow = self.follower.follow(patch)
-            young = frame - self.first < _LEAST
+            young = frame - self.first < _MIN_FRAMES
             if not forced and not young and not self.follower.holds(patch, flow):
                 return False
         middle, corners = (
-            {side: WideView(pixels, self.device, corner=aside).square(side) for side in sides}
-            for sides, aside in ((self._sides, False), (self._cornered, True))
+            {side: SquareFrame(pixels, self.device, top_left=aside).square(side) for side in sides}
+            for sides, aside in ((self._sides, False), (self._top_left_sides, True))
         )
         # the latest frame is always a sample: the window may end here
         if self.samples and (self.samples[-1].frame - self.first) % self._every:
             self.samples.pop()
-        self.samples.append(Sample(frame, corner, patch, grid_of(flow, self.device), middle, corners))
+        self.samples.append(FrameSample(frame, corner, patch, grid_of(flow, self.device), middle, corners))
         return True
 
     @property
@@ -188,12 +188,12 @@ class Window:
         return to_tensor(self.samples[0].clean, self.device)
 
     @property
-    def extent(self) -> tuple[float, float]:
+    def picture_size(self) -> tuple[float, float]:
         """Height and width of the whole frame in working pixels."""
         scale = self.place.work[1] / self.place.width
         return self.size[1] * scale, self.size[0] * scale
 
-    def conditions(self, quality: int, limit: float) -> list[Condition]:
+    def publication_conditions(self, quality: int, limit: float) -> list[Condition]:
         """Ways in which the published video may reach a detector, each through any of the frames.
 
         Args:
@@ -202,22 +202,23 @@ class Window:
         """
         swaps = [self._swap(sample, limit) for sample in self.samples]
         height, width = self.place.work
-        slide = max(1, min(24, height // 8, width // 8))
+        max_shift = max(1, min(24, height // 8, width // 8))
         result = []
-        for number, base in enumerate(conditions(quality, subsample=True, slide=slide)):
+        for number, base in enumerate(publication_conditions(quality, subsample=True, max_shift=max_shift)):
             # every frame as published; of the other conditions a few, not the same ones
             shown = swaps if number == 0 else swaps[number % 2 :: 3]
-            exams = tuple(
-                swap.then(base.exams[place % len(base.exams)]) for place, swap in enumerate(shown or swaps)
+            evaluation_transforms = tuple(
+                swap.then(base.evaluation_transforms[place % len(base.evaluation_transforms)])
+                for place, swap in enumerate(shown or swaps)
             )
 
-            def draw(rng: random.Random, base: Condition = base) -> Transform:
-                return rng.choice(swaps).then(base.draw(rng))
+            def random_transform(rng: random.Random, base: Condition = base) -> Transform:
+                return rng.choice(swaps).then(base.random_transform(rng))
 
-            result.append(Condition(base.name, draw, exams))
+            result.append(Condition(base.name, random_transform, evaluation_transforms))
         return result
 
-    def _swap(self, sample: Sample, limit: float) -> Transform:
+    def _swap(self, sample: FrameSample, limit: float) -> Transform:
         """From the key frame with noise to another frame with that noise, moved."""
         key, clean, grid = self.key, to_tensor(sample.clean, self.device), sample.grid
 
@@ -249,27 +250,29 @@ class Window:
             self._cuts[height, width] = min(places, key=misfit)
         return self._cuts[height, width]
 
-    def wide(self, limit: float, quality: int | None) -> Wide | None:
+    def whole_frame(self, limit: float, quality: int | None) -> WholeFrame | None:
         """Whole frames, small, one after another; None where no detector wants them.
 
         Args:
-            limit, quality: as in :meth:`conditions`; with a quality, the patch is coded before it is shrunk, in turns
-                as published and as JPEG 75; None leaves it as it is.
+            limit, quality: as in :meth:`publication_conditions`; with a quality, the patch is coded before it is
+                shrunk, in turns as published and as JPEG 75; None leaves it as it is.
         """
         coders = [transforms.identity()] if quality is None else [transforms.jpeg(q) for q in (quality, 75)]
-        cornered = WideFrames(self, limit, coders, corner=True).wide() if self._cornered else None
+        cornered = (
+            WindowSquares(self, limit, coders, top_left=True).whole_frame() if self._top_left_sides else None
+        )
         if self._sides:
-            return replace(WideFrames(self, limit, coders).wide(), corner=cornered)
+            return replace(WindowSquares(self, limit, coders).whole_frame(), top_left=cornered)
         return cornered
 
-    def carried(self, earlier: Carrier) -> Tensor:
+    def carried(self, earlier: MovingNoise) -> Tensor:
         """An earlier window's noise as it lies in this one's key frame, ``(1, 3, h, w)``."""
         part = self.place.recut(earlier, self.track, self.first)
         small = cv2.resize(part, (self.place.work[1], self.place.work[0]), interpolation=cv2.INTER_AREA)
         return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None].to(self.device) / 255
 
 
-class Carrier:
+class MovingNoise:
     """A window's finished noise, moved to one later frame after another.
 
     Args:
@@ -277,7 +280,7 @@ class Carrier:
         follower: knows the key frame.
     """
 
-    def __init__(self, place: Place, noise: np.ndarray, follower: Follower) -> None:
+    def __init__(self, place: PatchGeometry, noise: np.ndarray, follower: FlowTracker) -> None:
         self.place = place
         self._noise, self._follower = noise.astype(np.float32), follower
         self._levels = float(np.abs(self._noise).max(initial=0))

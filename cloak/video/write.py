@@ -20,9 +20,9 @@ from provenance.errors import NotWritableError, UsageError
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 #: What is said about the film; nothing else of the metadata is taken over.
-_KEPT = ("title", "artist", "author", "album", "copyright", "comment", "description", "genre", "date")
-_KEPT_TIMES = ("creation_time", "com.apple.quicktime.creationdate")
-_PLACES = ("location", "location-eng", "com.apple.quicktime.location.iso6709")
+_KEPT_TAGS = ("title", "artist", "author", "album", "copyright", "comment", "description", "genre", "date")
+_TIME_TAGS = ("creation_time", "com.apple.quicktime.creationdate")
+_LOCATION_TAGS = ("location", "location-eng", "com.apple.quicktime.location.iso6709")
 # by the names of the codecs and of their decoders, which differ
 _TEXT_CODECS = {
     "mp4": ("mov_text",),
@@ -30,7 +30,7 @@ _TEXT_CODECS = {
     "matroska": ("subrip", "srt", "ass", "ssa", "webvtt"),
 }
 #: What FFmpeg takes so many channels for.
-_USUAL_CHANNELS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_DEFAULT_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 # luma weights of red and blue, by FFmpeg's number of the matrix (ITU-R BT.601, BT.709, BT.2020)
 _LUMA_WEIGHTS = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _BT601 = (0.299, 0.114)
@@ -90,7 +90,7 @@ class Writer:
         self._waiting: Any = None
         if not bare:
             self._describe(keep_gps)
-            self._others = self._copied(name)
+            self._others = self._copied_packets(name)
 
     def __enter__(self) -> Writer:
         return self
@@ -137,7 +137,7 @@ class Writer:
             coded = coded.reformat(format=layout)
         planes = np.array(coded.to_ndarray())
         if noise is not None and noise.any():
-            _add(planes, np.rot90(noise, -self.info.turns), self.info)
+            _add_noise(planes, np.rot90(noise, -self.info.turns), self.info)
         ready = av.VideoFrame.from_ndarray(planes, format=layout)
         ready.pts, ready.time_base = frame.pts, self.info.time_base
         ready.duration = frame.duration
@@ -172,12 +172,12 @@ class Writer:
         return stream
 
     def _describe(self, keep_gps: bool) -> None:
-        kept = (*_KEPT, *_KEPT_TIMES, *(_PLACES if keep_gps else ()))
+        kept = (*_KEPT_TAGS, *_TIME_TAGS, *(_LOCATION_TAGS if keep_gps else ()))
         for key, value in self.info.metadata.items():
             if key.lower() in kept:
                 self._out.metadata[key] = value
 
-    def _copied(self, container: str) -> Iterator[Any]:
+    def _copied_packets(self, container: str) -> Iterator[Any]:
         """Packets of sound and text, in the order in which they lie in the source, on their new streams."""
         import av
 
@@ -185,7 +185,7 @@ class Writer:
         targets = {}
         for index in (*self.info.sound, *self.info.subtitles):
             stream = source.streams[index]
-            if not _holds(container, stream):
+            if not _can_hold(container, stream):
                 continue
             try:
                 targets[index] = self._out.add_stream_from_template(stream, opaque=True)
@@ -212,7 +212,7 @@ class Writer:
             self._waiting = None
 
 
-def require_holdable(info: VideoInfo, suffix: str, folder: Path) -> None:
+def check_container(info: VideoInfo, suffix: str, folder: Path) -> None:
     """Find out before long work whether a container takes this video and its sound.
 
     Args:
@@ -237,7 +237,7 @@ def require_holdable(info: VideoInfo, suffix: str, folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def lost_text(info: VideoInfo, path: Path) -> tuple[str, ...]:
+def dropped_subtitles(info: VideoInfo, path: Path) -> tuple[str, ...]:
     """The codecs of the subtitles that the container of ``path`` cannot take over."""
     import av
 
@@ -247,11 +247,11 @@ def lost_text(info: VideoInfo, path: Path) -> tuple[str, ...]:
         return tuple(
             one.codec_context.name if one.codec_context is not None else "unknown"
             for one in streams
-            if not _holds(container, one)
+            if not _can_hold(container, one)
         )
 
 
-def _holds(container: str, stream: Any) -> bool:
+def _can_hold(container: str, stream: Any) -> bool:
     if stream.type != "subtitle":
         return True
     return stream.codec_context is not None and stream.codec_context.name in _TEXT_CODECS[container]
@@ -262,7 +262,7 @@ def _name_channels(context: Any) -> None:
     usual order is said, which players take it for anyway.
     """
     if context.layout.name == f"{context.layout.nb_channels} channels":
-        context.layout = _USUAL_CHANNELS.get(context.layout.nb_channels, context.layout.name)
+        context.layout = _DEFAULT_LAYOUTS.get(context.layout.nb_channels, context.layout.name)
 
 
 def _packets(source: Any, targets: dict[int, Any]) -> Iterator[Any]:
@@ -275,7 +275,7 @@ def _packets(source: Any, targets: dict[int, Any]) -> Iterator[Any]:
                 yield packet
 
 
-def _add(planes: np.ndarray, noise: np.ndarray, info: VideoInfo) -> None:
+def _add_noise(planes: np.ndarray, noise: np.ndarray, info: VideoInfo) -> None:
     """Add RGB noise, as coded, to packed planes of YUV 4:2:0 or 4:4:4, in place."""
     width, height = info.size
     rows, columns = np.flatnonzero(noise.any((1, 2))), np.flatnonzero(noise.any((0, 2)))
@@ -291,18 +291,18 @@ def _add(planes: np.ndarray, noise: np.ndarray, info: VideoInfo) -> None:
         lowest, highest = 16, 235
     if planes.ndim == 3:
         for plane, change in zip(planes, (luma, *chroma), strict=True):
-            _shift(plane[top:bottom, left:right], change, lowest, highest)
+            _add_clipped(plane[top:bottom, left:right], change, lowest, highest)
         return
-    _shift(planes[:height][top:bottom, left:right], luma, lowest, highest)
+    _add_clipped(planes[:height][top:bottom, left:right], luma, lowest, highest)
     half = (height // 2, width // 2)
     packed = planes[height:].reshape(2, *half)
     for plane, change in zip(packed, chroma, strict=True):
         halved = change.reshape(change.shape[0] // 2, 2, change.shape[1] // 2, 2).mean((1, 3))
         part_of = plane[top // 2 : bottom // 2, left // 2 : right // 2]
-        _shift(part_of, halved, 0 if lowest == 0 else 16, 255 if lowest == 0 else 240)
+        _add_clipped(part_of, halved, 0 if lowest == 0 else 16, 255 if lowest == 0 else 240)
 
 
-def _shift(plane: np.ndarray, change: np.ndarray, lowest: int, highest: int) -> None:
+def _add_clipped(plane: np.ndarray, change: np.ndarray, lowest: int, highest: int) -> None:
     """Add, without leaving the legal range further than the plane did before."""
     low, high = np.minimum(plane, lowest), np.maximum(plane, highest)
     plane[...] = np.clip(np.rint(plane + change), low, high).astype(np.uint8)

@@ -141,6 +141,24 @@ def in_place_outputs(inputs: Sequence[Input]) -> list[Path | None]:
     return results
 
 
+def read_text(path: Path, limit: int = 4 * 1024 * 1024) -> str:
+    """A small text file named on the command line; MissingPathError or UsageError otherwise."""
+    try:
+        return read_bytes(path, limit).decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no text", hint="give a PEM or text file") from None
+
+
+def read_bytes(path: Path, limit: int = 4 * 1024 * 1024) -> bytes:
+    """A small file named on the command line; MissingPathError or UsageError otherwise."""
+    try:
+        if path.stat().st_size > limit:
+            raise UsageError(f"{path} is over the limit of {limit} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def _walk(folder: Path, skip_named: Sequence[str]) -> Iterator[Input]:
     from provenance.media.picture import detect_format
 

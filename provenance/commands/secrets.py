@@ -9,22 +9,30 @@ import typer
 
 from provenance.errors import IdentityError, NotInitializedError
 from provenance.home import Home
+from provenance.identity.pkcs11 import PIN_VARIABLE
 
 VARIABLE = "VEILMARK_PASSPHRASE"
 
 
 def passphrase_for(home: Home, name: str | None) -> str | None:
-    """The passphrase for identity ``name`` when its key is encrypted, else None."""
-    given = os.environ.get(VARIABLE)
-    if given:
-        return given
+    """What opens identity ``name``: its key's passphrase when that is encrypted, its token's PIN, else None."""
     from provenance.identity.identity import default_name, identity_folder
 
     try:
-        key = identity_folder(home, name or default_name(home)) / "leaf.key"
-        encrypted = b"ENCRYPTED" in key.read_bytes()[:4096]
+        folder = identity_folder(home, name or default_name(home))
+        about = (folder / "identity.json").read_bytes()[:65536]
     except (OSError, NotInitializedError):
-        return None  # loading the identity says what is missing
+        return os.environ.get(VARIABLE)  # loading the identity says what is missing
+    if b'"pkcs11"' in about:
+        return _token_pin()
+    given = os.environ.get(VARIABLE)
+    if given:
+        return given
+    key = folder / "leaf.key"
+    try:
+        encrypted = b"ENCRYPTED" in key.read_bytes()[:4096]
+    except OSError:
+        return None
     if not encrypted or not sys.stdin.isatty():
         return None
     return str(typer.prompt("Passphrase", hide_input=True, err=True))
@@ -40,3 +48,22 @@ def new_passphrase(ask: bool) -> str | None:
             "a passphrase was asked for, but there is no terminal to type it", hint=f"set {VARIABLE}"
         )
     return str(typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))
+
+
+def token_pin() -> str:
+    """A PKCS#11 token's PIN: from the environment, else a prompt.
+
+    Raises:
+        IdentityError: neither is there.
+    """
+    pin = _token_pin()
+    if not pin:
+        raise IdentityError("the token needs its PIN", hint=f"set {PIN_VARIABLE}")
+    return pin
+
+
+def _token_pin() -> str | None:
+    given = os.environ.get(PIN_VARIABLE)
+    if given or not sys.stdin.isatty():
+        return given
+    return str(typer.prompt("PIN", hide_input=True, err=True))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from provenance.commands.console import print_json
-from provenance.commands.identity import read_text
+from provenance.commands.paths import read_text
 from provenance.errors import UsageError
 from provenance.home import Home
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.chain import Rpc, anchor_checker
 from provenance.commands.console import print_json
+from provenance.commands.ledger.anchors import anchor_checker
+from provenance.commands.ledger.chain import Rpc
 from provenance.commands.paths import Input, gathered
 from provenance.commands.sign import Paths
 from provenance.errors import UsageError

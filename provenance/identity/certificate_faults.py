@@ -15,7 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from provenance.errors import IdentityError
-from provenance.identity.certificates import algorithm_of, claimed_name, is_authority
+from provenance.identity.certificates import (
+    algorithm_of,
+    claimed_name,
+    is_authority,
+    order_chain,
+    parse_chain,
+)
 
 DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 C2PA_CLAIM_SIGNING = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
@@ -42,6 +48,22 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.requirement}: {self.message}"
+
+
+def fit_chain(chain_pem: bytes | str) -> list[x509.Certificate]:
+    """Parse and order a chain, and refuse one that C2PA would refuse, saying every reason.
+
+    Raises:
+        IdentityError: see above; the hint says how to make a good certificate.
+    """
+    chain = order_chain(parse_chain(chain_pem))
+    faults = find_faults(chain)
+    if faults:
+        raise IdentityError(
+            "the certificate cannot sign C2PA claims: " + "; ".join(map(str, faults)),
+            hint="; ".join(dict.fromkeys(fault.remedy for fault in faults)),
+        )
+    return chain
 
 
 def find_faults(chain: list[x509.Certificate], *, at: datetime | None = None) -> list[Fault]:

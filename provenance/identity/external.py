@@ -3,13 +3,14 @@
 The program is started without a shell for every signature. It is handed the bytes to sign on standard input,
 hashes and signs them, and writes the signature to standard output: raw ``r || s`` for ECDSA, 64 bytes for
 Ed25519; DER, as OpenSSL writes it, is understood too. Exit status 0 means success; what it writes to standard
-error is shown when it fails. ``docs/examples/pkcs11_signer.py`` is such a program.
+error is shown when it fails.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -38,18 +39,43 @@ def external_signer(
     arguments = [str(part) for part in command]
 
     def sign(data: bytes) -> bytes:
-        signature = _raw(_run(arguments, data, timeout_s), algorithm)
+        return _raw(_run(arguments, data, timeout_s), algorithm)
+
+    return _checked(sign, arguments[0], leaf, algorithm)
+
+
+def remote_signer(
+    where: Mapping[str, Any], leaf: x509.Certificate, algorithm: str, pin: str | None
+) -> Callable[[bytes], bytes]:
+    """A function that signs with a key kept elsewhere; each signature is checked against ``leaf`` before use.
+
+    Args:
+        where: ``command``: program and arguments; or ``uri``: a PKCS#11 URI.
+        pin: opens a PKCS#11 token; None where the key needs none.
+    """
+    if "uri" not in where:
+        return external_signer(where["command"], leaf, algorithm)
+    from provenance.identity.pkcs11 import TokenKey
+
+    return _checked(TokenKey.parse(where["uri"]).signer(algorithm, pin), "the token", leaf, algorithm)
+
+
+def _checked(
+    sign: Callable[[bytes], bytes], who: str, leaf: x509.Certificate, algorithm: str
+) -> Callable[[bytes], bytes]:
+    def checked(data: bytes) -> bytes:
+        signature = sign(data)
         try:
             verify_signature(to_der(leaf), algorithm, signature, data)
         except TamperedError as error:
             raise IdentityError(
-                f"{arguments[0]} returned {len(signature)} bytes that are no {algorithm} signature by the "
+                f"{who} returned {len(signature)} bytes that are no {algorithm} signature by the "
                 "certificate's key",
-                hint="the program must hash its input itself, and its key must be the certificate's",
+                hint="the signer must hash its input itself, and its key must be the certificate's",
             ) from error
         return signature
 
-    return sign
+    return checked
 
 
 def _run(arguments: list[str], data: bytes, timeout_s: float) -> bytes:

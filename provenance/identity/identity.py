@@ -2,7 +2,7 @@
 
 Layout below the home folder, every file 0600 in folders 0700::
 
-    identities/NAME/identity.json   name, algorithm, kind, times; the external signer's command
+    identities/NAME/identity.json   name, algorithm, kind, times; where a key is that is not here
     identities/NAME/chain.pem       certificates, leaf first, root last
     identities/NAME/leaf.key        PKCS#8 PEM, encrypted where a passphrase was given
     identities/DEFAULT              the name that is used when none is given
@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,16 @@ from provenance.identity.keyfiles import (
 from provenance.media import files as atomic
 from provenance.record import key_id_of, now_utc
 
-KINDS = ("self-made", "imported", "external")
+
+class Kind(StrEnum):
+    """Where an identity's certificate and key come from."""
+
+    SELF_MADE = "self-made"  #: certificate and root made here
+    IMPORTED = "imported"  #: bought, or of one's own authority
+    EXTERNAL = "external"  #: a signer program keeps the key
+    PKCS11 = "pkcs11"  #: a PKCS#11 token keeps the key
+
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -51,14 +61,14 @@ class Identity:
 
     Attributes:
         name: how it is called on this machine.
-        kind: ``self-made`` (own root), ``imported`` (bought or own CA), ``external`` (the key is elsewhere).
+        kind: where certificate and key come from.
         algorithm: ``es256``, ``es384`` or ``ed25519``.
         chain: certificates, leaf first.
         created: RFC 3339 UTC.
     """
 
     name: str
-    kind: str
+    kind: Kind
     algorithm: str
     chain: tuple[x509.Certificate, ...]
     created: str
@@ -97,7 +107,7 @@ class Identity:
         """Signature over ``data``: raw ``r || s`` (IEEE P1363) for ECDSA, 64 bytes for Ed25519.
 
         Raises:
-            IdentityError: an external signer failed.
+            IdentityError: a signer program or a token failed.
         """
         return self._sign(data)
 
@@ -133,7 +143,7 @@ def create_identity(
     store_identity(
         home,
         name,
-        kind="self-made",
+        kind=Kind.SELF_MADE,
         algorithm=algorithm,
         chain=[leaf, root],
         files={"leaf.key": encode_key(leaf_key, passphrase)},
@@ -143,6 +153,9 @@ def create_identity(
 
 def load_identity(home: Home, name: str | None = None, passphrase: str | None = None) -> Identity:
     """Read an identity; None asks for the default one.
+
+    Args:
+        passphrase: opens the key; the PIN where a PKCS#11 token keeps it.
 
     Raises:
         NotInitializedError: there is no identity at all.
@@ -157,10 +170,10 @@ def load_identity(home: Home, name: str | None = None, passphrase: str | None = 
         )
     about = _read_about(folder)
     chain = certificates.parse_chain(read_private(folder / "chain.pem"))
-    if about["kind"] == "external":
-        from provenance.identity.external import external_signer
+    if about["kind"] in (Kind.EXTERNAL, Kind.PKCS11):
+        from provenance.identity.external import remote_signer
 
-        sign = external_signer(about["command"], chain[0], about["algorithm"])
+        sign = remote_signer(about, chain[0], about["algorithm"], passphrase)
     else:
         key = decode_key(read_private(folder / "leaf.key"), passphrase, what=f"identity {name!r}")
         if not _belongs(key, chain):
@@ -168,7 +181,7 @@ def load_identity(home: Home, name: str | None = None, passphrase: str | None = 
         if not _belongs(key, chain):
             raise IdentityError(f"key and certificate of identity {name!r} do not belong together")
         sign = key_signer(key)
-    return Identity(name, about["kind"], about["algorithm"], tuple(chain), about["created"], sign)
+    return Identity(name, Kind(about["kind"]), about["algorithm"], tuple(chain), about["created"], sign)
 
 
 def list_names(home: Home) -> list[str]:
@@ -221,22 +234,26 @@ def store_identity(
     home: Home,
     name: str,
     *,
-    kind: str,
+    kind: Kind,
     algorithm: str,
     chain: list[x509.Certificate],
     files: dict[str, bytes],
-    command: list[str] | None = None,
+    where: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an identity's folder, whole or not at all; the first one becomes the default."""
+    """Write an identity's folder, whole or not at all; the first one becomes the default.
+
+    Args:
+        files: further files by name, such as the key.
+        where: how a key that is kept elsewhere is reached (see :func:`provenance.identity.external.remote_signer`).
+    """
     about: dict[str, Any] = {
         "type": "veilmark.identity/1",
         "name": name,
         "kind": kind,
         "algorithm": algorithm,
         "created": now_utc(),
+        **(where or {}),
     }
-    if command is not None:
-        about["command"] = command
     contents = {
         **files,
         "chain.pem": certificates.to_pem(chain).encode(),
@@ -290,10 +307,11 @@ def _read_about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads(read_private(folder / "identity.json"))
         good = (
-            about["kind"] in KINDS
+            about["kind"] in set(Kind)
             and about["algorithm"] in certificates.ALGORITHMS
             and isinstance(about["created"], str)
-            and (about["kind"] != "external" or all(isinstance(part, str) for part in about["command"]))
+            and (about["kind"] != Kind.EXTERNAL or all(isinstance(part, str) for part in about["command"]))
+            and (about["kind"] != Kind.PKCS11 or isinstance(about["uri"], str))
         )
     except (ValueError, KeyError, TypeError) as error:
         raise IdentityError(

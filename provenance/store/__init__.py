@@ -8,14 +8,14 @@ from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from provenance.store.base import ContentStore as ContentStore
-    from provenance.store.cid import cid_of as cid_of
     from provenance.store.local import LocalStore as LocalStore
+    from provenance.store.unixfs import cid_of as cid_of
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "ContentStore": "provenance.store.base",
         "LocalStore": "provenance.store.local",
-        "cid_of": "provenance.store.cid",
+        "cid_of": "provenance.store.unixfs",
     },
 )

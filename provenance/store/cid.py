@@ -73,12 +73,3 @@ class Cid:
         if data[2:4] != _SHA2_256:
             raise ValueError("not a SHA-256 multihash")
         return cls(data[1], data[4:])
-
-
-def cid_of(data: bytes) -> str:
-    """The CID of a blob, as :meth:`ContentStore.put` returns it."""
-    from provenance.store.unixfs import CHUNK_BYTES, layout
-
-    if len(data) <= CHUNK_BYTES:
-        return str(Cid.of_block(data))
-    return str([cid for cid, _ in layout(data)][-1])

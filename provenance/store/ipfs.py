@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from provenance.errors import StoreError, UsageError
-from provenance.store.cid import CODEC_DAG_PB, CODEC_RAW, Cid, cid_of
-from provenance.store.unixfs import CHUNK_BYTES, layout, read_file
+from provenance.store.cid import CODEC_DAG_PB, CODEC_RAW, Cid
+from provenance.store.unixfs import CHUNK_BYTES, cid_of, layout, read_file
 
 if TYPE_CHECKING:
     import ipfshttpclient

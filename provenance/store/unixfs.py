@@ -19,6 +19,11 @@ MAX_FILE_BYTES = 8 * 1024**3
 _FILE = 2  # UnixFS DataType.File
 
 
+def cid_of(data: bytes) -> str:
+    """The CID of a blob, as :meth:`provenance.store.base.ContentStore.put` returns it."""
+    return str([cid for cid, _ in layout(data)][-1])
+
+
 @dataclass(frozen=True)
 class _Part:
     """A finished subtree: its block's CID, the file bytes below it, and those bytes plus all its blocks."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,19 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.console import clean, note, print_json, progress, stdout
+from provenance.commands.console import note, print_json, progress, stdout
 from provenance.commands.work import desk_for
-from provenance.errors import ExitCode, NotWritableError, OutputExistsError, UsageError
+from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 from synth.commands.extract import Consents, Declared, Weights, permission
 from synth.commands.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
 from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
-    from provenance.session import Desk
-    from synth.label import Generated
-    from synth.lipsync.mouth.model import MouthModel, MouthOptions
-    from synth.lipsync.pipeline import LipsyncReport
+    from synth.lipsync.make import LipsyncResult
+    from synth.lipsync.mouth.model import MouthOptions
 
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes of the mouth's training. Default: 100.")]
 Delay = Annotated[
@@ -96,79 +93,54 @@ def lipsync(
     The result is signed as synthetic media, names its target and its sound, and is recorded. Exit codes: 0 done; 6 no
     face; 8 an owner forbids it, or nobody said that it is allowed.
     """
-    from cloak.video.write import container_for
-    from provenance.media.files import refuse_existing, require_writable
-    from synth.label import Generated
+    from provenance.commands.secrets import passphrase_for
+    from synth.lipsync.make import LipsyncRequest, make_lipsync
     from synth.lipsync.mouth.adapt import PRIOR
-    from synth.lipsync.mouth.model import load_mouth
     from synth.lipsync.pipeline import LipsyncOptions
-    from synth.lipsync.pipeline import lipsync as make
     from synth.lipsync.texture.texture import TextureOptions
-    from synth.lipsync.workspace import Workspace
 
-    # 1. Everything that can be wrong, before any work.
-    refuse_existing(output, force)
-    container_for(output)
     taught = _options(epochs, delay, units, layers, bidirectional, seed)
     own = any(one is not None for one in (epochs, delay, units, layers, bidirectional))
-    prior = mouth or (None if own else PRIOR)
-    where = usable_device(device)
-    options = LipsyncOptions(
-        mouth=taught,
-        texture=TextureOptions(device=where),
-        prior=prior,
-        hush=hush,
-        mark=visible_mark,
-        device=where,
-        weights_dir=weights,
+    where, home = usable_device(device), Home.locate()
+    request = LipsyncRequest(
+        LipsyncOptions(
+            mouth=taught,
+            texture=TextureOptions(device=where),
+            prior=mouth or (None if own else PRIOR),
+            hush=hush,
+            mark=visible_mark,
+            device=where,
+            weights_dir=weights,
+        ),
+        consent=tuple(consent or ()),
+        declared=i_have_consent,
+        online=online,
+        keep=keep,
+        work=work,
     )
-    options.check()
-    home = Home.locate()
-    start = load_mouth(mouth) if mouth else None
-
-    # 2. Consent: for the target, for the voice, and again for everybody whom the mouth model learned from.
-    basis = permission([target, sound], consent, i_have_consent, online=online)
-    statement = _statement(basis.sentence, start, home)
-    about = Generated("veilmark synth lipsync", [target, sound], True, statement, seed)
-
-    # 3. Make it in a hidden folder, and leave through the only door.
-    require_writable(output)
-    if keep:
-        _require_free(keep, force)
-    workspace = Workspace(work or home.data / "lipsync")
     warned: list[str] = []
 
     def warn(line: str) -> None:
         warned.append(line)
         note(f"note: {line}")
 
-    with ExitStack() as stack:
-        desk = stack.enter_context(desk_for(home, identity))
-        hidden = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(dir=output.parent, prefix=".veilmark-"))
-        )
-        stop = stack.enter_context(interruptible())
-        report = stack.enter_context(_stages())
-        keeper = _keeper(keep, hidden, about, desk) if keep else None
-        made = hidden / f"unlabelled{output.suffix.lower()}"
-        done = make(
+    with desk_for(home, identity) as desk, interruptible() as stop, _stages() as report:
+        done = make_lipsync(
             target,
             sound,
-            made,
-            options,
-            workspace,
+            output,
+            request,
+            desk,
+            force=force,
+            passphrase=lambda name: passphrase_for(home, name),
             progress=report,
             stop=stop,
-            keeper=keeper,
             warn=warn,
         )
-        if done is None:
-            note("stopped; the same command goes on from here")
-            raise typer.Exit(int(ExitCode.INTERRUPTED))
-        if keeper:
-            keeper.close()
-        entry = _labelled(made, output, about, desk, force)
-    _say(done, warned, output, entry, visible_mark, as_json)
+    if done is None:
+        note("stopped; the same command goes on from here")
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
+    _say(done, warned, as_json)
 
 
 def mouth(
@@ -259,17 +231,6 @@ def _options(
     return options
 
 
-def _statement(sentence: str, start: MouthModel | None, home: Home) -> str:
-    """What the label says about consent; that of the people behind a mouth model is checked again."""
-    from synth.consent.permission import carried_permission
-
-    if start is None:
-        return f"Target and sound: {sentence}"
-    carried = start.notes.get("consent")
-    behind = carried_permission(carried if isinstance(carried, dict) else {}, home)
-    return clean(f"Target and sound: {sentence}. Mouth model: {behind}", 4000)
-
-
 @contextmanager
 def _stages() -> Iterator[Callable[[str, float], None]]:
     """A progress bar that names the stage."""
@@ -288,49 +249,19 @@ def _stages() -> Iterator[Callable[[str, float], None]]:
         yield report
 
 
-def _require_free(folder: Path, force: bool) -> None:
-    """Raise where what stages find would replace somebody's file, or cannot be written there."""
-    from synth.lipsync.keep import NAMES
-
-    if folder.exists() and not folder.is_dir():
-        raise NotWritableError(f"{folder} is no folder", hint="give --keep another name")
-    there = [name for name in NAMES if (folder / name).exists()]
-    if there and not force:
-        raise OutputExistsError(
-            f"{folder / there[0]} exists", hint="add --force, or give --keep another name"
-        )
-
-
-def _keeper(folder: Path, hidden: Path, about: Generated, desk: Desk) -> Any:
-    """Writes what stages found; films leave through the door as well."""
-    from synth.lipsync.keep import Keeper
-
-    return Keeper(folder, hidden, lambda made, place: _ignored(_labelled(made, place, about, desk, True)))
-
-
-def _ignored(_: int) -> None:
-    return None
-
-
-def _labelled(made: Path, output: Path, about: Generated, desk: Desk, force: bool) -> int:
-    from synth.label import label_generated
-
-    return int(label_generated(made, output, about, desk, force=force).index or 0)
-
-
-def _say(done: LipsyncReport, said: list[str], output: Path, entry: int, marked: bool, as_json: bool) -> None:
+def _say(done: LipsyncResult, said: list[str], as_json: bool) -> None:
     if as_json:
-        figures = {"output": str(output), "marked": marked, "entry": entry}
-        print_json({"schema": "veilmark.lipsynced/1", **done.to_json(), **figures})
+        print_json(done.to_json())
         return
-    for line in done.notes:
+    report = done.report
+    for line in report.notes:
         if line not in said:
             note(f"note: {line}")
     console = stdout()
     console.print(
-        f"{output}: {done.composited} of {done.frames} frames, {done.seconds:.1f} s, signed as synthetic",
+        f"{done.output}: {report.composited} of {report.frames} frames, {report.seconds:.1f} s, signed as synthetic",
         markup=False,
     )
-    spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in done.stages.items())
+    spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report.stages.items())
     console.print(f"  computing      {spent} s", markup=False)
-    console.print(f"  ledger entry   {entry}", markup=False)
+    console.print(f"  ledger entry   {done.signed.index}", markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -287,18 +286,12 @@ def _labeller(
     home: Home, identity: str | None, consent: str, kind: str
 ) -> Callable[[NDArray[np.uint8], Path, int], None]:
     """Writes generated pictures marked and signed as synthetic."""
-    from synth.label import Generated, label_generated, mark_visibly
-    from synth.measure.pictures import jpeg
+    from synth.label import Generated, label_picture
 
     def label(pixels: NDArray[np.uint8], path: Path, seed: int) -> None:
         about = Generated(f"veilmark measure {kind}", [], False, clean(consent, 4000), seed)
-        with (
-            tempfile.TemporaryDirectory(dir=path.parent, prefix=".veilmark-") as hidden,
-            desk_for(home, identity) as desk,
-        ):
-            made = Path(hidden) / "unlabelled.jpg"
-            made.write_bytes(jpeg(mark_visibly(pixels), 90))
-            label_generated(made, path, about, desk, force=True)
+        with desk_for(home, identity) as desk:
+            label_picture(pixels, path, about, desk, force=True)
 
     return label
 

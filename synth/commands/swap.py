@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,9 +15,9 @@ from provenance.commands.console import clean, fraction, note, print_json, stdou
 from provenance.commands.work import desk_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, Weights, permission
+from synth.commands.extract import Consents, Declared, Weights
 from synth.commands.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
-from synth.interrupt import ending_cleanly, interruptible
+from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,81 +149,38 @@ def swap(
 
     Exit codes: 0 done; 6 no face; 8 the footage's owner forbids it, or nobody said that it is allowed.
     """
-    from provenance.media.files import refuse_existing, require_writable
-    from provenance.media.picture import detect_format
-    from synth.consent.permission import carried_permission
-    from synth.extraction.embedding import DlibEmbedder
-    from synth.extraction.finder import FaceFinder
-    from synth.label import Generated, label_generated
-    from synth.swap.conversion.convert import ConvertOptions, Swapper, described, learned_from
-    from synth.swap.conversion.face_selector import Whom
-    from synth.swap.conversion.footage import swap_picture, swap_video
-    from synth.swap.training.checkpoint import load_model, model_file
+    from provenance.commands.secrets import passphrase_for
+    from synth.swap.conversion.convert import ConvertOptions
+    from synth.swap.make import SwapRequest, make_swap
 
-    # 1. Everything that can be wrong, before any work.
-    refuse_existing(output, force)
-    options = ConvertOptions(to, colour, shape, grow, border, blend, steady, steadiness, colour_memory)
-    options.check()
-    picture = detect_format(footage).kind == "image"
-    suffix = _suffix(output, picture)
     home = Home.locate()
-    generator, origin = load_model(model, usable_device(device))
-    swapper = Swapper(generator, options, usable_device(device))
-
-    # 2. Consent: for the footage, and again for everybody whose face the model learned.
-    basis = permission([footage], consent, i_have_consent, online=online)
-    said = [f"{side}: {carried_permission(one, home)}" for side, one in sorted(origin.consent.items())]
-    statement = f"{described(origin, to)}. Footage: {basis.sentence}. Faces: {'; '.join(said)}"
-
-    # 3. Swap into a hidden folder, and leave through the only door.
-    require_writable(output)
-    finder = FaceFinder(device=usable_device(device), weights_dir=weights)
-    whom = Whom()
-    if reference is not None:
-        whom = Whom.of_picture(reference, finder, DlibEmbedder(usable_device(device), weights))
-    with (
-        ending_cleanly(),
-        desk_for(home, identity) as desk,
-        tempfile.TemporaryDirectory(dir=output.parent, prefix=".veilmark-") as hidden,
-        fraction("Swapping") as report,
-    ):
-        made = Path(hidden) / f"unlabelled{suffix}"
-        if picture:
-            done = swap_picture(footage, made, swapper, finder, mark=visible_mark, whom=whom)
-        else:
-            done = swap_video(footage, made, swapper, finder, mark=visible_mark, whom=whom, progress=report)
-        about = Generated(
-            "veilmark synth swap",
-            [footage, model_file(model)],
-            True,
-            statement,
-            origin.seed,
-            learned_from(origin),
+    request = SwapRequest(
+        model,
+        ConvertOptions(to, colour, shape, grow, border, blend, steady, steadiness, colour_memory),
+        reference=reference,
+        consent=tuple(consent or ()),
+        declared=i_have_consent,
+        online=online,
+        visible_mark=visible_mark,
+        weights=weights,
+        device=usable_device(device),
+    )
+    with desk_for(home, identity) as desk, fraction("Swapping") as report:
+        result = make_swap(
+            footage,
+            output,
+            request,
+            desk,
+            force=force,
+            passphrase=lambda name: passphrase_for(home, name),
+            progress=report,
         )
-        result = label_generated(made, output, about, desk, force=force)
-    if done.with_several:
-        taken = (
-            "the one most like the reference was taken"
-            if reference
-            else (
-                "the largest, then the one nearest to it, was taken; --reference PICTURE says whose it shall be"
-            )
-        )
-        several = "the picture shows" if picture else f"{done.with_several} frames show"
-        note(f"note: {several} more than one face; {taken}")
-    if done.damaged:
-        frames = "1 frame" if done.damaged == 1 else f"{done.damaged} frames"
-        note(f"note: {footage.name} is damaged: {frames} of it are missing, or mended by the decoder")
+    for line in result.notes:
+        note(f"note: {line}")
     if as_json:
-        figures = {
-            **done.to_json(),
-            "output": str(output),
-            "to": to,
-            "marked": visible_mark,
-            "entry": result.index,
-        }
-        print_json({"schema": "veilmark.swapped/1", **figures})
+        print_json(result.to_json())
         return
+    done = result.report
     console = stdout()
     console.print(
         f"{output}: {done.swapped} of {done.frames} frames swapped, signed as synthetic", markup=False
@@ -232,7 +188,7 @@ def swap(
     if done.flicker:
         shown = f"{done.flicker.made:.2f} levels; the footage itself {done.flicker.filmed:.2f}"
         console.print(f"  flicker        {shown}", markup=False)
-    console.print(f"  ledger entry   {result.index}", markup=False)
+    console.print(f"  ledger entry   {result.signed.index}", markup=False)
 
 
 def _run(
@@ -356,9 +312,7 @@ def _labeller(
     sentences: Sequence[str],
 ) -> Callable[[int, NDArray[np.uint8]], None]:
     """Writes preview sheets: marked, signed as synthetic, with some of the faces as ingredients."""
-    import cv2
-
-    from synth.label import Generated, label_generated, mark_visibly
+    from synth.label import Generated, label_picture
 
     inputs = [
         one.folder / face.file for members in sets.values() for one in members
@@ -369,15 +323,8 @@ def _labeller(
 
     def label(step: int, sheet: NDArray[np.uint8]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(dir=folder, prefix=".veilmark-") as hidden,
-            desk_for(home, identity) as desk,
-        ):
-            made = Path(hidden) / "unlabelled.png"
-            good, data = cv2.imencode(".png", cv2.cvtColor(mark_visibly(sheet), cv2.COLOR_RGB2BGR))
-            if good:
-                made.write_bytes(data.tobytes())
-                label_generated(made, folder / f"step{step:07d}.png", about, desk, force=True)
+        with desk_for(home, identity) as desk:
+            label_picture(sheet, folder / f"step{step:07d}.png", about, desk, force=True)
 
     return label
 
@@ -398,15 +345,3 @@ def _deadline(text: str | None) -> datetime | None:
         raise UsageError(
             f"{text[:40]!r} is no time", hint="give HH:MM, or a duration such as 90m or 3h"
         ) from None
-
-
-def _suffix(output: Path, picture: bool) -> str:
-    """The output's suffix, checked before work begins."""
-    from cloak.video.write import container_for
-
-    suffix = output.suffix.lower()
-    if not picture:
-        container_for(output)
-    elif suffix not in (".png", ".jpg", ".jpeg"):
-        raise UsageError(f"cannot write {suffix or output.name!r}", hint="end the output in .png or .jpg")
-    return suffix

@@ -50,7 +50,7 @@ class DlibEmbedder:
 
     @torch.no_grad()
     def embed(self, pixels: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
-        from cloak.recognition.network import face_chips
+        from cloak.recognition.network import align_faces
 
         points = np.asarray(landmarks, np.float32)[list(OF_68), :2]
         low, high = points.min(0), points.max(0)
@@ -61,6 +61,6 @@ class DlibEmbedder:
         if part.size == 0:
             part, left, top = np.require(pixels, requirements=["C", "W"]), 0, 0
         picture = torch.from_numpy(part).to(self._device).permute(2, 0, 1)[None].float() / 255
-        chips = face_chips(picture, torch.from_numpy(points - np.array([left, top], np.float32))[None])
+        chips = align_faces(picture, torch.from_numpy(points - np.array([left, top], np.float32))[None])
         result: NDArray[np.float32] = self._network.embed(chips)[0].cpu().numpy().astype(np.float32)
         return result

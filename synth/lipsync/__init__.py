@@ -23,19 +23,23 @@ from provenance.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from synth.lipsync.film.retime import retime as retime
+    from synth.lipsync.make import LipsyncRequest as LipsyncRequest
+    from synth.lipsync.make import LipsyncResult as LipsyncResult
+    from synth.lipsync.make import make_lipsync as make_lipsync
     from synth.lipsync.mouth.model import MouthModel as MouthModel
     from synth.lipsync.mouth.model import MouthOptions as MouthOptions
     from synth.lipsync.mouth.train import train_mouth as train_mouth
     from synth.lipsync.pipeline import LipsyncOptions as LipsyncOptions
-    from synth.lipsync.pipeline import lipsync as lipsync
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "LipsyncResult": "synth.lipsync.make",
+        "LipsyncRequest": "synth.lipsync.make",
+        "make_lipsync": "synth.lipsync.make",
         "LipsyncOptions": "synth.lipsync.pipeline",
         "MouthModel": "synth.lipsync.mouth.model",
         "MouthOptions": "synth.lipsync.mouth.model",
-        "lipsync": "synth.lipsync.pipeline",
         "retime": "synth.lipsync.film.retime",
         "train_mouth": "synth.lipsync.mouth.train",
     },

@@ -17,6 +17,7 @@ from synth.lipsync.film.film import Film
 from synth.lipsync.film.render import Watch
 from synth.lipsync.film.retime import Retimed
 from synth.lipsync.views import mouth_view, sound_view, timing_view
+from synth.quarantine import Quarantine, Unlabelled
 
 Pixels = NDArray[np.uint8]
 
@@ -38,15 +39,17 @@ class Keeper:
 
     Args:
         folder: is made where it is missing, when everything is done: a run that fails or is stopped leaves nothing.
-        hidden: a folder for what is not finished, or not labelled, yet.
+        private: where films lie that are not finished, or not labelled, yet.
         label: takes such a film and the place where it shall lie; signs and records it (:mod:`synth.label`).
     """
 
-    def __init__(self, folder: Path, hidden: Path, label: Callable[[Path, Path], None]) -> None:
-        self.folder, self.hidden, self.label = folder, hidden, label
+    def __init__(
+        self, folder: Path, private: Quarantine, label: Callable[[Unlabelled, Path], object]
+    ) -> None:
+        self.folder, self.private, self.label = folder, private, label
         self._films: dict[str, Film] = {}
-        self._told: list[str] = []
-        self._made: list[Path] = []
+        self._told: dict[str, bytes] = {}
+        self._made: list[Unlabelled] = []
 
     def sound(self, features: NDArray[np.floating], quiet: NDArray[np.bool_]) -> None:
         """The features, and where the pauses are."""
@@ -54,7 +57,7 @@ class Keeper:
 
     def mouth(self, shapes: NDArray[np.floating], mean: NDArray[np.floating], rate: float) -> None:
         """The lips' borders as a film."""
-        made = self.hidden / "2-mouth.mp4"
+        made = self.private.place("2-mouth.mp4")
         with Film(made, (256, 256), _fraction(rate), None, 0.0) as film:
             for shape in shapes:
                 film.write(mark_visibly(mouth_view(shape, mean)))
@@ -73,7 +76,7 @@ class Keeper:
         def show(what: str, index: int, pixels: Pixels) -> None:
             if what not in self._films:
                 size = (pixels.shape[1], pixels.shape[0])
-                self._films[what] = Film(self.hidden / names[what], size, _fraction(rate), None, 0.0)
+                self._films[what] = Film(self.private.place(names[what]), size, _fraction(rate), None, 0.0)
             self._films[what].write(mark_visibly(pixels))
 
         return show
@@ -81,13 +84,13 @@ class Keeper:
     def close(self) -> None:
         """Complete and label the films, and put everything into the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in self._told:
-            write_bytes(self.folder / name, (self.hidden / name).read_bytes(), force=True)
+        for name, data in self._told.items():
+            write_bytes(self.folder / name, data, force=True)
         for film in self._films.values():
             film.__exit__(None, None, None)
-            self._made.append(film.path)
+            self._made.append(film.made)
         for made in self._made:
-            self.label(made, self.folder / made.name)
+            self.label(made, self.folder / made.path.name)
         self._films = {}
 
     def _picture(self, name: str, pixels: Pixels) -> None:
@@ -97,8 +100,7 @@ class Keeper:
         self._write(name, data.tobytes())
 
     def _write(self, name: str, data: bytes) -> None:
-        (self.hidden / name).write_bytes(data)
-        self._told.append(name)
+        self._told[name] = data
 
 
 def _fraction(rate: float) -> Fraction:

@@ -1,8 +1,8 @@
 """The whole way, from a sound and a target video to a video of that person saying it.
 
-:func:`lipsync` is the flow: sound, face, mouth, timing, picture, film. What a stage finds is kept in the workspace and
-not found twice. The film that is written here is not labelled yet: :func:`synth.commands.lipsync.lipsync` hands it to
-:func:`synth.label.label_generated`, the only door out.
+:func:`_render_lipsync` is the flow: sound, face, mouth, timing, picture, film. What a stage finds is kept in the
+workspace and not found twice. The film that is written here is not labelled yet, so it goes into a
+:class:`synth.quarantine.Quarantine` and nowhere else; :func:`synth.lipsync.make.make_lipsync` labels it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from synth.lipsync.texture.composite import CompositeOptions, Compositor
 from synth.lipsync.texture.frontal import Frontal
 from synth.lipsync.texture.texture import TextureOptions
 from synth.lipsync.workspace import Changes, Workspace
+from synth.quarantine import Unlabelled
 
 STAGES = ("sound", "face", "mouth", "timing", "candidates", "picture", "film")
 #: A target is played at no more than so many frames a second.
@@ -109,10 +110,10 @@ class LipsyncReport:
         return asdict(self)
 
 
-def lipsync(
+def _render_lipsync(
     target: Path,
     sound: Path,
-    output: Path,
+    made: Unlabelled,
     options: LipsyncOptions,
     workspace: Workspace,
     *,
@@ -129,7 +130,7 @@ def lipsync(
 
     Args:
         target: a video of one person. sound: a sound file, or a video whose sound is meant.
-        output: where to write, .mp4, .m4v, .mov or .mkv; unlabelled.
+        made: where to write, .mp4, .m4v, .mov or .mkv.
         options: see :class:`LipsyncOptions`. workspace: what is kept between runs.
         progress: is told the stage (one of :data:`STAGES`) and its share done.
         stop: asked often; when it says yes the state is kept, and None is returned (KeyboardInterrupt while the face is
@@ -200,16 +201,16 @@ def lipsync(
     # 5. Mouth to texture, texture into the target's frame.
     with clock.stage("candidates") as report:
         candidates = collect(person, options.until, report)
-    made = _pictures(person, played, timing, shapes, candidates, options, workspace, sound, keeper)
+    pictures = _pictures(person, played, timing, shapes, candidates, options, workspace, sound, keeper)
 
     # 6. Frames and sound to a film.
     width, height = person.info.upright
     composited = 0
     with (
         clock.stage("picture") as report,
-        Film(output, (width, height), _rate(person), sound, spoken.seconds) as film,
+        Film(made, (width, height), _rate(person), sound, spoken.seconds) as film,
     ):
-        for one in made:
+        for one in pictures:
             composited += one.composited
             film.write(mark_visibly(one.pixels) if options.mark else one.pixels)
             report((one.index + 1) / len(times))

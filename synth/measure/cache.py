@@ -19,6 +19,7 @@ from typing import Any
 from provenance.errors import CorruptMediaError, NotWritableError
 from provenance.media.files import replacing, write_bytes
 from provenance.version import VERSION
+from synth.quarantine import process_runs
 
 #: Rises when results are computed in another way than before.
 EDITION = 1
@@ -93,8 +94,8 @@ class Cache:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A private folder for what must not stay, such as generated clips without a label. It is deleted in the end,
-        also after an error; what a killed run left is deleted by the next.
+        """A private folder for what must not stay. It is deleted in the end, also after an error; what a killed run
+        left is deleted by the next. Generated clips lie in a :func:`synth.quarantine.quarantine` instead.
         """
         name = f"{_SCRATCH}{os.getpid()}-"
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=name, ignore_cleanup_errors=True) as place:
@@ -128,12 +129,4 @@ class Cache:
 def _alive(name: str) -> bool:
     """Whether the process that a scratch folder names still runs."""
     number = name.removeprefix(_SCRATCH).partition("-")[0]
-    if not number.isdecimal():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return number.isdecimal() and process_runs(int(number))

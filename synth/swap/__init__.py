@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from synth.swap.config import PRESETS as PRESETS
     from synth.swap.config import Preset as Preset
     from synth.swap.conversion.convert import Swapper as Swapper
+    from synth.swap.make import SwapRequest as SwapRequest
+    from synth.swap.make import SwapResult as SwapResult
+    from synth.swap.make import make_swap as make_swap
     from synth.swap.model import Generator as Generator
     from synth.swap.training.train import train as train
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "SwapResult": "synth.swap.make",
+        "SwapRequest": "synth.swap.make",
+        "make_swap": "synth.swap.make",
         "PRESETS": "synth.swap.config",
         "Preset": "synth.swap.config",
         "Generator": "synth.swap.model",

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -71,3 +72,28 @@ def test_signing_with_a_key_that_was_taken_back_is_warned_of(
     done = ready("sign", portrait_files["hopper"], "-o", tmp_path / "fresh.jpg")
     assert (done.code, "was revoked" in done.err) == (0, False)
     assert ready("verify", tmp_path / "fresh.jpg").code == 0
+
+
+def test_the_commands_use_a_token(
+    ready: Callable[..., Run],
+    pkcs11_token: str,
+    portrait_files: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uri = pkcs11_token.replace("?", ";object=command?")
+    new = ("identity", "new", "hsm", "--subject", "Jane", "--pkcs11", uri, "--make-key")
+    without = ready(*new)
+    assert without.code == 2 and "VEILMARK_PKCS11_PIN" in without.err
+    monkeypatch.setenv("VEILMARK_PKCS11_PIN", "1234")
+    made = ready(*new)
+    assert made.code == 0, made.err
+    output = tmp_path / "out.jpg"
+    assert ready("sign", portrait_files["hopper"], "-o", output, "--identity", "hsm").code == 0
+    checked = ready("verify", output, "--json").json[0]
+    assert (checked["state"], checked["signer"]["name"]) == ("trusted", "Jane")
+    assert ready("identity", "new", "x", "--subject", "Jane", "--make-key").code == 2
+    monkeypatch.setenv("VEILMARK_PKCS11_PIN", "9999")
+    refused = ready("sign", portrait_files["hopper"], "-o", tmp_path / "b.jpg", "--identity", "hsm")
+    assert refused.code == 2 and "refused the PIN" in refused.err
+    assert not (tmp_path / "b.jpg").exists()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from provenance.record import Opening, Record, key_id_of, sign_record
-from provenance.store.cid import cid_of
+from provenance.store.unixfs import cid_of
 
 
 class Signer:

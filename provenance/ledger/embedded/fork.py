@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from provenance.errors import ForkError, LedgerError, ReceiptError
+from provenance.ledger.checkpoints import Kept
 from provenance.ledger.note import MAX_NOTE_BYTES, Checkpoint, Note
 
-if TYPE_CHECKING:
-    from provenance.ledger.embedded.log import LocalLedger
+
+class History(Protocol):
+    """What the check needs to know of a log; :class:`provenance.ledger.embedded.log.LocalLedger` is one."""
+
+    origin: str
+
+    @property
+    def size(self) -> int: ...
+
+    def root_at(self, size: int) -> bytes: ...
+
+    def kept_checkpoints(self, kind: str | None = None) -> Sequence[Kept]: ...
 
 
-def find_fork(ledger: LocalLedger, remembered: Note | None) -> ForkError | None:
+def find_fork(ledger: History, remembered: Note | None) -> ForkError | None:
     """Compare the log with its guard file's checkpoint, then with the folders it was published to."""
     if remembered is not None:
         error = contradiction(ledger, Checkpoint.parse(remembered.text))
@@ -28,7 +40,7 @@ def find_fork(ledger: LocalLedger, remembered: Note | None) -> ForkError | None:
     return None
 
 
-def contradiction(ledger: LocalLedger, seen: Checkpoint, place: str = "its guard file") -> ForkError | None:
+def contradiction(ledger: History, seen: Checkpoint, place: str = "its guard file") -> ForkError | None:
     """ForkError when ``seen``, met at ``place``, is not a state of this database, now or earlier."""
     if seen.origin != ledger.origin:
         return ForkError(

@@ -2,6 +2,7 @@
 
 ========================  ============================================================================
 :mod:`.networks`          chains by name, and the person's settings for them
+:mod:`.transport`         one bounded HTTP exchange with a node
 :mod:`.rpc`               one JSON-RPC node, bounded and distrusted
 :mod:`.proof`             headers, state tries and storage slots; no network
 :mod:`.contract`          the contract's calls, storage, errors and events

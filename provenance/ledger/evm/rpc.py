@@ -1,4 +1,4 @@
-"""One JSON-RPC node, through web3: bounded in time and size, every answer checked, every failure a ChainError.
+"""One JSON-RPC node: bounded in time and size, every answer checked, every failure a ChainError.
 
 A node is not believed: numbers and hashes are parsed strictly, a block's fields must hash to its hash, and
 what matters is proved from the state root (:mod:`provenance.ledger.evm.proof`).
@@ -6,28 +6,24 @@ what matters is proved from the state root (:mod:`provenance.ledger.evm.proof`).
 
 from __future__ import annotations
 
-import queue
+import http.client
 import re
-import threading
+import urllib.error
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from web3 import HTTPProvider, Web3
+from eth_utils.address import to_checksum_address
 from web3.exceptions import Web3Exception
 
 from provenance.errors import ChainError, UsageError
 from provenance.ledger.evm import restore_recursion_limit
 from provenance.ledger.evm.proof import MAX_NODES, Header, StorageProof, decode_header, encode_header
+from provenance.ledger.evm.transport import BoundedProvider
 
 restore_recursion_limit()
 
 DEFAULT_TIMEOUT = 10.0
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_LOGS = 10_000
-MAX_NESTING = 64
-_JSON_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
-_DEPTH_CHANGE = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 _DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -56,7 +52,6 @@ class Node:
         url: as given; may hold an access key and is never shown.
         label: host and port, for messages.
         chain_id: EIP-155 id of its chain.
-        web3: the web3 instance behind it.
     """
 
     def __init__(self, url: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -67,7 +62,7 @@ class Node:
             )
         self.url = url
         self.label = parts.hostname + (f":{parts.port}" if parts.port else "")
-        self.web3 = Web3(_BoundedProvider(url, timeout))
+        self._provider = BoundedProvider(url, timeout)
         self.chain_id = 0
 
     @classmethod
@@ -100,18 +95,17 @@ class Node:
             ChainError: not reachable, too slow, too large, or no JSON-RPC.
         """
         try:
-            answer: Any = self.web3.provider.make_request(method, list(parameters))  # type: ignore[arg-type]
-        except requests.Timeout as error:
+            answer: Any = self._provider.make_request(method, list(parameters))
+        except urllib.error.HTTPError as error:
             raise ChainError(
-                f"{self.label} did not answer in time",
-                hint="try again later, or name another node with --rpc",
+                f"{self.label} answered HTTP {error.code}", hint="check the URL and its access key"
             ) from error
-        except requests.HTTPError as error:
-            status = error.response.status_code if error.response is not None else "an error"
-            raise ChainError(
-                f"{self.label} answered HTTP {status}", hint="check the URL and its access key"
-            ) from error
-        except requests.RequestException as error:
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
+                raise ChainError(
+                    f"{self.label} did not answer in time",
+                    hint="try again later, or name another node with --rpc",
+                ) from error
             raise ChainError(
                 f"cannot reach a node at {self.label}",
                 hint="start it, or check the address given with --rpc",
@@ -250,65 +244,6 @@ class Node:
         return Refused(self.label, method, code if isinstance(code, int) else 0, reason, returned)
 
 
-class _BoundedProvider(HTTPProvider):
-    """web3's HTTP provider, with limits on an answer's size, nesting and total time, and without retries."""
-
-    def __init__(self, url: str, timeout: float) -> None:
-        super().__init__(url, exception_retry_configuration=None)
-        self._timeout = timeout
-        self._http = requests.Session()
-
-    def _make_request(self, method: Any, request_data: bytes) -> bytes:
-        # requests' timeout is for each read, so that a server that drips would hold us for ever: the exchange
-        # runs in a thread that is left behind when its time is over
-        outcome: queue.Queue[bytes | Exception] = queue.Queue(1)
-
-        def run() -> None:
-            try:
-                outcome.put(self._exchange(request_data))
-            except Exception as error:
-                outcome.put(error)
-
-        threading.Thread(target=run, daemon=True).start()
-        try:
-            result = outcome.get(timeout=self._timeout)
-        except queue.Empty:
-            self._http = requests.Session()
-            raise requests.Timeout("no complete answer in time") from None
-        if isinstance(result, Exception):
-            raise result
-        _refuse_deep_nesting(result)
-        return result
-
-    def _exchange(self, request_data: bytes) -> bytes:
-        with self._http.post(
-            str(self.endpoint_uri),
-            data=request_data,
-            headers=self.get_request_headers(),
-            timeout=self._timeout,
-            stream=True,
-            allow_redirects=False,
-        ) as response:
-            response.raise_for_status()
-            parts: list[bytes] = []
-            size = 0
-            for part in response.iter_content(65536):
-                size += len(part)
-                if size > MAX_ANSWER_BYTES:
-                    raise ValueError("answer over the limit")
-                parts.append(part)
-        return b"".join(parts)
-
-
-def _refuse_deep_nesting(data: bytes) -> None:
-    """The JSON parser recurses; answers of a node are a few levels deep."""
-    depth = 0
-    for token in _JSON_TOKEN.finditer(data):
-        depth += _DEPTH_CHANGE.get(token.group(), 0)
-        if depth > MAX_NESTING:
-            raise ValueError("answer nested too deeply")
-
-
 def checked_address(text: Any) -> str:
     """An address with its EIP-55 checksum.
 
@@ -317,7 +252,7 @@ def checked_address(text: Any) -> str:
     """
     if not isinstance(text, str) or not _ADDRESS.fullmatch(text):
         raise UsageError(f"{str(text)[:60]!r} is no address", hint="expected 0x and 40 hexadecimal digits")
-    proper = Web3.to_checksum_address(text)
+    proper = to_checksum_address(text)
     digits = text[2:]
     if digits not in (digits.lower(), digits.upper()) and text != proper:
         raise UsageError(f"address {text} has a wrong checksum", hint="a digit was mistyped; copy it again")

@@ -1,4 +1,4 @@
-"""Frames and a sound become a video: H.264 and AAC, in step. What is written here is not labelled yet."""
+"""Frames and a sound become a video: H.264 and AAC, in step. It is not labelled yet, and lies in a quarantine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cloak.video.write import container_for
 from provenance.errors import NotWritableError, UsageError
 from provenance.media.decoding import frames_of
+from synth.quarantine import Unlabelled
 
 _CRF, _SPEED = "17", "medium"
 _SOUND_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -25,7 +26,7 @@ class Film:
     """An open video; leaving the ``with`` block completes it.
 
     Args:
-        path: where to write; its suffix names the container (.mp4, .m4v, .mov, .mkv).
+        made: where to write; its suffix names the container (.mp4, .m4v, .mov, .mkv).
         size: width and height, pixels.
         rate: frames a second.
         sound: its file; the first track is decoded and encoded anew, from time 0. None for a silent film.
@@ -36,12 +37,12 @@ class Film:
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], rate: Fraction, sound: Path | None, seconds: float
+        self, made: Unlabelled, size: tuple[int, int], rate: Fraction, sound: Path | None, seconds: float
     ) -> None:
         import av
         from av.codec.codec import UnknownCodecError
 
-        self.path = path
+        self.made, path = made, made.path
         name = container_for(path)
         try:
             path.open("wb").close()  # the muxer opens it late

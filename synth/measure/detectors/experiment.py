@@ -18,7 +18,7 @@ from cloak import detectors as detector_list
 from cloak.detectors.base import FaceDetector
 from cloak.evaluate.quality import compare, crop
 from cloak.options import CloakOptions
-from cloak.picture.pipeline import cloak_file, plain_file
+from cloak.picture.pipeline import cloak_file, encode_uncloaked
 from cloak.strength import Strength
 from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import open_picture, sha256_file
@@ -153,7 +153,7 @@ def versions_of(
             )
     else:
         plain = _cloak_options(options, Strength.MID)
-        clean, cloaked = open_picture(plain_file(pair.original, plain)).pixels, {}
+        clean, cloaked = open_picture(encode_uncloaked(pair.original, plain)).pixels, {}
         for place, name in enumerate(names):
             key = cloak_key(pair.original, name, options)
             data = cache.read(key, ".cloaked")

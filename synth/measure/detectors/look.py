@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cloak.attack.objective import found, of_faces
+from cloak.attack.objective import faces_found, matches_faces
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import ask, find_faces, landmark_errors, new_reports, view_of
+from cloak.evaluate.judge import detect_pixels, display_picture, find_faces, landmark_errors, new_detections
 from synth.measure.conditions import CONDITIONS
 
 #: What is said of a picture in which too few detectors agree on a face.
@@ -29,7 +29,7 @@ def faces_agreed_on(reports: Mapping[str, Detections], faces: Tensor, families: 
     """
     votes: dict[str, Tensor] = {}
     for name, report in reports.items():
-        hits = torch.as_tensor(found(report, faces), dtype=torch.bool)
+        hits = torch.as_tensor(faces_found(report, faces), dtype=torch.bool)
         family = families[name]
         votes[family] = votes.get(family, torch.zeros(len(faces), dtype=torch.bool)) | hits
     if not votes:
@@ -57,7 +57,7 @@ def look(
         ``decoys`` (reports about none, where this detector had seen nothing before), ``landmarks`` (errors of faces
         reported both times); ``boxes``: by version and detector, of all reports under "nothing".
     """
-    view = view_of(clean)
+    view = display_picture(clean)
     everywhere, reports = find_faces(detectors, view.pixels, device)
     families = {one.name: one.family for one in detectors}
     faces = everywhere[faces_agreed_on(reports, everywhere, families)]
@@ -68,18 +68,18 @@ def look(
     shown = {"clean": clean, **versions}
     steps = len(shown) * len(CONDITIONS)
     for place, (version, pixels) in enumerate(shown.items()):
-        small = view_of(pixels).pixels
+        small = display_picture(pixels).pixels
         for number, (condition, treat) in enumerate(CONDITIONS.items()):
             treated = treat(small)
             scale = treated.shape[1] / small.shape[1]
             for detector in detectors:
                 before = _scaled(reports[detector.name], scale)
-                report = ask(detector, treated, device)
+                report = detect_pixels(detector, treated, device)
                 seen.setdefault(version, {}).setdefault(condition, {})[detector.name] = {
-                    "found": int(found(report, faces * scale).sum()),
+                    "found": int(faces_found(report, faces * scale).sum()),
                     "reports": len(report),
-                    "right": int(of_faces(report.boxes, faces * scale).any(1).sum()),
-                    "decoys": new_reports(before, report, faces * scale),
+                    "right": int(matches_faces(report.boxes, faces * scale).any(1).sum()),
+                    "decoys": new_detections(before, report, faces * scale),
                     "landmarks": [round(one, 5) for one in landmark_errors(before, report)],
                 }
                 if condition == "nothing":

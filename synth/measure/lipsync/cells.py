@@ -32,6 +32,7 @@ from synth.measure.conditions import Pixels
 from synth.measure.experiment import Stop
 from synth.measure.lipsync.footage import AttackerFootage
 from synth.measure.lipsync.judge import FAKE_CRF, LipsyncJudge, mouth_measures
+from synth.quarantine import quarantine
 
 
 def made_and_measured(
@@ -78,9 +79,10 @@ def made_and_measured(
             if stop():
                 raise KeyboardInterrupt
         measures |= judge.picture_measures(made, device)
-        clip = scratch / "unlabelled.mp4"
-        write_clip(clip, iter(made), footage.rate, FAKE_CRF)
-        measures |= judge.fake_measures(clip)
+        with quarantine() as private:
+            clip = private.place("said.mp4")
+            write_clip(clip.path, iter(made), footage.rate, FAKE_CRF)
+            measures |= judge.fake_measures(clip.path)
     plain = {name: None if one is None else round(one, 6) for name, one in measures.items()}
     return {"measures": plain, "seconds": round(time.perf_counter() - began, 1)}, judge.sheet(made)
 

@@ -27,8 +27,9 @@ from synth.measure.judge import JUDGED_SIDE, Judge
 from synth.measure.pictures import in_rows
 from synth.measure.swap.faces import digest_of
 from synth.measure.swap.options import SwapExperimentOptions
+from synth.quarantine import quarantine
 from synth.swap.conversion.convert import ConvertOptions, Swapper
-from synth.swap.conversion.footage import Tracked, swap_video
+from synth.swap.conversion.footage import Tracked, _render_video
 from synth.swap.features import load_features
 from synth.swap.training.checkpoint import CHECKPOINT_FILE, Origin, load_model
 from synth.swap.training.data import Bank
@@ -110,7 +111,7 @@ def trained_and_measured(
     )
     if not outcome.finished:
         raise KeyboardInterrupt
-    measures, tiles = measured(folder, judge, options, cache)
+    measures, tiles = measured(folder, judge, options)
     shutil.rmtree(folder, ignore_errors=True)
     seconds = round(time.perf_counter() - began, 1)
     return {"measures": measures, "steps": outcome.steps, "seconds": seconds}, tiles
@@ -142,7 +143,7 @@ def cell_key(
 
 
 def measured(
-    folder: Path, judge: SwapJudge, options: SwapExperimentOptions, cache: Cache
+    folder: Path, judge: SwapJudge, options: SwapExperimentOptions
 ) -> tuple[dict[str, float | None], Pixels | None]:
     """All measures of one model, and some swapped faces in a row. The swapped clip exists only meanwhile."""
     generator, _ = load_model(folder, options.device)
@@ -152,13 +153,13 @@ def measured(
     found: dict[str, float | None] = {
         f"rebuilt {name}": rebuilt.get(name) for name in ("ssim", "psnr", "feature", "sharpness")
     }
-    with cache.scratch() as scratch:
-        made = scratch / "unlabelled.mp4"
+    with quarantine() as private:
+        made = private.place("swapped.mp4")
         swapper = Swapper(generator, ConvertOptions(to="a"), options.device)
-        report = swap_video(judge.clip, made, swapper, judge.finder, mark=False, tracked=judge.tracked)
+        report = _render_video(judge.clip, made, swapper, judge.finder, mark=False, tracked=judge.tracked)
         found["flicker"] = report.flicker.added if report.flicker else None
-        tiles = _find_again(made, judge, found)
-        found |= judge.fake_measures(made)
+        tiles = _find_again(made.path, judge, found)
+        found |= judge.fake_measures(made.path)
     return found, tiles
 
 

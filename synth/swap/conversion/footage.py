@@ -1,6 +1,7 @@
-"""Swap the face of a picture or through a video; what is written here is not labelled yet.
+"""Swap the face of a picture or through a video.
 
-:func:`synth.commands.swap.swap` hands it to :func:`synth.label.label_generated`, the only door out.
+What is written here is not labelled yet, so it goes into a :class:`synth.quarantine.Quarantine` and nowhere else.
+:func:`synth.swap.make.make_swap` labels it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from provenance.errors import NoFaceError
 from provenance.media.picture import encode_picture, open_picture
 from synth.extraction.finder import FaceFinder
 from synth.label import mark_visibly
+from synth.quarantine import Unlabelled
 from synth.swap.conversion import smooth
 from synth.swap.conversion.convert import Swapper
 from synth.swap.conversion.face_selector import Whom, faces_of
@@ -60,13 +62,19 @@ class SwapReport:
         return data
 
 
-def swap_picture(
-    path: Path, output: Path, swapper: Swapper, finder: FaceFinder, *, mark: bool, whom: Whom | None = None
+def _render_picture(
+    path: Path,
+    made: Unlabelled,
+    swapper: Swapper,
+    finder: FaceFinder,
+    *,
+    mark: bool,
+    whom: Whom | None = None,
 ) -> SwapReport:
     """Swap a face of a picture; PNG stays PNG, everything else becomes JPEG.
 
     Args:
-        path, output: files.
+        path: a picture. made: where the result goes.
         swapper, finder: ready ones.
         mark: draw the visible mark.
         whom: chooses the face; without it, the largest.
@@ -90,9 +98,9 @@ def swap_picture(
         if picture.alpha is not None:  # a mark on what is transparent would be no visible mark
             marked = (pixels != swapped.pixels).any(2)
             picture = replace(picture, alpha=np.where(marked, np.uint8(255), picture.alpha))
-    name = "PNG" if output.suffix.lower() == ".png" else "JPEG"
+    name = "PNG" if made.path.suffix.lower() == ".png" else "JPEG"
     data = encode_picture(replace(picture, pixels=pixels), name, quality=95 if name == "JPEG" else None)
-    output.write_bytes(data)
+    made.path.write_bytes(data)
     return SwapReport(1, 1, 0, int(len(found) > 1))
 
 
@@ -138,9 +146,9 @@ def track(
     return Tracked(np.stack(rows), np.array(times), several)
 
 
-def swap_video(
+def _render_video(
     path: Path,
-    output: Path,
+    made: Unlabelled,
     swapper: Swapper,
     finder: FaceFinder,
     *,
@@ -152,7 +160,7 @@ def swap_video(
     """Swap one face through a video. Sound, times, turning and what is no face stay as they are.
 
     Args:
-        path, output: files; the output's suffix names its container.
+        path: a video. made: where the result goes; its suffix names the container.
         swapper, finder: ready ones.
         mark: draw the visible mark.
         whom: chooses the face; without it, the largest and then the one nearest to where it was.
@@ -174,7 +182,7 @@ def swap_video(
     steady = smooth.steadied(options.steady, tracked.landmarks, tracked.times, options.steadiness)
     meter, done = FlickerMeter(), 0
     swapper.forget()
-    with Writer(output, info, crf=_CRF, preset=_SPEED) as writer:
+    with Writer(made.path, info, crf=_CRF, preset=_SPEED) as writer:
         for group in _groups(frames(info), info):
             points = [steady[frame.index] if _there(steady, frame.index) else None for frame, _ in group]
             results = swapper.swap([pixels for _, pixels in group], points)

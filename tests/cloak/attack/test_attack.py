@@ -14,7 +14,17 @@ from cloak.attack.budget import context_mask
 from cloak.attack.decoys import place_decoys
 from cloak.attack.regions import merge_faces, plan_patches
 from cloak.attack.search import optimise
-from cloak.attack.task import Condition, Goals, Schedule, Task, Wide, coded, conditions, examine, whole
+from cloak.attack.task import (
+    Condition,
+    Goals,
+    Schedule,
+    Task,
+    WholeFrame,
+    encoded_change,
+    evaluate_noise,
+    publication_conditions,
+    render_whole_frame,
+)
 from cloak.attack.torchattacks import ATTACKS, FaceClassifier, run_torchattack
 from cloak.attack.transforms import identity
 from cloak.detectors.base import FaceDetector
@@ -44,11 +54,11 @@ def scene(portraits: dict[str, np.ndarray]) -> Scene:
     import cv2
 
     small = cv2.resize(portraits["astronaut"][:256, 96:352], (144, 144), interpolation=cv2.INTER_AREA)
-    crew = [detectors.load("mtcnn"), detectors.load("centerface")]
+    loaded = [detectors.load("mtcnn"), detectors.load("centerface")]
     clean = to_tensor(small)
-    faces = merge_faces([detector.detect(clean)[0] for detector in crew])
+    faces = merge_faces([detector.detect(clean)[0] for detector in loaded])
     assert len(faces) == 1
-    return Scene(clean, faces, crew)
+    return Scene(clean, faces, loaded)
 
 
 AS_IS = [Condition("published", lambda rng: identity(), (identity(),))]
@@ -56,11 +66,11 @@ AS_IS = [Condition("published", lambda rng: identity(), (identity(),))]
 
 def test_the_ensemble_falls_as_published_and_within_the_limit(scene: Scene) -> None:
     task = scene.task(Strength.HIGH.levels)
-    assert not any(examine(task, torch.zeros_like(scene.clean), scene.detectors, AS_IS).values())
-    outcome = optimise(task, scene.detectors, AS_IS, schedule=Schedule(steps=60))
-    assert outcome.open == 0 and outcome.steps <= 60
-    assert bool((outcome.noise.abs() <= task.limit + 1e-6).all())
-    assert examine(task, outcome.noise, scene.detectors, AS_IS) == outcome.beaten
+    assert not any(evaluate_noise(task, torch.zeros_like(scene.clean), scene.detectors, AS_IS).values())
+    result = optimise(task, scene.detectors, AS_IS, schedule=Schedule(steps=60))
+    assert result.unresolved_count == 0 and result.steps <= 60
+    assert bool((result.noise.abs() <= task.limit + 1e-6).all())
+    assert evaluate_noise(task, result.noise, scene.detectors, AS_IS) == result.evaded
 
 
 def test_equal_random_noise_does_not_do_it(scene: Scene) -> None:
@@ -68,13 +78,13 @@ def test_equal_random_noise_does_not_do_it(scene: Scene) -> None:
     task = scene.task(Strength.HIGH.levels)
     generator = torch.Generator().manual_seed(0)
     noise = torch.where(torch.rand(scene.clean.shape, generator=generator) < 0.5, -1.0, 1.0) * task.limit
-    assert not any(examine(task, noise, scene.detectors, AS_IS).values())
+    assert not any(evaluate_noise(task, noise, scene.detectors, AS_IS).values())
 
 
 def test_the_same_seed_gives_the_same_noise(scene: Scene) -> None:
-    task, met = scene.task(8), conditions(90, slide=8)
+    task, conditions = scene.task(8), publication_conditions(90, max_shift=8)
     first, second, other = (
-        optimise(task, scene.detectors, met, schedule=Schedule(steps=3, seed=seed)).noise
+        optimise(task, scene.detectors, conditions, schedule=Schedule(steps=3, seed=seed)).noise
         for seed in (1, 1, 2)
     )
     assert torch.equal(first, second) and not torch.equal(first, other)
@@ -107,8 +117,8 @@ def test_decoys_are_raised_where_asked(scene: Scene, portraits: dict[str, np.nda
     centerface = scene.detectors[1:]
     limit = torch.full((1, 1, *scene.clean.shape[-2:]), Strength.HIGH.epsilon)
     task = Task(scene.clean, scene.faces, limit, zones=zones)
-    outcome = optimise(task, centerface, AS_IS, goals=Goals(decoy=0.5), schedule=Schedule(steps=40))
-    report = centerface[0].detect(scene.clean + outcome.noise)[0]
+    result = optimise(task, centerface, AS_IS, goals=Goals(decoy=0.5), schedule=Schedule(steps=40))
+    report = centerface[0].detect(scene.clean + result.noise)[0]
     middle = (report.boxes[:, :2] + report.boxes[:, 2:]) / 2
     assert bool(((middle > zones[0, :2]) & (middle < zones[0, 2:])).all(1).any())
 
@@ -139,14 +149,14 @@ def test_every_gradient_attack_of_torchattacks_runs_within_the_budget(name: str,
     before = FaceClassifier(scene.detectors[1:], scene.faces)
     # the elastic-net attacks return nothing before their own search has succeeded once
     steps = 80 if name.startswith("EAD") else 12
-    outcome = run_torchattack(name, task, scene.detectors[1:], AS_IS, steps=steps)
-    assert bool(torch.isfinite(outcome.noise).all())
-    assert bool((outcome.noise.abs() <= task.limit + 1e-6).all())
-    attacked = scene.clean + outcome.noise
+    result = run_torchattack(name, task, scene.detectors[1:], AS_IS, steps=steps)
+    assert bool(torch.isfinite(result.noise).all())
+    assert bool((result.noise.abs() <= task.limit + 1e-6).all())
+    attacked = scene.clean + result.noise
     assert float(attacked.min()) >= 0 and float(attacked.max()) <= 1
     # every one of them makes the detector less sure
     assert float(before(attacked)[0, 1]) < float(before(scene.clean)[0, 1])
-    assert ("centerface", "published") in outcome.beaten
+    assert ("centerface", "published") in result.evaded
 
 
 def test_unknown_attacks_are_refused_with_the_list(scene: Scene) -> None:
@@ -163,20 +173,25 @@ def test_whole_picture_detectors_meet_the_encoder_and_the_size_before_theirs(sce
         asked.append(side)
         return torch.zeros(1, 3, side, side) + change.mean()
 
-    wide = Wide(compose, lambda boxes, side: boxes * (side / 512), 512)
-    task = scene.task(12, wide=wide)
+    whole_frame = WholeFrame(compose, lambda boxes, side: boxes * (side / 512), 512)
+    task = scene.task(12, whole_frame=whole_frame)
     noise = torch.full_like(task.clean, 3 / 255)
-    published, recoded, half = conditions(40)
-    assert published.code is not None and recoded.code is not None
-    change = coded(task, noise, published)
+    published, recoded, half = publication_conditions(40)
+    assert published.encode is not None and recoded.encode is not None
+    change = encoded_change(task, noise, published)
     assert change.shape == noise.shape
     assert (change - noise).abs().max() > 2 / 255  # quality 40 leaves its mark
-    assert coded(task, noise, Condition("plain", published.draw, published.exams)) is noise
+    assert (
+        encoded_change(
+            task, noise, Condition("plain", published.random_transform, published.evaluation_transforms)
+        )
+        is noise
+    )
     for condition in (published, recoded, half):
-        _, faces = whole(wide, task.faces, change, condition, 128)
+        _, faces = render_whole_frame(whole_frame, task.faces, change, condition, 128)
         assert torch.allclose(faces, task.faces * (asked[-1] / 512))
     assert asked == [128, 128, 256]
-    assert replace(wide, longest=6000).side_for(128, 0.5) == 128  # far more than it uses
+    assert replace(whole_frame, display_side=6000).side_for(128, 0.5) == 128  # far more than it uses
 
 
 def test_a_face_a_little_over_the_wanted_size_is_not_resampled() -> None:

@@ -60,7 +60,7 @@ def test_grey_noise_is_the_same_in_all_channels() -> None:
 def test_less_colour_keeps_brightness_and_drops_a_share_of_the_rest() -> None:
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     noise = torch.randn(1, 3, 6, 7)
-    half, none = budget.less_colour(noise, 0.5), budget.less_colour(noise, 0.0)
+    half, none = budget.reduce_chroma(noise, 0.5), budget.reduce_chroma(noise, 0.0)
     for kept in (half, none):
         assert torch.allclose((kept * weights).sum(1), (noise * weights).sum(1), atol=1e-5)
     assert torch.allclose(none[:, 0], none[:, 2], atol=1e-6)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cloak import detectors
 from cloak.attack.budget import context_mask
-from cloak.attack.features import Recorder, familiarity, half_way
+from cloak.attack.features import FeatureRecorder, feature_similarity, middle_layers
 from cloak.attack.search import optimise
 from cloak.attack.task import Condition, Goals, Schedule, Task
 from cloak.attack.transforms import identity
@@ -38,7 +38,7 @@ def task(portraits: dict[str, np.ndarray], centerface: FaceDetector) -> Task:
 
 
 def maps_of(detector: FaceDetector, picture: Tensor, faces: Tensor) -> list[Tensor]:
-    with torch.no_grad(), Recorder() as maps:
+    with torch.no_grad(), FeatureRecorder() as maps:
         detector.candidates(picture, [faces])
     return maps.seen
 
@@ -46,7 +46,7 @@ def maps_of(detector: FaceDetector, picture: Tensor, faces: Tensor) -> list[Tens
 def test_the_recorder_sees_a_networks_convolutions_only_while_it_is_open(
     centerface: FaceDetector, task: Task
 ) -> None:
-    with Recorder() as maps:
+    with FeatureRecorder() as maps:
         centerface.candidates(task.clean)
     count = len(maps.seen)
     centerface.candidates(task.clean)
@@ -56,9 +56,9 @@ def test_the_recorder_sees_a_networks_convolutions_only_while_it_is_open(
 
 def test_half_way_is_neither_the_beginning_nor_the_end_nor_too_small() -> None:
     wide, narrow = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 4, 4)
-    assert half_way([wide] * 20) == [5, 8, 11, 14]
-    assert half_way([wide, wide, wide, narrow]) == [1, 2]
-    assert half_way([narrow] * 20) == half_way([]) == []
+    assert middle_layers([wide] * 20) == [5, 8, 11, 14]
+    assert middle_layers([wide, wide, wide, narrow]) == [1, 2]
+    assert middle_layers([narrow] * 20) == middle_layers([]) == []
 
 
 def test_only_what_changes_on_the_faces_counts() -> None:
@@ -68,16 +68,18 @@ def test_only_what_changes_on_the_faces_counts() -> None:
     on_face[..., 4:12, 4:12] += 1
     elsewhere[..., 12:, :] += 1
     elsewhere[..., :4, :] += 1
-    same = familiarity(clean, clean, faces, size)
-    assert familiarity([elsewhere] * 4, clean, faces, size) == same
-    assert familiarity([on_face] * 4, clean, faces, size) < same
+    same = feature_similarity(clean, clean, faces, size)
+    assert feature_similarity([elsewhere] * 4, clean, faces, size) == same
+    assert feature_similarity([on_face] * 4, clean, faces, size) < same
     further = clean[0] + 2 * (on_face - clean[0])
-    assert familiarity([further] * 4, clean, faces, size) < familiarity([on_face] * 4, clean, faces, size)
+    assert feature_similarity([further] * 4, clean, faces, size) < feature_similarity(
+        [on_face] * 4, clean, faces, size
+    )
 
 
 def test_a_face_that_no_map_covers_asks_for_nothing() -> None:
     maps = [torch.ones(1, 2, 8, 8, requires_grad=True)] * 4
-    nothing = familiarity(maps, maps, torch.zeros(0, 4), (64, 64))
+    nothing = feature_similarity(maps, maps, torch.zeros(0, 4), (64, 64))
     assert float(nothing) == 0 and not nothing.requires_grad
 
 
@@ -86,11 +88,11 @@ def test_a_search_that_counts_features_moves_them_further(centerface: FaceDetect
     before = maps_of(centerface, task.clean, task.faces)
     left = []
     for weight in (0.0, 0.6):
-        schedule = Schedule(steps=20, least=20, bend=0.15)
-        outcome = optimise(task, [centerface], AS_IS, goals=Goals(features=weight), schedule=schedule)
-        assert outcome.open == 0
-        after = maps_of(centerface, task.clean + outcome.noise, task.faces)
-        left.append(float(familiarity(after, before, task.faces, (128, 128))))
+        schedule = Schedule(steps=20, min_steps=20, warp=0.15)
+        result = optimise(task, [centerface], AS_IS, goals=Goals(features=weight), schedule=schedule)
+        assert result.unresolved_count == 0
+        after = maps_of(centerface, task.clean + result.noise, task.faces)
+        left.append(float(feature_similarity(after, before, task.faces, (128, 128))))
     assert left[1] < left[0] - 1
 
 
@@ -101,8 +103,8 @@ def test_nothing_is_bent_where_landmarks_shall_move(centerface: FaceDetector, ta
     known = replace(task, landmarks={"centerface": [points[0]]})
     noises = [
         optimise(
-            known, [centerface], AS_IS, goals=Goals(landmark=0.3), schedule=Schedule(steps=2, bend=bend)
+            known, [centerface], AS_IS, goals=Goals(landmark=0.3), schedule=Schedule(steps=2, warp=warp)
         ).noise
-        for bend in (0.0, 0.15)
+        for warp in (0.0, 0.15)
     ]
     assert torch.equal(*noises)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from cloak.attack.objective import decoy, displace, found, hide, of_faces, widen
+from cloak.attack.objective import (
+    decoy_loss,
+    expand_boxes,
+    faces_found,
+    hiding_loss,
+    landmark_loss,
+    matches_faces,
+)
 from cloak.detectors.base import Candidates, Detections
 
 FACE = torch.tensor([[10.0, 10.0, 50.0, 60.0]])
@@ -22,40 +29,40 @@ ON, OFF = [12.0, 12.0, 48.0, 58.0], [200.0, 200.0, 240.0, 250.0]
 
 
 def test_hiding_is_small_once_the_face_is_missed_and_ignores_other_places() -> None:
-    seen = hide(_considered([4.0, -9.0], [ON, OFF]), FACE)
-    missed = hide(_considered([-9.0, 4.0], [ON, OFF]), FACE)
+    seen = hiding_loss(_considered([4.0, -9.0], [ON, OFF]), FACE)
+    missed = hiding_loss(_considered([-9.0, 4.0], [ON, OFF]), FACE)
     assert seen.sum() > 5 and missed.sum() < 0.01
 
 
 def test_hiding_pushes_only_candidates_on_the_face_down() -> None:
     considered = _considered([1.0, 1.0], [ON, OFF])
-    hide(considered, FACE).sum().backward()
+    hiding_loss(considered, FACE).sum().backward()
     assert considered.logits.grad is not None
     assert float(considered.logits.grad[0]) > 0 and float(considered.logits.grad[1]) == 0
 
 
 def test_a_cascade_reports_each_stage_and_one_fallen_stage_is_visible() -> None:
-    stages = hide(_considered([5.0, -9.0, 6.0], [ON, ON, ON], [0, 1, 2]), FACE)
+    stages = hiding_loss(_considered([5.0, -9.0, 6.0], [ON, ON, ON], [0, 1, 2]), FACE)
     assert stages.shape == (3,)
     assert stages.min() < 0.01 and stages.max() > 5
 
 
 def test_a_stage_with_nothing_to_say_counts_as_fallen() -> None:
-    stages = hide(_considered([5.0], [ON], [1]), FACE)
+    stages = hiding_loss(_considered([5.0], [ON], [1]), FACE)
     assert float(stages[0].detach()) == 0 and float(stages[1].detach()) > 5
 
 
 def test_more_faces_do_not_mean_more_weight() -> None:
-    one = hide(_considered([3.0], [ON]), FACE)
-    two = hide(_considered([3.0, 3.0], [ON, OFF]), torch.cat([FACE, torch.tensor([OFF])]))
+    one = hiding_loss(_considered([3.0], [ON]), FACE)
+    two = hiding_loss(_considered([3.0, 3.0], [ON, OFF]), torch.cat([FACE, torch.tensor([OFF])]))
     assert torch.allclose(one, two, atol=1e-5)
 
 
 def test_decoys_need_every_stage() -> None:
     zone = torch.tensor([OFF])
-    raised = decoy(_considered([6.0, 6.0], [OFF, OFF], [0, 1]), zone)
-    half = decoy(_considered([6.0, -6.0], [OFF, OFF], [0, 1]), zone)
-    none = decoy(_considered([-6.0, -6.0], [OFF, OFF], [0, 1]), zone)
+    raised = decoy_loss(_considered([6.0, 6.0], [OFF, OFF], [0, 1]), zone)
+    half = decoy_loss(_considered([6.0, -6.0], [OFF, OFF], [0, 1]), zone)
+    none = decoy_loss(_considered([-6.0, -6.0], [OFF, OFF], [0, 1]), zone)
     assert raised.shape == half.shape == none.shape == (2, 1)
     assert raised.max() < 0.1
     assert half.min() < 0.1 and half.max() > 5
@@ -66,8 +73,8 @@ def test_a_decoy_that_no_candidate_fits_is_not_taken_for_seen() -> None:
     zone = torch.tensor([OFF])
     x1, y1, x2, y2 = OFF
     small = [(3 * x1 + x2) / 4, (3 * y1 + y2) / 4, (x1 + x2) / 2, (y1 + y2) / 2]
-    assert decoy(_considered([-6.0], [small]), zone) > 5  # the nearest is raised
-    assert decoy(_considered([-6.0], [ON]), zone) > 1  # there is nothing to raise
+    assert decoy_loss(_considered([-6.0], [small]), zone) > 5  # the nearest is raised
+    assert decoy_loss(_considered([-6.0], [ON]), zone) > 1  # there is nothing to raise
 
 
 def test_landmarks_are_pushed_away_until_far_enough() -> None:
@@ -75,7 +82,7 @@ def test_landmarks_are_pushed_away_until_far_enough() -> None:
     losses = []
     for gap in (0.0, 2.0, 30.0):
         considered = Candidates(torch.tensor([ON]), torch.tensor([2.0]), landmarks=(truth + gap)[None])
-        losses.append(float(displace(considered, FACE, [truth], share=0.15).detach()))
+        losses.append(float(landmark_loss(considered, FACE, [truth], share=0.15).detach()))
     assert losses[0] > losses[1] > losses[2] == 0
 
 
@@ -85,16 +92,16 @@ def test_early_stages_without_landmarks_do_not_spoil_the_loss() -> None:
     considered = Candidates(
         torch.tensor([ON, ON]), torch.zeros(2), points, stages=torch.tensor([0, 1]), last_stage=1
     )
-    assert 0.9 < float(displace(considered, FACE, [truth]).detach()) <= 1
+    assert 0.9 < float(landmark_loss(considered, FACE, [truth]).detach()) <= 1
 
 
 def test_found_means_overlap_or_a_similar_box_around_the_centre() -> None:
     boxes = torch.tensor([ON, [15.0, 20.0, 42.0, 50.0], OFF, [28.0, 32.0, 32.0, 36.0]])
-    assert of_faces(boxes, FACE)[:, 0].tolist() == [True, True, False, False]
-    assert found(Detections(boxes[2:], torch.ones(2)), FACE).tolist() == [False]
-    assert found(Detections(boxes[:1], torch.ones(1)), FACE).tolist() == [True]
-    assert of_faces(torch.zeros(0, 4), FACE).shape == (0, 1)
+    assert matches_faces(boxes, FACE)[:, 0].tolist() == [True, True, False, False]
+    assert faces_found(Detections(boxes[2:], torch.ones(2)), FACE).tolist() == [False]
+    assert faces_found(Detections(boxes[:1], torch.ones(1)), FACE).tolist() == [True]
+    assert matches_faces(torch.zeros(0, 4), FACE).shape == (0, 1)
 
 
 def test_widening_is_relative_to_the_box() -> None:
-    assert widen(FACE, 0.5)[0].tolist() == [-10.0, -15.0, 70.0, 85.0]
+    assert expand_boxes(FACE, 0.5)[0].tolist() == [-10.0, -15.0, 70.0, 85.0]

@@ -56,7 +56,7 @@ def test_boxes_follow_the_picture() -> None:
     picture = torch.zeros(1, 3, 120, 160)
     picture[..., 40:80, 60:120] = 1
     box = torch.tensor([[60.0, 40.0, 120.0, 80.0]])
-    chain = transforms.shift(8, 12).then(transforms.resize(0.5)).then(transforms.shift(3, 2))
+    chain = transforms.crop_shift(8, 12).then(transforms.resize(0.5)).then(transforms.crop_shift(3, 2))
     out = chain(picture)[0, 0]
     rows, columns = (out > 0.5).any(1).nonzero()[:, 0], (out > 0.5).any(0).nonzero()[:, 0]
     expected = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
@@ -98,7 +98,7 @@ def test_a_stretched_part_is_where_the_stretched_picture_has_it() -> None:
     picture = torch.zeros(1, 3, 150, 200)
     picture[..., 40:80, 60:120] = 1
     box = torch.tensor([[60.0, 40.0, 120.0, 80.0]])
-    seen = transforms.shift(20, 10).then(transforms.stretch(160 / 150, 224 / 200, 32))
+    seen = transforms.crop_shift(20, 10).then(transforms.stretch(160 / 150, 224 / 200, 32))
     out = seen(picture)[0, 0]
     assert out.shape[0] % 32 == out.shape[1] % 32 == 0
     rows, columns = (out > 0.5).any(1).nonzero()[:, 0], (out > 0.5).any(0).nonzero()[:, 0]
@@ -114,7 +114,7 @@ def test_a_bend_moves_the_parts_of_a_place_a_little_and_can_be_drawn_again() -> 
     down = torch.arange(60, dtype=torch.float32)[:, None].expand(60, 80) / 60
     picture = torch.stack([across, down, torch.zeros(60, 80)])[None].requires_grad_(True)
     places = torch.tensor([[20.0, 10.0, 60.0, 50.0]])
-    bend = transforms.bend(places, (60, 80), random.Random(1), 0.15)
+    bend = transforms.warp(places, (60, 80), random.Random(1), 0.15)
     bent = bend(picture)
     moved = (
         ((bent - picture).detach()[:, :2] * torch.tensor([80.0, 60.0]).view(1, 2, 1, 1))
@@ -126,10 +126,10 @@ def test_a_bend_moves_the_parts_of_a_place_a_little_and_can_be_drawn_again() -> 
     inside = moved[0, 10:50, 20:60]
     assert 0.5 < float(inside.max()) < turned + shifted
     assert float(moved[0, 30, 40]) < shifted + 0.2
-    assert torch.equal(bent, transforms.bend(places, (60, 80), random.Random(1), 0.15)(picture))
-    assert not torch.equal(bent, transforms.bend(places, (60, 80), random.Random(2), 0.15)(picture))
+    assert torch.equal(bent, transforms.warp(places, (60, 80), random.Random(1), 0.15)(picture))
+    assert not torch.equal(bent, transforms.warp(places, (60, 80), random.Random(2), 0.15)(picture))
     assert torch.allclose(
-        transforms.bend(places, (60, 80), random.Random(1), 0.0)(picture), picture, atol=1e-5
+        transforms.warp(places, (60, 80), random.Random(1), 0.0)(picture), picture, atol=1e-5
     )
     (gradient,) = torch.autograd.grad(bent.sum(), picture)
     assert float(gradient.sum()) == pytest.approx(bent.numel(), rel=1e-3)

@@ -57,8 +57,8 @@ def test_gradient_is_the_slope(name: str, face: torch.Tensor) -> None:
         (found,) = precise.candidates(pictures, focus)
         if found.landmarks is None:
             return (found.logits + 3).clamp(min=0).sum(), len(found)
-        weight = torch.sigmoid(found.logits.detach())[found.decisive]
-        points = (found.landmarks[found.decisive] * weight[:, None, None].round()).sum() / 100
+        weight = torch.sigmoid(found.logits.detach())[found.final_stage]
+        points = (found.landmarks[found.final_stage] * weight[:, None, None].round()).sum() / 100
         if found.stages is not None:
             # a cascade's landmarks also move with its crops, which are found without gradient
             assert torch.autograd.grad(points, pictures, retain_graph=True)[0].abs().max() > 0
@@ -103,14 +103,14 @@ def test_candidates_agree_with_detect(detector: FaceDetector, face: torch.Tensor
     (faces,) = detector.detect(face)
     (found,) = detector.candidates(face)
     assert len(faces) >= 1
-    above = found.only(found.decisive & (found.logits > 0))
+    above = found.select(found.final_stage & (found.logits > 0))
     centre = (faces.boxes[0, :2] + faces.boxes[0, 2:]) / 2
     inside = (above.boxes[:, :2] < centre).all(1) & (above.boxes[:, 2:] > centre).all(1)
     assert inside.any()
     grey = torch.full_like(face, 0.5)
     assert len(detector.detect(grey)[0]) == 0
     (nothing,) = detector.candidates(grey)
-    assert not (nothing.logits[nothing.decisive] > 0).any()
+    assert not (nothing.logits[nothing.final_stage] > 0).any()
 
 
 def test_batch_is_each_alone(detector: FaceDetector, face: torch.Tensor) -> None:

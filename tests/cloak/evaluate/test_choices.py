@@ -18,9 +18,9 @@ from cloak.attack.task import Condition, Schedule, Task
 from cloak.attack.transforms import gaussian_blur, identity
 from cloak.detectors.base import Detections
 from cloak.detectors.centerface import CenterFace
-from cloak.evaluate.detect import faces_in
-from cloak.evaluate.judge import ask, landmark_errors, which_found
-from cloak.picture.bound import exceeded, room_within, within_bound
+from cloak.evaluate.detect import list_faces
+from cloak.evaluate.judge import detect_pixels, landmark_errors, which_found
+from cloak.picture.bound import difference_percentile, enforce_bound, epsilon_scale_within
 from provenance.errors import UsageError
 from provenance.media.picture import Picture, open_picture
 
@@ -76,21 +76,21 @@ def test_what_is_taken_back_is_only_what_is_too_much(small: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     noise = 12 * rng.choice([-1, 1], (40, 40, 3)).repeat(4, 0).repeat(4, 1)
     noisy = np.clip(small + noise, 0, 255).astype(np.uint8)
-    plain = trip(small)  # type: ignore[operator]
-    assert exceeded(plain, trip(noisy)) > 12  # type: ignore[operator]
-    kept = within_bound(noisy, small, plain, trip, 12)  # type: ignore[arg-type]
-    assert exceeded(plain, trip(kept)) <= 12  # type: ignore[operator]
+    uncloaked = trip(small)  # type: ignore[operator]
+    assert difference_percentile(uncloaked, trip(noisy)) > 12  # type: ignore[operator]
+    kept = enforce_bound(noisy, small, uncloaked, trip, 12)  # type: ignore[arg-type]
+    assert difference_percentile(uncloaked, trip(kept)) <= 12  # type: ignore[operator]
     assert np.abs(kept.astype(int) - small).mean() > 0.5 * np.abs(noisy.astype(int) - small).mean()
     # what is within the bound is not touched
-    assert within_bound(kept, small, plain, trip, 12) is kept  # type: ignore[arg-type]
+    assert enforce_bound(kept, small, uncloaked, trip, 12) is kept  # type: ignore[arg-type]
 
 
 def test_a_coarser_encoder_leaves_less_room(small: np.ndarray) -> None:
-    def room(quality: int) -> float:
+    def scale_for(quality: int) -> float:
         trip = round_trip(quality)
-        return room_within(small, trip(small), trip, 12, boxes=[[40, 40, 120, 120]])  # type: ignore
+        return epsilon_scale_within(small, trip(small), trip, 12, boxes=[[40, 40, 120, 120]])  # type: ignore
 
-    assert 0.3 <= room(80) < room(95) < 1
+    assert 0.3 <= scale_for(80) < scale_for(95) < 1
 
 
 def _scene(small: np.ndarray, levels: float) -> tuple[Task, list]:
@@ -107,31 +107,34 @@ def _fine_share(noise: Tensor) -> float:
 
 
 def test_smooth_noise_has_no_fine_detail_and_still_hides(small: np.ndarray) -> None:
-    task, crew = _scene(small, 16)
-    rough = optimise(task, crew, AS_IS, schedule=Schedule(steps=30))
-    smooth = optimise(task, crew, AS_IS, schedule=Schedule(steps=30, smooth=1.5))
+    task, loaded = _scene(small, 16)
+    rough = optimise(task, loaded, AS_IS, schedule=Schedule(steps=30))
+    smooth = optimise(task, loaded, AS_IS, schedule=Schedule(steps=30, smooth=1.5))
     assert _fine_share(smooth.noise) < 0.5 * _fine_share(rough.noise)
-    assert rough.open == smooth.open == 0
+    assert rough.unresolved_count == smooth.unresolved_count == 0
     assert bool((smooth.noise.abs() <= task.limit + 1e-6).all())
 
 
 def test_a_search_begins_anew_while_a_face_is_seen_and_not_after(small: np.ndarray) -> None:
-    task, crew = _scene(small, 1)
-    hopeless = optimise(task, crew, AS_IS, schedule=Schedule(steps=3, restarts=2))
-    assert hopeless.open and hopeless.steps == 9
-    task, crew = _scene(small, 16)
-    done = optimise(task, crew, AS_IS, schedule=Schedule(steps=30, restarts=2))
-    assert not done.open and done.steps <= 30
+    task, loaded = _scene(small, 1)
+    hopeless = optimise(task, loaded, AS_IS, schedule=Schedule(steps=3, restarts=2))
+    assert hopeless.unresolved_count and hopeless.steps == 9
+    task, loaded = _scene(small, 16)
+    done = optimise(task, loaded, AS_IS, schedule=Schedule(steps=30, restarts=2))
+    assert not done.unresolved_count and done.steps <= 30
     options = CloakOptions(strength="low", detectors=("mtcnn",), judges=(), steps=1, rounds=1, restarts=2)
     assert cloak_bytes(opened(small), options).report.steps == 3
 
 
 def test_restarts_keep_the_best_start(small: np.ndarray) -> None:
     """One start of this length fails with some seeds; with restarts it is never worse than the first alone."""
-    task, crew = _scene(small, 6)
-    alone = [optimise(task, crew, AS_IS, schedule=Schedule(steps=10, seed=seed)).open for seed in range(3)]
+    task, loaded = _scene(small, 6)
+    alone = [
+        optimise(task, loaded, AS_IS, schedule=Schedule(steps=10, seed=seed)).unresolved_count
+        for seed in range(3)
+    ]
     more = [
-        optimise(task, crew, AS_IS, schedule=Schedule(steps=10, seed=seed, restarts=1)).open
+        optimise(task, loaded, AS_IS, schedule=Schedule(steps=10, seed=seed, restarts=1)).unresolved_count
         for seed in range(3)
     ]
     assert all(b <= a for a, b in zip(alone, more, strict=True))
@@ -140,9 +143,9 @@ def test_restarts_keep_the_best_start(small: np.ndarray) -> None:
 def test_faces_are_listed_as_they_are_chosen(small: np.ndarray) -> None:
     pair = np.concatenate([small, small[:, ::-1]], axis=1)
     options = CloakOptions(detectors=("centerface",), judges=("mtcnn",), steps=2, rounds=1, faces=(1,))
-    listed = faces_in(opened(pair), options)
+    listed = list_faces(opened(pair), options)
     assert [face.number for face in listed] == [0, 1]
-    assert all(set(face.found) == {"centerface", "mtcnn"} for face in listed)
+    assert all(set(face.detected_by) == {"centerface", "mtcnn"} for face in listed)
     report = cloak_bytes(opened(pair), options).report
     (hidden,) = (face for face in report.faces if face.hidden)
     assert hidden.number == 1 and hidden.box == pytest.approx(listed[1].box)
@@ -171,7 +174,7 @@ def test_landmarks_of_surviving_faces_are_told_in_face_sizes(small: np.ndarray) 
     (seen,) = result.report.detectors
     assert seen.after["published"] == 1 and seen.landmark_error is not None
     mtcnn = detectors.load("mtcnn")
-    before, after = ask(mtcnn, small), ask(mtcnn, open_picture(result.encoded).pixels)
+    before, after = detect_pixels(mtcnn, small), detect_pixels(mtcnn, open_picture(result.encoded).pixels)
     assert seen.landmark_error == pytest.approx(landmark_errors(before, after)[0])
     assert any(line.startswith("landmarks") and "mtcnn" in line for line in result.report.lines())
 
@@ -199,12 +202,12 @@ def test_only_the_faces_asked_about_count() -> None:
 
 def test_landmarks_move_further_where_more_is_asked(small: np.ndarray) -> None:
     """The face may stay: only its landmarks are pushed, by a bound too small to hide it."""
-    from cloak.attack.objective import displace
+    from cloak.attack.objective import landmark_loss
 
     task, (centerface,) = _scene(small, 4)
     candidates = centerface.candidates(task.clean, [task.faces])[0]
     truth = [centerface.detect(task.clean)[0].landmarks[0]]  # type: ignore[index]
-    near, far = (float(displace(candidates, task.faces, truth, share=share)) for share in (0.05, 0.5))
+    near, far = (float(landmark_loss(candidates, task.faces, truth, share=share)) for share in (0.05, 0.5))
     assert 0 <= near < far <= 1
 
 

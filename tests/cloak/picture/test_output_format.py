@@ -12,13 +12,13 @@ from PIL import Image
 from cloak import CloakOptions
 from cloak.picture.output_format import (
     LEAST_QUALITY,
-    depth_of,
-    format_for,
+    bit_depth,
+    choose_format,
     jpeg_quality,
-    like_source,
-    name_for,
+    output_name,
+    with_source_quality,
 )
-from cloak.picture.pipeline import plain_file
+from cloak.picture.pipeline import encode_uncloaked
 from provenance.errors import UnknownFormatError, UsageError
 
 
@@ -40,7 +40,7 @@ def test_the_quality_of_a_jpeg_is_told_from_its_tables(
 ) -> None:
     data = written(picture, "JPEG", quality=quality, subsampling=subsampling)
     assert jpeg_quality(data) == quality
-    kept = like_source(CloakOptions(), data).quality
+    kept = with_source_quality(CloakOptions(), data).quality
     assert kept == max(quality, LEAST_QUALITY)
 
 
@@ -56,18 +56,18 @@ def test_tables_of_cameras_get_the_nearest_quality(picture: Image.Image) -> None
 
 def test_what_is_chosen_counts_more(picture: Image.Image) -> None:
     data = written(picture, "JPEG", quality=80)
-    assert like_source(CloakOptions(quality=60), data).quality == 60
-    assert like_source(CloakOptions(format="webp"), data).quality is None
-    assert like_source(CloakOptions(), written(picture, "PNG")).quality is None
+    assert with_source_quality(CloakOptions(quality=60), data).quality == 60
+    assert with_source_quality(CloakOptions(format="webp"), data).quality is None
+    assert with_source_quality(CloakOptions(), written(picture, "PNG")).quality is None
 
 
 def test_a_lossless_webp_stays_lossless(picture: Image.Image, tmp_path: Path) -> None:
     source = tmp_path / "a.webp"
     picture.save(source, lossless=True)
-    assert like_source(CloakOptions(), source).quality == 100
-    again = np.asarray(Image.open(io.BytesIO(plain_file(source, CloakOptions()))).convert("RGB"))
+    assert with_source_quality(CloakOptions(), source).quality == 100
+    again = np.asarray(Image.open(io.BytesIO(encode_uncloaked(source, CloakOptions()))).convert("RGB"))
     assert (again == np.asarray(picture)).all()
-    assert like_source(CloakOptions(), written(picture, "WEBP", quality=80)).quality is None
+    assert with_source_quality(CloakOptions(), written(picture, "WEBP", quality=80)).quality is None
 
 
 def test_names_fit_formats(picture: Image.Image, tmp_path: Path) -> None:
@@ -82,25 +82,25 @@ def test_names_fit_formats(picture: Image.Image, tmp_path: Path) -> None:
     ):
         path = tmp_path / name
         picture.save(path, form)
-        assert name_for(path, wanted) == tmp_path / expected, name
+        assert output_name(path, wanted) == tmp_path / expected, name
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(UnknownFormatError):
-        name_for(tmp_path / "text.jpg", None)
-    assert format_for("HEIC", None) == "JPEG"
-    assert [format_for("PNG", wanted) for wanted in ("JPEG", "jpg", ".tif", "WebP")] == [
+        output_name(tmp_path / "text.jpg", None)
+    assert choose_format("HEIC", None) == "JPEG"
+    assert [choose_format("PNG", wanted) for wanted in ("JPEG", "jpg", ".tif", "WebP")] == [
         "JPEG",
         "JPEG",
         "TIFF",
         "WebP",
     ]
     with pytest.raises(UsageError, match="gif"):
-        format_for("PNG", "gif")
+        choose_format("PNG", "gif")
 
 
 def test_depth_is_told_by_the_head(picture: Image.Image) -> None:
     deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
-    assert depth_of(written(deep, "PNG")) == 16 and depth_of(written(picture, "PNG")) == 8
-    assert depth_of(written(picture, "JPEG")) == 8 and depth_of(b"\x89PNG") == 8
+    assert bit_depth(written(deep, "PNG")) == 16 and bit_depth(written(picture, "PNG")) == 8
+    assert bit_depth(written(picture, "JPEG")) == 8 and bit_depth(b"\x89PNG") == 8
 
 
 def test_depth_is_told_of_tiffs_too(picture: Image.Image, tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_depth_is_told_of_tiffs_too(picture: Image.Image, tmp_path: Path) -> Non
 
     deep = np.asarray(picture).astype(np.uint16) * 257
     assert cv2.imwrite(str(tmp_path / "deep.tif"), deep)
-    assert depth_of(tmp_path / "deep.tif") == depth_of((tmp_path / "deep.tif").read_bytes()) == 16
-    assert depth_of(written(Image.fromarray(deep[..., 0].astype(np.float32)), "TIFF")) == 32
-    assert depth_of(written(picture, "TIFF")) == 8 and depth_of(written(picture.convert("1"), "TIFF")) == 1
-    assert depth_of(written(picture, "TIFF")[:40]) == 8, "a damaged one is for whoever decodes it"
+    assert bit_depth(tmp_path / "deep.tif") == bit_depth((tmp_path / "deep.tif").read_bytes()) == 16
+    assert bit_depth(written(Image.fromarray(deep[..., 0].astype(np.float32)), "TIFF")) == 32
+    assert bit_depth(written(picture, "TIFF")) == 8 and bit_depth(written(picture.convert("1"), "TIFF")) == 1
+    assert bit_depth(written(picture, "TIFF")[:40]) == 8, "a damaged one is for whoever decodes it"
 
 
 def test_a_picture_without_a_cloak_has_no_place_in_it(picture: Image.Image, tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_a_picture_without_a_cloak_has_no_place_in_it(picture: Image.Image, tmp_
     exif.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0)})
     source = tmp_path / "a.jpg"
     picture.save(source, exif=exif, quality=90)
-    tags = Image.open(io.BytesIO(plain_file(source, CloakOptions()))).getexif()
+    tags = Image.open(io.BytesIO(encode_uncloaked(source, CloakOptions()))).getexif()
     assert tags[0x010F] == "Maker" and not tags.get_ifd(0x8825)
     moving = tmp_path / "a.gif"
     picture.save(moving, save_all=True, append_images=[picture.rotate(90)])
     with pytest.raises(UsageError, match="2 frames"):
-        plain_file(moving, CloakOptions())
+        encode_uncloaked(moving, CloakOptions())

@@ -14,10 +14,10 @@ from PIL import Image
 from cloak import CloakOptions, cloak_bytes, cloak_picture, detectors
 from cloak.assertion import already_cloaked
 from cloak.attack.regions import GRID, merge_faces, plan_patches
-from cloak.attack.whole_frame import WideView
+from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import ask, find_faces, which_found
-from cloak.picture.pipeline import Plan
+from cloak.evaluate.judge import detect_pixels, find_faces, which_found
+from cloak.picture.pipeline import WorkEstimate
 from cloak.strength import Strength
 from provenance.errors import NoFaceError, OutputExistsError, UsageError
 from provenance.media.picture import open_picture
@@ -65,7 +65,7 @@ def test_the_written_file_hides_the_face(name: str, cloaked: tuple[Path, Path]) 
     before, after = (np.asarray(Image.open(path).convert("RGB")) for path in cloaked)
     faces, _ = find_faces([detector], before)
     assert len(faces) == 1
-    assert which_found(ask(detector, after), faces) == [False]
+    assert which_found(detect_pixels(detector, after), faces) == [False]
 
 
 def test_the_report_agrees_with_the_file(small: np.ndarray, centerface: FaceDetector) -> None:
@@ -80,7 +80,7 @@ def test_the_report_agrees_with_the_file(small: np.ndarray, centerface: FaceDete
     assert result.report.quality.largest == change.max()
     after = result.report.detectors[0].after["published"]
     faces, _ = find_faces([centerface], small)
-    assert after == sum(which_found(ask(centerface, decoded), faces))
+    assert after == sum(which_found(detect_pixels(centerface, decoded), faces))
     assert progress == sorted(progress) and progress[-1] == 1.0
     shown = result.report.to_json()
     assert shown["schema"] == "veilmark.cloak-report/1" and shown["success"] is (after == 0)
@@ -232,8 +232,8 @@ def test_a_large_picture_costs_no_more_than_its_face(portraits: dict[str, np.nda
 def test_a_hundred_faces_are_worked_on_and_told_apart(small: np.ndarray) -> None:
     crowd = np.concatenate([np.concatenate([small, small[:, ::-1]] * 5, axis=1)] * 10, axis=0)
     options = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=16, rounds=1)
-    plans: list[Plan] = []
-    result = cloak_bytes(open_picture(_encoded(crowd, "JPEG", quality=92)), options, plan=plans.append)
+    plans: list[WorkEstimate] = []
+    result = cloak_bytes(open_picture(_encoded(crowd, "JPEG", quality=92)), options, on_estimate=plans.append)
     report = result.report
     assert plans[0].faces == report.detectors[0].before == sum(face.hidden for face in report.faces) == 100
     assert [face.number for face in report.faces] == list(range(100))
@@ -295,7 +295,7 @@ def test_the_wide_view_puts_noise_and_boxes_in_the_same_place() -> None:
     noise = torch.zeros(1, 3, patch.height, patch.width)
     x1, y1, x2, y2 = inside[0].round().int().tolist()
     noise[..., y1:y2, x1:x2] = 0.1
-    wide = WideView(pixels, "cpu").around(patch, [])
+    wide = SquareFrame(pixels, "cpu").around(patch, [])
     rows, columns = (
         (wide.compose(noise, 256) - 100 / 255)[0, 0].gt(0.05).any(axis).nonzero()[:, 0] for axis in (1, 0)
     )
@@ -311,4 +311,4 @@ def test_the_wide_view_is_what_detectors_make_of_the_whole_picture(portraits: di
     square = torch.nn.functional.pad(values, (44, 44, 0, 0))
     reduced = torch.nn.functional.interpolate(square, size=(128, 128), mode="bilinear", antialias=True)
     assert pixels.shape[:2] == (600, 512)
-    assert torch.allclose(WideView(pixels, "cpu").square(128), reduced, atol=1e-4)
+    assert torch.allclose(SquareFrame(pixels, "cpu").square(128), reduced, atol=1e-4)

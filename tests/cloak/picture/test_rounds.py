@@ -11,14 +11,14 @@ from PIL import Image
 
 from cloak import CloakOptions, detectors
 from cloak.attack import transforms
-from cloak.attack.objective import inside
+from cloak.attack.objective import centres_inside
 from cloak.attack.regions import plan_patches
-from cloak.attack.task import Entire, habit_of
-from cloak.attack.whole_frame import WideView
+from cloak.attack.task import FullResolutionFrame, input_policy_of
+from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections
-from cloak.evaluate.judge import scaled, to_tensor, view_of
-from cloak.evaluate.outcome import Judged
-from cloak.picture.rounds import FEWEST_STEPS, FULL_AREA, Encoder, Worker
+from cloak.evaluate.evaluation import Evaluation
+from cloak.evaluate.judge import display_picture, scaled, to_tensor
+from cloak.picture.rounds import FULL_AREA, MIN_STEPS, Encoder, PatchOptimiser
 from provenance.media.picture import open_picture
 
 
@@ -30,21 +30,23 @@ def _as_png(pixels: np.ndarray) -> bytes:
 
 def test_the_wide_view_of_a_halved_picture_is_averaged(portraits: dict[str, np.ndarray]) -> None:
     pixels = portraits["astronaut"]
-    wide = WideView(pixels, "cpu").around(
+    whole_frame = SquareFrame(pixels, "cpu").with_noise_of(
         plan_patches((512, 512), torch.tensor([[181.0, 58, 268, 172]]))[0], []
     )
-    shown, side = wide.show(torch.zeros(1, 3, 320, 320), 192, 0.5)
+    display_scale, side = whole_frame.show(torch.zeros(1, 3, 320, 320), 192, 0.5)
     assert side == 256
-    assert torch.allclose(shown, to_tensor(scaled(pixels, 0.5)), atol=1.01 / 255)
-    assert not torch.allclose(wide.compose(torch.zeros(1, 3, 320, 320), 256), shown, atol=3 / 255)
+    assert torch.allclose(display_scale, to_tensor(scaled(pixels, 0.5)), atol=1.01 / 255)
+    assert not torch.allclose(
+        whole_frame.render(torch.zeros(1, 3, 320, 320), 256), display_scale, atol=3 / 255
+    )
 
 
 def test_large_faces_are_worked_on_as_they_are_shown() -> None:
     face = torch.tensor([[500.0, 500.0, 700.0, 700.0]])
     assert plan_patches((1600, 2000), face)[0].scale == 1.0
-    assert plan_patches((1600, 2000), face, shown=0.64)[0].scale == pytest.approx(0.64, abs=0.01)
+    assert plan_patches((1600, 2000), face, display_scale=0.64)[0].scale == pytest.approx(0.64, abs=0.01)
     small = torch.tensor([[500.0, 500.0, 620.0, 620.0]])
-    assert plan_patches((4000, 6000), small, shown=0.2)[0].scale == 1.0  # not far below 96 pixels
+    assert plan_patches((4000, 6000), small, display_scale=0.2)[0].scale == 1.0  # not far below 96 pixels
 
 
 def test_many_faces_get_fewer_steps_and_only_the_detectors_that_see_them(
@@ -54,23 +56,27 @@ def test_many_faces_get_fewer_steps_and_only_the_detectors_that_see_them(
     picture = open_picture(_as_png(many))
     faces = torch.tensor([[181.0, 58, 268, 172]]).repeat(25, 1)
     faces += 512.0 * torch.tensor([[i % 5, i // 5, i % 5, i // 5] for i in range(25)])
-    view = view_of(picture.pixels)
-    crew = [detectors.load("mtcnn"), detectors.load("centerface")]
+    displayed = display_picture(picture.pixels)
+    loaded = [detectors.load("mtcnn"), detectors.load("centerface")]
     nothing = torch.zeros(0, 4)
     before = {
-        "mtcnn": Detections(faces[:1] * view.scale, torch.ones(1)),
+        "mtcnn": Detections(faces[:1] * displayed.scale, torch.ones(1)),
         "centerface": Detections(nothing, torch.ones(0)),
     }
-    worker = Worker(picture, crew, Encoder("PNG", None), CloakOptions(steps=60), faces, faces, view, before)
-    assert worker.area > FULL_AREA
-    assert FEWEST_STEPS <= worker.allowed < 60
-    whose = next(i for i, patch in enumerate(worker.patches) if 0 in patch.faces)
-    assert [one.name for one in worker._concerned(whose)] == ["mtcnn"]
-    hits = [face == 24 for face in range(25)]
-    worker.learn(Judged(picture.pixels, (1280, 1280), {("centerface", "half"): hits}, {}, {}))
-    assert len(worker.pending) == 1 and 24 in worker.patches[worker.pending[0]].faces
-    assert [one.name for one in worker._concerned(worker.pending[0])] == ["centerface"]
-    assert worker.allowed == 60 or worker.area > FULL_AREA
+    optimiser = PatchOptimiser(
+        picture, loaded, Encoder("PNG", None), CloakOptions(steps=60), faces, faces, displayed, before
+    )
+    assert optimiser.pixel_count > FULL_AREA
+    assert MIN_STEPS <= optimiser.steps_per_patch < 60
+    whose = next(i for i, patch in enumerate(optimiser.patches) if 0 in patch.faces)
+    assert [one.name for one in optimiser._relevant_detectors(whose)] == ["mtcnn"]
+    detected = [face == 24 for face in range(25)]
+    optimiser.update_pending(
+        Evaluation(picture.pixels, (1280, 1280), {("centerface", "half"): detected}, {}, {})
+    )
+    assert len(optimiser.pending) == 1 and 24 in optimiser.patches[optimiser.pending[0]].faces
+    assert [one.name for one in optimiser._relevant_detectors(optimiser.pending[0])] == ["centerface"]
+    assert optimiser.steps_per_patch == 60 or optimiser.pixel_count > FULL_AREA
 
 
 @pytest.mark.parametrize(("name", "apart"), [("mtcnn", 2.0), ("centerface", 0.7)])
@@ -85,14 +91,14 @@ def test_a_part_looks_as_it_does_inside_its_picture(
     pixels, detector = portraits["hopper"], detectors.load(name)
     face = torch.tensor([[174.0, 120.0, 356.0, 334.0]])
     smaller = transforms.resize(size, mode="area") if size < 1 else transforms.identity()
-    part = transforms.window(96, 48, 432, 416).then(smaller)
-    seen = part.then(habit_of(detector).stretched((600.0, 512.0), size))
+    part = transforms.crop(96, 48, 432, 416).then(smaller)
+    seen = part.then(input_policy_of(detector).resize_transform((600.0, 512.0), size))
 
     def best(picture: torch.Tensor, place: torch.Tensor) -> float:
         with torch.no_grad():
             found = detector.candidates(picture, [place])[0]
-        decisive = found.only(found.decisive)
-        return float(decisive.logits[inside(decisive.boxes, place)[:, 0]].max())
+        decisive = found.select(found.final_stage)
+        return float(decisive.logits[centres_inside(decisive.boxes, place)[:, 0]].max())
 
     inside_it = best(to_tensor(scaled(pixels, size)), face * size)
     alone = best(seen(to_tensor(pixels)), seen.boxes(face))
@@ -102,14 +108,14 @@ def test_a_part_looks_as_it_does_inside_its_picture(
 def test_the_entire_view_holds_the_change_at_its_place(portraits: dict[str, np.ndarray]) -> None:
     pixels = portraits["astronaut"][:300, :400]
     change = torch.full((1, 3, 64, 96), 8 / 255)
-    entire = Entire(to_tensor(pixels), left=32, top=64)
+    full_frame = FullResolutionFrame(to_tensor(pixels), left=32, top=64)
     expected = pixels.astype(np.int16)
     expected[64:128, 32:128] += 8
     whole = np.clip(expected, 0, 255).astype(np.uint8)
-    assert torch.allclose(entire.show(change, 1.0), to_tensor(whole), atol=1e-6)
-    assert torch.allclose(entire.show(change, 0.5), to_tensor(scaled(whole, 0.5)), atol=1.01 / 255)
+    assert torch.allclose(full_frame.show(change, 1.0), to_tensor(whole), atol=1e-6)
+    assert torch.allclose(full_frame.show(change, 0.5), to_tensor(scaled(whole, 0.5)), atol=1.01 / 255)
     box = torch.tensor([[0.0, 0.0, 96.0, 64.0]])
-    assert entire.boxes(box, 0.5).tolist() == [[16.0, 32.0, 64.0, 64.0]]
+    assert full_frame.boxes(box, 0.5).tolist() == [[16.0, 32.0, 64.0, 64.0]]
 
 
 def test_the_entire_view_is_offered_where_it_is_what_detectors_are_shown(
@@ -117,15 +123,15 @@ def test_the_entire_view_is_offered_where_it_is_what_detectors_are_shown(
 ) -> None:
     face = torch.tensor([[181.0, 58, 268, 172]])
     report = Detections(face, torch.ones(1))
-    crew = [detectors.load("centerface")]
+    loaded = [detectors.load("centerface")]
 
-    def first(pixels: np.ndarray) -> Entire | None:
-        picture, view = open_picture(_as_png(pixels)), view_of(pixels)
+    def first(pixels: np.ndarray) -> FullResolutionFrame | None:
+        picture, displayed = open_picture(_as_png(pixels)), display_picture(pixels)
         options = CloakOptions(steps=60)
-        worker = Worker(
-            picture, crew, Encoder("PNG", None), options, face, face, view, {"centerface": report}
+        optimiser = PatchOptimiser(
+            picture, loaded, Encoder("PNG", None), options, face, face, displayed, {"centerface": report}
         )
-        return worker._entire(worker.patches[0], 0)
+        return optimiser._full_frame(optimiser.patches[0], 0)
 
     small = first(portraits["astronaut"])
     assert small is not None

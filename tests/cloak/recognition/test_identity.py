@@ -12,12 +12,18 @@ from PIL import Image
 
 from cloak import CloakOptions, cloak_bytes, detectors, models
 from cloak.attack.regions import plan_patches
-from cloak.attack.transforms import identity, resize, shift
+from cloak.attack.transforms import crop_shift, identity, resize
 from cloak.detectors.base import Detections
-from cloak.evaluate.judge import ask, to_tensor
-from cloak.recognition.aligned_faces import face_chips
+from cloak.evaluate.judge import detect_pixels, to_tensor
+from cloak.recognition.aligned_faces import align_faces
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
-from cloak.recognition.objective import Recogniser, gaps, identity_loss, landmarks_of, recogniser_for
+from cloak.recognition.objective import (
+    Recogniser,
+    embedding_distances,
+    identity_loss,
+    landmarks_of,
+    recogniser_for,
+)
 from provenance.media.picture import open_picture
 
 torch.set_num_threads(1)
@@ -29,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def report(portraits: dict[str, np.ndarray]) -> Detections:
-    return ask(detectors.load("centerface"), portraits["astronaut"])
+    return detect_pixels(detectors.load("centerface"), portraits["astronaut"])
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +61,15 @@ def test_a_patch_is_followed_through_cuts_and_halving(
     pixels = portraits["astronaut"]
     (patch,) = plan_patches(pixels.shape[:2], recogniser.faces)
     part = to_tensor(pixels[patch.top : patch.bottom, patch.left : patch.right])
-    inside = recogniser.inside(patch)
+    inside = recogniser.for_patch(patch)
     assert isinstance(inside, Recogniser)
     faces = patch.boxes(recogniser.faces)
-    for transform in (identity(), shift(17, 9), resize(0.5), shift(20, 6).then(resize(0.5, mode="area"))):
+    for transform in (
+        identity(),
+        crop_shift(17, 9),
+        resize(0.5),
+        crop_shift(20, 6).then(resize(0.5, mode="area")),
+    ):
         shown, boxes = transform(part), transform.boxes(faces)
         (found,) = inside.detect(shown)
         assert torch.allclose(found.boxes, boxes, atol=1.5), transform.name
@@ -69,13 +80,13 @@ def test_a_patch_is_followed_through_cuts_and_halving(
 
 
 def test_the_loss_ends_beyond_the_margin() -> None:
-    own = torch.zeros(2, 128)
+    reference = torch.zeros(2, 128)
     other = torch.zeros(2, 128)
     other[:, 0] = torch.tensor([0.3, 0.8])
-    assert float(identity_loss(other, own)) == pytest.approx((0.4 / 0.6 + 0) / 2)
-    assert float(identity_loss(own[:0], own[:0])) == 0
-    start = own.clone().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(gaps(start, own).sum(), start)
+    assert float(identity_loss(other, reference)) == pytest.approx((0.4 / 0.6 + 0) / 2)
+    assert float(identity_loss(reference[:0], reference[:0])) == 0
+    start = reference.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(embedding_distances(start, reference).sum(), start)
     assert bool(torch.isfinite(gradient).all())
 
 
@@ -105,10 +116,10 @@ def test_noise_makes_it_somebody_else(portraits: dict[str, np.ndarray]) -> None:
     assert told.recognition.distances["published"][0] > SAME_PERSON
     assert any("face recognition (attacked)" in line for line in told.lines())
     assert told.to_json()["recognition"]["threshold"] == SAME_PERSON
-    points = ask(detectors.load("mtcnn"), pixels).landmarks
+    points = detect_pixels(detectors.load("mtcnn"), pixels).landmarks
     assert points is not None
     pair = torch.cat([to_tensor(pixels), to_tensor(cloaked)])
-    before, after = FaceRecognition.load().embed(face_chips(pair, points[:1].expand(2, 5, 2)))
+    before, after = FaceRecognition.load().embed(align_faces(pair, points[:1].expand(2, 5, 2)))
     assert float((before - after).norm()) > SAME_PERSON
 
 

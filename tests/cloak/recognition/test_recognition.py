@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from cloak import models
-from cloak.recognition.aligned_faces import LAYOUTS, face_chips, similarity
+from cloak.recognition.aligned_faces import LAYOUTS, align_faces, similarity
 from cloak.recognition.landmarks68 import landmarks5, landmarks68
-from cloak.recognition.network import CHIP_SIZE, SAME_PERSON, FaceRecognition
+from cloak.recognition.network import ALIGNED_SIZE, SAME_PERSON, FaceRecognition
 from provenance.errors import MissingModelError, UsageError
 
 BOXES = {"astronaut": (170, 60, 282, 172), "hopper": (190, 90, 345, 245)}
@@ -49,7 +49,7 @@ def original(dlib: Any, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
     shape = dlib.full_object_detection(
         dlib.rectangle(0, 0, 10, 10), dlib.points([dlib.point(int(x), int(y)) for x, y in points])
     )
-    return np.asarray(dlib.get_face_chip(pixels, shape, CHIP_SIZE, 0.25))
+    return np.asarray(dlib.get_face_chip(pixels, shape, ALIGNED_SIZE, 0.25))
 
 
 @pytest.mark.parametrize("name", BOXES)
@@ -64,7 +64,7 @@ def test_embeddings_and_chips_are_dlibs(
     expected = np.asarray(runtime.compute_face_descriptor(chip))
     with torch.no_grad():
         same_chip = network.embed(tensor(chip))[0].numpy()
-        own = face_chips(tensor(portraits[name]), torch.from_numpy(points)[None], layout=layout)
+        own = align_faces(tensor(portraits[name]), torch.from_numpy(points)[None], layout=layout)
         own_chip = network.embed(own)[0].numpy()
     assert np.abs(same_chip - expected).max() < 1e-5
     rounded_down = (own[0].permute(1, 2, 0).numpy().astype(np.float64) * 255 + 1e-3).astype(np.uint8)
@@ -80,7 +80,7 @@ def test_chips_of_small_and_large_faces_are_dlibs(
     points = landmarks5(portraits["astronaut"][:256, 96:352], (74, 60, 186, 172))
     points = (points * factor).round()
     chip = original(dlib, pixels, points)
-    own = face_chips(tensor(pixels), torch.from_numpy(points)[None], layout="dlib5")[0].permute(1, 2, 0)
+    own = align_faces(tensor(pixels), torch.from_numpy(points)[None], layout="dlib5")[0].permute(1, 2, 0)
     error = own.numpy() * 255 - chip
     # dlib rounds down to whole levels, once more for each time it halves the picture
     assert error.min() > -0.01 and error.max() < 3
@@ -97,7 +97,7 @@ def test_the_same_person_is_near_and_another_is_far(
     for pixels in (portraits["astronaut"], portraits["astronaut"][:, ::-1], portraits["hopper"]):
         landmarks = detector.detect(tensor(pixels))[0].landmarks
         assert landmarks is not None
-        chips.append(face_chips(tensor(pixels), landmarks[:1]))
+        chips.append(align_faces(tensor(pixels), landmarks[:1]))
     collins, mirrored, hopper = network.embed(torch.cat(chips))
     assert float((collins - mirrored).norm()) < 0.5 * SAME_PERSON
     assert float((collins - hopper).norm()) > SAME_PERSON
@@ -112,7 +112,7 @@ def test_the_gradient_is_the_slope(network: FaceRecognition) -> None:
     weight = torch.randn(128, generator=generator, dtype=torch.float64)
 
     def value(pixels: torch.Tensor) -> torch.Tensor:
-        chips = face_chips(pixels, points)
+        chips = align_faces(pixels, points)
         return (precise.embed(chips)[0] * weight).sum() + precise.features(chips)[2].mean()
 
     (gradient,) = torch.autograd.grad(value(picture), picture)
@@ -126,7 +126,7 @@ def test_the_gradient_is_the_slope(network: FaceRecognition) -> None:
 
 
 def test_features_shrink_five_times(network: FaceRecognition) -> None:
-    chips = torch.rand(2, 3, CHIP_SIZE, CHIP_SIZE, generator=torch.Generator().manual_seed(0))
+    chips = torch.rand(2, 3, ALIGNED_SIZE, ALIGNED_SIZE, generator=torch.Generator().manual_seed(0))
     seen = network.features(chips)
     assert [tuple(one.shape) for one in seen] == [
         (2, 32, 35, 35),
@@ -154,8 +154,8 @@ def test_a_chip_turns_a_face_upright(layout: str) -> None:
         picture += torch.exp(-((xx - x) ** 2 + (yy - y) ** 2) / 8)
     landmarks = torch.zeros(1, known.count, 2)
     landmarks[0, list(known.used)] = points
-    chip = face_chips(picture, landmarks, layout=layout)[0, 0]
-    for x, y in ((0.25 + mean[:5]) / 1.5 * CHIP_SIZE).tolist():
+    chip = align_faces(picture, landmarks, layout=layout)[0, 0]
+    for x, y in ((0.25 + mean[:5]) / 1.5 * ALIGNED_SIZE).tolist():
         around = chip[round(y) - 4 : round(y) + 5, round(x) - 4 : round(x) + 5]
         peak = divmod(int(around.argmax()), 9)
         assert abs(peak[0] - 4) <= 1 and abs(peak[1] - 4) <= 1
@@ -164,10 +164,10 @@ def test_a_chip_turns_a_face_upright(layout: str) -> None:
 def test_faces_name_their_pictures() -> None:
     pictures = torch.stack([torch.full((3, 90, 90), 0.25), torch.full((3, 90, 90), 0.75)])
     points = torch.tensor([[30.0, 35.0], [60.0, 35.0], [45.0, 50.0], [33.0, 65.0], [57.0, 65.0]])
-    chips = face_chips(pictures, points.expand(3, 5, 2), pictures_of=[1, 0, 1])
+    chips = align_faces(pictures, points.expand(3, 5, 2), pictures_of=[1, 0, 1])
     assert [round(float(chip[0, 75, 75]), 3) for chip in chips] == [0.75, 0.25, 0.75]
-    assert face_chips(pictures, torch.zeros(0, 5, 2)).shape == (0, 3, CHIP_SIZE, CHIP_SIZE)
-    beyond = face_chips(pictures, points.expand(1, 5, 2) + 5000, pictures_of=[0])
+    assert align_faces(pictures, torch.zeros(0, 5, 2)).shape == (0, 3, ALIGNED_SIZE, ALIGNED_SIZE)
+    beyond = align_faces(pictures, points.expand(1, 5, 2) + 5000, pictures_of=[0])
     assert float(beyond.abs().max()) == 0
 
 
@@ -187,13 +187,13 @@ def test_wrong_input_is_refused(network: FaceRecognition) -> None:
     picture = torch.zeros(1, 3, 40, 40)
     for shape in ((1, 7, 2), (5, 2), (1, 5, 3)):
         with pytest.raises(UsageError, match="landmarks"):
-            face_chips(picture, torch.zeros(shape))
+            align_faces(picture, torch.zeros(shape))
     with pytest.raises(UsageError, match="one point"):
-        face_chips(picture, torch.ones(1, 5, 2))
+        align_faces(picture, torch.ones(1, 5, 2))
     with pytest.raises(UsageError, match="layout"):
-        face_chips(picture, torch.ones(1, 5, 2), layout="nonsense")
+        align_faces(picture, torch.ones(1, 5, 2), layout="nonsense")
     with pytest.raises(UsageError, match="2 faces for 1"):
-        face_chips(picture, torch.rand(2, 5, 2))
+        align_faces(picture, torch.rand(2, 5, 2))
     with pytest.raises(UsageError, match="chips"):
         network.embed(torch.zeros(1, 3, 112, 112))
     for box in ((0, 0, 0, 10), (0, 0, float("nan"), 1), (1, 2, 3)):

@@ -11,18 +11,18 @@ import torch
 
 from cloak import detectors
 from cloak.detectors.base import Detections
-from cloak.evaluate.judge import ask, to_tensor, which_found
+from cloak.evaluate.judge import detect_pixels, to_tensor, which_found
 from cloak.options import CloakOptions
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
 from cloak.recognition.objective import Recogniser
 from cloak.video.decoys import place_in_video
+from cloak.video.detect import detect_in_frame, detect_near, window_detectors
 from cloak.video.io import probe
-from cloak.video.look import look, look_everywhere, near_window
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
-from cloak.video.recognition import WindowRecogniser, landmark_gaps, window_landmarks
-from cloak.video.search import make_plan
-from cloak.video.state import Plan
+from cloak.video.recognition import WindowRecogniser, landmark_shifts, window_landmarks
+from cloak.video.search import analyse_video
+from cloak.video.state import VideoAnalysis
 from cloak.video.tracks import Track
 from cloak.video.window import Window
 from provenance.errors import MissingModelError, NoFaceError
@@ -40,30 +40,32 @@ def wide_shot(portrait: np.ndarray, count: int, step: float = 0.0) -> list[np.nd
     return [np.asarray(cv2.warpAffine(wall, turn, (560, 384), flags=cv2.INTER_LINEAR)) for turn in turns]
 
 
-def the_plan(frames: int, *boxes: tuple[float, float, float, float], every: int = 3) -> Plan:
+def the_plan(frames: int, *boxes: tuple[float, float, float, float], interval: int = 3) -> VideoAnalysis:
     """One face that moves from box to box."""
     at = np.linspace(0, frames - 1, len(boxes)).round().astype(int).tolist()
     face = Track(0, frames - 1, at, [list(box) for box in boxes], {"cascade": 1}, {"mtcnn": 1})
-    return Plan(frames, (0,), every, (face,))
+    return VideoAnalysis(frames, (0,), interval, (face,))
 
 
 def test_decoys_keep_still_while_the_camera_does(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
     film = write_clip(tmp_path / "still.mp4", wide_shot(portraits["astronaut"], 12))
-    plan = the_plan(12, (275, 80, 345, 170))
-    decoys = place_in_video(probe(film), plan, 2, 0)
+    analysis = the_plan(12, (275, 80, 345, 170))
+    decoys = place_in_video(probe(film), analysis, 2, 0)
     assert len(decoys) == 2 and all(one.decoy and (one.first, one.last) == (0, 11) for one in decoys)
     for one in decoys:
         assert one.at == [0, 3, 6, 9] and all(box == one.boxes[0] for box in one.boxes)
         reported = Detections(torch.tensor(one.boxes[:1]), torch.ones(1))
         assert which_found(reported, torch.tensor([[275.0, 80, 345, 170]])) == [False]
-    assert place_in_video(probe(film), plan, 2, 0) == decoys != place_in_video(probe(film), plan, 2, 1)
+    assert (
+        place_in_video(probe(film), analysis, 2, 0) == decoys != place_in_video(probe(film), analysis, 2, 1)
+    )
 
 
 def test_decoys_follow_the_camera_until_they_leave(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
     step = 6.0
     film = write_clip(tmp_path / "pan.mp4", wide_shot(portraits["astronaut"], 19, step))
-    plan = the_plan(19, (275, 80, 345, 170), (275 - 18 * step, 80, 345 - 18 * step, 170))
-    decoys = place_in_video(probe(film), plan, 2, 3)
+    analysis = the_plan(19, (275, 80, 345, 170), (275 - 18 * step, 80, 345 - 18 * step, 170))
+    decoys = place_in_video(probe(film), analysis, 2, 3)
     followed = [one for one in decoys if len(one.at) >= 4]
     assert followed
     for one in followed:
@@ -76,11 +78,11 @@ def test_decoys_follow_the_camera_until_they_leave(portraits: dict[str, np.ndarr
 def test_a_decoy_gives_way_to_a_face(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
     """A face that comes up in a place ends its decoy; two at a time stay the most."""
     film = write_clip(tmp_path / "still.mp4", wide_shot(portraits["astronaut"], 31))
-    first = place_in_video(probe(film), the_plan(31, (275, 80, 345, 170), every=1), 2, 0)
+    first = place_in_video(probe(film), the_plan(31, (275, 80, 345, 170), interval=1), 2, 0)
     x1, y1, x2, y2 = first[0].boxes[0]
     face = Track(0, 30, [0, 29, 30], [[275, 80, 345, 170]] * 2 + [[x1, y1, x2, y2]], {"cascade": 1})
-    plan = Plan(31, (0,), 1, (face,))
-    decoys = place_in_video(probe(film), plan, 2, 0)
+    analysis = VideoAnalysis(31, (0,), 1, (face,))
+    decoys = place_in_video(probe(film), analysis, 2, 0)
     assert any(one.boxes[0] == first[0].boxes[0] and one.last == 29 for one in decoys)
     for frame in range(31):
         zones = [one for one in decoys if one.covers(frame)]
@@ -92,22 +94,24 @@ def test_a_decoy_gives_way_to_a_face(portraits: dict[str, np.ndarray], tmp_path:
 def the_window(portraits: dict[str, np.ndarray]) -> Window:
     pictures = panned(portraits["astronaut"], 4, side=320)
     track = Track(0, 3, [0, 3], [[96, 40, 216, 200], [92, 38, 216, 204]], {"cascade": 1}, {"mtcnn": 1})
-    window = Window(track, 0, 3, (128,), "cpu", cornered=(160,))
+    window = Window(track, 0, 3, (128,), "cpu", top_left_sides=(160,))
     assert all(window.offer(number, picture) for number, picture in enumerate(pictures))
     return window
 
 
 def test_each_detector_pads_frames_in_its_own_way(portraits: dict[str, np.ndarray]) -> None:
     portrait = portraits["astronaut"]
-    window = Window(Track(0, 0, [0], [[150, 40, 270, 200]]), 0, 0, (128,), "cpu", cornered=(160,))
+    window = Window(Track(0, 0, [0], [[150, 40, 270, 200]]), 0, 0, (128,), "cpu", top_left_sides=(160,))
     assert window.offer(0, np.ascontiguousarray(portrait[:256]))
-    wide = window.wide(0.05, None)
-    assert wide is not None and wide.corner is not None
+    whole_frame = window.whole_frame(0.05, None)
+    assert whole_frame is not None and whole_frame.top_left is not None
     nothing = torch.zeros_like(window.key)
-    middle, corner = wide.compose(nothing, 128), wide.corner.compose(nothing, 160)
+    middle, corner = whole_frame.render(nothing, 128), whole_frame.top_left.render(nothing, 160)
     assert float(middle[..., :31, :].abs().max()) == 0 and float(middle[..., 40, :].max()) > 0
     assert float(corner[..., 81:, :].abs().max()) == 0 and float(corner[..., :8, :].max()) > 0
-    down = wide.corner.boxes(window.place.face, 160)[0] - wide.boxes(window.place.face, 160)[0]
+    down = (
+        whole_frame.top_left.boxes(window.place.face, 160)[0] - whole_frame.boxes(window.place.face, 160)[0]
+    )
     assert down.tolist() == pytest.approx([0, -40, 0, -40], abs=0.01)
 
 
@@ -120,11 +124,11 @@ def test_landmarks_of_the_key_frame(portraits: dict[str, np.ndarray]) -> None:
     assert bool(((points > face[:2] - 10) & (points < face[2:] + 10)).all())
 
     picture = panned(portraits["astronaut"], 1, side=320)[0]
-    report = ask(mtcnn, picture)
+    report = detect_pixels(mtcnn, picture)
     moved = Detections(report.boxes, report.scores, report.landmarks + 6.0)  # type: ignore[operator]
     size = float((report.boxes[0, 2:] - report.boxes[0, :2]).mean())
-    assert landmark_gaps(report, moved, report.boxes[:1]) == pytest.approx([72**0.5 / size], rel=1e-3)
-    assert landmark_gaps(report, Detections(torch.zeros(0, 4), torch.zeros(0)), report.boxes) == []
+    assert landmark_shifts(report, moved, report.boxes[:1]) == pytest.approx([72**0.5 / size], rel=1e-3)
+    assert landmark_shifts(report, Detections(torch.zeros(0, 4), torch.zeros(0)), report.boxes) == []
 
 
 def test_recognition_knows_the_face_in_the_frame_that_is_shown(portraits: dict[str, np.ndarray]) -> None:
@@ -133,17 +137,17 @@ def test_recognition_knows_the_face_in_the_frame_that_is_shown(portraits: dict[s
     except MissingModelError as error:
         pytest.skip(error.hint or str(error))
     window = the_window(portraits)
-    knowing = WindowRecogniser(window, network, [detectors.load("mtcnn")])
-    published = window.conditions(95, 0.05)[0]
-    for exam in published.exams:
-        assert len(knowing.detect(exam(window.key))[0]) == 1
+    recogniser = WindowRecogniser(window, network, [detectors.load("mtcnn")])
+    published = window.publication_conditions(95, 0.05)[0]
+    for transform in published.evaluation_transforms:
+        assert len(recogniser.detect(transform(window.key))[0]) == 1
     noise = (torch.rand(window.key.shape, generator=torch.Generator().manual_seed(0)) - 0.5) / 10
     near = Recogniser.name
-    assert knowing.name == near
-    shown = published.exams[0](window.key + noise).requires_grad_(True)
-    settled, now = knowing.settled(), float(knowing.detect(shown)[0].scores[0])
-    published.exams[-1](window.key)  # meanwhile somebody is shown another frame
-    assert float(settled.detect(shown)[0].scores[0]) == now != float(knowing.detect(shown)[0].scores[0])
+    assert recogniser.name == near
+    shown = published.evaluation_transforms[0](window.key + noise).requires_grad_(True)
+    settled, now = recogniser.snapshot(), float(recogniser.detect(shown)[0].scores[0])
+    published.evaluation_transforms[-1](window.key)  # meanwhile somebody is shown another frame
+    assert float(settled.detect(shown)[0].scores[0]) == now != float(recogniser.detect(shown)[0].scores[0])
     considered = settled.candidates(shown, [window.place.face])[0]
     (gradient,) = torch.autograd.grad(considered.logits.sum(), shown)
     assert float(considered.logits.detach()[0]) < SAME_PERSON / 0.1 and float(gradient.abs().sum()) > 0
@@ -156,27 +160,29 @@ def test_dlibs_network_is_asked_about_places(portraits: dict[str, np.ndarray]) -
     except MissingModelError as error:
         pytest.skip(error.hint or str(error))
     picture = np.ascontiguousarray(portraits["astronaut"][:300, 60:400])
-    whole = ask(detector, picture)
+    whole = detect_pixels(detector, picture)
     assert len(whole) == 1
     face = whole.boxes[:1]
     rng = np.random.default_rng(1)
     for amount in (0, 25):
         shown = np.clip(picture + rng.integers(-amount, amount + 1, picture.shape), 0, 255).astype(np.uint8)
-        near = look(detector, shown, face)
+        near = detect_near(detector, shown, face)
         assert which_found(near, face) == [True] and len(near) == 1
-        assert float(near.scores[0]) == pytest.approx(float(ask(detector, shown).scores[0]), abs=0.05)
+        assert float(near.scores[0]) == pytest.approx(
+            float(detect_pixels(detector, shown).scores[0]), abs=0.05
+        )
     wall = torch.tensor([[5.0, 180, 95, 270]])
-    assert which_found(look(detector, picture, wall), wall) == [False]
-    assert len(look(detector, picture, torch.zeros(0, 4))) == 0
+    assert which_found(detect_near(detector, picture, wall), wall) == [False]
+    assert len(detect_near(detector, picture, torch.zeros(0, 4))) == 0
 
     window = the_window(portraits)
-    (wrapped,) = near_window([detector], window)
+    (wrapped,) = window_detectors([detector], window)
     assert which_found(wrapped.detect(window.key)[0], window.place.face) == [True]
     half = torch.nn.functional.interpolate(window.key[..., 8:, 6:], scale_factor=0.5, mode="area")
     assert len(wrapped.detect(half)[0]) <= 1
-    reports = look_everywhere([detector, detectors.load("mtcnn")], picture)
+    reports = detect_in_frame([detector, detectors.load("mtcnn")], picture)
     assert set(reports) == {"dlib-cnn", "mtcnn"} and which_found(reports["dlib-cnn"], face) == [True]
-    alone = look_everywhere([detector], picture)["dlib-cnn"]
+    alone = detect_in_frame([detector], picture)["dlib-cnn"]
     assert which_found(alone, face) == [True]
 
 
@@ -186,7 +192,7 @@ def test_a_film_with_all_goals(portraits: dict[str, np.ndarray], tmp_path: Path)
     options = CloakOptions(
         strength="high", detectors=("mtcnn",), judges=(), steps=30, decoys=1, displace_landmarks=True
     )
-    video = VideoOptions(window=8, crf=18, preset="veryfast", looks=8)
+    video = VideoOptions(window=8, crf=18, preset="veryfast", detection_rate=8)
     report = cloak_video(film, tmp_path / "out.mp4", options, video)
     assert report.success and (report.faces, report.decoys) == (1, 1)
     (detector,) = report.detectors
@@ -205,5 +211,7 @@ def test_no_decoys_without_a_face(tmp_path: Path) -> None:
     options = CloakOptions(detectors=("centerface",), judges=(), decoys=3)
     with pytest.raises(NoFaceError):
         cloak_video(film, tmp_path / "out.mp4", options, VideoOptions(control=False))
-    plan = make_plan(probe(film), [detectors.load("centerface")], options, VideoOptions(), 3, lambda _: None)
-    assert plan.tracks == () and to_tensor(wall).shape == (1, 3, 160, 160)
+    analysis = analyse_video(
+        probe(film), [detectors.load("centerface")], options, VideoOptions(), 3, lambda _: None
+    )
+    assert analysis.tracks == () and to_tensor(wall).shape == (1, 3, 160, 160)

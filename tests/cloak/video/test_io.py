@@ -11,7 +11,7 @@ import pytest
 
 from cloak.video import io as video_io
 from cloak.video.io import VideoInfo, damaged_frames, expected_frames, frames, picture_bytes, probe
-from cloak.video.write import Writer, container_for, lost_text, require_holdable
+from cloak.video.write import Writer, check_container, container_for, dropped_subtitles
 from provenance.errors import (
     CorruptMediaError,
     MediaTooLargeError,
@@ -180,9 +180,9 @@ def test_sound_that_a_container_cannot_hold(portraits: dict[str, np.ndarray], tm
     """Said before the work begins, with a container that can."""
     info = probe(write_clip(tmp_path / "in.mkv", panned(portraits["astronaut"], 4), sound="tta"))
     with pytest.raises(UsageError, match="sound") as caught:
-        require_holdable(info, ".mp4", tmp_path)
+        check_container(info, ".mp4", tmp_path)
     assert ".mkv" in caught.value.hint
-    require_holdable(info, ".mkv", tmp_path)
+    check_container(info, ".mkv", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
     result = copy(info, tmp_path / "out.mkv")
     assert [one[2] for one in packets(result, "audio")] == [one[2] for one in packets(info.path, "audio")]
@@ -215,7 +215,11 @@ def test_sound_of_old_cameras_that_names_no_channels(
 def test_subtitles_stay_where_the_container_holds_them(phone: Path, tmp_path: Path) -> None:
     words, source = tmp_path / "words.srt", tmp_path / "words.mkv"
     words.write_text("1\n00:00:00,050 --> 00:00:00,200\nGood evening\n\n")
-    with av.open(str(phone)) as film, av.open(str(words)) as text, av.open(str(source), "w") as out:
+    with (
+        av.open(str(phone)) as film,
+        av.open(str(words)) as text,
+        av.open(str(source), "w") as out,
+    ):
         targets = [out.add_stream_from_template(one.streams[0], opaque=True) for one in (film, text)]
         for one, target in zip((film, text), targets, strict=True):
             for packet in one.demux(one.streams[0]):
@@ -223,10 +227,10 @@ def test_subtitles_stay_where_the_container_holds_them(phone: Path, tmp_path: Pa
                     packet.stream = target
                     out.mux(packet)
     info = probe(source)
-    assert len(info.subtitles) == 1 and lost_text(info, tmp_path / "a.mkv") == ()
+    assert len(info.subtitles) == 1 and dropped_subtitles(info, tmp_path / "a.mkv") == ()
     kept = copy(info, tmp_path / "a.mkv")
     assert [one[2] for one in packets(kept, "subtitle")] == [b"Good evening"]
-    assert lost_text(info, tmp_path / "a.mp4") in (("srt",), ("subrip",))
+    assert dropped_subtitles(info, tmp_path / "a.mp4") in (("srt",), ("subrip",))
     assert probe(copy(info, tmp_path / "a.mp4")).subtitles == ()
 
 

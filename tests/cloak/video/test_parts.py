@@ -15,18 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloak.attack.budget import project
-from cloak.attack.whole_frame import WideView
+from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections
 from cloak.options import CloakOptions
-from cloak.video.flow import Follower, flicker, grid_of, moved, moved_tensor
+from cloak.video.flow import FlowTracker, flicker, grid_of, moved, moved_tensor
 from cloak.video.options import VideoOptions, check_picture_options
 from cloak.video.render import equal_energy
-from cloak.video.search import stand_in_quality
-from cloak.video.shots import CutFinder
-from cloak.video.state import Noise, Plan, State
+from cloak.video.search import equivalent_jpeg_quality
+from cloak.video.shots import ShotDetector
+from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
 from cloak.video.tracks import Track, Tracker
 from cloak.video.whole_frame import grow, span
-from cloak.video.window import Carrier, Place, Window
+from cloak.video.window import MovingNoise, PatchGeometry, Window
 from provenance.errors import CorruptMediaError, UsageError
 from tests.support.video_clips import panned
 
@@ -45,12 +45,12 @@ def reported(*boxes: tuple[float, float, float, float]) -> Detections:
 def test_cuts_are_found_and_movement_is_none(portraits: dict[str, np.ndarray]) -> None:
     first, second = panned(portraits["astronaut"], 9), panned(portraits["hopper"], 7)
     film = [*first, *second, *first]
-    finder = CutFinder()
+    finder = ShotDetector()
     assert [i for i, one in enumerate(film) if finder.begins_shot(small(one))] == [0, 9, 16]
 
 
 def test_a_fast_pan_is_one_shot(portraits: dict[str, np.ndarray]) -> None:
-    finder = CutFinder()
+    finder = ShotDetector()
     film = [portraits["astronaut"][:, left : left + 256] for left in range(0, 250, 12)]
     assert [i for i, one in enumerate(film) if finder.begins_shot(small(one))] == [0]
 
@@ -58,7 +58,7 @@ def test_a_fast_pan_is_one_shot(portraits: dict[str, np.ndarray]) -> None:
 def test_flow_finds_a_known_movement(portraits: dict[str, np.ndarray]) -> None:
     picture = portraits["astronaut"]
     key, later = picture[40:240, 120:320], picture[43:243, 115:315]
-    follower = Follower(np.ascontiguousarray(key))
+    follower = FlowTracker(np.ascontiguousarray(key))
     flow = follower.follow(np.ascontiguousarray(later))
     middle = flow[60:140, 60:140]
     assert np.abs(np.median(middle, (0, 1)) - (-5, 3)).max() < 0.3
@@ -85,21 +85,21 @@ def test_numpy_and_torch_move_alike_within_the_limit(seed: int, reach: float) ->
 
 
 def test_tracks_through_gaps_and_cuts() -> None:
-    crew = {"a": "cascade", "b": "blazeface"}
+    families = {"a": "cascade", "b": "blazeface"}
     tracker = Tracker(5)
     empty = reported()
     for frame, left in ((0, 10.0), (5, 14.0), (15, 22.0)):
-        tracker.look(frame, {"a": reported((left, 10, left + 40, 60)), "b": empty}, crew, 0)
+        tracker.update(frame, {"a": reported((left, 10, left + 40, 60)), "b": empty}, families, 0)
         if frame == 5:
-            tracker.look(10, {"a": empty, "b": reported((120, 10, 140, 30))}, crew, 0)
-    tracker.cut(18)
-    tracker.look(18, {"a": reported((10, 10, 50, 60)), "b": empty}, crew, 18)
+            tracker.update(10, {"a": empty, "b": reported((120, 10, 140, 30))}, families, 0)
+    tracker.start_shot(18)
+    tracker.update(18, {"a": reported((10, 10, 50, 60)), "b": empty}, families, 18)
     face, false, after = tracker.close(20)
     assert (face.first, face.last, face.at) == (0, 17, [0, 5, 15])
     assert face.box(10) == pytest.approx([18, 10, 58, 60])
     assert face.box(17) == pytest.approx([22, 10, 62, 60])
     assert (false.first, false.last, after.first, after.last) == (6, 17, 18, 19)
-    assert face.believed(False) and not false.believed(False) and false.believed(True)
+    assert face.is_confirmed(False) and not false.is_confirmed(False) and false.is_confirmed(True)
     # a resumed run must work on the same pixels: the boxes come back to the last bit
     exact = replace(face, boxes=[[side + 1 / 3 for side in box] for box in face.boxes])
     assert Track.from_json(json.loads(json.dumps(exact.to_json()))) == exact
@@ -116,7 +116,7 @@ def test_a_fast_pan_is_followed() -> None:
         (5, [(110.0, 52, 170, 122)]),
         (10, [(20.0, 50, 80, 120), (300, 20, 360, 90)]),
     ):
-        tracker.look(frame, {"a": reported(*boxes)}, {"a": "cascade"}, 0)
+        tracker.update(frame, {"a": reported(*boxes)}, {"a": "cascade"}, 0)
     tracks = tracker.close(12)
     assert sorted(one.at for one in tracks) == [[0], [0, 5, 10], [10]]
     fast = next(one for one in tracks if len(one.at) == 3)
@@ -136,18 +136,18 @@ def test_a_window_shows_its_noise_in_every_frame(window: Window) -> None:
     """Whatever part of the patch the search shows, noise comes out where the flow leads and the rest is the frame."""
     key = window.key
     noise = project((torch.rand(key.shape, generator=torch.Generator().manual_seed(1)) - 0.5) / 20, key, 0.05)
-    published = window.conditions(95, 0.05)[0]
-    assert len(published.exams) == len(window.samples) >= 4
+    published = window.publication_conditions(95, 0.05)[0]
+    assert len(published.evaluation_transforms) == len(window.samples) >= 4
     for cut in (0, 9):
         part = (key + noise)[..., cut:, cut:]
-        for swap, sample in zip(published.exams, window.samples, strict=True):
+        for swap, sample in zip(published.evaluation_transforms, window.samples, strict=True):
             shown = swap(part)
             assert shown.shape[-2] <= part.shape[-2]
-            if swap is published.exams[0]:
+            if swap is published.evaluation_transforms[0]:
                 clean = torch.from_numpy(sample.clean).permute(2, 0, 1)[None] / 255
                 change = shown - clean[..., cut:, cut:]
                 assert 0.004 < float(change.abs().mean()) < 0.06
-    drawn = published.draw(random.Random(3))
+    drawn = published.random_transform(random.Random(3))
     plain = drawn(key)
     assert float((drawn(key + noise) - plain).abs().max()) > 0.01
 
@@ -155,15 +155,15 @@ def test_a_window_shows_its_noise_in_every_frame(window: Window) -> None:
 def test_the_wide_view_agrees_with_the_picture_pipelines(
     window: Window, portraits: dict[str, np.ndarray]
 ) -> None:
-    wide = window.wide(0.05, None)
-    assert wide is not None
+    whole_frame = window.whole_frame(0.05, None)
+    assert whole_frame is not None
     pictures = panned(portraits["astronaut"], 8)
-    looks = [wide.settled() for _ in window.samples]  # all begin before the first is answered
+    looks = [whole_frame.snapshot() for _ in window.samples]  # all begin before the first is answered
     for sample, look in zip(window.samples, looks, strict=True):
         picture = pictures[sample.frame]
-        shown = look.compose(torch.zeros_like(window.key), 128)
+        shown = look.render(torch.zeros_like(window.key), 128)
         assert sample.squares[128].shape == (1, 3, 128, 128)
-        assert float((shown - WideView(picture, "cpu").square(128)).abs().max()) < 1e-5
+        assert float((shown - SquareFrame(picture, "cpu").square(128)).abs().max()) < 1e-5
         x1, y1, x2, y2 = look.boxes(window.place.face, 128)[0].tolist()
         truth = window.track.box(sample.frame) * 128 / 160
         assert abs((x1 + x2) / 2 - truth[[0, 2]].mean()) < 1 and abs((y1 + y2) / 2 - truth[[1, 3]].mean()) < 1
@@ -171,13 +171,13 @@ def test_the_wide_view_agrees_with_the_picture_pipelines(
 
 def test_the_wide_view_is_coded(window: Window) -> None:
     """Detectors that shrink the frame meet the encoder, too, and each frame both ways."""
-    plain, coded = window.wide(0.05, None), window.wide(0.05, 40)
+    plain, coded = window.whole_frame(0.05, None), window.whole_frame(0.05, 40)
     assert plain is not None and coded is not None
     noise = torch.zeros_like(window.key).requires_grad_(True)
     gaps = []
     for _ in range(2 * len(window.samples)):
-        shown = coded.settled().compose(noise, 128)
-        gaps.append(float((shown - plain.settled().compose(noise, 128)).detach().abs().mean()))
+        shown = coded.snapshot().render(noise, 128)
+        gaps.append(float((shown - plain.snapshot().render(noise, 128)).detach().abs().mean()))
     first, second = gaps[: len(window.samples)], gaps[len(window.samples) :]
     assert all(gap > 0 for gap in gaps)
     assert all((a > b) == (place % 2 == 0) for place, (a, b) in enumerate(zip(first, second, strict=True)))
@@ -200,46 +200,46 @@ def test_faces_anywhere(x: float, y: float, width: float, height: float) -> None
     """At the border, beyond it, tiny or larger than the picture."""
     picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
     track = Track(0, 1, [0], [[x, y, x + width, y + height]])
-    place = Place.of(track, 0, 1)
+    place = PatchGeometry.of(track, 0, 1)
     patch = place.cut(picture, place.corner(track, 0))
     assert patch.shape == (*place.work, 3)
     assert max(place.work) <= 2 * 208 + 1 and min(place.work) >= 16
-    carrier = Carrier(place, np.full((*place.work, 3), 3, np.int8), Follower(patch))
+    carrier = MovingNoise(place, np.full((*place.work, 3), 3, np.int8), FlowTracker(patch))
     assert place.recut(carrier, track, 1).shape == (place.height, place.width, 3)
 
 
-def a_noise(levels: np.ndarray, first: int = 0) -> Noise:
-    return Noise(0, first, first + 4, Place(64, 64, levels.shape[:2]), levels, 7)
+def a_noise(levels: np.ndarray, first: int = 0) -> WindowNoise:
+    return WindowNoise(0, first, first + 4, PatchGeometry(64, 64, levels.shape[:2]), levels, 7)
 
 
 def test_state_survives_and_is_not_trusted(tmp_path: Path) -> None:
     folder = tmp_path / "work"
-    state = State(folder, "key")
+    state = WorkState(folder, "key")
     levels = np.random.default_rng(0).integers(-12, 13, (64, 64, 3), np.int8)
-    state.keep(a_noise(levels))
-    state.keep(a_noise(levels, 5))
-    state.keep_plan(Plan(10, (0,), 5, (Track(0, 9, [0], [[1.0, 2, 3, 4]], {"cascade": 1}),)))
-    state.set_aside([(0, 5)])
-    state.keep(a_noise(levels // 2, 5))
+    state.save(a_noise(levels))
+    state.save(a_noise(levels, 5))
+    state.save_analysis(VideoAnalysis(10, (0,), 5, (Track(0, 9, [0], [[1.0, 2, 3, 4]], {"cascade": 1}),)))
+    state.back_up([(0, 5)])
+    state.save(a_noise(levels // 2, 5))
     state.begin(1)
 
-    again = State(folder, "key")
+    again = WorkState(folder, "key")
     assert again.resumed and again.round == 1 and again.windows(0) == [(0, 4), (5, 9)]
     assert again.window_at(0, 7) == 5 and again.window_at(0, 10) is None and again.window_at(1, 0) is None
-    found, plan = again.noise(0, 5), again.plan()
+    found, analysis = again.noise(0, 5), again.analysis()
     assert found is not None and np.array_equal(found.levels, levels // 2) and found.steps == 7
-    assert plan is not None and plan.tracks[0].seen_by == {"cascade": 1}
-    again.put_back([(0, 5)])
+    assert analysis is not None and analysis.tracks[0].seen_by == {"cascade": 1}
+    again.restore([(0, 5)])
     assert np.array_equal(again.noise(0, 5).levels, levels)  # type: ignore[union-attr]
 
     (folder / "noise-0-0.npz").write_bytes(b"PK damaged")
     np.savez(folder / "noise-0-5.npz", levels=np.array([print], object), numbers=np.arange(6))
     (folder / "plan.json").write_text('{"frames": "many"}')
-    damaged = State(folder, "key")
-    assert damaged.windows(0) == [] and damaged.plan() is None and damaged.noise(0, 0) is None
+    damaged = WorkState(folder, "key")
+    assert damaged.windows(0) == [] and damaged.analysis() is None and damaged.noise(0, 0) is None
 
     (folder / "mine.txt").write_text("kept")
-    other = State(folder, "another key")
+    other = WorkState(folder, "another key")
     assert not other.resumed and other.windows(0) == [] and not list(folder.glob("noise-*"))
     other.remove()
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
@@ -260,9 +260,9 @@ def test_options_that_videos_do_not_have() -> None:
     ):
         with pytest.raises(UsageError, match="videos"):
             check_picture_options(wrong)
-    for options in ({"crf": 99}, {"preset": "magic"}, {"window": 0}, {"looks": 0.0}):
+    for options in ({"crf": 99}, {"preset": "magic"}, {"window": 0}, {"detection_rate": 0.0}):
         with pytest.raises(UsageError):
             VideoOptions(**options)  # type: ignore[arg-type]
-    qualities = [stand_in_quality(crf, number) for number in (0, 1) for crf in (18, 23, 28)]
+    qualities = [equivalent_jpeg_quality(crf, number) for number in (0, 1) for crf in (18, 23, 28)]
     assert qualities == sorted(qualities[:3], reverse=True) + sorted(qualities[3:], reverse=True)
     assert qualities[3] < qualities[0]

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from cloak import detectors
-from cloak.evaluate.judge import ask, find_faces, which_found
+from cloak.evaluate.judge import detect_pixels, find_faces, which_found
 from cloak.options import CloakOptions
 from cloak.video.io import frames, probe
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video, work_folder
-from cloak.video.search import Searcher
-from cloak.video.state import Plan, State
+from cloak.video.search import VideoOptimiser
+from cloak.video.state import VideoAnalysis, WorkState
 from cloak.video.tracks import Track
 from cloak.video.write import Writer
 from provenance.errors import CorruptMediaError, NoFaceError, OutputExistsError, UsageError
@@ -26,7 +26,7 @@ from tests.support.video_clips import packets, panned, write_clip
 torch.set_num_threads(1)
 OPTIONS = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=30, rounds=2)
 # ultrafast has no macroblock tree, with which x264 may code the same frames otherwise the next time
-VIDEO = VideoOptions(window=6, crf=20, preset="ultrafast", looks=8)
+VIDEO = VideoOptions(window=6, crf=20, preset="ultrafast", detection_rate=8)
 FRAMES = 17
 
 
@@ -76,7 +76,7 @@ def test_faces_are_hidden_in_the_decoded_film(clip: Path, cloaked: tuple[Path, l
     for before, after in zip(frames(probe(clip)), frames(probe(cloaked[0])), strict=True):
         faces, _ = find_faces([detector], before.rgb())
         shown += len(faces)
-        found += sum(which_found(ask(detector, after.rgb()), faces))
+        found += sum(which_found(detect_pixels(detector, after.rgb()), faces))
     assert shown >= FRAMES and found <= shown * 0.1
 
 
@@ -108,14 +108,14 @@ def test_a_window_ends_where_it_no_longer_fits_and_can_be_worked_on_again(clip: 
     """One track across the cut, as where a cut was overlooked; its box grows, so that the window's place is its own."""
     info, cut = probe(clip), FRAMES - 4
     track = Track(0, FRAMES - 1, [0, FRAMES - 1], [[48, 20, 108, 90], [40, 10, 130, 110]], {"centerface": 2})
-    state = State(tmp_path / "work", "key")
-    plan = Plan(FRAMES, (0,), 3, (track,))
+    state = WorkState(tmp_path / "work", "key")
+    analysis = VideoAnalysis(FRAMES, (0,), 3, (track,))
     options = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=2)
-    searcher = Searcher(info, plan, state, [detectors.load("centerface")], options, VideoOptions())
-    searcher.first_pass(lambda _: None)
+    optimiser = VideoOptimiser(info, analysis, state, [detectors.load("centerface")], options, VideoOptions())
+    optimiser.first_pass(lambda _: None)
     assert state.windows(0) == [(0, cut - 1), (cut, FRAMES - 1)]
     before = state.noise(0, 0)
-    searcher.again({(0, 0): {("centerface", "published")}}, 1, lambda _: None)
+    optimiser.refine({(0, 0): {("centerface", "published")}}, 1, lambda _: None)
     after = state.noise(0, 0)
     assert before is not None and after is not None
     assert after.place == before.place and not np.array_equal(after.levels, before.levels)

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from provenance.errors import IdentityError, OutputExistsError
 from provenance.home import Home
 from provenance.identity import certificates, keyfiles
 from provenance.identity.admin import (
-    backup_identities,
-    certify_external,
     export_identity,
-    import_external,
     import_identity,
-    restore_identities,
     retired_certificates,
     rotate_identity,
-    split_command,
 )
+from provenance.identity.backup import backup_identities, restore_identities
 from provenance.identity.identity import (
     create_identity,
     identity_folder,
@@ -40,9 +31,7 @@ from provenance.identity.identity import (
 from provenance.manifest.embed import ManifestSpec, sign_manifest
 from provenance.manifest.read import read_manifest
 from provenance.record import verify_signature
-
-MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
-EXAMPLE = Path(__file__).parents[3] / "docs/examples/pkcs11_signer.py"
+from tests.support.certificates import Bought, pem_of
 
 
 @pytest.fixture
@@ -50,75 +39,11 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "data", tmp_path / "config")
 
 
-def _pem(key: object) -> bytes:
-    return key.private_bytes(  # type: ignore[attr-defined]
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-class Bought:
-    """A leaf under an issuer of its own, good unless told otherwise."""
-
-    def __init__(self) -> None:
-        self.issuer_key = certificates.generate_key("es256")
-        self.issuer = certificates.make_root(self.issuer_key, "Example CA")
-        self.key: object = certificates.generate_key("es256")
-        self.usages = [ExtendedKeyUsageOID.EMAIL_PROTECTION]
-        self.authority_id = self.organization = self.digital_signature = True
-        self.is_ca = self.signs_certificates = False
-        self.days = 30
-        self.issuer_ok = True
-
-    def chain(self) -> str:
-        if not self.issuer_ok:
-            name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "No CA")])
-            self.issuer = self._builder(name, name, self.issuer_key).sign(self.issuer_key, hashes.SHA256())
-        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, "Jane Doe")]
-        if self.organization:
-            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example News"))
-        builder = self._builder(x509.Name(attributes), self.issuer.subject, self.key)
-        builder = builder.add_extension(x509.BasicConstraints(self.is_ca, None), critical=True)
-        builder = builder.add_extension(
-            x509.KeyUsage(
-                self.digital_signature,
-                False,
-                True,
-                False,
-                False,
-                self.signs_certificates,
-                False,
-                False,
-                False,
-            ),
-            critical=True,
-        )
-        if self.usages:
-            builder = builder.add_extension(x509.ExtendedKeyUsage(self.usages), critical=False)
-        if self.authority_id:
-            public = self.issuer_key.public_key()
-            identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
-            builder = builder.add_extension(identifier, critical=False)
-        leaf = builder.sign(self.issuer_key, hashes.SHA256())
-        return certificates.to_pem([leaf, self.issuer])
-
-    def _builder(self, subject: x509.Name, issuer: x509.Name, key: object) -> x509.CertificateBuilder:
-        end = datetime.now(UTC) + timedelta(days=self.days)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())  # type: ignore[attr-defined]
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(end - timedelta(days=60))
-            .not_valid_after(end)
-        )
-
-
 def test_a_bought_certificate_signs(home: Home, tmp_path: Path, portrait_files: dict[str, Path]) -> None:
     bought = Bought()
     chain = certificates.parse_chain(bought.chain())
     shuffled = certificates.to_pem(chain[::-1])
-    identity = import_identity(home, "work", chain_pem=shuffled, key_pem=_pem(bought.key))
+    identity = import_identity(home, "work", chain_pem=shuffled, key_pem=pem_of(bought.key))
     assert (identity.kind, identity.claimed_name) == ("imported", "Jane Doe")
     sign_manifest(portrait_files["hopper"], tmp_path / "out.jpg", ManifestSpec(), identity)
     anchors = [certificates.to_pem([bought.issuer])]
@@ -153,7 +78,7 @@ def test_a_bad_certificate_is_told_what_is_wrong_and_how_to_make_a_good_one(
     bought = Bought()
     vars(bought).update(change)
     with pytest.raises(IdentityError) as caught:
-        import_identity(home, "work", chain_pem=bought.chain(), key_pem=_pem(bought.key))
+        import_identity(home, "work", chain_pem=bought.chain(), key_pem=pem_of(bought.key))
     assert requirement in str(caught.value)
     assert remedy in str(caught.value.hint)
     assert list_names(home) == []
@@ -163,14 +88,14 @@ def test_a_self_signed_leaf_and_a_foreign_key_are_refused(home: Home) -> None:
     bought = Bought()
     root = certificates.to_pem([bought.issuer])
     with pytest.raises(IdentityError, match="self-signed"):
-        import_identity(home, "work", chain_pem=root, key_pem=_pem(bought.issuer_key))
+        import_identity(home, "work", chain_pem=root, key_pem=pem_of(bought.issuer_key))
     with pytest.raises(IdentityError, match="not the one that the certificate is for"):
-        import_identity(home, "work", chain_pem=bought.chain(), key_pem=_pem(bought.issuer_key))
+        import_identity(home, "work", chain_pem=bought.chain(), key_pem=pem_of(bought.issuer_key))
     with pytest.raises(IdentityError, match="do not belong to the chain"):
         stranger = certificates.to_pem([certificates.make_root(certificates.generate_key("es256"), "X")])
-        import_identity(home, "work", chain_pem=bought.chain() + stranger, key_pem=_pem(bought.key))
+        import_identity(home, "work", chain_pem=bought.chain() + stranger, key_pem=pem_of(bought.key))
     with pytest.raises(IdentityError, match="no certificate could be read"):
-        import_identity(home, "work", chain_pem="nothing", key_pem=_pem(bought.key))
+        import_identity(home, "work", chain_pem="nothing", key_pem=pem_of(bought.key))
 
 
 def test_an_export_is_encrypted_and_comes_back_elsewhere(home: Home, tmp_path: Path) -> None:
@@ -247,113 +172,6 @@ def test_a_backup_brings_everything_back(home: Home, tmp_path: Path) -> None:
     backup.write_bytes(damaged)
     with pytest.raises(IdentityError, match="damaged"):
         restore_identities(backup, elsewhere, passphrase="correct horse")
-
-
-SIGNER = """
-import sys
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-key = serialization.load_pem_private_key(open(sys.argv[1], "rb").read(), None)
-signature = key.sign(sys.stdin.buffer.read(), ec.ECDSA(hashes.SHA256()))
-sys.stdout.buffer.write(signature[:int(sys.argv[2])] if len(sys.argv) > 2 else signature)
-"""
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> list[str]:
-    (tmp_path / "signer.py").write_text(SIGNER)
-    return [sys.executable, str(tmp_path / "signer.py"), str(tmp_path / "elsewhere.key")]
-
-
-def test_an_external_signer_signs_manifests(
-    home: Home, tmp_path: Path, program: list[str], portrait_files: dict[str, Path]
-) -> None:
-    bought = Bought()
-    (tmp_path / "elsewhere.key").write_bytes(_pem(bought.key))
-    identity = import_external(home, "hsm", chain_pem=bought.chain(), command=program)
-    assert identity.kind == "external"
-    assert not (identity_folder(home, "hsm") / "leaf.key").exists()
-    sign_manifest(portrait_files["hopper"], tmp_path / "out.jpg", ManifestSpec(), load_identity(home, "hsm"))
-    report = read_manifest(tmp_path / "out.jpg", "image/jpeg", anchors_pem=[identity.chain_pem])
-    assert report is not None
-    assert report.state == "trusted"
-    with pytest.raises(IdentityError, match="cannot be exported"):
-        export_identity(home, "hsm", passphrase=None, export_passphrase=None)
-
-    (tmp_path / "elsewhere.key").unlink()
-    with pytest.raises(IdentityError, match=r"failed \(exit status 1\): FileNotFoundError"):
-        sign_manifest(portrait_files["hopper"], tmp_path / "no.jpg", ManifestSpec(), identity)
-
-
-def test_a_wrong_external_signer_is_found_at_once(home: Home, tmp_path: Path, program: list[str]) -> None:
-    bought = Bought()
-    chain = bought.chain()
-    (tmp_path / "elsewhere.key").write_bytes(_pem(certificates.generate_key("es256")))
-    for command, said in (
-        (program, "no es256 signature by the certificate's key"),
-        ([*program, "20"], "returned 20 bytes"),
-        ([str(tmp_path / "nowhere")], "cannot be started"),
-    ):
-        with pytest.raises(IdentityError, match=said):
-            import_external(home, "hsm", chain_pem=chain, command=command)
-    assert list_names(home) == []
-
-
-def test_commands_are_split_without_a_shell() -> None:
-    assert split_command("sign 'a b' $HOME;ls") == ["sign", "a b", "$HOME;ls"]
-    with pytest.raises(IdentityError):
-        split_command("sign 'a")
-    with pytest.raises(IdentityError):
-        split_command(" ")
-
-
-def test_a_key_in_a_pkcs11_token_signs_through_the_example(
-    home: Home, tmp_path: Path, portrait_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = next((path for path in MODULES if Path(path).exists()), None)
-    if not (module and shutil.which("pkcs11-tool") and shutil.which("softhsm2-util")):
-        pytest.skip("needs Debian's packages softhsm2 and opensc")
-    (tmp_path / "tokens").mkdir()
-    config = tmp_path / "softhsm2.conf"
-    config.write_text(f"directories.tokendir = {tmp_path / 'tokens'}\nobjectstore.backend = file\n")
-    monkeypatch.setenv("SOFTHSM2_CONF", str(config))
-    monkeypatch.setenv("VEILMARK_PKCS11_PIN", "1234")
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, capture_output=True, env=os.environ)
-
-    run(
-        "softhsm2-util",
-        "--init-token",
-        "--free",
-        "--label",
-        "veilmark",
-        "--so-pin",
-        "123456",
-        "--pin",
-        "1234",
-    )
-    tool = ("pkcs11-tool", "--module", module, "--token-label", "veilmark")
-    run(
-        *tool, "--login", "--pin", "1234", "--keypairgen", "--key-type", "EC:prime256v1", "--label", "signing"
-    )
-    public = tmp_path / "public.der"
-    run(*tool, "--read-object", "--type", "pubkey", "--label", "signing", "-o", str(public))
-
-    command = [sys.executable, str(EXAMPLE), "--module", module, "--token", "veilmark", "--key", "signing"]
-    identity = certify_external(
-        home, "hsm", subject="Jane Doe", public_key_pem=public.read_bytes(), command=command
-    )
-    sign_manifest(portrait_files["hopper"], tmp_path / "out.jpg", ManifestSpec(), identity)
-    report = read_manifest(tmp_path / "out.jpg", "image/jpeg", anchors_pem=[identity.chain_pem])
-    assert report is not None
-    assert report.state == "trusted"
-    secrets = [path for path in home.data.rglob("*.key") if path.parent == identity_folder(home, "hsm")]
-    assert secrets == []
-
-    monkeypatch.setenv("VEILMARK_PKCS11_PIN", "9999")
-    with pytest.raises(IdentityError, match="failed"):
-        identity.sign(b"x")
 
 
 def test_weak_passphrases_protect_nothing() -> None:

@@ -17,11 +17,10 @@ from pathlib import Path
 import pytest
 
 from provenance.errors import StoreError, UsageError
-from provenance.store.cid import cid_of
 from provenance.store.ipfs import IpfsStore
 from provenance.store.local import LocalStore
 from provenance.store.queue import MirroredStore, UploadQueue, push
-from provenance.store.unixfs import layout
+from provenance.store.unixfs import cid_of, layout
 from tests.conftest import absent
 
 ROOT = Path(__file__).resolve().parents[3]

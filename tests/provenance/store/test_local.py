@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from provenance.errors import MissingPathError, OutputExistsError, StoreError
 from provenance.store.car import export_car, import_car
-from provenance.store.cid import CODEC_DAG_PB, Cid, cid_of
+from provenance.store.cid import CODEC_DAG_PB, Cid
 from provenance.store.local import LocalStore
 from provenance.store.queue import MirroredStore, UploadQueue, push
-from provenance.store.unixfs import layout, read_file
+from provenance.store.unixfs import cid_of, layout, read_file
 
 
 def _bytes(count: int, seed: int = 0) -> bytes:

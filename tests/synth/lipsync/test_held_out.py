@@ -24,6 +24,7 @@ from synth.measure.judge import Judge
 from synth.measure.lipsync.cells import made_and_measured
 from synth.measure.lipsync.footage import AttackerFootage
 from synth.measure.lipsync.judge import LipsyncJudge
+from synth.quarantine import quarantine
 from tests.synth.lipsync.lipsync_face import SIZE, speaking
 from tests.synth.lipsync.test_audio import write_wav
 from tests.synth.lipsync.test_prior import syllables
@@ -116,6 +117,8 @@ def test_the_share_reaches_every_stage_of_the_command(
     options = LipsyncOptions(until=0.6, texture=TextureOptions(device="cpu"))
     wave = tmp_path / "sound.wav"
     write_wav(wave, sound.part(0.0, 0.4).samples, 16_000)
-    pipeline.lipsync(clip, wave, tmp_path / "out.mp4", options, Workspace(tmp_path / "work"))
+    with quarantine() as private:
+        made = private.place("out.mp4")
+        pipeline._render_lipsync(clip, wave, made, options, Workspace(tmp_path / "work"))
     names = ("study", "too_short", "mouth_of", "resting_mouth", "collect", "Compositor", "jaw")
     assert told == dict.fromkeys(names, 0.6)

@@ -18,6 +18,7 @@ from synth.lipsync.film.render import _resumed
 from synth.lipsync.mouth.audio import RATE, load_sound
 from synth.lipsync.views import mouth_view, sound_view, timing_view
 from synth.lipsync.workspace import Changes, Workspace
+from synth.quarantine import quarantine
 from tests.support.video_clips import write_clip
 
 
@@ -71,9 +72,12 @@ def test_sound_and_frames_are_in_step(
 ) -> None:
     sound = clicks(tmp_path / "clicks.wav", rate, channels, (0.4, 1.2), 2.0)
     path = tmp_path / f"film{suffix}"
-    with Film(path, (side, side), Fraction(25), sound, 1.6) as film:
-        for pixels in numbered(40, side):
-            film.write(pixels)
+    with quarantine() as private:
+        made = private.place(path.name)
+        with Film(made, (side, side), Fraction(25), sound, 1.6) as film:
+            for pixels in numbered(40, side):
+                film.write(pixels)
+        path.write_bytes(made.path.read_bytes())
     heard = load_sound(path)
     loud = np.flatnonzero(np.abs(heard.samples) > 0.3) / RATE
     assert heard.seconds == pytest.approx(1.6, abs=0.08)
@@ -86,11 +90,14 @@ def test_sound_and_frames_are_in_step(
     assert [time for time, _ in shown] == pytest.approx(np.arange(40) / 25, abs=1e-3)
 
 
-def test_a_film_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        Film(tmp_path / "film.avi", (64, 64), Fraction(25), None, 0)
-    with pytest.raises(NotWritableError):
-        Film(tmp_path / "none" / "film.mp4", (64, 64), Fraction(25), None, 0)
+def test_a_film_that_cannot_be() -> None:
+    with quarantine() as private:
+        with pytest.raises(UsageError):
+            Film(private.place("film.avi"), (64, 64), Fraction(25), None, 0)
+        made = private.place("film.mp4")
+        made.path.mkdir()
+        with pytest.raises(NotWritableError):
+            Film(made, (64, 64), Fraction(25), None, 0)
 
 
 def test_changes_show_nothing_without_their_base(tmp_path: Path) -> None:

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloak.attack.parallel import each
+from cloak.attack.parallel import map_parallel
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.evaluate.judge import (
-    ask,
+    detect_pixels,
+    display_picture,
     landmark_errors,
-    new_reports,
+    new_detections,
+    render_conditions,
     to_tensor,
-    under_conditions,
-    view_of,
     which_found,
 )
 from cloak.evaluate.quality import compare, crop
@@ -28,18 +28,18 @@ from cloak.recognition.network import SAME_PERSON
 from cloak.recognition.objective import Recogniser
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
-WEIGHTS = {"published": 100.0, "jpeg75": 10.0, "half": 1.0}
+CONDITION_WEIGHTS = {"published": 100.0, "jpeg75": 10.0, "half": 1.0}
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """What detectors find in the decoded picture.
 
     Attributes:
         pixels: uint8 ``(H, W, 3)``, decoded.
-        shown: width and height of what detectors were shown.
-        hits: by detector and condition, for each face to hide: is it found?
-        counted: by detector, for each face to hide: was it found before? Only those count.
+        display_size: width and height of what detectors were shown.
+        detected: by detector and condition, for each face to hide: is it found?
+        detected_before: by detector, for each face to hide: was it found before? Only those count.
         elsewhere: by detector, the reports where none was before.
         decoys: by detector, for each decoy: is it reported as published?
         landmarks: by detector, for each face to hide that it still reports as published: how far its landmarks have
@@ -49,27 +49,29 @@ class Judged:
     """
 
     pixels: np.ndarray
-    shown: tuple[int, int]
-    hits: dict[tuple[str, str], list[bool]]
-    counted: dict[str, list[bool]]
+    display_size: tuple[int, int]
+    detected: dict[tuple[str, str], list[bool]]
+    detected_before: dict[str, list[bool]]
     elsewhere: dict[str, int]
     decoys: dict[str, list[bool]] = field(default_factory=dict)
     landmarks: dict[str, list[float]] = field(default_factory=dict)
     recognition: dict[str, list[float]] = field(default_factory=dict)
 
-    def trouble(self, attacked: Sequence[FaceDetector]) -> float:
+    def residual(self, attacked: Sequence[FaceDetector]) -> float:
         """0 once every attacked detector misses every face in every condition; more is worse."""
         names = {detector.name for detector in attacked}
         return sum(
-            WEIGHTS[condition] * sum(hits) for (name, condition), hits in self.hits.items() if name in names
+            CONDITION_WEIGHTS[condition] * sum(detected)
+            for (name, condition), detected in self.detected.items()
+            if name in names
         )
 
-    def plus(self, other: Judged) -> Judged:
+    def merged_with(self, other: Evaluation) -> Evaluation:
         """With what other detectors find in the same picture."""
         return replace(
             self,
-            hits=self.hits | other.hits,
-            counted=self.counted | other.counted,
+            detected=self.detected | other.detected,
+            detected_before=self.detected_before | other.detected_before,
             elsewhere=self.elsewhere | other.elsewhere,
             decoys=self.decoys | other.decoys,
             landmarks=self.landmarks | other.landmarks,
@@ -77,7 +79,7 @@ class Judged:
         )
 
 
-def judge(
+def evaluate_picture(
     detectors: Sequence[FaceDetector],
     pixels: np.ndarray,
     faces: Tensor,
@@ -86,7 +88,7 @@ def judge(
     recogniser: Recogniser | None = None,
     *,
     zones: Tensor | None = None,
-) -> Judged:
+) -> Evaluation:
     """Show the decoded picture to every detector under every condition.
 
     Args:
@@ -95,44 +97,46 @@ def judge(
         recogniser: is asked, too.
         zones: ``(N, 4)`` where decoys were placed, in pixels of the picture; None for none.
     """
-    view = view_of(pixels)
-    hits: dict[tuple[str, str], list[bool]] = {}
-    elsewhere, counted, recognition, decoys, landmarks = {}, {}, {}, {}, {}
-    shown = under_conditions(view.pixels)
+    displayed = display_picture(pixels)
+    detected: dict[tuple[str, str], list[bool]] = {}
+    elsewhere, detected_before, recognition, decoys, landmarks = {}, {}, {}, {}, {}
+    renderings = render_conditions(displayed.pixels)
 
     def reports(detector: FaceDetector) -> dict[str, Detections]:
-        return {condition: ask(detector, seen, device) for condition, (seen, _) in shown.items()}
+        return {
+            condition: detect_pixels(detector, seen, device) for condition, (seen, _) in renderings.items()
+        }
 
-    for detector, answers in zip(detectors, each(reports, detectors, device=device), strict=True):
-        counted[detector.name] = which_found(before[detector.name], faces * view.scale)
-        for condition, (_, scale) in shown.items():
+    for detector, answers in zip(detectors, map_parallel(reports, detectors, device=device), strict=True):
+        detected_before[detector.name] = which_found(before[detector.name], faces * displayed.scale)
+        for condition, (_, scale) in renderings.items():
             report = answers[condition]
-            hits[detector.name, condition] = which_found(report, faces * view.scale * scale)
+            detected[detector.name, condition] = which_found(report, faces * displayed.scale * scale)
             if condition == "published":
                 known = before[detector.name]
-                elsewhere[detector.name] = new_reports(known, report, faces * view.scale)
-                landmarks[detector.name] = landmark_errors(known, report, faces * view.scale)
-                decoys[detector.name] = [] if zones is None else which_found(report, zones * view.scale)
+                elsewhere[detector.name] = new_detections(known, report, faces * displayed.scale)
+                landmarks[detector.name] = landmark_errors(known, report, faces * displayed.scale)
+                decoys[detector.name] = [] if zones is None else which_found(report, zones * displayed.scale)
     if recogniser is not None:
-        for condition, (seen, _) in shown.items():
+        for condition, (seen, _) in renderings.items():
             with torch.no_grad():
                 distances = recogniser.distances(to_tensor(seen, device))[0].tolist()
             recognition[condition] = distances
-            hits[recogniser.name, condition] = [distance < SAME_PERSON for distance in distances]
-    size = (view.pixels.shape[1], view.pixels.shape[0])
-    return Judged(pixels, size, hits, counted, elsewhere, decoys, landmarks, recognition)
+            detected[recogniser.name, condition] = [distance < SAME_PERSON for distance in distances]
+    size = (displayed.pixels.shape[1], displayed.pixels.shape[0])
+    return Evaluation(pixels, size, detected, detected_before, elsewhere, decoys, landmarks, recognition)
 
 
-def describe(
-    judged: Judged,
+def build_report(
+    evaluation: Evaluation,
     options: CloakOptions,
     attacked: Sequence[FaceDetector],
     judging: Sequence[FaceDetector],
-    everyone: Tensor,
-    chosen: Tensor,
-    numbered: Tensor,
+    all_faces: Tensor,
+    selected: Tensor,
+    confirmed_faces: Tensor,
     before: dict[str, Detections],
-    plain: np.ndarray,
+    uncloaked: np.ndarray,
     *,
     decoys_placed: int,
     largest_noise: int,
@@ -146,29 +150,29 @@ def describe(
     """Put everything into a report.
 
     Args:
-        everyone, chosen, numbered: ``(N, 4)`` each, in pixels of the picture: all that was reported, the faces to
-            hide, and those among which the person could choose, in the order of their numbers.
-        plain: the uncloaked picture in the same encoding, decoded.
+        all_faces, selected, confirmed_faces: ``(N, 4)`` each, in pixels of the picture: all that was reported, the
+            faces to hide, and those among which the person could choose, in the order of their numbers.
+        uncloaked: the uncloaked picture in the same encoding, decoded.
     """
-    scale = judged.shown[0] / judged.pixels.shape[1]
-    place = {tuple(box): number for number, box in enumerate(chosen.tolist())}
-    names = {tuple(box): number for number, box in enumerate(numbered.tolist())}
+    scale = evaluation.display_size[0] / evaluation.pixels.shape[1]
+    place = {tuple(box): number for number, box in enumerate(selected.tolist())}
+    names = {tuple(box): number for number, box in enumerate(confirmed_faces.tolist())}
     faces = []
-    for box in everyone.tolist():
+    for box in all_faces.tolist():
         number = place.get(tuple(box))
-        seen = [
+        found_before = [
             name
             for name, report in before.items()
-            if which_found(report, everyone.new_tensor([box]) * scale)[0]
+            if which_found(report, all_faces.new_tensor([box]) * scale)[0]
         ]
         still = (
             [
                 name
-                for (name, condition), hits in judged.hits.items()
-                if condition == "published" and name in before and hits[number]
+                for (name, condition), detected in evaluation.detected.items()
+                if condition == "published" and name in before and detected[number]
             ]
             if number is not None
-            else seen
+            else found_before
         )
         corners = (box[0], box[1], box[2], box[3])
         faces.append(
@@ -176,9 +180,9 @@ def describe(
                 box=corners,
                 number=names.get(tuple(box)),
                 hidden=number is not None,
-                found_before=tuple(seen),
+                found_before=tuple(found_before),
                 found_after=tuple(still),
-                quality=compare(crop(plain, corners), crop(judged.pixels, corners)),
+                quality=compare(crop(uncloaked, corners), crop(evaluation.pixels, corners)),
             )
         )
     reports = [
@@ -186,21 +190,23 @@ def describe(
             name=detector.name,
             family=detector.family,
             attacked=detector in attacked,
-            before=sum(judged.counted[detector.name]),
+            before=sum(evaluation.detected_before[detector.name]),
             after={
-                condition: sum(hits)
-                for (name, condition), hits in judged.hits.items()
+                condition: sum(detected)
+                for (name, condition), detected in evaluation.detected.items()
                 if name == detector.name
             },
-            elsewhere=judged.elsewhere[detector.name],
-            decoys=sum(judged.decoys[detector.name]),
-            landmark_error=float(np.mean(moved)) if (moved := judged.landmarks[detector.name]) else None,
+            elsewhere=evaluation.elsewhere[detector.name],
+            decoys=sum(evaluation.decoys[detector.name]),
+            landmark_error=float(np.mean(moved)) if (moved := evaluation.landmarks[detector.name]) else None,
         )
         for detector in [*attacked, *judging]
     ]
     notes = []
-    if judged.shown[0] != judged.pixels.shape[1]:
-        notes.append(f"detectors were shown the picture at {judged.shown[0]} x {judged.shown[1]} pixels")
+    if evaluation.display_size[0] != evaluation.pixels.shape[1]:
+        notes.append(
+            f"detectors were shown the picture at {evaluation.display_size[0]} x {evaluation.display_size[1]} pixels"
+        )
     asked = {detector.name for detector in [*attacked, *judging]}
     if others := [known.name for known in DETECTORS if known.name not in asked]:
         notes.append("known, but not asked: " + ", ".join(others))
@@ -213,22 +219,22 @@ def describe(
         versions=versions,
         steps=steps,
         seconds=seconds,
-        size=(judged.pixels.shape[1], judged.pixels.shape[0]),
-        judged_at=judged.shown,
+        size=(evaluation.pixels.shape[1], evaluation.pixels.shape[0]),
+        judged_at=evaluation.display_size,
         format=format_name,
         encoder_quality=encoder_quality,
         lossless=lossless,
         largest_noise=largest_noise,
-        quality=compare(plain, judged.pixels, perceptual=judged.pixels.size < 12_000_000),
+        quality=compare(uncloaked, evaluation.pixels, perceptual=evaluation.pixels.size < 12_000_000),
         faces=tuple(faces),
         detectors=tuple(reports),
         notes=tuple(notes),
         recognition=RecognitionReport(
             attacked=options.recognition,
-            distances={name: tuple(values) for name, values in judged.recognition.items()},
+            distances={name: tuple(values) for name, values in evaluation.recognition.items()},
             threshold=SAME_PERSON,
         )
-        if judged.recognition
+        if evaluation.recognition
         else None,
         decoys_asked=options.decoys,
         decoys_placed=decoys_placed,

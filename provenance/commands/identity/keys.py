@@ -1,4 +1,4 @@
-"""``veilmark identity``: keys and certificates."""
+"""``veilmark identity new|list|show|use``: keys and certificates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from provenance.commands.console import print_json
-from provenance.commands.secrets import new_passphrase, passphrase_for
+from provenance.commands.identity.group import Signer, TokenUri, app
+from provenance.commands.paths import read_bytes
+from provenance.commands.secrets import new_passphrase, passphrase_for, token_pin
+from provenance.errors import UsageError
 from provenance.home import Home
-
-app = typer.Typer(help="Keys and certificates: who signs.", no_args_is_help=True)
 
 
 @app.command("new")
@@ -24,26 +25,23 @@ def new(
     ask_passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that encrypts the key at rest.")
     ] = False,
-    signer: Annotated[
-        str | None,
-        typer.Option(
-            "--signer",
-            help="A program that holds the key: bytes on stdin, raw signature on stdout (HSM, KMS).",
-        ),
-    ] = None,
+    signer: Signer = None,
     public_key: Annotated[
         Path | None,
         typer.Option("--public-key", help="With --signer: the key's public half (PEM or DER)."),
     ] = None,
+    pkcs11: TokenUri = None,
+    make_key: Annotated[
+        bool, typer.Option("--make-key", help="With --pkcs11: make the key in the token first.")
+    ] = False,
 ) -> None:
     """Make another identity; its root is trusted on this machine.
 
-    With --signer and --public-key a root made here certifies a key that stays in another program's keeping.
+    With --signer and --public-key, or with --pkcs11, a root made here certifies a key that stays where it is.
     """
-    from provenance.errors import UsageError
     from provenance.identity import certificates
-    from provenance.identity.admin import certify_external, split_command
     from provenance.identity.identity import create_identity
+    from provenance.identity.remote_keys import certify_external, certify_token, split_command
     from provenance.trust.store import TrustStore
 
     home = Home.locate()
@@ -53,19 +51,32 @@ def new(
             "--signer and --public-key belong together",
             hint="a certificate of your own goes with `veilmark identity import --signer`",
         )
-    if signer is not None and public_key is not None:
+    if pkcs11 is not None and signer is not None:
+        raise UsageError("--signer and --pkcs11 exclude each other", hint="give one of them")
+    if make_key and pkcs11 is None:
+        raise UsageError("--make-key makes a key in a token", hint="add --pkcs11 URI")
+    secret = new_passphrase(ask_passphrase)
+    if pkcs11 is not None:
+        identity = certify_token(
+            home,
+            name,
+            subject=subject,
+            uri=pkcs11,
+            pin=token_pin(),
+            generate=algorithm if make_key else None,
+            passphrase=secret,
+        )
+    elif signer is not None and public_key is not None:
         identity = certify_external(
             home,
             name,
             subject=subject,
-            public_key_pem=read_bytes(public_key),
+            public_key=read_bytes(public_key),
             command=split_command(signer),
-            passphrase=new_passphrase(ask_passphrase),
+            passphrase=secret,
         )
     else:
-        identity = create_identity(
-            home, name, subject=subject, algorithm=algorithm, passphrase=new_passphrase(ask_passphrase)
-        )
+        identity = create_identity(home, name, subject=subject, algorithm=algorithm, passphrase=secret)
     TrustStore.load(home).add_anchor(certificates.to_pem([identity.root]))
     typer.echo(f"{identity.name}  {identity.claimed_name}  key {identity.key_id[:16]}")
 
@@ -128,25 +139,3 @@ def use(name: Annotated[str, typer.Argument(help="The identity that signs when n
 
     set_default(Home.locate(), name)
     typer.echo(f"default identity: {name}")
-
-
-def read_text(path: Path, limit: int = 4 * 1024 * 1024) -> str:
-    """A small text file named on the command line; MissingPathError or UsageError otherwise."""
-    from provenance.errors import UsageError
-
-    try:
-        return read_bytes(path, limit).decode("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no text", hint="give a PEM or text file") from None
-
-
-def read_bytes(path: Path, limit: int = 4 * 1024 * 1024) -> bytes:
-    """A small file named on the command line; MissingPathError or UsageError otherwise."""
-    from provenance.errors import MissingPathError, UsageError
-
-    try:
-        if path.stat().st_size > limit:
-            raise UsageError(f"{path} is over the limit of {limit} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from provenance.commands.console import note
-from provenance.commands.identity import app, read_text
-from provenance.commands.secrets import new_passphrase, passphrase_for
+from provenance.commands.identity.group import Signer, TokenUri, app
+from provenance.commands.paths import read_text
+from provenance.commands.secrets import new_passphrase, passphrase_for, token_pin
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -23,26 +24,24 @@ def import_(
     name: Annotated[str, typer.Argument(help="How it will be called on this machine.")],
     chain: Annotated[Path, typer.Option("--chain", help="The certificate and its issuers (PEM).")],
     key: Annotated[Path | None, typer.Option("--key", help="The private key (PEM, PKCS#8).")] = None,
-    signer: Annotated[
-        str | None,
-        typer.Option(
-            "--signer",
-            help="A program that holds the key: bytes on stdin, raw signature on stdout (HSM, KMS).",
-        ),
-    ] = None,
+    signer: Signer = None,
+    pkcs11: TokenUri = None,
     ask_passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that encrypts the key here.")
     ] = False,
 ) -> None:
-    """Take over a bought certificate or one of your own CA, with its key or with a program that holds it."""
-    from provenance.identity.admin import import_external, import_identity, split_command
+    """Import a bought certificate or one of your own CA, with its key, a signer program or a PKCS#11 token."""
+    from provenance.identity.admin import import_identity
+    from provenance.identity.remote_keys import import_external, import_token, split_command
 
-    if bool(key) == bool(signer):
-        raise UsageError("give --key or --signer, one of the two")
+    if sum(map(bool, (key, signer, pkcs11))) != 1:
+        raise UsageError("give one of --key, --signer and --pkcs11")
     home = Home.locate()
     pem = read_text(chain)
     if signer:
         identity = import_external(home, name, chain_pem=pem, command=split_command(signer))
+    elif pkcs11:
+        identity = import_token(home, name, chain_pem=pem, uri=pkcs11, pin=token_pin())
     else:
         identity = import_identity(
             home,
@@ -126,7 +125,7 @@ def backup(
     target: Annotated[Path, typer.Argument(help="The encrypted file to write.")], force: Force = False
 ) -> None:
     """Write all identities, their roots and the trust store to one encrypted file. The ledger has its own backup."""
-    from provenance.identity.admin import backup_identities
+    from provenance.identity.backup import backup_identities
 
     secret = _other_passphrase("Passphrase for the backup", ask=True)
     count = backup_identities(Home.locate(), target, passphrase=secret or "", force=force)
@@ -138,7 +137,7 @@ def restore(
     source: Annotated[Path, typer.Argument(help="A backup of identities.")], force: Force = False
 ) -> None:
     """Bring identities, roots and trust store back from an encrypted backup."""
-    from provenance.identity.admin import restore_identities
+    from provenance.identity.backup import restore_identities
 
     secret = _other_passphrase("Passphrase of the backup", ask=False, need=True)
     count = restore_identities(source, Home.locate(), passphrase=secret or "", force=force)

@@ -11,32 +11,32 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import under_conditions, view_of, which_found
+from cloak.evaluate.judge import display_picture, render_conditions, which_found
 from cloak.evaluate.quality import compare, crop
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
-from cloak.video.count import Count, RecognitionCount
+from cloak.video.count import DetectorCounter, RecognitionCounter
+from cloak.video.detect import detect_near
 from cloak.video.io import Frame, VideoInfo, frames, probe
-from cloak.video.look import look
-from cloak.video.recognition import RECOGNITION, gaps_in, recogniser_of
+from cloak.video.recognition import RECOGNITION, frame_recogniser, recognition_distances
 from cloak.video.render import face_flicker
 from cloak.video.report import VideoDetectorReport, VideoRecognitionReport
-from cloak.video.state import Plan
+from cloak.video.state import VideoAnalysis
 from provenance.errors import TamperedError
 
 #: So many frames are shown to every detector in the end, evenly chosen from those that faces were looked for in.
-MAX_JUDGED = 60
+MAX_EVALUATED = 60
 #: Which part of each step between looks the final judgement is about; the rounds look at others.
-JUDGED_PART = 0.8
+EVALUATED_PART = 0.8
 Progress = Callable[[float], None]
 
 
 @dataclass
-class VideoJudged:
+class VideoEvaluation:
     """What every detector sees, and what the difference looks like.
 
     Attributes:
         frames: how many were judged.
-        shown: width and height of what detectors were shown.
+        display_size: width and height of what detectors were shown.
         detectors: see there.
         psnrs, ssims, flickers: of the faces in the judged frames.
         zones: how many decoys were to be seen, all judged frames together.
@@ -44,7 +44,7 @@ class VideoJudged:
     """
 
     frames: int = 0
-    shown: tuple[int, int] = (0, 0)
+    display_size: tuple[int, int] = (0, 0)
     detectors: list[VideoDetectorReport] = field(default_factory=list)
     psnrs: list[float] = field(default_factory=list)
     ssims: list[float] = field(default_factory=list)
@@ -53,24 +53,24 @@ class VideoJudged:
     recognition: VideoRecognitionReport | None = None
 
 
-def looked_at(plan: Plan, part: float) -> list[int]:
+def evaluation_frames(analysis: VideoAnalysis, offset: float) -> list[int]:
     """Frames with faces to hide, as many as faces were looked for in.
 
     Args:
-        part: how far into each step from one to the next, in [0, 1): other parts are other frames.
+        offset: how far into each step from one to the next, in [0, 1): other parts are other frames.
     """
-    starts = sorted(plan.shots)
+    starts = sorted(analysis.shots)
     chosen: list[int] = []
-    for first, end in zip(starts, [*starts[1:], plan.frames], strict=True):
-        begin = first + int(part * plan.every)
-        chosen.extend(range(begin, end, plan.every) if begin < end else [first])
-    return [frame for frame in chosen if any(track.covers(frame) for track in plan.faces)]
+    for first, end in zip(starts, [*starts[1:], analysis.frames], strict=True):
+        begin = first + int(offset * analysis.interval)
+        chosen.extend(range(begin, end, analysis.interval) if begin < end else [first])
+    return [frame for frame in chosen if any(track.covers(frame) for track in analysis.faces)]
 
 
-def faces_at(plan: Plan, frame: int) -> tuple[list[int], Tensor]:
+def faces_at(analysis: VideoAnalysis, frame: int) -> tuple[list[int], Tensor]:
     """Which faces are in a frame, by their tracks' numbers, and their boxes ``(N, 4)``."""
-    present = [index for index, track in enumerate(plan.faces) if track.covers(frame)]
-    boxes = np.array([plan.tracks[index].box(frame) for index in present], np.float32).reshape(-1, 4)
+    present = [index for index, track in enumerate(analysis.faces) if track.covers(frame)]
+    boxes = np.array([analysis.tracks[index].box(frame) for index in present], np.float32).reshape(-1, 4)
     return present, torch.from_numpy(boxes)
 
 
@@ -85,12 +85,12 @@ def check_written(path: Path, source: VideoInfo, frame_count: int) -> None:
         )
 
 
-def still_found(
+def find_unresolved(
     cloaked: Path,
-    plan: Plan,
+    analysis: VideoAnalysis,
     attacked: Sequence[FaceDetector],
     device: str,
-    part: float,
+    offset: float,
     progress: Progress = lambda _: None,
     *,
     plain: Path | None = None,
@@ -99,95 +99,106 @@ def still_found(
     """Where attacked detectors find faces in the encoded video: by track and frame, the pairs that do.
 
     Args:
-        part: of :func:`looked_at`.
+        offset: of :func:`evaluation_frames`.
         plain: the same encoding without noise, for the network.
         network: of face recognition, which is asked, too, whether it knows the faces.
     """
-    wanted = set(looked_at(plan, part))
-    left: dict[tuple[int, int], set[tuple[str, str]]] = {}
+    wanted = set(evaluation_frames(analysis, offset))
+    unresolved: dict[tuple[int, int], set[tuple[str, str]]] = {}
     versions = [cloaked, *([plain] if plain is not None and network is not None else [])]
-    for shown in _side_by_side(versions):
+    for shown in _read_together(versions):
         frame = shown[0]
         if frame.index in wanted:
-            present, faces = faces_at(plan, frame.index)
-            view = view_of(frame.rgb())
-            places = faces * view.scale
-            hits = {one.name: which_found(look(one, view.pixels, places, device), places) for one in attacked}
+            present, faces = faces_at(analysis, frame.index)
+            displayed = display_picture(frame.rgb())
+            places = faces * displayed.scale
+            detected = {
+                one.name: which_found(detect_near(one, displayed.pixels, places, device), places)
+                for one in attacked
+            }
             if network is not None and len(shown) > 1:
-                before = view_of(shown[1].rgb())
-                reports = {one.name: look(one, before.pixels, places, device) for one in attacked}
-                knowing = recogniser_of(network, before, faces, reports, device)
-                hits[RECOGNITION] = [gap < SAME_PERSON for gap in gaps_in(knowing, view.pixels, device)]
-            for name, found in hits.items():
-                for index, hit in zip(present, found, strict=True):
-                    if hit:
-                        left.setdefault((index, frame.index), set()).add((name, "published"))
-        progress((frame.index + 1) / plan.frames)
-    return left
+                before = display_picture(shown[1].rgb())
+                reports = {one.name: detect_near(one, before.pixels, places, device) for one in attacked}
+                recogniser = frame_recogniser(network, before, faces, reports, device)
+                detected[RECOGNITION] = [
+                    gap < SAME_PERSON for gap in recognition_distances(recogniser, displayed.pixels, device)
+                ]
+            for name, found in detected.items():
+                for index, is_detected in zip(present, found, strict=True):
+                    if is_detected:
+                        unresolved.setdefault((index, frame.index), set()).add((name, "published"))
+        progress((frame.index + 1) / analysis.frames)
+    return unresolved
 
 
-def judge_video(
+def evaluate_video(
     cloaked: Path,
     plain: Path,
     control: Path | None,
-    plan: Plan,
+    analysis: VideoAnalysis,
     attacked: Sequence[FaceDetector],
     judging: Sequence[FaceDetector],
     device: str,
     progress: Progress = lambda _: None,
     *,
     network: FaceRecognition | None = None,
-    misled: bool = False,
-) -> VideoJudged:
+    recognition_attacked: bool = False,
+) -> VideoEvaluation:
     """Show frames of the encoded versions to every detector: others than those that led the search.
 
     Args:
         plain: the same encoding without noise; what a detector finds there is what counts.
         control: with other noise of equal energy, or None.
         network: of face recognition, to be asked, too.
-        misled: the cloak was made against it.
+        recognition_attacked: the cloak was made against it.
     """
-    candidates = looked_at(plan, JUDGED_PART)
-    step = max(1, -(-len(candidates) // MAX_JUDGED))
+    candidates = evaluation_frames(analysis, EVALUATED_PART)
+    step = max(1, -(-len(candidates) // MAX_EVALUATED))
     wanted = set(candidates[::step])
-    result = VideoJudged()
-    everyone = [*attacked, *judging]
-    counts = {one.name: Count(one, one in attacked, control is not None) for one in everyone}
-    known = RecognitionCount(network, misled, control is not None) if network is not None else None
+    result = VideoEvaluation()
+    all_detectors = [*attacked, *judging]
+    counts = {one.name: DetectorCounter(one, one in attacked, control is not None) for one in all_detectors}
+    recognition_counter = (
+        RecognitionCounter(network, recognition_attacked, control is not None)
+        if network is not None
+        else None
+    )
     earlier: tuple[np.ndarray, np.ndarray] | None = None
-    for versions in _side_by_side([cloaked, plain, *([control] if control else [])]):
+    for versions in _read_together([cloaked, plain, *([control] if control else [])]):
         index = versions[0].index
         pixels = [one.rgb() for one in versions] if index in wanted else []
         if pixels:
-            _, faces = faces_at(plan, index)
-            views = [view_of(one) for one in pixels]
-            shown = under_conditions(views[0].pixels)
-            zones = torch.from_numpy(plan.zones(index))
-            reports = {name: one.see(views, shown, faces, zones, device) for name, one in counts.items()}
-            if known is not None:
-                known.see(views, shown, faces, reports, device)
+            _, faces = faces_at(analysis, index)
+            views = [display_picture(one) for one in pixels]
+            renderings = render_conditions(views[0].pixels)
+            zones = torch.from_numpy(analysis.zones(index))
+            reports = {
+                name: one.add_frame(views, renderings, faces, zones, device) for name, one in counts.items()
+            }
+            if recognition_counter is not None:
+                recognition_counter.add_frame(views, renderings, faces, reports, device)
             result.frames += 1
             result.zones += len(zones)
-            result.shown = (views[0].pixels.shape[1], views[0].pixels.shape[0])
-            _look(result, pixels, faces, earlier)
-        earlier = _pair(versions) if index + 1 in wanted else None
-        progress((index + 1) / plan.frames)
+            result.display_size = (views[0].pixels.shape[1], views[0].pixels.shape[0])
+            _measure_quality(result, pixels, faces, earlier)
+        earlier = _clean_and_noise(versions) if index + 1 in wanted else None
+        progress((index + 1) / analysis.frames)
     result.detectors = [one.report() for one in counts.values()]
-    result.recognition = known.report() if known is not None else None
+    result.recognition = recognition_counter.report() if recognition_counter is not None else None
     return result
 
 
-def _side_by_side(paths: Sequence[Path]) -> Iterator[tuple[Frame, ...]]:
+def _read_together(paths: Sequence[Path]) -> Iterator[tuple[Frame, ...]]:
     return zip(*(frames(probe(path)) for path in paths), strict=True)
 
 
-def _pair(versions: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray]:
+def _clean_and_noise(versions: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray]:
     cloaked, plain = versions[0].rgb(), versions[1].rgb()
     return plain, cloaked.astype(np.int16) - plain
 
 
-def _look(
-    result: VideoJudged,
+def _measure_quality(
+    result: VideoEvaluation,
     pixels: Sequence[np.ndarray],
     faces: Tensor,
     earlier: tuple[np.ndarray, np.ndarray] | None,

@@ -1,14 +1,13 @@
-"""``veilmark ledger cosign|consistency|catch-up``: what others see of the log, and coming back after a loss."""
+"""``veilmark ledger cosign|consistency``: what witnesses and others may ask of the log."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from provenance.commands.console import print_json
-from provenance.commands.ledger import Json, app, own_ledger
+from provenance.commands.ledger.group import Json, app, own_ledger
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -55,12 +54,3 @@ def consistency(
     typer.echo(f"{found.old_size} -> {found.size}: proved by {len(found.proof)} hashes")
     for line in (found.old_root, found.root, *found.proof):
         typer.echo(line)
-
-
-@app.command("catch-up")
-def catch_up(folder: Annotated[Path, typer.Argument(help="An export of this log.")]) -> None:
-    """After restoring an older backup: add the lost entries from an export, so that the log signs again."""
-    from provenance.ledger.embedded.backup import catch_up as add_missing
-
-    with own_ledger() as ledger:
-        typer.echo(f"added {add_missing(ledger, folder)} entries")

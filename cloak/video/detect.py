@@ -15,48 +15,50 @@ from torch import Tensor
 
 from cloak.attack.regions import merge_faces
 from cloak.detectors.base import Candidates, Detections, FaceDetector
-from cloak.evaluate.judge import ask, to_tensor
+from cloak.evaluate.judge import detect_pixels, to_tensor
 
 if TYPE_CHECKING:
     from cloak.video.window import Window
 
 
 @runtime_checkable
-class Near(Protocol):
+class LocalDetector(Protocol):
     """A detector that can be asked about places."""
 
     def detect_near(self, pictures: Tensor, places: Tensor) -> list[Detections]: ...
 
 
-def look(detector: FaceDetector, pixels: np.ndarray, places: Tensor, device: str = "cpu") -> Detections:
+def detect_near(
+    detector: FaceDetector, pixels: np.ndarray, places: Tensor, device: str = "cpu"
+) -> Detections:
     """What a detector reports for a picture; of one that can be asked about places, what it reports about these.
 
     Args:
         pixels: uint8 ``(H, W, 3)``.
         places: ``(N, 4)`` in its pixels.
     """
-    if not isinstance(detector, Near):
-        return ask(detector, pixels, device)
+    if not isinstance(detector, LocalDetector):
+        return detect_pixels(detector, pixels, device)
     report = detector.detect_near(to_tensor(pixels, device), places)[0]
     return Detections(report.boxes.cpu(), report.scores.cpu())
 
 
-def look_everywhere(
+def detect_in_frame(
     detectors: Sequence[FaceDetector], pixels: np.ndarray, device: str = "cpu"
 ) -> dict[str, Detections]:
     """What each detector reports for a picture whose faces nobody knows; those that can be asked about places are asked
     about what the others report, unless there are no others.
     """
-    first = [one for one in detectors if not isinstance(one, Near)] or list(detectors)
-    reports = {one.name: ask(one, pixels, device) for one in first}
+    global_detectors = [one for one in detectors if not isinstance(one, LocalDetector)] or list(detectors)
+    reports = {one.name: detect_pixels(one, pixels, device) for one in global_detectors}
     faces = merge_faces(list(reports.values()))
     for one in detectors:
         if one.name not in reports:
-            reports[one.name] = look(one, pixels, faces, device)
+            reports[one.name] = detect_near(one, pixels, faces, device)
     return reports
 
 
-class NearFace(FaceDetector):
+class WindowDetector(FaceDetector):
     """A detector that is only asked about the face, or the decoy, of a window.
 
     Pictures shown to :meth:`detect` are the window's patch, perhaps without a few rows and columns at the top and at
@@ -70,7 +72,7 @@ class NearFace(FaceDetector):
         self._detector, self._work, self._place = detector, window.place.work, window.place.face
 
     def detect(self, pictures: Tensor) -> list[Detections]:
-        if not isinstance(self._detector, Near):
+        if not isinstance(self._detector, LocalDetector):
             return self._detector.detect(pictures)
         shown = pictures.shape[-2:]
         scale = 1.0 if any(now > 0.6 * full for now, full in zip(shown, self._work, strict=True)) else 0.5
@@ -82,6 +84,6 @@ class NearFace(FaceDetector):
         return self._detector.candidates(pictures, focus)
 
 
-def near_window(detectors: Sequence[FaceDetector], window: Window) -> list[FaceDetector]:
+def window_detectors(detectors: Sequence[FaceDetector], window: Window) -> list[FaceDetector]:
     """The detectors as the search of a window asks them."""
-    return [NearFace(one, window) if isinstance(one, Near) else one for one in detectors]
+    return [WindowDetector(one, window) if isinstance(one, LocalDetector) else one for one in detectors]

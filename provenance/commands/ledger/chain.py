@@ -1,0 +1,110 @@
+"""``veilmark ledger anchor|deploy``: the log's checkpoint on an EVM chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.commands.console import note, print_json
+from provenance.commands.ledger.accounts import Account, account_passphrase
+from provenance.commands.ledger.group import app, own_ledger
+from provenance.errors import ExitCode, UsageError
+from provenance.home import Home
+
+if TYPE_CHECKING:
+    from provenance.ledger.evm.networks import Network
+    from provenance.ledger.evm.rpc import Node
+
+NetworkName = Annotated[
+    str, typer.Option("--network", help="ethereum, base, polygon, sepolia, local, or a chain id.")
+]
+Rpc = Annotated[
+    list[str] | None, typer.Option("--rpc", help="JSON-RPC address of a node. Repeat to compare several.")
+]
+
+
+@app.command("anchor")
+def anchor(
+    network: NetworkName = "local",
+    contract: Annotated[
+        str | None, typer.Option("--contract", help="Address of the MediaLedger. Default: from the config.")
+    ] = None,
+    rpc: Rpc = None,
+    account: Account = "default",
+    wait: Annotated[bool, typer.Option(help="Wait until the anchor is settled.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Anchor the log's checkpoint on a chain. Safe to repeat: it goes on where it stopped and never pays twice."""
+    from provenance.ledger.evm import AnchorState, MediaLedger, Policy, load_account
+    from provenance.ledger.evm.receipts import anchor_log
+
+    home = Home.locate()
+    chain, node = connect(home, network, rpc)
+    address = contract or chain.contract
+    if not address:
+        raise UsageError(
+            "no contract is known for this network", hint="add --contract, or run `ledger deploy`"
+        )
+    payer = load_account(home, account, account_passphrase())
+    with own_ledger() as ledger:
+        status = anchor_log(
+            home,
+            ledger,
+            MediaLedger.at(node, address),
+            payer,
+            policy=Policy(confirmations=chain.confirmations, max_fee_gwei=chain.max_fee_gwei),
+            wait=wait,
+            progress=note,
+        )
+    about = {
+        "schema": "veilmark.anchor/1",
+        "state": status.state.value,
+        "chain_id": status.key.chain_id,
+        "contract": status.key.contract,
+        "log_owner": status.key.owner,
+        "size": status.key.size,
+        "block": status.block_number,
+        "transaction": status.transaction_hash.hex() if status.transaction_hash else None,
+        "confirmations": status.confirmations,
+        "needed": status.needed,
+        "remark": status.remark,
+    }
+    if as_json:
+        print_json(about)
+    else:
+        typer.echo(
+            f"anchor {status.state.value}: size {status.key.size} on chain {status.key.chain_id}; {status.remark}"
+        )
+        if status.state is AnchorState.CONFIRMED:
+            note("Bring receipts up to it with `veilmark ledger upgrade RECEIPT...`.")
+    if status.state not in (AnchorState.CONFIRMED, AnchorState.SUPERSEDED):
+        raise typer.Exit(int(ExitCode.PARTIAL))
+
+
+@app.command("deploy")
+def deploy(network: NetworkName = "local", rpc: Rpc = None, account: Account = "default") -> None:
+    """Put a MediaLedger contract on a chain. Nobody owns it; one serves everybody."""
+    from provenance.ledger.evm import deploy as put_on_chain
+    from provenance.ledger.evm import load_account
+
+    home = Home.locate()
+    chain, node = connect(home, network, rpc)
+    payer = load_account(home, account, account_passphrase())
+    ledger, _ = put_on_chain(node, payer, confirmations=chain.confirmations, progress=note)
+    typer.echo(ledger.address)
+    note(
+        "To trust your own anchors there: veilmark trust add --contract "
+        f"{chain.chain_id}:{ledger.address}:{payer.address}"
+    )
+
+
+def connect(home: Home, network: str, rpc: Sequence[str] | None) -> tuple[Network, Node]:
+    from provenance.ledger.evm import Node, find_network
+
+    chain = find_network(home, network)
+    addresses = rpc or chain.rpc
+    if not addresses:
+        raise UsageError(f"no node is known for {chain.name}", hint="add --rpc URL")
+    return chain, Node.connect(addresses[0], chain_id=chain.chain_id)
