@@ -15,8 +15,8 @@ from provenance.commands.console import clean, fraction, note, print_json, stdou
 from provenance.commands.work import desk_for
 from provenance.errors import UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, Weights, permission
-from synth.commands.options import Attacked, Device, IdentityName, NoPictures, Plan, ReportFolder
+from synth.commands.extract import Consents, Declared, WeightsFolder, permission
+from synth.commands.options import Attacked, Device, IdentityName, NoPictures, PlanOnly, ReportFolder
 from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def detectors(
     control: Annotated[
         bool, typer.Option("--control/--no-control", help="Also measure random noise of equal energy.")
     ] = True,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     show: Annotated[
         str | None,
@@ -85,7 +85,7 @@ def detectors(
     from synth.measure.cache import Cache
     from synth.measure.detectors.experiment import DetectorOptions, measure_detectors
     from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
-    from synth.measure.detectors.report import report_of
+    from synth.measure.detectors.report import detectors_report
 
     options = DetectorOptions(
         strengths=_names(strength),
@@ -107,7 +107,7 @@ def detectors(
     with cache.leaving_nothing_empty(), fraction("Measuring") as report:
         measured = measure_detectors(pairs, options, cache, progress=report)
     shown = () if no_pictures else _names(show) if show else None
-    finish(report_of(measured, options, cache, shown), output, as_json, no_pictures)
+    finish(detectors_report(measured, options, cache, shown), output, as_json, no_pictures)
 
 
 @measure_app.command("swap")
@@ -143,11 +143,11 @@ def swap(
     ] = None,
     against: Attacked = None,
     cloak_steps: Annotated[int | None, typer.Option(min=1, help="Of the cloak's search, a round.")] = None,
-    plan: Plan = False,
+    plan: PlanOnly = False,
     consent: Consents = None,
     i_have_consent: Declared = False,
     identity: IdentityName = None,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     no_pictures: NoPictures = False,
     as_json: Json = False,
@@ -217,11 +217,11 @@ def lipsync(
     side: Annotated[int, typer.Option(min=128, help="Longer side of what is published, pixels.")] = 640,
     against: Attacked = None,
     cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 60,
-    plan: Plan = False,
+    plan: PlanOnly = False,
     consent: Consents = None,
     i_have_consent: Declared = False,
     identity: IdentityName = None,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     no_pictures: NoPictures = False,
     as_json: Json = False,
@@ -277,9 +277,9 @@ def _working(cache: Cache, identity: str | None, consent: str, kind: str) -> Ite
 
 
 def _finish_experiment(result: Result, output: Path, as_json: bool, no_pictures: bool) -> None:
-    from synth.measure.summary.report import report_of
+    from synth.measure.summary.report import experiment_report
 
-    finish(report_of(result), output, as_json, no_pictures)
+    finish(experiment_report(result), output, as_json, no_pictures)
 
 
 def _labeller(

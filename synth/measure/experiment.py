@@ -18,7 +18,7 @@ from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache
 from synth.measure.conditions import NOISE, Pixels
 from synth.measure.judge import Scores
-from synth.measure.material import Material, publish
+from synth.measure.material import Material, publish_cloaked
 from synth.measure.measures import Kind
 from synth.measure.options import ExperimentOptions
 
@@ -164,7 +164,7 @@ def run_experiment(
     result.notes += [material.note] if material.note else []
     for strength in result.strengths:
         tell(f"cloaking at {strength}")
-        publish(material, strength, share.next(_PUBLISH / len(result.strengths)))
+        publish_cloaked(material, strength, share.next(_PUBLISH / len(result.strengths)))
     result.published = {variant: next(material.frames(variant)) for variant in result.variants}
     # 2. Attack: what each attacker gets, before anything is trained.
     for variant, attacker in pairs:

@@ -143,7 +143,7 @@ def attacked_frames(material: Material, variant: str, attacker: Attacker) -> Ite
     yield from map(attacker.treat, material.frames(variant))
 
 
-def prepare(path: Path, options: ExperimentOptions, cache: Cache) -> Material:
+def prepare_material(path: Path, options: ExperimentOptions, cache: Cache) -> Material:
     """Split a person's footage into what is published and what is held out; the clean version is made here.
 
     Raises:
@@ -168,7 +168,7 @@ def prepare(path: Path, options: ExperimentOptions, cache: Cache) -> Material:
     return made
 
 
-def publish(made: Material, strength: str, progress: Progress | None = None) -> None:
+def publish_cloaked(made: Material, strength: str, progress: Progress | None = None) -> None:
     """Cloak what is published at one strength; what an earlier run left is continued.
 
     Raises:

@@ -24,7 +24,7 @@ def gallery(
     """Original and cloaked (to be compared by a slider), the amplified difference, the control, and both with boxes.
 
     Args:
-        row: what detectors saw, of :func:`synth.measure.detectors.look.look`.
+        row: what detectors saw, of :func:`synth.measure.detectors.observations.look`.
         clean, versions: uint8 ``(H, W, 3)`` of one size.
     """
     cloaked = versions[version]

@@ -49,7 +49,7 @@ WRITERS = {
     "synth.swap.conversion.footage": GENERATED,
     "synth.lipsync.pipeline": GENERATED,
     "synth.lipsync.film.film": GENERATED,
-    "synth.lipsync.keep": GENERATED,
+    "synth.lipsync.stage_recorder": GENERATED,
     "synth.measure.lipsync.cells": GENERATED,
     "synth.commands.detect": "plots, and maps of a file that the person named",
     "synth.detect.maps": "maps of a file that the person named, in memory",
@@ -154,7 +154,7 @@ def test_no_public_name_renders_to_a_path() -> None:
                     assert (name, one.__name__) in {
                         ("synth.label", "label_generated"),
                         ("synth.lipsync.film.film", "__init__"),
-                        ("synth.lipsync.keep", "__init__"),
+                        ("synth.lipsync.stage_recorder", "__init__"),
                         ("synth.quarantine", "place"),
                     }
     assert public > 400

@@ -25,7 +25,7 @@ from provenance.media.picture import open_picture, sha256_file
 from synth.code_version import code_of
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CONDITIONS, GIVEN, NOISE, equal_energy
-from synth.measure.detectors.look import look
+from synth.measure.detectors.observations import detect_under_conditions
 from synth.measure.detectors.pairs import Pair
 from synth.measure.options import check_attacked, check_strengths
 
@@ -111,14 +111,14 @@ def measure_detectors(
     if any((pair.cloaked is not None) is not given for pair in pairs):
         raise UsageError("some pictures have cloaked copies and some have none", hint="measure them apart")
     # 1. Who looks: everyone that is installed; those the cloak is made against, and those it never saw.
-    crew = [_loaded(name, options) for name in detector_list.available(options.weights)]
+    detectors = [_loaded(name, options) for name in detector_list.available(options.weights)]
     names = [GIVEN] if given else list(dict.fromkeys(options.strengths))
     controls = [NOISE + name for name in names] if options.control else []
     rows, kept, notes = [], [], []
     for place, pair in enumerate(pairs):
         # 2. Each picture: clean, cloaked, and with noise that was not searched for, under every condition.
         part = _part(progress, place, len(pairs))
-        row = _one(pair, names, crew, options, cache, part)
+        row = _one(pair, names, detectors, options, cache, part)
         if row["faces"]:
             rows.append(row)
             kept.append(pair)
@@ -129,7 +129,7 @@ def measure_detectors(
             f"none of {len(pairs)} pictures shows a face that detectors of two families agree on",
             hint="there is nothing to measure; name pictures with faces",
         )
-    return Measured(rows, kept, names + controls, {one.name: one.family for one in crew}, notes)
+    return Measured(rows, kept, names + controls, {one.name: one.family for one in detectors}, notes)
 
 
 def versions_of(
@@ -182,20 +182,20 @@ def cloak_key(original: Path, strength: str, options: DetectorOptions) -> str:
 def _one(
     pair: Pair,
     names: Sequence[str],
-    crew: Sequence[FaceDetector],
+    detectors: Sequence[FaceDetector],
     options: DetectorOptions,
     cache: Cache,
     progress: Progress,
 ) -> dict[str, Any]:
-    """One picture's row: what :func:`synth.measure.detectors.look.look` says, ``quality`` of each version (whole
-    picture, and the worst face's crop), ``name``, ``sha256``, ``size`` and ``seconds``.
+    """One picture's row: what :func:`synth.measure.detectors.observations.detect_under_conditions` says, ``quality`` of
+    each version (whole picture, and the worst face's crop), ``name``, ``sha256``, ``size`` and ``seconds``.
     """
     digests = [sha256_file(one) for one in (pair.original, pair.cloaked) if one is not None]
     depends: dict[str, Any] = {
         "files": digests,
         "versions": list(names),
         "options": options.to_json(),
-        "crew": [one.name for one in crew],
+        "detectors": [one.name for one in detectors],
         "conditions": list(CONDITIONS),
         "code": code_of("cloak", "synth.measure"),
     }
@@ -210,8 +210,8 @@ def _one(
         clean, versions = versions_of(pair, names, options, cache, lambda share: progress(share / 2))
     except NoFaceError as error:
         return cache.put(key, {**about, "faces": [], "why": str(error)})
-    seen = look(
-        clean, versions, crew, device=options.device, progress=lambda share: progress((1 + share) / 2)
+    seen = detect_under_conditions(
+        clean, versions, detectors, device=options.device, progress=lambda share: progress((1 + share) / 2)
     )
     if not seen["faces"]:
         why = "no two families of detectors agree on a face"

@@ -68,7 +68,7 @@ def group_effect(
     return paired_shares(first.found, other.found, first.of)
 
 
-def report_of(
+def detectors_report(
     measured: Measured, options: DetectorOptions, cache: Cache, shown: Sequence[str] | None = None
 ) -> Report:
     """The whole report; reads pictures again for what it shows.

@@ -20,10 +20,10 @@ from provenance.media.picture import sha256_file
 from synth.lipsync.mouth import audio
 from synth.lipsync.mouth.adapt import PRIOR
 from synth.lipsync.mouth.model import MouthOptions
-from synth.lipsync.person import TRACK_FILE, Person, closed_mouth, mouth_of, study
-from synth.lipsync.pipeline import collect, led
+from synth.lipsync.person import TRACK_FILE, Person, closed_mouth, mouth_model_for, study_target
+from synth.lipsync.pipeline import collect_candidates, drive_mouth
 from synth.lipsync.shape import Track
-from synth.lipsync.texture.composite import CompositeOptions, Compositor
+from synth.lipsync.texture.compositor import CompositeOptions, Compositor
 from synth.lipsync.texture.texture import TextureOptions, synthesize_textures
 from synth.lipsync.workspace import Workspace
 from synth.measure.cache import Cache
@@ -66,7 +66,7 @@ def made_and_measured(
                 raise NoFaceError(refused)
             person = _person(footage, footage.track(part, parts), workspace, device, weights)
             spoken = _spoken_shapes(person, footage, workspace, device)
-            candidates = collect(person, footage.until)
+            candidates = collect_candidates(person, footage.until)
         except (NoFaceError, UsageError) as error:
             return {"untrained": str(error)[:200], "seconds": 0.0}, None
         measures = mouth_measures(spoken, judge.shapes, float(footage.rate))
@@ -92,7 +92,7 @@ def _person(
 ) -> Person:
     """As the generator studies a target, but for its track, which is known, and the sound, which lies apart."""
     track.save(workspace.person(sha256_file(footage.clip)) / TRACK_FILE)
-    person = study(footage.clip, workspace, device=device, weights_dir=weights)
+    person = study_target(footage.clip, workspace, device=device, weights_dir=weights)
     return replace(person, sound=footage.sound)
 
 
@@ -100,12 +100,12 @@ def _spoken_shapes(
     person: Person, footage: AttackerFootage, workspace: Workspace, device: str
 ) -> NDArray[np.float64]:
     """``(F, 36)``: the mouth at the frames after the published ones, led by their own sound."""
-    model, _ = mouth_of(
+    model, _ = mouth_model_for(
         person, workspace, MouthOptions(), prior=PRIOR, until=footage.until, device=device
     )  # fmt: skip
     following = slice(len(footage.published), None)
     expression = person.expression(footage.until)
-    return led(
-        model, audio.heard(footage.sound), audio.silent(footage.sound), closed_mouth(person, footage.until),
+    return drive_mouth(
+        model, audio.speech_features(footage.sound), audio.silent(footage.sound), closed_mouth(person, footage.until),
         person.track.times[following], None if expression is None else expression[following],
     )  # fmt: skip

@@ -52,7 +52,7 @@ from synth.measure.lipsync.footage import (
 )
 from synth.measure.lipsync.judge import RENDERED, LipsyncJudge
 from synth.measure.lipsync.options import LipsyncExperimentOptions
-from synth.measure.material import Material, prepare
+from synth.measure.material import Material, prepare_material
 from synth.measure.measures import Kind
 from synth.measure.split import split_of
 
@@ -110,7 +110,7 @@ class LipsyncExperiment(Experiment):
         self._following: tuple[Landmarks, tuple[int, int]] | None = None
 
     def prepare(self) -> Material:
-        self.material = prepare(self.person, self.options, self.cache)
+        self.material = prepare_material(self.person, self.options, self.cache)
         self.result.files = {"person": self.material.digests}
         self.result.gaps = {"person": self.material.gap}
         return self.material

@@ -17,7 +17,7 @@ from synth.measure.wording import change, number, p_value
 from synth.report.document import Report, device_name
 
 
-def report_of(result: Result) -> Report:
+def experiment_report(result: Result) -> Report:
     """The whole report."""
     options, design = result.options, result.kind.design
     return Report(

@@ -111,7 +111,7 @@ def trained_and_measured(
     )
     if not outcome.finished:
         raise KeyboardInterrupt
-    measures, tiles = measured(folder, judge, options)
+    measures, tiles = measure_generator(folder, judge, options)
     shutil.rmtree(folder, ignore_errors=True)
     seconds = round(time.perf_counter() - began, 1)
     return {"measures": measures, "steps": outcome.steps, "seconds": seconds}, tiles
@@ -142,7 +142,7 @@ def cell_key(
     return key_of("swap", chosen)
 
 
-def measured(
+def measure_generator(
     folder: Path, judge: SwapJudge, options: SwapExperimentOptions
 ) -> tuple[dict[str, float | None], Pixels | None]:
     """All measures of one model, and some swapped faces in a row. The swapped clip exists only meanwhile."""
@@ -198,9 +198,9 @@ def _find_again(made: Path, judge: SwapJudge, found: dict[str, float | None]) ->
 def landmarks_of(clip: Path, finder: FaceFinder) -> Tracked:
     """Landmarks of the target's held-out clip; see :func:`synth.swap.conversion.footage.track`."""
     from cloak.video.io import probe
-    from synth.swap.conversion.footage import track
+    from synth.swap.conversion.footage import track_landmarks
 
-    found = track(probe(clip), finder)
+    found = track_landmarks(probe(clip), finder)
     if not found.found.any():
         raise NoFaceError("the target's held-out footage shows no face", hint="name other footage")
     return found

@@ -33,11 +33,11 @@ from synth.measure.experiment import (
     run_experiment,
 )
 from synth.measure.judge import Judge
-from synth.measure.material import Material, prepare
+from synth.measure.material import Material, prepare_material
 from synth.measure.measures import Kind
 from synth.measure.split import split_of
 from synth.measure.swap.cells import SwapJudge, cell_key, landmarks_of, trained_and_measured
-from synth.measure.swap.faces import extracted, held_out_faces
+from synth.measure.swap.faces import extract_for, held_out_faces
 from synth.measure.swap.options import SwapExperimentOptions
 from synth.swap.training.checkpoint import Origin
 from synth.swap.training.data import Bank
@@ -105,19 +105,19 @@ class SwapExperiment(Experiment):
         self.options, self.person, self.target, self.consent = options, person, target, consent
 
     def prepare(self) -> Material:
-        self.material = prepare(self.person, self.options, self.cache)
-        self.other = prepare(self.target, self.options, self.cache)
+        self.material = prepare_material(self.person, self.options, self.cache)
+        self.other = prepare_material(self.target, self.options, self.cache)
         self.result.files = {"person": self.material.digests, "target": self.other.digests}
         self.result.gaps = {"person": self.material.gap, "target": self.other.gap}
         self.result.notes += [self.other.note] if self.other.note else []
         return self.material
 
     def attack(self, variant: str, attacker: Attacker, progress: Progress) -> AttackerFaces:
-        return extracted(self.material, variant, attacker, self.consent["a"], self.options, progress)
+        return extract_for(self.material, variant, attacker, self.consent["a"], self.options, progress)
 
     def set_judge(self) -> None:
         options, result = self.options, self.result
-        self.target_faces = extracted(self.other, CLEAN, Attacker("naive"), self.consent["b"], options)
+        self.target_faces = extract_for(self.other, CLEAN, Attacker("naive"), self.consent["b"], options)
         own = held_out_faces(self.material, self.consent["a"], options)
         theirs = held_out_faces(self.other, self.consent["b"], options)
         common, size = Judge.installed(options), options.size

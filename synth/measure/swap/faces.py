@@ -38,7 +38,7 @@ def faces_key(material: Material, variant: str, attacker: Attacker, options: Swa
     return key_of("faces", attacked_footage(material, variant, attacker) | chosen)
 
 
-def extracted(
+def extract_for(
     material: Material,
     variant: str,
     attacker: Attacker,

@@ -15,7 +15,7 @@ from synth.lipsync.mouth.expression import upper_faces
 from synth.lipsync.person import Person
 from synth.lipsync.pipeline import LipsyncOptions
 from synth.lipsync.shape import JAW, LIP_POINTS, RIGID, mouth_shapes, track_of
-from synth.lipsync.texture import composite
+from synth.lipsync.texture import compositor as compositor_module
 from synth.lipsync.texture.texture import TextureOptions
 from synth.lipsync.workspace import Workspace
 from synth.measure.cache import Cache
@@ -88,7 +88,7 @@ def test_the_share_reaches_every_stage_of_the_command(
     def known(path: Path, workspace: object, *, until: float = 1.0, **_: object) -> Person:
         from cloak.video.io import probe
 
-        told["study"] = until
+        told["study_target"] = until
         upper = upper_faces(track, frames)
         return Person(path, "1" * 64, probe(path), track.rebased(until), mouth_shapes(track), sound, upper)
 
@@ -101,18 +101,18 @@ def test_the_share_reaches_every_stage_of_the_command(
 
         monkeypatch.setattr(pipeline, name, call)
 
-    monkeypatch.setattr(pipeline, "study", known)
+    monkeypatch.setattr(pipeline, "study_target", known)
     for name, place in (
-        ("mouth_of", 9),
+        ("mouth_model_for", 9),
         ("resting_mouth", 2),
-        ("collect", 1),
+        ("collect_candidates", 1),
         ("too_short", 1),
         ("Compositor", 9),
     ):
         noted(name, place)
-    jaw = composite.JawModel
+    jaw = compositor_module.JawModel
     monkeypatch.setattr(
-        composite, "JawModel", lambda track, until=1.0: told.update(jaw=until) or jaw(track, until)
+        compositor_module, "JawModel", lambda track, until=1.0: told.update(jaw=until) or jaw(track, until)
     )
     options = LipsyncOptions(until=0.6, texture=TextureOptions(device="cpu"))
     wave = tmp_path / "sound.wav"
@@ -120,5 +120,13 @@ def test_the_share_reaches_every_stage_of_the_command(
     with quarantine() as private:
         made = private.place("out.mp4")
         pipeline._render_lipsync(clip, wave, made, options, Workspace(tmp_path / "work"))
-    names = ("study", "too_short", "mouth_of", "resting_mouth", "collect", "Compositor", "jaw")
+    names = (
+        "study_target",
+        "too_short",
+        "mouth_model_for",
+        "resting_mouth",
+        "collect_candidates",
+        "Compositor",
+        "jaw",
+    )
     assert told == dict.fromkeys(names, 0.6)

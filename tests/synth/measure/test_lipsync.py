@@ -17,7 +17,7 @@ from provenance.errors import ConsentError, MediaError, NoFaceError, UsageError
 from provenance.home import Home
 from synth.consent.permission import permission_for
 from synth.lipsync.mouth.audio import Sound
-from synth.lipsync.shape import placed
+from synth.lipsync.shape import apply_pose
 from synth.measure.cache import Cache
 from synth.measure.conditions import CLEAN, NOISE
 from synth.measure.experiment import AttackerFaces, Result
@@ -28,8 +28,8 @@ from synth.measure.lipsync.judge import LipsyncJudge, best_lag, mouth_box, mouth
 from synth.measure.lipsync.options import LipsyncExperimentOptions
 from synth.measure.measures import MEASURES, Kind
 from synth.measure.summary.effects import effects, fake_quality, mean_of
-from synth.measure.summary.report import report_of
-from synth.report.page import render
+from synth.measure.summary.report import experiment_report
+from synth.report.page import render_page
 from tests.support.clips import film, wandering
 from tests.synth.lipsync.lipsync_face import base_face, camera
 
@@ -71,7 +71,7 @@ def test_every_frame_is_left_out_once() -> None:
 
 
 def test_another_part_is_missing_each_time() -> None:
-    many = np.repeat(placed(camera(0.0, 120), base_face())[None], 25, axis=0)
+    many = np.repeat(apply_pose(camera(0.0, 120), base_face())[None], 25, axis=0)
     sound = Sound(np.zeros(16_000, np.float32))
     footage = AttackerFootage(Path("none.mp4"), many[:20], many[20:], (400, 400), Fraction(25), sound)
     assert footage.until == 0.8 and footage.track().found.all()
@@ -89,7 +89,7 @@ def test_another_part_is_missing_each_time() -> None:
 
 def test_nothing_is_measured_on_the_frames_of_the_gap() -> None:
     """They are made anew with the others, so that sound and frames lie side by side, and count for nothing."""
-    many = np.repeat(placed(camera(0.0, 120), base_face())[None], 40, axis=0)
+    many = np.repeat(apply_pose(camera(0.0, 120), base_face())[None], 40, axis=0)
     sound = Sound(np.zeros(16_000, np.float32))
     frames = [np.full((400, 400, 3), index, np.uint8) for index in range(20)]
     footage = AttackerFootage(Path("none.mp4"), many[:20], many[20:], (400, 400), Fraction(25), sound, 6)
@@ -183,8 +183,8 @@ def test_the_report_says_what_was_repeated_and_what_was_not_shown() -> None:
     result = made_up(worse_by=0.02)
     for part in result.options.repeats:
         result.cells[NOISE + "mid", "naive", part] = {"untrained": "it shows no face", "seconds": 0.0}
-    report = report_of(result)
-    page = render(report)
+    report = experiment_report(result)
+    page = render_page(report)
     assert report.kind == "lipsync" and "speech" in report.headline
     assert any("no generator; it shows no face" in line for line in report.summary)
     assert "jackknife" in page and "seeds cannot show" not in page and "lip-sync" in page
@@ -274,5 +274,5 @@ def test_the_person_says_again_what_was_held_out(test_data: Path, tmp_path: Path
         if "measures" in cell:
             assert 0 < cell["measures"]["lips error"] < 0.5 and 0.2 < cell["measures"]["mouth ssim"] < 1
     assert "measures" in result.cells[CLEAN, "naive", 1] and all(shape == (320, 480, 3) for shape in labelled)
-    assert not list(cache.folder.glob("scratch-*")) and "speech" in report_of(result).headline
+    assert not list(cache.folder.glob("scratch-*")) and "speech" in experiment_report(result).headline
     assert run(lambda: False).cells == result.cells
