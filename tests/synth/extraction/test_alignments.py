@@ -21,7 +21,7 @@ def face(number: int, outcome: str = "keep", judged: str | None = None, **change
     random = np.random.default_rng(number)
     values: dict[str, Any] = {
         "file": f"faces/{number:06d}_0.png",
-        "fate": outcome,
+        "outcome": outcome,
         "judged": judged or outcome,
         "box": (10.0, 20.0, 110.0, 120.0),
         "score": 0.9,
