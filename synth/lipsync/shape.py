@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
-from synth.extraction.canonical import LEFT_EYE, RIGHT_EYE, TEMPLATE
+from synth.extraction.canonical import LEFT_EYE, RIGHT_EYE, TEMPLATE, umeyama
 from synth.extraction.rules import Thresholds
 from synth.swap.conversion.smooth import stabilised
 
@@ -232,11 +232,11 @@ def _mean_face(points: Series) -> Series:
     goal = np.array([TEMPLATE[index] for index in known])
     chosen = [index for index in known if index in RIGID]
     model = np.array([TEMPLATE[index] for index in chosen])
-    base = np.median([remove_pose(_similarity(model, one[chosen]), one) for one in few], 0)
+    base = np.median([remove_pose(umeyama(model, one[chosen]), one) for one in few], 0)
     for _ in range(2):
         base = np.median([remove_pose(pose_of(one, base), one) for one in few], 0)
     # upright and in the template's units, whatever the poses of the footage
-    return remove_pose(_similarity(goal[[known.index(i) for i in chosen]], base[chosen]), base)
+    return remove_pose(umeyama(goal[[known.index(i) for i in chosen]], base[chosen]), base)
 
 
 def pose_of(landmarks: NDArray[np.floating], base: Series) -> Series:
@@ -246,17 +246,7 @@ def pose_of(landmarks: NDArray[np.floating], base: Series) -> Series:
         landmarks: ``(468, 3)`` pixels.
         base: ``(468, 3)`` of :class:`Track`.
     """
-    return _similarity(base[list(RIGID)], np.asarray(landmarks, np.float64)[list(RIGID)])
-
-
-def _similarity(source: Series, target: Series) -> Series:
-    """Umeyama 1991 in three dimensions, one scale."""
-    middle, goal = source.mean(0), target.mean(0)
-    u, values, vt = np.linalg.svd((target - goal).T @ (source - middle))
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
-    scale = float((values * signs).sum()) / max(float(((source - middle) ** 2).sum()), 1e-12)
-    turn = scale * (u * signs) @ vt
-    return np.hstack([turn, (goal - turn @ middle)[:, None]])
+    return umeyama(base[list(RIGID)], np.asarray(landmarks, np.float64)[list(RIGID)])
 
 
 def apply_pose(pose: Series, points: NDArray[np.floating]) -> Series:

@@ -77,14 +77,14 @@ def drawn(curve: Curve) -> Drawing | None:
     if curve.ticks:
         columns = [(name[:24], at(number, low_y)[0]) for number, name in enumerate(curve.ticks)]
     else:
-        columns = [(f"{value:g}", at(value, low_y)[0]) for value in _steps(low_x, high_x)]
+        columns = [(f"{value:g}", at(value, low_y)[0]) for value in axis_ticks(low_x, high_x)]
     # beside each other where they would lie on each other
     apart = 0.09 if curve.ticks else 0.0
     lines = []
     for number, (name, points) in enumerate(named.items()):
         aside = apart * (number - (len(named) - 1) / 2)
         lines.append(_line(number, name, [replace(point, x=point.x + aside) for point in points], at))
-    rows = [(f"{value:g}", at(low_x, value)[1]) for value in _steps(low_y, high_y)]
+    rows = [(f"{value:g}", at(low_x, value)[1]) for value in axis_ticks(low_y, high_y)]
     return Drawing(tuple(lines), tuple(rows), tuple(columns), _TOP + plot, _TOP + plot // 2)
 
 
@@ -113,7 +113,7 @@ def _bounds(points: Sequence[Point]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _steps(low: float, high: float) -> list[float]:
+def axis_ticks(low: float, high: float) -> list[float]:
     """About five round values."""
     rough = (high - low) / 5
     scale = 10.0 ** math.floor(math.log10(rough))
