@@ -162,16 +162,17 @@ class Frame:
     faces: list[Face] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        data = {one.name: getattr(self, one.name) for one in fields(self)}
+        # in the file an outcome is called fate
+        data = {
+            "fate" if one.name == "outcome" else one.name: getattr(self, one.name) for one in fields(self)
+        }
         return {**data, "time": round(self.time, 6), "faces": [face.to_json() for face in self.faces]}
 
     @classmethod
     def from_json(cls, data: Any) -> Frame:
         """Parse and check. ValueError, KeyError or TypeError where something is wrong."""
         if data["fate"] not in FRAME_OUTCOMES:
-            raise ValueError(
-                f"frame outcome {str(data['fate'])[:40]!r} is none of {', '.join(FRAME_OUTCOMES)}"
-            )
+            raise ValueError(f"frame fate {str(data['fate'])[:40]!r} is none of {', '.join(FRAME_OUTCOMES)}")
         if len(data["faces"]) > MAX_FACES_PER_FRAME:
             raise ValueError(f"{len(data['faces'])} faces in one frame")
         whole = {name: _whole(data[name]) for name in ("number", "source", "index", "width", "height")}
