@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 import cloak.commands.cloak
+import cloak.commands.models
 import provenance.commands.capture
 import provenance.commands.extract
 import provenance.commands.find
@@ -30,6 +31,7 @@ import provenance.commands.record
 import provenance.commands.sign
 import provenance.commands.store
 import provenance.commands.trust
+import provenance.commands.uncloak
 import provenance.commands.verify
 import synth.commands.detect
 import synth.commands.extract
@@ -38,18 +40,9 @@ import synth.commands.measure
 import synth.commands.swap
 from provenance.commands.console import complain
 from provenance.errors import ExitCode, VeilmarkError
+from provenance.extras import missing_extra
 from provenance.version import VERSION
 from synth.interrupt import ending_cleanly
-
-#: What an optional extra brings, by the module that is missing without it.
-_EXTRAS = {
-    **dict.fromkeys(("eth_abi", "eth_account", "eth_utils", "rlp", "web3"), "chain"),
-    "ipfshttpclient": "ipfs",
-    "pkcs11": "pkcs11",
-    **dict.fromkeys(("dlib", "flip_evaluator", "torch"), "cloak"),
-    "torchattacks": "attacks",
-    **dict.fromkeys(("kaldi_native_fbank", "safetensors"), "synth"),
-}
 
 
 class _Guarded(TyperGroup):
@@ -80,10 +73,10 @@ class _Guarded(TyperGroup):
         except Exception as error:
             if hasattr(error, "show"):
                 raise  # a usage error of the command line, which knows how to show itself
-            if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-                extra = _EXTRAS[error.name]
-                complain(f"{error.name} is not installed", f'run `pip install "veilmark[{extra}]"`')
-                ctx.exit(int(ExitCode.USAGE))
+            missing = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+            if missing:
+                complain(str(missing), missing.hint)
+                ctx.exit(int(missing.exit_code))
             if ctx.params.get("debug"):
                 traceback.print_exc()
             text = " ".join(str(error).split())[:300]
@@ -126,7 +119,9 @@ app.command("record")(provenance.commands.record.record)
 app.command("capture")(provenance.commands.capture.capture)
 app.command("watch")(provenance.commands.capture.watch)
 app.command("cloak")(cloak.commands.cloak.cloak)
-app.add_typer(cloak.commands.cloak.models_app, name="models")
+app.command("uncloak")(provenance.commands.uncloak.uncloak)
+app.command("grant")(provenance.commands.uncloak.grant)
+app.add_typer(cloak.commands.models.models_app, name="models")
 app.command("consent")(synth.commands.extract.consent)
 synth.commands.extract.synth_app.command("train")(synth.commands.swap.train)
 synth.commands.extract.synth_app.command("prior")(synth.commands.swap.prior)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,7 @@ from provenance.errors import UsageError
 from provenance.media.formats import detect_format
 
 if TYPE_CHECKING:
-    from cloak.evaluate.report import CloakReport
     from cloak.options import CloakOptions
-    from cloak.video.report import VideoReport
     from provenance.manifest.report import ManifestReport
 
 CLOAK_LABEL = "org.veilmark.cloak"
@@ -20,13 +19,16 @@ _VERSION = 1
 _OLD_DESCRIPTION = "against face detectors"
 
 
-def cloak_assertion(report: CloakReport | VideoReport, options: CloakOptions) -> dict[str, Any]:
+def cloak_assertion(attacked: Sequence[str], options: CloakOptions) -> dict[str, Any]:
     """The assertion's data.
+
+    Args:
+        attacked: names of the detectors that the cloak was made against.
+        options: of the cloak.
 
     Returns:
         ``version`` (1), ``veil`` (the kind of change: ``noise``), ``strength`` (``low``, ``mid`` or ``high``),
-        ``levels`` (the L-infinity bound before encoding, in levels of 255), ``attack``, and ``attacked``, the names of
-        the detectors that it was made against.
+        ``levels`` (the L-infinity bound before encoding, in levels of 255), ``attack``, and ``attacked``.
     """
     return {
         "version": _VERSION,
@@ -34,7 +36,7 @@ def cloak_assertion(report: CloakReport | VideoReport, options: CloakOptions) ->
         "strength": str(options.level),
         "levels": options.level.levels,
         "attack": options.attack,
-        "attacked": [one.name for one in report.detectors if one.attacked],
+        "attacked": list(attacked),
     }
 
 

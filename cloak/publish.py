@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from cloak.assertion import CLOAK_LABEL, cloak_assertion
 from cloak.options import CloakOptions
 from cloak.video.options import VideoOptions
-from provenance.errors import MediaError, NoFaceError
+from provenance.errors import MediaError, NoFaceError, UsageError
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.files import refuse_existing, require_writable, write_bytes
 from provenance.media.formats import detect_format
+from provenance.record import Relation
 from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cloak.picture.pipeline import WorkEstimate
     from cloak.video.report import VideoReport
     from provenance.home import Home
+    from provenance.sealed.keys import EncryptionKey
     from provenance.session import Desk
     from provenance.sign import SignResult
 
@@ -42,12 +44,15 @@ class PublishRequest:
         video: of a video besides; pictures have none of it.
         faceless: write a picture without a face, too: not cloaked, not signed, and without its location.
         receipt: write ``OUTPUT.receipt`` beside what was signed.
+        readers: keys for which the signed original is sealed into the store, so that they can restore it, the owner's
+            among them; None seals nothing.
     """
 
     options: CloakOptions = field(default_factory=CloakOptions)
     video: VideoOptions = field(default_factory=VideoOptions)
     faceless: bool = False
     receipt: bool = True
+    readers: Sequence[EncryptionKey] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,21 @@ def video_target(target: Path) -> Path:
     return target.with_suffix(".mp4") if target.suffix.lower() in _OTHER_CONTAINERS else target
 
 
+def published_as(source: Path, wanted: str | None = None) -> Path:
+    """The source's path, with the suffix of what will be written of it.
+
+    Args:
+        wanted: a picture's format; None keeps the source's where it can be written.
+
+    Raises:
+        UsageError: the wanted format cannot be written.
+        MediaError: the source cannot be read.
+    """
+    from cloak.picture.output_format import output_name
+
+    return video_target(output_name(source, wanted))
+
+
 def publish_file(
     source: Path,
     output: Path,
@@ -113,7 +133,7 @@ def publish_file(
 
     Args:
         source: a picture or a video.
-        output: its suffix names a video's container; a picture's format is ``request.options.format``.
+        output: its suffix names a video's container, and a picture's format unless ``request.options.format`` does.
         request: see there; the default cloaks at ``mid`` against every detector that is installed.
         desk: signs and records; None writes the result unsigned.
         home: whose ledger is asked whether the source is a recorded cloak that lost its manifest; default the desk's,
@@ -127,7 +147,7 @@ def publish_file(
 
     Raises:
         NoFaceError: no detector finds a face, and ``request.faceless`` is false; nothing is written.
-        UsageError: it is cloaked already, or options that do not fit it.
+        UsageError: it is cloaked already, or options that do not fit it; to be sealed, but not signed.
         MissingPathError, MediaError: the source cannot be read.
         OutputExistsError, NotWritableError: the output cannot be written.
         MissingModelError: a detector's weights are not on this machine.
@@ -141,11 +161,15 @@ def publish_file(
     require_writable(output)
     if desk and request.receipt:
         refuse_existing(with_suffix_added(output, RECEIPT_SUFFIX), force)
+    if request.readers is not None:
+        _require_sealable(source, desk)
     if media.kind == "video":
         return _publish_video(source, output, request, desk, force, progress)
 
+    options = _named_format(request.options, output)
+
     # 2. A recorded cloak that lost its manifest is not cloaked twice. (One that has it is refused in step 3.)
-    if home and not request.options.again:
+    if home and not options.again:
         from cloak.picture.recorded import refuse_recorded
 
         refuse_recorded(source, home)
@@ -154,9 +178,9 @@ def publish_file(
     from cloak.picture.pipeline import cloak_file
 
     try:
-        cloaked = cloak_file(source, request.options, progress=progress, on_estimate=on_estimate)
+        cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate)
     except NoFaceError as error:
-        return _without_face(source, output, request, home, error, force=force)
+        return _without_face(source, output, options, request.faceless, home, error, force=force)
 
     # 4. Sign and record, with what was done as an assertion, and the original as the parent.
     if desk is None:
@@ -167,6 +191,15 @@ def publish_file(
         unsigned.write_bytes(cloaked.encoded)
         signed = _signed(unsigned, source, output, cloaked.report, request, desk, force)
     return PublishResult(source, output, cloaked.report, signed)
+
+
+def _named_format(options: CloakOptions, output: Path) -> CloakOptions:
+    """The options with the format that the output's name announces, where none is chosen."""
+    from cloak.picture.output_format import choose_format
+
+    if options.format is not None or not output.suffix:
+        return options
+    return replace(options, format=choose_format("", output.suffix))
 
 
 def _publish_video(
@@ -207,19 +240,40 @@ def _signed(
     desk: Desk,
     force: bool,
 ) -> SignResult:
+    attacked = [one.name for one in report.detectors if one.attacked]
     spec = ManifestSpec(
-        relation="cloaked",
+        relation=Relation.CLOAKED,
         parents=(Parent(source, embed=False),),
-        extra_assertions=((CLOAK_LABEL, cloak_assertion(report, request.options)),),
+        extra_assertions=((CLOAK_LABEL, cloak_assertion(attacked, request.options)),),
     )
     signing = SignRequest(spec, receipt=request.receipt)
-    return replace(sign_file(unsigned, output, signing, desk, force=force), source=source)
+    if request.readers is None:
+        signed = sign_file(unsigned, output, signing, desk, force=force)
+    else:
+        from provenance.sealed.seal import sign_sealed
+
+        signed = sign_sealed(
+            unsigned, output, signing, desk, original=source, readers=request.readers, force=force
+        )
+    return replace(signed, source=source)
+
+
+def _require_sealable(source: Path, desk: Desk | None) -> None:
+    from provenance.sealed.seal import require_sealable
+
+    if desk is None:
+        raise UsageError(
+            "a sealed original is named in the manifest of the result, which must be signed for that",
+            hint="leave out --no-sign",
+        )
+    require_sealable(source)
 
 
 def _without_face(
     source: Path,
     output: Path,
-    request: PublishRequest,
+    options: CloakOptions,
+    faceless: bool,
     home: Home | None,
     error: NoFaceError,
     *,
@@ -230,7 +284,7 @@ def _without_face(
     from cloak.picture.recorded import explain_no_face
 
     reason = explain_no_face(source, home) if home else None
-    if not request.faceless:
+    if not faceless:
         raise NoFaceError(f"{error} ({reason})" if reason else str(error), hint=error.hint) from error
-    write_bytes(output, encode_uncloaked(source, request.options), force=force)
+    write_bytes(output, encode_uncloaked(source, options), force=force)
     return PublishResult(source, output, None, None, (reason,) if reason else ())

@@ -30,7 +30,7 @@ class Strength(StrEnum):
     @property
     def chroma(self) -> float:
         """The share of a step's changes of colour that is kept. Blotches of colour on skin are what shows most; without
-        them less room is left, and at ``low`` and ``mid`` faces are found again: see docs/strengths.md.
+        them less room is left, and at ``low`` and ``mid`` faces are found again: see docs/research/strengths.md.
         """
         return {Strength.LOW: 1.0, Strength.MID: 1.0, Strength.HIGH: 0.7}[self]
 

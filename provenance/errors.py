@@ -9,7 +9,8 @@
     │   ├── NotWritableError     2    the output folder cannot be written
     │   ├── NotInitializedError  2    `veilmark init` was never run
     │   ├── IdentityError        2    key, certificate or passphrase unusable
-    │   └── MissingModelError    2    model weights are not installed
+    │   ├── MissingModelError    2    model weights are not installed
+    │   └── MissingExtraError    2    a package that an optional extra brings is not installed
     ├── MediaError               3    a file cannot be read as what it claims to be
     │   ├── UnknownFormatError   3    the bytes match no format we know
     │   ├── CorruptMediaError    3    right format, broken content
@@ -22,7 +23,7 @@
     │   └── ChainError           3    the chain cannot be asked or answered nonsense
     ├── TamperedError            1    evidence that content, manifest, proof or record was altered
     ├── NoCredentialError        4    no manifest and no record
-    ├── UntrustedSignerError     5    valid, but no trusted anchor vouches for the signer
+    ├── UntrustedSignerError     5    valid, but the signer's chain leads to no trusted anchor
     ├── NoFaceError              6    nothing to cloak, nothing to extract
     ├── PartialSuccessError      7    some inputs, or some goals, were missed
     └── ConsentError             8    its owner forbids this use, or nobody said that it is allowed
@@ -112,6 +113,10 @@ class IdentityError(UsageError):
 
 class MissingModelError(UsageError):
     default_hint = "run `veilmark models` to see which command brings it"
+
+
+class MissingExtraError(UsageError):
+    pass
 
 
 class MediaError(VeilmarkError):

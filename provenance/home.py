@@ -19,7 +19,8 @@ class Home:
 
         data/identities/NAME/   keys and certificates
         data/ledger.sqlite3     the embedded log, its records and look-up tables
-        data/store/             content-addressed manifests and receipts
+        data/store/             content-addressed manifests, receipts, sealed originals and grants
+        data/grants/            which grants belong to which sealed original
         config/trust/           what this machine's owner trusts
     """
 
@@ -31,12 +32,17 @@ class Home:
         """``VEILMARK_HOME`` where set, else the XDG (or platform) folders."""
         override = os.environ.get("VEILMARK_HOME")
         if override:
-            root = Path(override).expanduser().absolute()
-            return cls(data=root, config=root / "config")
+            return cls.at(Path(override))
         return cls(
             data=Path(platformdirs.user_data_dir("veilmark")),
             config=Path(platformdirs.user_config_dir("veilmark")),
         )
+
+    @classmethod
+    def at(cls, folder: Path) -> Home:
+        """Everything in one folder, as ``VEILMARK_HOME`` names one."""
+        root = folder.expanduser().absolute()
+        return cls(data=root, config=root / "config")
 
     @property
     def identities(self) -> Path:

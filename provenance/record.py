@@ -14,6 +14,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
@@ -25,10 +26,19 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from provenance.errors import ReceiptError, TamperedError
 
 RECORD_TYPE = "veilmark.record/1"
-RELATIONS = ("captured", "edited", "cloaked", "synthetic", "recorded")
 MAX_OPENING_BYTES = 256 * 1024
 _SIGNATURE_CONTEXT = b"veilmark record signature v1\x00"
 _COMMITMENT_CONTEXT = b"veilmark record commitment v1\x00"
+
+
+class Relation(StrEnum):
+    """How a file came about, as its signer states it."""
+
+    CAPTURED = "captured"
+    EDITED = "edited"
+    CLOAKED = "cloaked"
+    SYNTHETIC = "synthetic"
+    RECORDED = "recorded"  #: logged as it was found, without a manifest
 
 
 class RecordSigner(Protocol):
@@ -54,7 +64,7 @@ class Record:
     """One statement about one file. Hashes are lower-case hex SHA-256; times are RFC 3339 UTC.
 
     Attributes:
-        relation: one of :data:`RELATIONS`.
+        relation: how the file came about.
         source_sha256: the file as it came in.
         file_sha256: the file as it went out (equal to ``source_sha256`` when it was recorded untouched).
         manifest_sha256: the C2PA manifest store's bytes, or None where there is none.
@@ -67,7 +77,7 @@ class Record:
         extra: further public statements of the signer, JSON values.
     """
 
-    relation: str
+    relation: Relation
     source_sha256: str
     file_sha256: str
     manifest_sha256: str | None
@@ -104,7 +114,7 @@ class Record:
             if not _is_sha256(values[name]):
                 raise ReceiptError(f"record field {name} is not a SHA-256 in hex")
         ok = (
-            values["relation"] in RELATIONS
+            values["relation"] in set(Relation)
             and (values["manifest_sha256"] is None or _is_sha256(values["manifest_sha256"]))
             and isinstance(values["manifest_cid"], str | None)
             and isinstance(values["media_type"], str)
@@ -119,7 +129,7 @@ class Record:
         )
         if not ok:
             raise ReceiptError("record has a field of the wrong type or value")
-        return cls(**values)
+        return cls(**{**values, "relation": Relation(values["relation"])})
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 from provenance.errors import IdentityError
 from provenance.home import Home
 from provenance.identity import certificates
-from provenance.identity.identity import create_identity, list_names, load_identity
+from provenance.identity.identity import Kind, create_identity, list_names, load_identity
 from provenance.ledger.embedded.log import LocalLedger
+from provenance.sealed.keys import ensure_encryption_key
 from provenance.trust.store import TrustStore
 
 
@@ -30,7 +31,7 @@ class Setup:
 
 
 def initialize(home: Home, *, subject: str | None, algorithm: str, passphrase: str | None) -> Setup:
-    """Make what is missing of identity and ledger, and trust both on this machine.
+    """Make what is missing of identity, encryption key and ledger, and trust identity and ledger on this machine.
 
     Args:
         subject: claimed name for a new identity; None accepts whatever identity exists.
@@ -46,6 +47,9 @@ def initialize(home: Home, *, subject: str | None, algorithm: str, passphrase: s
         raise IdentityError("a new identity needs a name", hint="add --name")
     else:
         identity = create_identity(home, subject=subject, passphrase=passphrase, algorithm=algorithm)
+    if identity.kind in (Kind.SELF_MADE, Kind.IMPORTED):
+        # a token's PIN is no passphrase for a key on disk: such an identity gets its encryption key on first use
+        ensure_encryption_key(home, identity.name, lambda: passphrase)
     if not home.ledger.exists():
         # the guard lies with the settings: a copy of the data folder that is put back must not bring an old guard
         home.config.mkdir(parents=True, exist_ok=True)

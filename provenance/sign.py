@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provenance.errors import (
-    CorruptMediaError,
-    MediaTooLargeError,
-    MissingPathError,
     TamperedError,
     UsageError,
 )
@@ -19,16 +16,17 @@ from provenance.fingerprint.picture import Fingerprint, NoFingerprint, fingerpri
 from provenance.identity import certificates
 from provenance.manifest.embed import ManifestSpec, Parent, carries_manifest, sign_manifest
 from provenance.manifest.read import read_manifest
-from provenance.media.files import is_file, refuse_existing, replacing, write_bytes
+from provenance.manifest.report import ManifestState
+from provenance.media.files import refuse_existing, replacing, write_bytes
 from provenance.media.formats import printable_name
-from provenance.media.picture import Format, detect_format, sha256_file
-from provenance.record import Opening, Record, now_utc, sign_record
+from provenance.media.media_file import MediaFile
+from provenance.media.picture import Format, sha256_file
+from provenance.record import Opening, Record, Relation, now_utc, sign_record
 
 if TYPE_CHECKING:
     from provenance.ledger.receipt import Receipt
     from provenance.session import Desk
 
-MAX_FILE_BYTES = 16 * 1024**3
 RECEIPT_SUFFIX = ".receipt"
 SIDECAR_SUFFIX = ".c2pa"
 
@@ -87,6 +85,7 @@ def sign_file(
     desk: Desk,
     *,
     force: bool = False,
+    scratch: Path | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> SignResult:
     """Sign ``source`` into ``output``, log it, and store its manifest and receipt.
@@ -97,6 +96,7 @@ def sign_file(
     Args:
         desk: identity, ledger and content store to work with.
         force: overwrite existing outputs (``output`` may then equal ``source``: signing in place).
+        scratch: a folder for the copy while it is not complete; default beside ``output``.
         step: called with the name of each stage.
 
     Raises:
@@ -110,7 +110,8 @@ def sign_file(
         refuse_existing(receipt_path, force)
 
     # 1. Format and limits.
-    media = check_source(source, any_file=request.any_file)
+    file = MediaFile.open(source, any_file=request.any_file)
+    media = file.format
     sidecar = None if media.embeddable else with_suffix_added(output, SIDECAR_SUFFIX)
     if sidecar:
         refuse_existing(sidecar, force)
@@ -118,19 +119,20 @@ def sign_file(
     with ThreadPoolExecutor(1, "veilmark") as aside:  # hashing and c2pa leave the interpreter free
         # 2. What the file is: exactly, and perceptually.
         step("fingerprint")
-        hashing = aside.submit(sha256_file, source)
+        hashing = aside.submit(lambda: file.sha256)
         # of a cloak every pixel, by which its stripped copy is told from that of its original, which looks alike
-        exact = True if request.spec.relation == "cloaked" else None
-        fingerprint = fingerprint_file(source, media, exact_pixels=exact)
+        exact = True if request.spec.relation == Relation.CLOAKED else None
+        fingerprint = fingerprint_file(file, exact_pixels=exact)
         describing = aside.submit(fingerprint.to_blob)
 
         # 3. The manifest, signed by the identity, embedded or side-car.
         step("manifest")
-        spec = _completed(request.spec, source, output, media, fingerprint)
+        carries = media.embeddable and carries_manifest(source, media.mime)
+        spec = _completed(request.spec, source, output, fingerprint, carries=carries)
         parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
-        with replacing(output, force=force) as signed:
+        with replacing(output, force=force, scratch=scratch) as signed:
             manifest = sign_manifest(
-                source, signed, spec, desk.identity, media=media, tsa_url=request.tsa_url
+                source, signed, spec, desk.identity, media=media, carries=carries, tsa_url=request.tsa_url
             )
 
             # 4. Read back: what was written must verify before anything is claimed about it.
@@ -174,21 +176,19 @@ def _read_back(source: Path, signed: Path, media: Format, desk: Desk, sidecar: b
     """TamperedError unless the signed copy verifies."""
     anchors = [certificates.to_pem([desk.identity.root])]
     report = read_manifest(signed, media.mime, anchors_pem=anchors, manifest_data=sidecar)
-    if report is None or report.state == "invalid":
+    if report is None or report.state is ManifestState.INVALID:
         found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
         raise TamperedError(f"the signed copy of {source} does not verify when read back: {found}")
 
 
 def _completed(
-    spec: ManifestSpec, source: Path, output: Path, media: Format, fingerprint: Fingerprint
+    spec: ManifestSpec, source: Path, output: Path, fingerprint: Fingerprint, *, carries: bool
 ) -> ManifestSpec:
     """Title and fingerprint filled in; a source that carries a manifest becomes the parent of its edit."""
     spec = replace(spec, title=spec.title or printable_name(output), fingerprints=fingerprint.to_record())
-    if any(parent.relationship == "parentOf" for parent in spec.parents) or not media.embeddable:
+    if not carries or any(parent.relationship == "parentOf" for parent in spec.parents):
         return spec
-    if not carries_manifest(source, media.mime):
-        return spec
-    relation = "edited" if spec.relation == "captured" else spec.relation
+    relation = Relation.EDITED if spec.relation == Relation.CAPTURED else spec.relation
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 
@@ -196,11 +196,11 @@ def record_file(
     source: Path, desk: Desk, *, any_file: bool = False, receipt_path: Path | None = None, force: bool = False
 ) -> SignResult:
     """Fingerprint and log ``source`` without touching it: no manifest, a receipt only."""
-    media = check_source(source, any_file=any_file)
+    file = MediaFile.open(source, any_file=any_file)
     if receipt_path:
         refuse_existing(receipt_path, force)
-    fingerprint = fingerprint_file(source, media)
-    return _log_untouched(source, sha256_file(source), media.mime, fingerprint, desk, receipt_path, force)
+    fingerprint = fingerprint_file(file)
+    return _log_untouched(source, file.sha256, file.format.mime, fingerprint, desk, receipt_path, force)
 
 
 def record_hash(
@@ -231,7 +231,7 @@ def _log_untouched(
 ) -> SignResult:
     opening = sign_record(
         Record(
-            relation="recorded",
+            relation=Relation.RECORDED,
             source_sha256=digest,
             file_sha256=digest,
             manifest_sha256=None,
@@ -255,19 +255,7 @@ def check_source(source: Path, *, any_file: bool = False) -> Format:
     Raises:
         MissingPathError, MediaTooLargeError, UnknownFormatError, CorruptMediaError.
     """
-    if not is_file(source):
-        raise MissingPathError(f"{source} does not exist or is no file")
-    try:
-        size = source.stat().st_size
-        with source.open("rb"):
-            pass
-    except OSError as error:
-        raise CorruptMediaError(
-            f"{source} cannot be read: {error.strerror or error}", hint="check the file's permissions"
-        ) from error
-    if size > MAX_FILE_BYTES:
-        raise MediaTooLargeError(f"{source} has {size} bytes, over the limit of {MAX_FILE_BYTES}")
-    return detect_format(source, any_file=any_file) if any_file else detect_format(source)
+    return MediaFile.open(source, any_file=any_file).format
 
 
 def keep_receipt(receipt: Receipt, desk: Desk, path: Path | None, *, force: bool) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from provenance.errors import ExitCode
+from provenance.record import Relation
 
 SCHEMA = "veilmark.verdict/1"
 
@@ -30,8 +31,8 @@ EXIT_CODES = {
 }
 
 
-class Standing(StrEnum):
-    """Where the file stands in a ledger."""
+class LedgerStatus(StrEnum):
+    """What is known of the file's record in a ledger."""
 
     NONE = "not-logged"
     UNKNOWN_LOG = "logged-in-an-unknown-log"
@@ -43,30 +44,96 @@ class Standing(StrEnum):
     MISMATCH = "receipt-does-not-belong-to-this-file"
 
 
+class Credential(StrEnum):
+    """Where the manifest was found."""
+
+    NONE = "none"
+    EMBEDDED = "embedded"
+    SIDECAR = "side-car"
+
+
+class CheckName(StrEnum):
+    """What was checked."""
+
+    MANIFEST = "manifest"
+    SIGNER = "signer"
+    RECEIPT = "receipt"
+    RECORD = "record"
+    RECORD_SIGNATURE = "record-signature"
+    LEDGER = "ledger"
+    LEDGER_PROOF = "ledger-proof"
+    ANCHOR = "anchor"
+    REVOCATION = "revocation"
+
+
+class TimeKind(StrEnum):
+    """Who says when; only the last three are out of the signer's control."""
+
+    SELF_ASSERTED = "self-asserted"
+    RECORD = "record-self-asserted"
+    STAMPED_BY_UNKNOWN = "time-stamped-by-an-unknown-authority"
+    STAMPED = "time-stamped"
+    WITNESSED = "witnessed"
+    ANCHORED = "anchored"
+
+
+class MatchKind(StrEnum):
+    """How a record was found: the first three by an equal SHA-256, the others by likeness."""
+
+    FILE = "file"
+    SOURCE = "source"
+    MANIFEST = "manifest"
+    PIXELS = "pixels"
+    PDQ = "pdq"
+    FEATURES = "features"
+    VIDEO = "video"
+    SOUND = "sound"
+
+
+_TIME_WORDS = {
+    TimeKind.RECORD: "record, self-asserted",
+    TimeKind.STAMPED_BY_UNKNOWN: "time-stamped, authority not trusted",
+}
+
+
 @dataclass(frozen=True)
 class AnchorFinding:
-    """What was found out about a checkpoint's anchor: its standing, one sentence, and the block's time (RFC 3339)."""
+    """What was found out about a checkpoint's anchor: status, one sentence, and the block's time (RFC 3339)."""
 
-    standing: Standing
+    status: LedgerStatus
     detail: str
     time: str = ""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked; ``passed`` is None when it could not be or did not apply."""
+    """One thing that was checked.
 
-    name: str
+    Attributes:
+        passed: None when it could not be checked or did not apply.
+        detail: one sentence.
+        code: the validation status code of a manifest's failure, else empty.
+    """
+
+    name: CheckName
     passed: bool | None
     detail: str
+    code: str = ""
 
 
 @dataclass(frozen=True)
 class Time:
-    """A time and who vouches for it: self-asserted, time-stamped, logged, witnessed or anchored."""
+    """A time (RFC 3339), what kind of evidence it is, and the witness's name where there is one."""
 
     value: str
-    kind: str
+    kind: TimeKind
+    by: str = ""
+
+    @property
+    def words(self) -> str:
+        """The kind, for people."""
+        plain = _TIME_WORDS.get(self.kind, self.kind.value)
+        return f"{plain} by {self.by}" if self.by else plain
 
 
 @dataclass(frozen=True)
@@ -85,8 +152,7 @@ class SimilarRecord:
     """A record of the same or a similar file, in log order.
 
     Attributes:
-        match: ``file``, ``source`` or ``manifest`` (SHA-256 equal), ``pixels``, ``pdq``, ``features``, ``video`` or
-            ``sound``.
+        match: how it was found.
         transform: what must be done to this picture to make it look like the recorded one.
         confirmed: geometry, or a run of agreeing moments, bears the likeness out.
         offset_seconds: where in the recorded video or sound this one begins.
@@ -95,8 +161,8 @@ class SimilarRecord:
     """
 
     index: int
-    match: str
-    relation: str
+    match: MatchKind
+    relation: Relation
     signer_name: str
     key_id: str
     signer_trusted: bool
@@ -111,7 +177,7 @@ class SimilarRecord:
 
     @property
     def exact(self) -> bool:
-        return self.match in ("file", "source", "manifest")
+        return self.match in (MatchKind.FILE, MatchKind.SOURCE, MatchKind.MANIFEST)
 
 
 @dataclass
@@ -124,16 +190,16 @@ class Verdict:
     sha256: str = ""
     media_type: str = ""
     title: str = ""
-    relation: str = ""
+    relation: Relation | None = None
     source_type: str = ""
-    credential: str = "none"
+    credential: Credential = Credential.NONE
     signer: Signer | None = None
     times: list[Time] = field(default_factory=list)
     actions: list[dict[str, Any]] = field(default_factory=list)
     ingredients: list[dict[str, Any]] = field(default_factory=list)
     parents: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, str] = field(default_factory=dict)
-    standing: Standing = Standing.NONE
+    ledger_status: LedgerStatus = LedgerStatus.NONE
     ledger: dict[str, Any] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     similar: list[SimilarRecord] = field(default_factory=list)
@@ -148,7 +214,7 @@ class Verdict:
         return [check for check in self.checks if check.passed is False]
 
     def to_json(self) -> dict[str, Any]:
-        """The documented object that ``--json`` prints (see docs/verdict.md)."""
+        """The documented object that ``--json`` prints (see docs/reference/json.md)."""
         return {
             "schema": SCHEMA,
             "path": self.path,
@@ -158,16 +224,16 @@ class Verdict:
             "sha256": self.sha256,
             "media_type": self.media_type,
             "title": self.title,
-            "relation": self.relation,
+            "relation": self.relation.value if self.relation else "",
             "digital_source_type": self.source_type,
-            "credential": self.credential,
+            "credential": self.credential.value,
             "signer": vars(self.signer) if self.signer else None,
             "times": [vars(time) for time in self.times],
             "actions": self.actions,
             "ingredients": self.ingredients,
             "parents": self.parents,
             "training": self.training,
-            "ledger": {"standing": self.standing.value, **self.ledger},
+            "ledger": {"status": self.ledger_status.value, **self.ledger},
             "checks": [vars(check) for check in self.checks],
             "similar": [vars(record) for record in self.similar],
             "warnings": self.warnings,

@@ -14,19 +14,31 @@ from provenance.errors import (
     MediaError,
     ReceiptError,
     TamperedError,
-    UnknownFormatError,
     UntrustedSignerError,
 )
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
 from provenance.manifest.read import ManifestReport, read_manifest
+from provenance.manifest.report import FailureKind, ManifestState
 from provenance.media.files import is_file
-from provenance.media.picture import Format, sha256_file
+from provenance.media.formats import ANY_FILE
+from provenance.media.media_file import MediaFile
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, check_source, with_suffix_added
-from provenance.trust.chain import vouching_anchor
-from provenance.trust.revocation import standing
+from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
+from provenance.trust.chain_validation import trusted_anchor
+from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
-from provenance.verdict import AnchorFinding, Check, Signer, Standing, State, Time, Verdict
+from provenance.verdict import (
+    AnchorFinding,
+    Check,
+    CheckName,
+    Credential,
+    LedgerStatus,
+    Signer,
+    State,
+    Time,
+    TimeKind,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,13 +49,12 @@ MAX_SIDECAR_BYTES = 256 * 1024**2
 _MAX_ANCESTORS = 256
 #: What the kinds of manifest failures mean to a person.
 _PLAIN = {
-    "content": "the content was changed after it was signed",
-    "signature": "the signature does not verify",
-    "assertion": "a statement in the manifest was altered",
-    "claim": "a part of the manifest is missing or damaged",
-    "certificate": "the certificate cannot be relied on",
+    FailureKind.CONTENT: "the content was changed after it was signed",
+    FailureKind.SIGNATURE: "the signature does not verify",
+    FailureKind.ASSERTION: "a statement in the manifest was altered",
+    FailureKind.CLAIM: "a part of the manifest is missing or damaged",
+    FailureKind.CERTIFICATE: "the certificate cannot be relied on",
 }
-_UNKNOWN = Format("unknown", "application/octet-stream", "", "other", False)
 
 
 @dataclass(frozen=True)
@@ -81,12 +92,12 @@ def verify_file(
     request = request or VerifyRequest()
 
     # 1. The file: format by its bytes, within limits; and its exact hash.
-    media, unreadable = _format(path)
-    digest = sha256_file(path)
+    file, unreadable = MediaFile.open_any(path)
+    media, digest = file.format, file.sha256
     verdict = Verdict(str(path), State.NO_CREDENTIAL, "", sha256=digest, media_type=media.mime)
 
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
-    report = _read_credential(path, media, trust, request)
+    report = _read_credential(file, trust, request)
     if report:
         _judge_manifest(verdict, report)
 
@@ -106,7 +117,7 @@ def verify_file(
     # 7. Always: every record of the same or a similar file, in log order.
     if lookup:
         try:
-            verdict.similar = similar_records(path, media, digest, lookup, trust, report)
+            verdict.similar = similar_records(file, lookup, trust, report)
         except MediaError as error:
             if report is None and receipt is None:
                 raise
@@ -114,8 +125,8 @@ def verify_file(
         _warn_of_earlier_claims(verdict, lookup)
         verdict.parents = [_known_parent(parent, lookup) for parent in verdict.parents]
     elif report is None and receipt is None:
-        _refuse_broken(path, media)
-    if unreadable and report is None and verdict.standing is Standing.NONE and not verdict.failed:
+        _refuse_broken(file)
+    if unreadable and report is None and verdict.ledger_status is LedgerStatus.NONE and not verdict.failed:
         raise unreadable
 
     # 8. The verdict.
@@ -123,65 +134,56 @@ def verify_file(
     return verdict
 
 
-def _format(path: Path) -> tuple[Format, MediaError | None]:
-    """The format, or "unknown" with the error to raise unless a companion or record says more."""
-    try:
-        return check_source(path), None
-    except UnknownFormatError as error:
-        return _UNKNOWN, error
-
-
-def _refuse_broken(path: Path, media: Format) -> None:
+def _refuse_broken(file: MediaFile) -> None:
     """A file without credential is still decoded, so that a broken one is not reported as merely unsigned."""
-    if media.kind == "image":
+    if file.format.kind == "image":
         from provenance.fingerprint.picture import fingerprint_file
 
-        fingerprint_file(path, media)
+        fingerprint_file(file)
 
 
-def _read_credential(
-    path: Path, media: Format, trust: TrustStore, request: VerifyRequest
-) -> ManifestReport | None:
+def _read_credential(file: MediaFile, trust: TrustStore, request: VerifyRequest) -> ManifestReport | None:
+    path, mime = file.path, file.format.mime
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     anchors = trust.anchors_pem
-    if request.sidecar is None and media is not _UNKNOWN:
-        report = read_manifest(path, media.mime, anchors_pem=anchors, online=request.online)
+    if request.sidecar is None and file.format is not ANY_FILE:
+        report = read_manifest(path, mime, anchors_pem=anchors, online=request.online)
         if report is not None:
             return report
     sidecar = request.sidecar or (beside if is_file(beside) else None)
     if sidecar is None:
         return None
     data = read_limited(sidecar, MAX_SIDECAR_BYTES)
-    return read_manifest(path, media.mime, anchors_pem=anchors, manifest_data=data, online=request.online)
+    return read_manifest(path, mime, anchors_pem=anchors, manifest_data=data, online=request.online)
 
 
 def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
-    verdict.credential = "embedded" if report.embedded else "side-car"
+    verdict.credential = Credential.EMBEDDED if report.embedded else Credential.SIDECAR
     verdict.title = report.title
     verdict.source_type = report.digital_source_type
     verdict.actions = report.actions
     verdict.ingredients = report.ingredients
     verdict.training = dict(report.training)
-    trusted = report.state == "trusted"
+    trusted = report.state is ManifestState.TRUSTED
     if report.key_id:
         verdict.signer = Signer(
             report.signer_name, report.key_id, report.issuer, report.algorithm, trusted=trusted
         )
-    if report.signed_time:
+    if report.signed_time and report.time_kind:
         verdict.times.append(Time(report.signed_time, report.time_kind))
     if report.failures:
         for failure in report.failures:
             said = "; ".join(part for part in (_PLAIN.get(failure.kind, ""), failure.explanation) if part)
-            verdict.checks.append(Check(f"manifest: {failure.code}", False, said))
+            verdict.checks.append(Check(CheckName.MANIFEST, False, said, failure.code))
     else:
-        verdict.checks.append(Check("manifest", True, "content, assertions and signature match"))
+        verdict.checks.append(Check(CheckName.MANIFEST, True, "content, assertions and signature match"))
     verdict.checks.append(
         Check(
-            "signer",
+            CheckName.SIGNER,
             True if trusted else None,
             "the certificate chains to an anchor you trust"
             if trusted
-            else "no anchor you trust vouches for this certificate; the name is a claim",
+            else "the certificate chains to no anchor you trust; the name is a claim",
         )
     )
     for failure in report.ingredient_failures:
@@ -210,7 +212,7 @@ def _find_receipt(
         except ReceiptError as error:
             if report is None:
                 raise
-            verdict.checks.append(Check("receipt", None, f"{beside.name} cannot be read: {error}"))
+            verdict.checks.append(Check(CheckName.RECEIPT, None, f"{beside.name} cannot be read: {error}"))
             verdict.warnings.append(f"the receipt beside the file, {beside.name}, cannot be read: {error}")
     if lookup:
         for entry in lookup.ledger.find_sha256(digest):
@@ -234,15 +236,15 @@ def _judge_record(
     except (TamperedError, ReceiptError) as error:
         # as below: whoever can lay a forged receipt beside a file cannot thereby spoil its manifest
         harmless = report is not None and origin == "beside"
-        verdict.checks.append(Check("record signature", None if harmless else False, str(error)))
+        verdict.checks.append(Check(CheckName.RECORD_SIGNATURE, None if harmless else False, str(error)))
         verdict.warnings.append(f"the record in the receipt is not signed by whom it names: {error}")
-        verdict.standing = Standing.MISMATCH
+        verdict.ledger_status = LedgerStatus.MISMATCH
         return False
     mismatches = []
     if report is not None and record.file_sha256 != digest and _is_record_of(signed, report):
         # a few bytes (box types, segment frames) are outside of what C2PA hashes; the record covers them all
         text = "the manifest is the recorded one, but the file's bytes are not: something outside of it was changed"
-        verdict.checks.append(Check("record", False, text))
+        verdict.checks.append(Check(CheckName.RECORD, False, text))
         return False
     if record.file_sha256 != digest:
         mismatches.append(f"it is about a file with SHA-256 {record.file_sha256[:16]}…, not {digest[:16]}…")
@@ -257,11 +259,11 @@ def _judge_record(
         # a valid manifest stands by itself: a foreign receipt only gives it no ledger standing
         alone = report is None
         text = "the receipt does not belong to this file: " + "; ".join(mismatches)
-        verdict.checks.append(Check("receipt", False if alone or origin == "named" else None, text))
+        verdict.checks.append(Check(CheckName.RECEIPT, False if alone or origin == "named" else None, text))
         verdict.warnings.append(text)
-        verdict.standing = Standing.MISMATCH
+        verdict.ledger_status = LedgerStatus.MISMATCH
         return False
-    verdict.checks.append(Check("record", True, "file, manifest and signer are those of the record"))
+    verdict.checks.append(Check(CheckName.RECORD, True, "file, manifest and signer are those of the record"))
     verdict.relation = record.relation
     verdict.parents = [{"sha256": parent} for parent in record.parents]
     return True
@@ -279,43 +281,43 @@ def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: V
         "size": checkpoint.size,
         "record_time": record.time,
     }
-    verdict.times.append(Time(record.time, "record, self-asserted"))
+    verdict.times.append(Time(record.time, TimeKind.RECORD))
     try:
         verified = receipt.verify([*trust.log_keys.values(), *trust.witnesses.values()])
     except TamperedError as error:
-        verdict.checks.append(Check("ledger proof", False, str(error)))
+        verdict.checks.append(Check(CheckName.LEDGER_PROOF, False, str(error)))
         return
     except UntrustedSignerError as error:
-        verdict.checks.append(Check("ledger", None, str(error)))
-        verdict.standing = Standing.UNKNOWN_LOG
+        verdict.checks.append(Check(CheckName.LEDGER, None, str(error)))
+        verdict.ledger_status = LedgerStatus.UNKNOWN_LOG
         return
-    verdict.standing = Standing.LOGGED
+    verdict.ledger_status = LedgerStatus.LOGGED
     text = f"entry {receipt.index} of {checkpoint.size} in {checkpoint.origin}"
-    verdict.checks.append(Check("ledger", True, text))
+    verdict.checks.append(Check(CheckName.LEDGER, True, text))
     witnessed = [(key.name, time) for key, time in verified.items() if time is not None]
     for name, stamp in witnessed:
         from datetime import UTC, datetime
 
         moment = datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        verdict.times.append(Time(moment, f"witnessed by {name}"))
+        verdict.times.append(Time(moment, TimeKind.WITNESSED, name))
     if request.check_anchor is not None:
         try:
             finding = request.check_anchor(receipt)
         except TamperedError as error:
-            verdict.checks.append(Check("anchor", False, str(error)))
+            verdict.checks.append(Check(CheckName.ANCHOR, False, str(error)))
             return
-        verdict.standing = finding.standing
-        anchored = finding.standing in (Standing.ANCHORED, Standing.ANCHORED_BY_RPC)
-        verdict.checks.append(Check("anchor", True if anchored else None, finding.detail))
+        verdict.ledger_status = finding.status
+        anchored = finding.status in (LedgerStatus.ANCHORED, LedgerStatus.ANCHORED_BY_RPC)
+        verdict.checks.append(Check(CheckName.ANCHOR, True if anchored else None, finding.detail))
         if anchored and finding.time:
-            verdict.times.append(Time(finding.time, "anchored"))
+            verdict.times.append(Time(finding.time, TimeKind.ANCHORED))
     elif receipt.anchors:
-        verdict.standing = Standing.ANCHOR_NOT_CHECKED
+        verdict.ledger_status = LedgerStatus.ANCHOR_NOT_CHECKED
 
 
 def _judge_signer_of_record(verdict: Verdict, signed: SignedRecord, trust: TrustStore) -> None:
     """Without a manifest the record's own certificate chain says who signed."""
-    anchor = vouching_anchor(signed.chain_der, trust.anchors_pem)
+    anchor = trusted_anchor(signed.chain_der, trust.anchors_pem)
     verdict.signer = Signer(
         name=signed.record.signer.get("name", ""),
         key_id=signed.key_id,
@@ -323,8 +325,10 @@ def _judge_signer_of_record(verdict: Verdict, signed: SignedRecord, trust: Trust
         algorithm=signed.algorithm,
         trusted=anchor is not None,
     )
-    detail = f"vouched for by {anchor}" if anchor else "no anchor you trust vouches for this certificate"
-    verdict.checks.append(Check("signer", True if anchor else None, detail))
+    detail = (
+        f"the certificate chains to {anchor}" if anchor else "the certificate chains to no anchor you trust"
+    )
+    verdict.checks.append(Check(CheckName.SIGNER, True if anchor else None, detail))
 
 
 def _judge_revocation(
@@ -333,10 +337,10 @@ def _judge_revocation(
     if not trust.revocations or verdict.signer is None:
         return
     chain = report.chain_der if report else receipt.opening.signed.chain_der if receipt else []
-    times = [(time.kind.split(" by ")[0], time.value) for time in verdict.times]
-    found = standing(trust.revocations, verdict.signer.key_id, times, chain_der=chain)
+    times = [(time.kind, time.value) for time in verdict.times]
+    found = check_revocations(trust.revocations, verdict.signer.key_id, times, chain_der=chain)
     if found.revocation is not None:
-        verdict.checks.append(Check("revocation", found.valid, found.explanation))
+        verdict.checks.append(Check(CheckName.REVOCATION, found.valid, found.explanation))
 
 
 def _warn_of_earlier_claims(verdict: Verdict, lookup: Lookup) -> None:
@@ -398,9 +402,9 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
     signer = verdict.signer
     if failed:
         verdict.state = State.TAMPERED
-        verdict.headline = f"does not verify: {failed[0].detail} [{failed[0].name}]"
+        verdict.headline = f"does not verify: {failed[0].detail} [{failed[0].code or failed[0].name}]"
         return
-    by_record = report is None and verdict.standing is not Standing.NONE and verdict.relation
+    by_record = report is None and verdict.ledger_status is not LedgerStatus.NONE and verdict.relation
     if signer is None or not (report or by_record):
         verdict.state = State.NO_CREDENTIAL
         similar = len(verdict.similar)
@@ -408,7 +412,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
             f"; {similar} similar record{'s' if similar > 1 else ''} found, see below" if similar else ""
         )
         return
-    logged = verdict.standing not in (Standing.NONE, Standing.MISMATCH, Standing.UNKNOWN_LOG)
+    logged = verdict.ledger_status not in (LedgerStatus.NONE, LedgerStatus.MISMATCH, LedgerStatus.UNKNOWN_LOG)
     if signer.trusted and (report or logged):
         verdict.state = State.TRUSTED
         verdict.headline = f"unchanged since {signer.name} signed it"

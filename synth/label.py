@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from provenance.errors import UsageError
 from provenance.manifest.actions import source_type
 from provenance.manifest.embed import ManifestSpec, Parent
+from provenance.record import Relation
 from provenance.session import Desk
 from provenance.sign import SignRequest, SignResult, sign_file
 from synth.quarantine import Unlabelled, quarantine
@@ -83,14 +84,16 @@ def label_generated(
                 hint="say under which consent the footage is used",
             )
         spec = ManifestSpec(
-            relation="synthetic",
+            relation=Relation.SYNTHETIC,
             digital_source_type=COMPOSITE if about.composite else GENERATED,
             parents=_parents(about),
             extra_assertions=((CONSENT_LABEL, _statement(about)),),
             definition=_learned(about),
         )
         request = SignRequest(spec, extra={"generator": about.generator, "consent": about.consent})
-        return sign_file(made, output, request, desk, force=force)
+        # half a label is none: the copy, too, lies in quarantine until it is complete
+        scratch = made.parent if isinstance(unlabelled, Unlabelled) else None
+        return sign_file(made, output, request, desk, force=force, scratch=scratch)
     finally:
         made.unlink(missing_ok=True)
 

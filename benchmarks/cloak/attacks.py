@@ -8,6 +8,8 @@ Ours runs as it does in earnest, and stops when it is done; every other attack g
 change, the same detectors, and as many steps as fill about the same CPU seconds on one thread (what a step takes is
 tried first). Each is judged by the detectors as used in earnest, on the decoded JPEG. Only ours knows the
 conditions, and the bound on the face's PSNR.
+
+Runs without arguments.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from cloak.attack.budget import context_mask, project
 from cloak.attack.objective import hiding_loss
 from cloak.attack.regions import plan_patches
 from cloak.attack.task import Task
-from cloak.evaluate.judge import to_tensor
+from cloak.pixels import to_tensor
 from cloak.strength import Strength
 from provenance.media.picture import open_picture
 

@@ -17,15 +17,10 @@ from torch import Tensor
 
 from cloak import detectors
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import (
-    detect_pixels,
-    find_faces,
-    recompressed,
-    render_conditions,
-    scaled,
-    which_found,
-)
+from cloak.detectors.matching import faces_found
+from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.evaluate.quality import crop, psnr
+from cloak.pixels import recompressed, render_conditions, scaled
 from synth.measure.conditions import equal_energy as equal_energy
 
 CONDITIONS = ("published", "jpeg75", "half")
@@ -65,9 +60,7 @@ def load_all(names: Iterable[str]) -> list[FaceDetector]:
     """Loaded detectors, each under the name it was asked for."""
     loaded = []
     for name in names:
-        detector = detectors.load(name)
-        detector.name = name
-        loaded.append(detector)
+        loaded.append(detectors.load(name))
     return loaded
 
 
@@ -144,9 +137,9 @@ class Subject:
         else:
             shown = render_conditions(pixels)
         for detector in asked:
-            could = which_found(self.before[detector.name], self.faces)
+            could = faces_found(self.before[detector.name], self.faces).tolist()
             for condition, (version, scale) in shown.items():
-                hits = which_found(detect_pixels(detector, version), self.faces * scale)
+                hits = faces_found(detect_pixels(detector, version), self.faces * scale).tolist()
                 found = sum(hit and was for hit, was in zip(hits, could, strict=True))
                 tally.add(group, condition, found, sum(could))
 

@@ -10,6 +10,8 @@
 
 Recall is the share, in percent, of the faces a detector found in the clean picture that it still finds, as
 published (decoded JPEG 95) / after JPEG 75 / at half size. The control is noise of equal energy.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ from benchmarks.cloak.cloak_common import (
 )
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import detect_pixels, landmark_errors, new_detections
+from cloak.evaluate.compare import landmark_errors, new_detections
+from cloak.evaluate.detect import detect_pixels
 from provenance.errors import NoFaceError
 from provenance.media.picture import open_picture
 
@@ -174,9 +175,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 
 def _loaded(name: str, weights: Path | None) -> FaceDetector:
-    detector = detectors.load(name, weights_dir=weights)
-    detector.name = name  # type: ignore[misc]
-    return detector
+    return detectors.load(name, weights_dir=weights)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ import torch
 from benchmarks.cloak.cloak_common import load_all, peak_memory
 from cloak.detectors.base import FaceDetector
 from cloak.options import CloakOptions
-from cloak.video.evaluate import VideoEvaluation, judge_video
+from cloak.video.evaluate import VideoEvaluation, evaluate_video
 from cloak.video.io import VideoInfo, frames, picture_bytes, probe
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
-from cloak.video.render import Film, NoiseStatistics, equal_energy, render
+from cloak.video.render import NoiseRenderer, NoiseStatistics, equal_energy, render
 from cloak.video.search import VideoOptimiser, analyse_video
-from cloak.video.state import Noise, Plan, State
+from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
 from cloak.video.window import Window
 
 
@@ -38,7 +38,7 @@ class Setting:
     """One clip and what it is cloaked against."""
 
     info: VideoInfo
-    plan: Plan
+    analysis: VideoAnalysis
     attacked: list[FaceDetector]
     judging: list[FaceDetector]
     options: CloakOptions
@@ -64,42 +64,46 @@ def shortened(source: Path, target: Path, width: int, seconds: float) -> Path:
     return target
 
 
-def frame_by_frame(setting: Setting, state: State) -> int:
+def frame_by_frame(setting: Setting, state: WorkState) -> int:
     """The peer: each face of each frame searched from the beginning. Returns the steps."""
-    searcher = VideoOptimiser(
-        setting.info, setting.plan, state, setting.attacked, setting.options, setting.video
+    optimiser = VideoOptimiser(
+        setting.info, setting.analysis, state, setting.attacked, setting.options, setting.video
     )
     total = 0
     for frame in frames(setting.info):
-        for index, track in enumerate(setting.plan.tracks):
+        for index, track in enumerate(setting.analysis.tracks):
             if track.first <= frame.index <= track.last:
-                window = Window(track, frame.index, frame.index, searcher.sides, "cpu")
+                window = Window(track, frame.index, frame.index, optimiser.sides, "cpu")
                 window.offer(frame.index, frame.rgb())
-                levels, steps = searcher.search(window, None, 0, set())
-                state.keep(Noise(index, frame.index, frame.index, window.place, levels, steps))
+                levels, steps = optimiser.search(window, None, 0, set())
+                state.save(WindowNoise(index, frame.index, frame.index, window.place, levels, steps))
                 total += steps
     return total
 
 
-def carried(setting: Setting, state: State) -> int:
+def carried(setting: Setting, state: WorkState) -> int:
     """Ours, one round: noise for stretches of frames. Returns the steps."""
-    searcher = VideoOptimiser(
-        setting.info, setting.plan, state, setting.attacked, setting.options, setting.video
+    optimiser = VideoOptimiser(
+        setting.info, setting.analysis, state, setting.attacked, setting.options, setting.video
     )
-    searcher.first_pass(lambda _: None)
-    found = [state.noise(i, first) for i in range(len(setting.plan.tracks)) for first, _ in state.windows(i)]
+    optimiser.first_pass(lambda _: None)
+    found = [
+        state.noise(i, first) for i in range(len(setting.analysis.tracks)) for first, _ in state.windows(i)
+    ]
     return sum(one.steps for one in found if one is not None)
 
 
-def judged(setting: Setting, state: State) -> tuple[VideoEvaluation, NoiseStatistics, float]:
+def evaluation(setting: Setting, state: WorkState) -> tuple[VideoEvaluation, NoiseStatistics, float]:
     """Encode with and without noise, and with the control; show the frames to everyone."""
     levels, folder = setting.options.level.levels, setting.folder
     cloaked, plain, control = folder / "cloaked.mp4", folder / "plain.mp4", folder / "control.mp4"
-    film = Film(setting.info, setting.plan, state, levels)
+    film = NoiseRenderer(setting.info, setting.analysis, state, levels)
     figures = render(film, cloaked, setting.options, setting.video, bare=True, plain=plain)
-    other = Film(setting.info, setting.plan, state, levels, lambda noise: equal_energy(noise, 0))
+    other = NoiseRenderer(setting.info, setting.analysis, state, levels, lambda noise: equal_energy(noise, 0))
     render(other, control, setting.options, setting.video, bare=True)
-    everyone = judge_video(cloaked, plain, control, setting.plan, setting.attacked, setting.judging, "cpu")
+    everyone = evaluate_video(
+        cloaked, plain, control, setting.analysis, setting.attacked, setting.judging, "cpu"
+    )
     return everyone, figures, picture_bytes(cloaked) / picture_bytes(plain)
 
 
@@ -188,21 +192,21 @@ def compare(
     folder: Path,
 ) -> None:
     """The first table."""
-    plan = analyse_video(info, attacked, options, video, 1, lambda _: None)
-    print(f"{info.upright[0]} x {info.upright[1]}, {plan.frames} frames, {len(plan.shots)} shots, "
-          f"{len(plan.tracks)} faces; {options.strength}, CRF {video.crf}, one round; attacked: "
+    analysis = analyse_video(info, attacked, options, video, 1, lambda _: None)
+    print(f"{info.upright[0]} x {info.upright[1]}, {analysis.frames} frames, {len(analysis.shots)} shots, "
+          f"{len(analysis.tracks)} faces; {options.strength}, CRF {video.crf}, one round; attacked: "
           f"{', '.join(d.name for d in attacked)}")  # fmt: skip
     print(f"{'':16} {'search s':>9} {'steps':>6} {'found %':>17} {'control':>8} {'noise':>6} {'flicker':>8} "
           f"{'decoded':>8} {'PSNR':>6} {'size':>6}")  # fmt: skip
     effects, costs = [], []
     for name, way in (("frame by frame", frame_by_frame), ("carried", carried)):
         place = folder / name.replace(" ", "-")
-        setting = Setting(info, plan, attacked, judging, options, video, folder)
-        state = State(place, name)
+        setting = Setting(info, analysis, attacked, judging, options, video, folder)
+        state = WorkState(place, name)
         begun = time.process_time()
         steps = way(setting, state)
         costs.append(time.process_time() - begun)
-        effects.append(row(name, costs[-1], steps, judged(setting, state)))
+        effects.append(row(name, costs[-1], steps, evaluation(setting, state)))
     print(
         f"{costs[0] / costs[1]:.1f} times faster at {100 * effects[1] / effects[0]:.0f} % of the effect "
         f"(points found less than in each one's control)"

@@ -5,6 +5,8 @@
 Each picture is cloaked once and written as JPEG. Then the file is treated as a scraper might, and detectors are asked
 again. The same treatment of the uncloaked picture is the control: a treatment that blinds detectors by itself is no
 counter-measure. Of the faces that a detector finds in the untreated, uncloaked picture, the share that it finds.
+
+Runs without arguments.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from skimage.restoration import denoise_tv_chambolle, denoise_wavelet
 from benchmarks.cloak.cloak_common import decoded, encoded, load_all, one_thread, pictures
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import detect_pixels, find_faces, recompressed, scaled, to_tensor, which_found
+from cloak.detectors.matching import faces_found
+from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.evaluate.quality import psnr
 from cloak.models import locate, model
-from cloak.recognition.network import SAME_PERSON
+from cloak.pixels import recompressed, scaled, to_tensor
+from cloak.recognition.network import SAME_PERSON, FaceRecognition
 from cloak.recognition.objective import recogniser_for
 from provenance.media.picture import open_picture
 from synth.measure.conditions import network_chain
@@ -113,9 +117,7 @@ def main() -> None:
 
 
 def _named(name: str, weights: Path | None) -> FaceDetector:
-    detector = detectors.load(name, weights_dir=weights)
-    detector.name = name  # type: ignore[misc]
-    return detector
+    return detectors.load(name, weights_dir=weights)
 
 
 class _Table:
@@ -135,7 +137,7 @@ class _Table:
             [index for index in range(len(faces)) if self._agreed(faces[index : index + 1], before)]
         ]
         recogniser = (
-            recogniser_for(None, to_tensor(clean), 1.0, faces, before)
+            recogniser_for(FaceRecognition.load(), to_tensor(clean), 1.0, faces, before)
             if locate(model("dlib-face-recognition")) is not None
             else None
         )
@@ -147,8 +149,8 @@ class _Table:
                     self.damage.setdefault(treatment, []).append(min(psnr(clean, shown), 99.0))
                 for group, members in self.groups.items():
                     for detector in members:
-                        was = which_found(before[detector.name], faces)
-                        now = which_found(detect_pixels(detector, shown), faces * scale)
+                        was = faces_found(before[detector.name], faces).tolist()
+                        now = faces_found(detect_pixels(detector, shown), faces * scale).tolist()
                         hits = [hit for hit, could in zip(now, was, strict=True) if could]
                         self.found.setdefault((treatment, group, is_cloaked), []).extend(hits)
                         if is_cloaked:
@@ -161,7 +163,7 @@ class _Table:
     def _agreed(self, face: torch.Tensor, before: dict[str, Detections]) -> bool:
         """A face is what an attacked detector and one more report."""
         attacked = {detector.name for detector in self.groups["attacked"]}
-        seen = {name for name, report in before.items() if which_found(report, face)[0]}
+        seen = {name for name, report in before.items() if faces_found(report, face).tolist()[0]}
         return bool(seen & attacked) and len(seen) > 1
 
     def show(self) -> None:

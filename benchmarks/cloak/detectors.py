@@ -4,6 +4,8 @@
 
 The picture is a square around one public-domain portrait, enlarged. The peer in the same run is the detector's own
 ``detect``: an attack pays "forward and backward" for each step, so their ratio is what a step costs in looks.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

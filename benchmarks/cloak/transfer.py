@@ -36,7 +36,7 @@ from benchmarks.cloak.cloak_common import (
 )
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import scaled
+from cloak.pixels import scaled
 from provenance.errors import NoFaceError
 from provenance.media.picture import open_picture
 
@@ -166,9 +166,7 @@ def shares(rows: list[dict[str, Any]], family: str) -> list[str]:
 
 
 def _loaded(name: str, weights: Path | None) -> FaceDetector:
-    detector = detectors.load(name, weights_dir=weights)
-    detector.name = name  # type: ignore[misc]
-    return detector
+    return detectors.load(name, weights_dir=weights)
 
 
 if __name__ == "__main__":

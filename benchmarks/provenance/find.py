@@ -6,6 +6,8 @@ Each fingerprint gets the largest threshold at which none of the edited pictures
 recall at zero false matches). For veilmark the threshold is the program's own, fixed, and false matches are
 counted. Distractors are records of real descriptors drawn from all pictures (and many further parts of them),
 recombined at random, one bit of each flipped.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

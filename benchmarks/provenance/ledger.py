@@ -6,6 +6,8 @@
 The peer, plain SQLite and the log take turns within one run, so that the ratios do not depend on how busy the
 machine is. All of them sync every commit. "the log" is given openings that are signed already, and checks,
 hashes, stores, indexes and proves them, and signs a checkpoint; the others are given the same bytes.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

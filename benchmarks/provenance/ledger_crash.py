@@ -5,6 +5,8 @@
 Each round starts writers on one log, kills them all at a random moment after they began to write, and lets the
 next round begin with openings that were already acknowledged. After every round the log must open, and hold
 each acknowledged opening at its index; at the end the whole log is audited, and no opening may have two leaves.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

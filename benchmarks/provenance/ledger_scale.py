@@ -2,10 +2,12 @@
 
     python benchmarks/provenance/ledger_scale.py [--records 1000000000] [--sample 200000]
 
-Prints the tables of docs/ledger-scale.md. The tree of a billion leaves is not stored: its leaves repeat with a
+Prints the tables of docs/research/ledger-scale.md. The tree of a billion leaves is not stored: its leaves repeat with a
 period of 4,096, so that the hash of any perfect subtree is known at once, while the very code that makes and
 checks proofs, and that reads published tiles, runs at full size. The look-up table is filled for real with
 ``--sample`` entries and asked.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 Every mutant of every format (bit flips, truncation, splices, length fields, deletions) is verified with the
 look-up in a ledger that knows the originals, then signed. Printed: outcomes by step, the slowest, and the
 peak memory of the process. Anything but a verdict or one of veilmark's own errors is a failure.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ fingerprint can take: bare signing and, beside it on another core, decoding the 
 same for verifying. A ledger look-up by likeness is part of every verification::
 
     python benchmarks/provenance/sign.py --rounds 5
+
+Runs without arguments.
 """
 
 from __future__ import annotations

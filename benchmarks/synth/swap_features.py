@@ -7,6 +7,8 @@
 On the two public-domain portraits, aligned: the feature distance of a change, divided by that to the other person. A
 good loss sees blur and a closed mouth, and cares little for light. ``--critic`` adds the layers of the critic that a
 training in the folder MODEL has learned; its pictures have the side of that model.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

@@ -301,7 +301,7 @@ def write_sheet(path: Path, generator: Any, origin: Origin, parts: dict[str, Seg
     import cv2
 
     from provenance.session import open_desk
-    from synth.label import Generated, label_generated, mark_visibly
+    from synth.label import Generated, label_picture
 
     rows = []
     for side, to in (("a", "b"), ("b", "a")):
@@ -317,13 +317,10 @@ def write_sheet(path: Path, generator: Any, origin: Origin, parts: dict[str, Seg
                 tile = frames[index][top : int(middle[1] + reach), left : int(middle[0] + reach)]
                 tiles.append(cv2.resize(tile, (200, 200), interpolation=cv2.INTER_AREA))
             rows.append(np.hstack(tiles))
-    with tempfile.TemporaryDirectory() as hidden, open_desk(Home.locate()) as desk:
-        made = Path(hidden) / "unlabelled.png"
-        sheet = mark_visibly(np.ascontiguousarray(np.vstack(rows)))
-        made.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+    with open_desk(Home.locate()) as desk:
         consent = "; ".join(str(one.get("statement", ""))[:400] for one in origin.consent.values())
         about = Generated("benchmarks/synth/swap_quality.py", [], False, consent or "contracted models")
-        label_generated(made, path, about, desk, force=True)
+        label_picture(np.ascontiguousarray(np.vstack(rows)), path, about, desk, force=True)
 
 
 if __name__ == "__main__":

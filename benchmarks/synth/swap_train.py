@@ -10,6 +10,8 @@
 pass through the encoder for each person. (b) is the same step as :mod:`synth.swap.training.train` does it. Both train
 the same network on the same losses with the same batch. Images count both people's. On a CPU, time is CPU seconds of
 this process divided by its threads, so that other work matters little. ``--memory`` prints what each preset needs.
+
+Runs without arguments.
 """
 
 from __future__ import annotations

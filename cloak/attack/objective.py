@@ -1,7 +1,7 @@
-"""What is optimised, as pure functions of what detectors consider.
+"""The losses, as pure functions of the candidates of detectors.
 
 Every loss is at least 0, and (close to) 0 once its goal is reached with margin, so that a detector's weight
-can shrink with how far it is from fooled. Boxes are ``x1 y1 x2 y2`` in pixels.
+can shrink with how far it is from evaded. Boxes are ``x1 y1 x2 y2`` in pixels.
 """
 
 from __future__ import annotations
@@ -10,36 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.detectors.base import Candidates, Detections
+from cloak.detectors.base import Candidates
 from cloak.detectors.boxes import overlaps
-
-
-def expand_boxes(boxes: Tensor, margin: float) -> Tensor:
-    """``(N, 4)`` boxes, each side moved outwards by ``margin`` times the box's size."""
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    return boxes + margin * torch.stack([-width, -height, width, height], 1)
-
-
-def centres_inside(boxes: Tensor, zones: Tensor) -> Tensor:
-    """``(M, N)`` bool: is the centre of box m inside zone n?"""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    x, y = centres[:, :1], centres[:, 1:]
-    return (x >= zones[:, 0]) & (x <= zones[:, 2]) & (y >= zones[:, 1]) & (y <= zones[:, 3])
-
-
-def matches_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
-    """``(M, N)`` bool: does box m report face n?
-
-    It does when they overlap by at least ``threshold`` (intersection over union), or when the box's centre is
-    inside the face and its area between a quarter and four times the face's: a badly fitting box around a
-    face still gives the face away.
-    """
-    if len(boxes) == 0 or len(faces) == 0:
-        return torch.zeros(len(boxes), len(faces), dtype=torch.bool, device=boxes.device)
-    areas = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(1)[:, None]
-    target = (faces[:, 2:] - faces[:, :2]).clamp_min(0).prod(1)[None]
-    similar = (areas >= target / 4) & (areas <= target * 4)
-    return (overlaps(boxes, faces) >= threshold) | (centres_inside(boxes, faces) & similar)
+from cloak.detectors.matching import centres_inside, expand_boxes
 
 
 def hiding_loss(
@@ -55,10 +28,10 @@ def hiding_loss(
     candidates.
 
     A cascade misses a face as soon as one of its stages does, so the smallest value tells how far the
-    detector is from fooled; the sum is what gradients are taken of.
+    detector is from evaded; gradients are taken of the sum.
 
     Args:
-        candidates: what the detector considers in this picture.
+        candidates: of the detector in this picture.
         faces: ``(N, 4)`` faces to hide, in the pixels of this picture.
         margin: logits below the detector's threshold that count as hidden.
         top: how many candidates of each widened face box count, weakest pull each.
@@ -150,8 +123,3 @@ def landmark_loss(
         strength = torch.softmax(candidates.logits[chosen].detach(), 0)
         losses.append((strength * functional.relu(1 - gap.mean(1) / share)).sum())
     return torch.stack(losses).mean() if losses else candidates.logits.sum() * 0
-
-
-def faces_found(detections: Detections, faces: Tensor) -> Tensor:
-    """``(N,)`` bool: which faces does the detector report?"""
-    return matches_faces(detections.boxes, faces).any(0)

@@ -1,93 +1,21 @@
-"""Where the work is done: faces that detectors agree on, and the patches of the picture around them.
+"""Which patches of a picture are worked on, so that a 24-megapixel portrait costs no more than a small one.
 
-A patch is a rectangle of the picture, worked on at a scale of its own, so that a 24-megapixel portrait costs
-no more than a small one. Boxes are ``x1 y1 x2 y2`` in pixels.
+Boxes are ``x1 y1 x2 y2`` in pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
-from cloak.attack.objective import matches_faces
-from cloak.detectors.base import Detections
+from cloak.detectors.patch import Patch
 
 #: Patches start and end on this grid, so that JPEG blocks, and the strides of detectors at full and half size,
 #: fall in a patch as they do in its picture.
 GRID = 64
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A rectangle of the picture and the faces in it.
-
-    Attributes:
-        left, top, right, bottom: in pixels of the picture, right and bottom exclusive.
-        height, width: the size it is worked on, at most that of the rectangle.
-        faces: which faces of the picture it is responsible for.
-    """
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    height: int
-    width: int
-    faces: tuple[int, ...]
-
-    @property
-    def scale(self) -> float:
-        """Working pixels per picture pixel, at most 1."""
-        return self.width / (self.right - self.left)
-
-    def to_working_size(self, part: Tensor) -> Tensor:
-        """``(B, 3, bottom - top, right - left)``, the rectangle cut out, at the working size."""
-        return _resized(part, self.height, self.width)
-
-    def boxes(self, boxes: Tensor) -> Tensor:
-        """``(N, 4)`` boxes of the picture in working pixels."""
-        return (boxes - boxes.new_tensor([self.left, self.top, self.left, self.top])) * self.scale
-
-    def to_picture_size(self, noise: Tensor) -> Tensor:
-        """Noise of the working size as noise of the rectangle's size."""
-        return _resized(noise, self.bottom - self.top, self.right - self.left)
-
-
-def merge_faces(reports: Sequence[Detections]) -> Tensor:
-    """The distinct faces that several detectors report, ``(N, 4)``, largest first.
-
-    Reports that :func:`cloak.attack.objective.matches_faces` counts as the same face become one box, the median.
-    """
-    boxes = [report.boxes for report in reports if len(report)]
-    if not boxes:
-        return torch.zeros(0, 4)
-    all_boxes = torch.cat(boxes).float().cpu()
-    groups: list[list[Tensor]] = []
-    for box in all_boxes:
-        if not bool(torch.isfinite(box).all()) or bool((box[2:] <= box[:2]).any()):
-            continue
-        for group in groups:
-            middle = torch.stack(group).median(0).values
-            if bool(matches_faces(box[None], middle[None])):
-                group.append(box)
-                break
-        else:
-            groups.append([box])
-    if not groups:
-        return torch.zeros(0, 4)
-    faces = torch.stack([torch.stack(group).median(0).values for group in groups])
-    size = (faces[:, 2:] - faces[:, :2]).prod(1)
-    return faces[torch.argsort(size, descending=True, stable=True)]
-
-
 #: Patches are worked on smaller only where that saves half of the pixels.
 _SHRINK_BELOW = 0.72
-
-
 #: Faces of fewer pixels are not worked on smaller, however small the picture is shown.
 _MIN_FACE_SIDE = 96
 
@@ -185,11 +113,3 @@ def _on_grid(box: tuple[float, float, float, float], height: int, width: int) ->
     right = min(width, -int(-box[2] // GRID) * GRID)
     bottom = min(height, -int(-box[3] // GRID) * GRID)
     return left, top, max(right, left + 1), max(bottom, top + 1)
-
-
-def _resized(pictures: Tensor, height: int, width: int) -> Tensor:
-    if pictures.shape[-2:] == (height, width):
-        return pictures
-    return functional.interpolate(
-        pictures, size=(height, width), mode="bilinear", antialias=True, align_corners=False
-    )

@@ -1,7 +1,8 @@
 """From objective to noise: the ensemble optimiser.
 
-Each detector's gradient is scaled to the same size and weighted by how far that detector is from missing the faces with
-margin; each step meets another transformation, drawn by how badly it still goes; noise stays in the faces' context.
+The gradient of each detector is scaled to the same size and weighted by how far the detector is from missing the faces
+with margin. Each step samples another transformation; conditions in which faces are still found are sampled more often.
+Noise stays within the context of the faces.
 """
 
 from __future__ import annotations
@@ -10,33 +11,30 @@ import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from cloak.attack import transforms
-from cloak.attack.budget import project, reduce_chroma, to_grey
+from cloak.attack.budget import NoiseBudget, project, to_grey
+from cloak.attack.conditions import Condition
 from cloak.attack.detector_query import DetectorQuery, TransformedView
-from cloak.attack.features import FeatureRecorder, feature_similarity
-from cloak.attack.objective import decoy_loss, expand_boxes, hiding_loss, landmark_loss
-from cloak.attack.parallel import map_parallel
-from cloak.attack.task import (
-    Condition,
-    Goals,
-    Schedule,
-    SearchResult,
-    Task,
+from cloak.attack.evaluation import (
     encoded_change,
     evaluate_noise,
-    input_policy_of,
     missed_decoys,
     whole_frame_for,
     whole_frame_side,
 )
+from cloak.attack.features import FeatureRecorder, feature_similarity
+from cloak.attack.input_policy import input_policy_of
+from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
+from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.transforms import Transform
 from cloak.detectors.base import Candidates, FaceDetector
-from provenance.errors import UsageError
+from cloak.detectors.matching import expand_boxes
+from cloak.detectors.rendering import Rendering
+from cloak.parallel import map_parallel
 
 Progress = Callable[[float], None]
 
@@ -57,13 +55,12 @@ def optimise(
 
     Args:
         task: the patch.
-        detectors: what to fool.
-        conditions: the conditions under which to fool them.
-        goals, schedule: see there.
+        detectors: the detectors to evade.
+        conditions: under which they are to be evaded.
+        goals, schedule: objectives and duration; defaults of their classes.
         start: noise to go on from; None starts from a little random noise.
-        unresolved: pairs of detector and condition that are known to need attention, whatever the exams say.
-        stop_when: says whether noise hides the faces in earnest, and thereby when to stop; None: the exams do, which
-            see the patch alone and ask for some margin.
+        unresolved: pairs of detector and condition that still find a face in the encoded picture.
+        stop_when: given the noise, whether to stop; None stops when every evaluation transform is evaded.
         progress: is told the share of the work done, in [0, 1].
     """
     goals, schedule = goals or Goals(), schedule or Schedule()
@@ -95,16 +92,6 @@ def optimise(
     return SearchResult(best.noise, best.evaded, steps_done)
 
 
-def _box_slices(faces: Tensor, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
-    """The rows and columns of each face; everything where there is none."""
-    face_windows = []
-    for x1, y1, x2, y2 in faces.round().int().tolist():
-        rows, columns = slice(max(0, y1), min(size[0], y2)), slice(max(0, x1), min(size[1], x2))
-        if rows.stop > rows.start and columns.stop > columns.start:
-            face_windows.append((rows, columns))
-    return face_windows or [(slice(None), slice(None))]
-
-
 def _crop_around(places: Tensor) -> Transform:
     """A crop to what detectors need to see around these places, on the grid of JPEG's blocks."""
     boxes = expand_boxes(places, _CONTEXT)
@@ -114,8 +101,12 @@ def _crop_around(places: Tensor) -> Transform:
 
 
 def _unit_gradient(loss: Tensor, of: Tensor, *, retain_graph: bool = False) -> Tensor:
-    """The gradient scaled to a mean of 1 per value; zero where the loss does not depend on it. ``retain_graph``:
-    another gradient of the same pass will be asked for.
+    """The gradient of a loss, scaled to a mean absolute value of 1; zero where the loss does not depend on the tensor.
+
+    Args:
+        loss: a scalar.
+        of: the tensor.
+        retain_graph: keep the graph for another gradient.
     """
     if not loss.requires_grad:
         return torch.zeros_like(of)
@@ -123,29 +114,27 @@ def _unit_gradient(loss: Tensor, of: Tensor, *, retain_graph: bool = False) -> T
     return gradient / gradient.abs().mean().clamp_min(1e-12)
 
 
-#: How much of the surroundings detectors are shown during the search, in face sizes.
+#: Margin around the faces in the crop that detectors are shown during the search, in face sizes.
 _CONTEXT = 0.4
 #: Below this distance (see :func:`cloak.attack.objective.hiding_loss`) a face is missed with margin.
 _EVADED_DISTANCE = 0.3
-#: How far a decoy's noise reaches beyond its zone, in its sizes.
-_DECOY_MARGIN = 0.1
 #: Below this distance (see :func:`cloak.attack.objective.decoy_loss`) a decoy is seen with margin.
 _RAISED_DISTANCE = 0.35
-#: A detector's weight grows by this with every step in which it still sees a face, and shrinks else.
+#: Factors of a detector's loss weight for each step in which it still finds a face, and for each other step.
 _WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
-#: No value moves further in a step than so many times the average.
+#: The largest step of one value, in multiples of the root mean square.
 _MAX_STEP_RATIO = 3.0
-#: How often a detector is shown the whole picture where that costs little: a small picture, or a cascade, which only
-#: looks where it is told to.
+#: Probability that a detector is shown the full frame where that costs little: where the picture has at most so many
+#: pixels, or for a cascade, which evaluates only the places it is given.
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
-#: How it goes, to begin with, with a pair that needs no attention.
+#: Initial residual of a pair that is not known to be unresolved.
 _INITIAL_RESIDUAL = 0.2
-#: A detector that is fooled everywhere is asked every so many steps.
+#: A detector that is evaded in every condition is evaluated every so many steps only.
 _EVADED_INTERVAL = 3
 
 
 class _Search:
-    """The state of one start."""
+    """The state of one start of the search."""
 
     def __init__(
         self,
@@ -173,16 +162,11 @@ class _Search:
                 * task.limit
                 / 2
             )
-        # landmarks shall be moved by a known way, which a bend would falsify
+        # a warp would change by how far landmarks are displaced
         self.warp = 0.0 if goals.landmark else schedule.warp
         self.bf16 = schedule.bf16
-        self.face_windows = _box_slices(task.faces, task.clean.shape[-2:])
-        self.decoy_windows = (
-            _box_slices(expand_boxes(task.zones, _DECOY_MARGIN), task.clean.shape[-2:])
-            if len(task.zones)
-            else []
-        )
-        self.noise = self._project(start)
+        self.budget = NoiseBudget(task)
+        self.noise = self.budget.project(start)
         self.velocity = torch.zeros_like(task.clean)
         pairs = [(d.name, c.name) for d in detectors for c in conditions]
         self.residual = {
@@ -193,7 +177,7 @@ class _Search:
         self.decoy_residual = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
 
     def step(self, schedule: Schedule, number: int) -> None:
-        """One step of momentum against every detector that still needs it."""
+        """One step of momentum against every detector that is not evaded yet."""
         noise = self.noise.detach().requires_grad_(True)
         gradient_sum = torch.zeros_like(noise)
         detectors_by_view: dict[tuple[str, bool], list[FaceDetector]] = {}
@@ -238,10 +222,10 @@ class _Search:
         self.velocity = schedule.momentum * self.velocity + gradient_sum
         share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
         size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
-        self.noise = self._project(self.noise - size * self.task.limit * self._direction())
+        self.noise = self.budget.project(self.noise - size * self.task.limit * self._direction())
 
     def _uses_full_frame(self, detector: FaceDetector, condition: Condition) -> bool:
-        """Shall it be shown the whole picture this time, rather than the surroundings of the faces, moved a little?"""
+        """Whether the detector is shown the full frame in this step, instead of a shifted crop around the faces."""
         full_frame = self.task.full_frame
         if full_frame is None or self.rng.random() > _FULL_FRAME_PROBABILITY:
             return False
@@ -249,8 +233,8 @@ class _Search:
         return input_policy_of(detector).border_sensitive or pixels < _FULL_FRAME_MAX_PIXELS
 
     def _conditions_for(self, detector: FaceDetector) -> list[Condition]:
-        """The condition to meet next, drawn by how badly it goes; and a smaller size, while it goes badly there: that
-        costs little, and is what holds out longest.
+        """The conditions of this step: one sampled by its residual, and in addition smaller sizes that are unresolved,
+        which cost little and are evaded last.
         """
         weights = [
             1.0
@@ -266,98 +250,67 @@ class _Search:
         ]
 
     def _patch_view(self, condition: Condition, noise: Tensor) -> TransformedView:
-        """The patch, for detectors that look at it, through one transform for all of them."""
+        """The patch after one random transform, for all detectors that are shown patches."""
         task = self.task
         places = torch.cat([task.faces, task.zones]) if self.goals.decoy else task.faces
         transform = _crop_around(places).then(condition.random_transform(self.rng))
-        shown = transform(transforms.quantise(task.clean + noise))
-        return TransformedView(
-            condition, shown, transform, transform(task.clean) if self.goals.features else None
-        )
+        shown = transform.render(Rendering(transforms.quantise(task.clean + noise)))
+        clean = transform.render(Rendering(task.clean)) if self.goals.features else None
+        return TransformedView(condition, shown.pixels, shown, clean)
 
     def _whole_frame_view(self, condition: Condition, noise: Tensor) -> TransformedView:
-        """The change of the patch's pixels, for detectors that look at the whole picture, encoded once for all."""
+        """The change of the patch's pixels after encoding, for all detectors that are shown the whole picture."""
         return TransformedView(condition, encoded_change(self.task, noise, condition))
 
     def _query(self, detector: FaceDetector, view: TransformedView) -> DetectorQuery:
         whole_frame = None
-        if view.transform is None and whole_frame_side(self.task, detector):
-            whole_frame = whole_frame_for(self.task, detector).snapshot()
+        if view.patch is None and whole_frame_side(self.task, detector):
+            whole_frame = whole_frame_for(self.task, detector)
         return DetectorQuery(
-            detector.snapshot(), view, whole_frame, random.Random(self.rng.random()) if self.warp else None
-        )
-
-    def _render(self, query: DetectorQuery) -> tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor]]:
-        """What the detector is shown of a view, the same of the clean picture where features count, and where boxes of
-        the patch lie in it.
-        """
-        detector, view = query.detector, query.view
-        compared = self.goals.features and input_policy_of(detector).fully_convolutional
-        if view.transform is None:
-            shown, placed = self._render_whole_frame(query, view.leaf)
-            return (
-                shown,
-                self._render_whole_frame(query, torch.zeros_like(view.leaf))[0] if compared else None,
-                placed,
-            )
-        policy = input_policy_of(detector).resize_transform(self.task.picture_size, view.transform.scale)
-        before = policy(view.clean) if view.clean is not None and compared else None
-        return policy(view.leaf), before, view.transform.then(policy).boxes
-
-    def _render_whole_frame(
-        self, query: DetectorQuery, change: Tensor
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The whole picture as this detector is shown it, and where boxes of the patch lie in it."""
-        condition, whole_frame = query.view.condition, query.whole_frame
-        if whole_frame is not None:
-            side = whole_frame_side(self.task, query.detector)
-            picture, shown_side = whole_frame.show(change, side, condition.downscale)
-            return picture, lambda boxes: whole_frame.boxes(boxes, shown_side)
-        full_frame = self.task.full_frame
-        if full_frame is None:
-            raise UsageError("this task is a patch without its picture")
-        return full_frame.show(change, condition.downscale), partial(
-            full_frame.boxes, downscale=condition.downscale
+            detector, view, whole_frame, random.Random(self.rng.random()) if self.warp else None
         )
 
     def _gradient(self, query: DetectorQuery) -> Tensor:
-        """The weighted direction in the view's leaf against one detector: away from its verdict, and away from what it
-        sees half-way to it, which also counts where it is fooled already: that is what carries over to others.
+        """The weighted gradient of one detector's losses in the view's leaf.
+
+        The loss on features of middle layers also counts where the face is missed already: it transfers to other
+        detectors.
         """
-        detector, view = query.detector, query.view
-        leaf = view.leaf
-        shown, clean, to_shown = self._render(query)
-        faces = to_shown(self.task.faces)
+        leaf = query.view.leaf
+        shown, clean = query.render(self.task, with_clean=bool(self.goals.features))
+        detector = query.detector.for_rendering(shown)
+        faces = shown.boxes(self.task.faces)
         if query.rng is not None and not input_policy_of(detector).fixed_geometry:
-            places = torch.cat([faces, to_shown(self.task.zones)]) if self.goals.decoy else faces
-            warp = transforms.warp(places, shown.shape[-2:], query.rng, self.warp)
-            shown, clean = warp(shown), None if clean is None else warp(clean)
-        now = FeatureRecorder()
-        with nullcontext() if clean is None else now:
-            loss, decoys_loss, distance = self._loss(detector, shown, to_shown)
-        weight, decoy_weight = self._weight(detector, view.condition, distance), self._decoy_weight(detector)
+            places = torch.cat([faces, shown.boxes(self.task.zones)]) if self.goals.decoy else faces
+            warp = transforms.warp(places, shown.pixels.shape[-2:], query.rng, self.warp)
+            shown, clean = warp.render(shown), None if clean is None else warp.render(clean)
+        features = FeatureRecorder()
+        with nullcontext() if clean is None else features:
+            loss, decoys_loss, distance = self._loss(detector, shown)
+        weight, decoy_weight = (
+            self._weight(detector, query.view.condition, distance),
+            self._decoy_weight(detector),
+        )
         retain_graph = clean is not None
         direction = torch.zeros_like(leaf)
         if weight:
             direction += weight * _unit_gradient(loss, leaf, retain_graph=retain_graph or decoy_weight > 0)
-        if (
-            decoy_weight
-        ):  # by itself: in one sum with hiding, whose last steps are steep, it would count for nothing
+        if decoy_weight:  # scaled by itself: the hiding loss is far steeper near its end
             direction += decoy_weight * _unit_gradient(decoys_loss, leaf, retain_graph=retain_graph)
         if clean is None:
             return direction
-        with torch.no_grad(), FeatureRecorder() as before:
-            self._candidates(detector, clean, faces)
-        same = feature_similarity(now.seen, before.seen, faces, shown.shape[-2:])
-        return direction + self.goals.features * _unit_gradient(same, leaf)
+        with torch.no_grad(), FeatureRecorder() as clean_features:
+            self._candidates(detector, clean.pixels, faces)
+        similarity = feature_similarity(features.seen, clean_features.seen, faces, shown.pixels.shape[-2:])
+        return direction + self.goals.features * _unit_gradient(similarity, leaf)
 
     def _candidates(self, detector: FaceDetector, picture: Tensor, places: Tensor) -> Candidates:
-        """What the detector makes of a picture near some places, in the precision that was asked for."""
+        """The detector's candidates near some places, in the precision of the schedule."""
         with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.bf16):
             return detector.candidates(picture, [places])[0]
 
     def _weight(self, detector: FaceDetector, condition: Condition, distance: float) -> float:
-        """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""
+        """The loss weight of a detector in this step: by how far it is from evaded, and for how long it has been."""
         pair = (detector.name, condition.name)
         self.residual[pair] = 0.5 * self.residual[pair] + 0.5 * min(1.0, distance)
         floor = 0.3 if pair in self.unresolved else 0.0
@@ -367,19 +320,19 @@ class _Search:
         return self.loss_weight[detector.name] * max(need, floor)
 
     def _decoy_weight(self, detector: FaceDetector) -> float:
-        """How much a detector counts because of decoys that it does not see yet: less than a face that it finds."""
+        """The weight of decoys that the detector does not report yet; smaller than that of a face that it finds."""
         missing = self.decoy_residual.get(detector.name, 0.0)
         return self.goals.decoy * min(max((missing - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
 
     def _is_evaded(self, detector: FaceDetector) -> bool:
-        """Is it so well fooled everywhere that looking at it now and then will do?"""
+        """Whether the detector is evaded with margin in every condition."""
         if self.decoy_residual.get(detector.name, 0.0) > _EVADED_DISTANCE:
             return False
         pairs = [(detector.name, condition.name) for condition in self.conditions]
         return all(self.residual[pair] < _EVADED_DISTANCE and pair not in self.unresolved for pair in pairs)
 
     def evaluate(self) -> dict[tuple[str, str], bool]:
-        """Which pairs are beaten; the others get the attention of the next steps."""
+        """Which pairs are evaded; the residual of all others is set to 1."""
         known_unresolved = {pair for pair, residual in self.residual.items() if residual > 0.9}
         evaded = evaluate_noise(self.task, self.noise, self.detectors, self.conditions, known_unresolved)
         for pair, missed in evaded.items():
@@ -388,7 +341,7 @@ class _Search:
         return evaded
 
     def other_goals_reached(self) -> bool:
-        """Are the goals besides hiding reached as well? A decoy that is not reported in earnest is worked on again."""
+        """Whether the goals besides hiding are reached; decoys that detectors do not report are worked on again."""
         if any(missing >= _RAISED_DISTANCE for missing in self.decoy_residual.values()):
             return False
         if self.decoy_residual:
@@ -397,32 +350,26 @@ class _Search:
                     self.decoy_residual[name] = max(self.decoy_residual[name], share)
         return all(missing < _RAISED_DISTANCE for missing in self.decoy_residual.values())
 
-    def _loss(
-        self, detector: FaceDetector, picture: Tensor, to_shown: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor, float]:
-        """The loss for what the detector is shown, that of the decoys, and how far from fooled it is there.
-
-        Args:
-            to_shown: from boxes in the patch to boxes in what is shown.
-        """
-        faces, zones = to_shown(self.task.faces), to_shown(self.task.zones)
+    def _loss(self, detector: FaceDetector, shown: Rendering) -> tuple[Tensor, Tensor, float]:
+        """The loss for what the detector is shown, that of the decoys, and how far the detector is from evaded."""
+        faces, zones = shown.boxes(self.task.faces), shown.boxes(self.task.zones)
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
-        candidates = self._candidates(detector, picture, focus)
+        candidates = self._candidates(detector, shown.pixels, focus)
         hiding = hiding_loss(candidates, faces)
-        # a cascade is fooled by any one stage: push where it gives way already
+        # a cascade is evaded by any one stage: stages that are nearly evaded weigh most
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
         distance = float(hiding.detach().min())
         decoys_loss = candidates.logits.sum() * 0
         if raise_decoys:
             missing = decoy_loss(candidates, zones)
             decoys_loss = missing.mean()
-            # of a cascade the stage that sees least of a face decides
+            # in a cascade the stage with the largest loss decides
             worst = float(missing.detach().amax(0).mean())
             self.decoy_residual[detector.name] = 0.7 * self.decoy_residual[detector.name] + 0.3 * worst
         truth = self.task.landmarks.get(detector.name)
         if self.goals.landmark and truth:
-            points = [to_shown(one.repeat(1, 2))[:, :2] for one in truth]
+            points = [shown.affine.points(one) for one in truth]
             loss = loss + self.goals.landmark * landmark_loss(
                 candidates, faces, points, share=self.goals.displacement
             )
@@ -438,28 +385,3 @@ class _Search:
         share = (self.task.limit > 0).float().mean().clamp_min(1e-6)
         size = (allowed.square().mean() / share).sqrt().clamp_min(1e-12)
         return (allowed / size).clamp(-_MAX_STEP_RATIO, _MAX_STEP_RATIO)
-
-    def _project(self, noise: Tensor) -> Tensor:
-        noise = noise.detach()
-        if self.task.grey:
-            noise = to_grey(noise)
-        elif self.task.chroma < 1:
-            less_colourful = reduce_chroma(noise, self.task.chroma)
-            for rows, columns in self.decoy_windows:  # it is on skin that colour shows
-                less_colourful[..., rows, columns] = noise[..., rows, columns]
-            noise = less_colourful
-        noise = project(noise, self.task.clean, self.task.limit)
-        if self.task.energy is not None:
-            # each decoy within the same bound, but by itself: faces that are over it must not cost the decoys theirs
-            shares = [_energy_scale(noise, [window], self.task.energy) for window in self.decoy_windows]
-            whole = noise * _energy_scale(noise, self.face_windows, self.task.energy)
-            for (rows, columns), share in zip(self.decoy_windows, shares, strict=True):
-                whole[..., rows, columns] = noise[..., rows, columns] * share
-            noise = whole
-        return noise
-
-
-def _energy_scale(noise: Tensor, face_windows: Sequence[tuple[slice, slice]], energy: float) -> Tensor:
-    """What noise must be multiplied by so that its root mean square is at most ``energy`` in each window; at most 1."""
-    spent = torch.stack([noise[..., rows, columns].square().mean() for rows, columns in face_windows])
-    return (energy / spent.amax().sqrt().clamp_min(1e-9)).clamp_max(1)

@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from cloak.attack.budget import project, to_grey
-from cloak.attack.objective import centres_inside, expand_boxes
-from cloak.attack.task import Condition, SearchResult, Task, evaluate_noise
+from cloak.attack.conditions import Condition
+from cloak.attack.evaluation import evaluate_noise
+from cloak.attack.task import SearchResult, Task
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.boxes import overlaps
+from cloak.detectors.matching import centres_inside, expand_boxes
 from provenance.errors import UsageError
 
 

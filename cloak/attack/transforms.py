@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cloak.detectors.rendering import IDENTITY, Affine, Rendering
 from provenance.errors import UsageError
 
 # ITU-T T.81, tables K.1 and K.2
@@ -43,53 +44,67 @@ _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 @dataclass(frozen=True)
 class Transform:
-    """A named step a picture goes through.
+    """A named step that a picture goes through. It keeps no state.
 
     Attributes:
         name: what reports call it, for example ``jpeg75`` or ``half``.
-        apply: the step itself.
-        scale: size of the output divided by the size of the input.
-        offset: pixels cut off at the left and at the top, before scaling.
-        stretch: how much more than by ``scale`` it grows, across and down.
+        render: the step itself, from one rendering to the next.
+        affine: how it moves places of the picture.
     """
 
     name: str
-    apply: Callable[[Tensor], Tensor]
-    scale: float = 1.0
-    offset: tuple[int, int] = (0, 0)
-    stretch: tuple[float, float] = (1.0, 1.0)
+    render: Callable[[Rendering], Rendering]
+    affine: Affine = IDENTITY
+
+    @classmethod
+    def of_pixels(cls, name: str, change: Callable[[Tensor], Tensor], affine: Affine = IDENTITY) -> Transform:
+        """A step that needs the pixels alone.
+
+        Args:
+            name: see there.
+            change: from ``(B, 3, H, W)`` to pixels of perhaps another size.
+            affine: how it moves places.
+        """
+
+        def render(given: Rendering) -> Rendering:
+            return Rendering(change(given.pixels), given.frame, given.affine.then(affine))
+
+        return cls(name, render, affine)
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        return self.apply(pictures)
+        """The step on pixels ``(B, 3, H, W)`` of a whole patch or picture."""
+        return self.render(Rendering(pictures)).pixels
+
+    @property
+    def scale(self) -> float:
+        """Width of the output divided by the width of what is kept of the input."""
+        return self.affine.scale[0]
 
     def boxes(self, boxes: Tensor) -> Tensor:
         """Where ``(N, 4)`` boxes of the input lie in the output."""
-        dx, dy = self.offset
-        across, down = (self.scale * more for more in self.stretch)
-        return (boxes - boxes.new_tensor([dx, dy, dx, dy])) * boxes.new_tensor([across, down, across, down])
+        return self.affine.boxes(boxes)
 
     def then(self, later: Transform) -> Transform:
         """This step, and ``later`` on its result."""
-        dx, dy = (cut / (self.scale * more) for cut, more in zip(later.offset, self.stretch, strict=True))
         return Transform(
             f"{self.name}+{later.name}",
-            lambda pictures: later.apply(self.apply(pictures)),
-            self.scale * later.scale,
-            (self.offset[0] + round(dx), self.offset[1] + round(dy)),
-            (self.stretch[0] * later.stretch[0], self.stretch[1] * later.stretch[1]),
+            lambda given: later.render(self.render(given)),
+            self.affine.then(later.affine),
         )
 
 
 def identity() -> Transform:
     """The picture as it is."""
-    return Transform("as published", lambda pictures: pictures)
+    return Transform("as published", lambda given: given)
 
 
 def jpeg(quality: int, *, subsample: bool = True) -> Transform:
     """A JPEG round trip at a libjpeg quality of 1 to 100, chroma halved unless ``subsample`` is false."""
     if not 1 <= quality <= 100:
         raise UsageError(f"JPEG quality is 1 to 100, not {quality}")
-    return Transform(f"jpeg{quality}", lambda pictures: jpeg_round_trip(pictures, quality, subsample))
+    return Transform.of_pixels(
+        f"jpeg{quality}", lambda pictures: jpeg_round_trip(pictures, quality, subsample)
+    )
 
 
 def resize(factor: float, *, mode: str = "bilinear") -> Transform:
@@ -107,29 +122,30 @@ def resize(factor: float, *, mode: str = "bilinear") -> Transform:
         out = functional.interpolate(pictures, size=size, mode=mode, antialias=True, align_corners=False)
         return out if mode == "bilinear" else out.clamp(0, 1)
 
-    return Transform("half" if factor == 0.5 else f"x{factor:g}", apply, factor)
+    return Transform.of_pixels("half" if factor == 0.5 else f"x{factor:g}", apply, Affine((factor, factor)))
 
 
 def blur(sigma: float) -> Transform:
     """Gaussian blur; ``sigma`` in pixels."""
     if not 0 < sigma <= 32:
         raise UsageError(f"a blur's sigma lies in (0, 32] pixels, not {sigma}")
-    return Transform(f"blur{sigma:g}", lambda pictures: gaussian_blur(pictures, sigma))
+    return Transform.of_pixels(f"blur{sigma:g}", lambda pictures: gaussian_blur(pictures, sigma))
 
 
 def crop_shift(dx: int, dy: int) -> Transform:
     """Cut ``dx`` columns off the left and ``dy`` rows off the top: other pixel grids meet other strides."""
-    return Transform(f"shift{dx},{dy}", lambda pictures: pictures[..., dy:, dx:], 1.0, (dx, dy))
+    return Transform.of_pixels(
+        f"shift{dx},{dy}", lambda pictures: pictures[..., dy:, dx:], Affine(offset=(dx, dy))
+    )
 
 
 def crop(left: int, top: int, right: int, bottom: int) -> Transform:
     """Only the part between these columns and rows; what reaches beyond the picture is left out."""
     left, top = max(0, left), max(0, top)
-    return Transform(
-        f"window{left},{top},{right},{bottom}",
+    return Transform.of_pixels(
+        f"crop{left},{top},{right},{bottom}",
         lambda pictures: pictures[..., top:bottom, left:right],
-        1.0,
-        (left, top),
+        Affine(offset=(left, top)),
     )
 
 
@@ -143,7 +159,7 @@ def stretch(down: float, across: float, multiple: int) -> Transform:
             pictures = functional.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
         return functional.pad(pictures, (0, -size[1] % multiple, 0, -size[0] % multiple), mode="replicate")
 
-    return Transform(f"stretch{down:g},{across:g}", apply, stretch=(across, down))
+    return Transform.of_pixels(f"stretch{down:g},{across:g}", apply, Affine((across, down)))
 
 
 def warp(places: Tensor, size: Sequence[int], rng: random.Random, amount: float = 0.15) -> Transform:
@@ -184,7 +200,7 @@ def warp(places: Tensor, size: Sequence[int], rng: random.Random, amount: float 
         grids = grid.to(pictures).expand(len(pictures), -1, -1, -1)
         return functional.grid_sample(pictures, grids, padding_mode="border", align_corners=False)
 
-    return Transform("bend", apply)
+    return Transform.of_pixels("warp", apply)
 
 
 def round_through(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The whole picture, small, for detectors that judge it as a whole."""
+"""The whole picture shrunk to a small square, for detectors whose input is such a square."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.attack.regions import Patch
-from cloak.attack.task import WholeFrame
-from cloak.evaluate.judge import MAX_DISPLAY_SIDE
+from cloak.attack.frames import WholeFrame
+from cloak.detectors.patch import Patch
+from cloak.detectors.rendering import Affine, Rendering
+from cloak.pixels import MAX_DISPLAY_SIDE
 
 
 class SquareFrame:
-    """The picture as detectors see it that pad it to a square and shrink that to their own small input.
+    """A picture padded to a square and shrunk, as some detectors do with their input.
 
     Shrinking is linear, so the noise of a patch is shrunk by two small matrices and added to the shrunk picture.
 
@@ -57,9 +58,9 @@ class SquareFrame:
         backgrounds: dict[tuple[int, bool], Tensor] = {}
         spans: dict[tuple[int, bool], tuple[Tensor, Tensor, tuple[int, int, int, int]]] = {}
 
-        def render(noise: Tensor, side: int, area: bool = False) -> Tensor:
+        def render(noise: Tensor, side: int, area: bool = False) -> Rendering:
             key = (side, area)
-            if key not in backgrounds:  # kept when it is whole: several detectors ask at once
+            if key not in backgrounds:  # stored when it is complete: several detectors ask at once
                 background = self.square(side, area=area).clone()
                 for other, other_noise in others:
                     rows, columns = self._spans(other, side, area)
@@ -70,26 +71,28 @@ class SquareFrame:
                 spans[key] = rows, columns, (before, after, above, below)
                 backgrounds[key] = background
             rows, columns, around = spans[key]
-            return backgrounds[key] + functional.pad(rows @ noise @ columns.T, around)
+            return Rendering(
+                backgrounds[key] + functional.pad(rows @ noise @ columns.T, around), None, affine(side)
+            )
 
-        def boxes(inside: Tensor, side: int) -> Tensor:
-            corner = inside.new_tensor([patch.left + self.left, patch.top + self.top] * 2)
-            placed: Tensor = (inside / patch.scale + corner) * (side / self.longest)
-            return placed
+        def affine(side: int) -> Affine:
+            scale = side / self.longest / patch.scale
+            left, top = (patch.left + self.left) * patch.scale, (patch.top + self.top) * patch.scale
+            return Affine((scale, scale), (-left, -top))
 
-        return WholeFrame(render, boxes, self.display_side)
+        return WholeFrame(render, self.display_side)
 
     def _spans(self, patch: Patch, side: int, area: bool) -> tuple[Tensor, Tensor]:
         """What a patch's rows and columns become in the square: ``(side, height)`` and ``(side, width)``."""
         rows = self._span(self.top + patch.top, patch.bottom - patch.top, side, area)
         columns = self._span(self.left + patch.left, patch.right - patch.left, side, area)
-        grow_rows = _resampling(patch.height, patch.bottom - patch.top).to(self._device)
-        grow_columns = _resampling(patch.width, patch.right - patch.left).to(self._device)
+        grow_rows = resampling_matrix(patch.height, patch.bottom - patch.top).to(self._device)
+        grow_columns = resampling_matrix(patch.width, patch.right - patch.left).to(self._device)
         return rows @ grow_rows, columns @ grow_columns
 
     def _span(self, start: int, length: int, side: int, area: bool) -> Tensor:
         """The part of the shrinking matrix that a range of the square's pixels meets."""
-        return _resampling(self.longest, side, start, length, area).to(self._device)
+        return resampling_matrix(self.longest, side, start, length, area=area).to(self._device)
 
 
 def _nonzero_rows(weights: Tensor) -> tuple[Tensor, int, int]:
@@ -102,24 +105,42 @@ def _nonzero_rows(weights: Tensor) -> tuple[Tensor, int, int]:
 
 
 @lru_cache(maxsize=64)
-def _resampling(
-    source: int, target: int, start: int = 0, length: int | None = None, area: bool = False
+def resampling_matrix(
+    source: int,
+    target: int,
+    start: int = 0,
+    length: int | None = None,
+    *,
+    area: bool = False,
+    valid: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Bilinear resampling, its filter widened to the reduction, or averaging over areas, as a matrix.
+    """Resampling of a row of pixels, as a matrix: bilinear, its filter widened to the reduction, or averaging.
+
+    Args:
+        source, target: lengths of the row before and after, in pixels.
+        start, length: the range of the source that is wanted; it may reach beyond the row, where weights are those of
+            a longer row.
+        area: average over areas where the row is shrunk.
+        valid: first pixel, and the one after the last, that count; all others weigh nothing.
 
     Returns:
         ``(target, length)`` weights of the source's pixels from ``start`` on.
     """
     length = source if length is None else length
-    if source == target:
+    if source == target and valid is None:
         return torch.eye(source)[:, start : start + length]
     scale = source / target
-    reach = max(scale, 1.0)
     middle = (torch.arange(target, dtype=torch.float64)[:, None] + 0.5) * scale
-    place = torch.arange(source, dtype=torch.float64)[None] + 0.5
-    if area and scale > 1:
-        end = torch.minimum(place + 0.5, middle + scale / 2)
-        weights = functional.relu(end - torch.maximum(place - 0.5, middle - scale / 2))
-    else:
-        weights = functional.relu(1 - (place - middle).abs() / reach)
-    return (weights / weights.sum(1, keepdim=True))[:, start : start + length].float()
+
+    def weights(place: Tensor) -> Tensor:
+        if area and scale > 1:
+            end = torch.minimum(place + 0.5, middle + scale / 2)
+            return functional.relu(end - torch.maximum(place - 0.5, middle - scale / 2))
+        return functional.relu(1 - (place - middle).abs() / max(scale, 1.0))
+
+    total = weights(torch.arange(source, dtype=torch.float64)[None] + 0.5).sum(1, keepdim=True)
+    place = torch.arange(start, start + length, dtype=torch.float64)[None] + 0.5
+    result = weights(place) / total
+    if valid is not None:
+        result = result * ((place > valid[0]) & (place < valid[1]))
+    return result.float()

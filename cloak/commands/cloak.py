@@ -1,19 +1,21 @@
-"""``veilmark cloak`` and ``veilmark models``."""
+"""``veilmark cloak``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cloak.commands import options as opt
 from cloak.strength import Strength
 from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import fraction, note, print_json, progress
+from provenance.commands.console import fraction, note, print_json
 from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
+from provenance.commands.uncloak import readers_of
 from provenance.commands.work import desk_for
 from provenance.errors import (
     ExitCode,
@@ -30,109 +32,46 @@ if TYPE_CHECKING:
     from cloak.publish import PublishResult
     from provenance.session import Desk
 
-#: More parts of a picture than this take so long that a word is said beforehand.
-_FEW_PARTS = 4
-#: So is it for what may take more seconds than this.
+#: More patches than this take so long that the estimate is printed first.
+_FEW_PATCHES = 4
+#: So does what may take more seconds than this.
 _LONG = 180.0
 
 
 def cloak(
     paths: Paths,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", help="A file for one input, else a folder. Default: NAME.cloaked.EXT."
-        ),
-    ] = None,
-    strength: Annotated[
-        Strength, typer.Option(help="At most 8, 12 or 16 levels of 255 per pixel.")
-    ] = Strength.MID,
-    attack: Annotated[
-        str, typer.Option(help="ensemble (ours), or torchattacks:NAME, such as torchattacks:PGD.")
-    ] = "ensemble",
-    detectors: Annotated[
-        str | None,
-        typer.Option(help="Detectors to hide from, comma-separated. Default: all that are present."),
-    ] = None,
-    judges: Annotated[
-        str | None,
-        typer.Option(
-            help="Detectors that only judge, comma-separated, or none. Default: all that are present."
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="A folder with further detectors' weights.")
-    ] = None,
-    decoys: Annotated[int, typer.Option(min=0, max=12, help="Faces to raise where there are none.")] = 0,
-    displace_landmarks: Annotated[
-        bool, typer.Option("--landmarks", help="Also displace the landmarks of faces that are still found.")
-    ] = False,
-    landmark_share: Annotated[
-        float, typer.Option(min=0.02, max=1.0, help="How far --landmarks moves them, in face sizes.")
-    ] = 0.15,
-    recognition: Annotated[
-        bool,
-        typer.Option("--recognition", help="Also make face recognition take each face for somebody else."),
-    ] = False,
-    faces: Annotated[
-        str | None,
-        typer.Option(help="Which faces, counted from 0 by falling size, comma-separated. Default: all."),
-    ] = None,
-    list_faces: Annotated[
-        bool,
-        typer.Option("--list-faces", help="Only print each face's number, place, and who sees it."),
-    ] = False,
-    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of the search, at most.")] = 60,
-    restarts: Annotated[
-        int, typer.Option(min=0, max=20, help="Begin anew so often while a face is still seen.")
-    ] = 0,
-    smooth: Annotated[
-        float,
-        typer.Option(
-            min=0, max=8, help="Noise without detail finer than this Gaussian sigma in pixels. Pictures only."
-        ),
-    ] = 0.0,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict",
-            help="Keep the strength's bound after lossy encoding, too. Protects less. Pictures only.",
-        ),
-    ] = False,
-    format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="JPEG, PNG, WebP, TIFF, AVIF or BMP. Default: as the output is named, or kept."
-        ),
-    ] = None,
-    quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP or AVIF. Default: the input's, or 95.")
-    ] = None,
-    crf: Annotated[
-        int, typer.Option(min=0, max=40, help="Of a video's H.264 encoder: 18 is good, 28 small.")
-    ] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    bf16: Annotated[
-        bool, typer.Option("--bf16", help="Search with bfloat16, for GPUs; on CPUs no faster.")
-    ] = False,
-    faceless: Annotated[
-        bool,
-        typer.Option(
-            "--faceless", help="Also write pictures without a face: not cloaked, not signed, no GPS."
-        ),
-    ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Cloak a picture that is already cloaked.")] = False,
-    keep_gps: Annotated[bool, typer.Option("--keep-gps", help="Keep the position in the EXIF data.")] = False,
-    sign: Annotated[
-        bool, typer.Option(help="Sign the result, naming the original as its parent, and record it.")
-    ] = True,
-    identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    output: opt.Output = None,
+    strength: opt.StrengthName = Strength.MID,
+    attack: opt.Attack = "ensemble",
+    detectors: opt.Detectors = None,
+    judges: opt.Judges = None,
+    weights: opt.Weights = None,
+    decoys: opt.Decoys = 0,
+    displace_landmarks: opt.DisplaceLandmarks = False,
+    landmark_share: opt.LandmarkShare = 0.15,
+    recognition: opt.Recognition = False,
+    faces: opt.Faces = None,
+    list_faces: opt.ListFaces = False,
+    steps: opt.Steps = 60,
+    restarts: opt.Restarts = 0,
+    smooth: opt.Smooth = 0.0,
+    strict: opt.Strict = False,
+    format_: opt.Format = None,
+    quality: opt.Quality = None,
+    crf: opt.Crf = 20,
+    seed: opt.Seed = 0,
+    device: opt.Device = "cpu",
+    bf16: opt.Bf16 = False,
+    faceless: opt.Faceless = False,
+    again: opt.Again = False,
+    keep_gps: opt.KeepGps = False,
+    sign: opt.Sign = True,
+    identity: opt.Identity = None,
+    reversible: opt.Reversible = False,
+    readers: opt.Readers = None,
+    force: opt.Force = False,
+    resume: opt.Resume = False,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Hide faces from face detectors before publishing, and link the result to its signed original.
 
@@ -145,7 +84,7 @@ def cloak(
 
     from cloak.device import usable_device
     from cloak.options import CloakOptions
-    from cloak.publish import PublishRequest, is_video, publish_file
+    from cloak.publish import PublishRequest, publish_file
     from cloak.video.options import VideoOptions
 
     home = Home.locate()
@@ -176,6 +115,7 @@ def cloak(
         keep_gps=keep_gps,
         again=again,
     )
+    sealed_for = readers_of(home, identity, readers or [], reversible=reversible, sign=sign)
     if list_faces:
         raise typer.Exit(int(_list_faces(paths, options, as_json=as_json)))
     with ExitStack() as stack:
@@ -183,19 +123,11 @@ def cloak(
         outputs = plan_outputs(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
-        if options.format is None and output is not None and outputs == [output]:
-            from cloak.picture.output_format import choose_format, format_of_suffix
-
-            if output.suffix and not any(is_video(one.path) for one in inputs):
-                choose_format(
-                    "", output.suffix
-                )  # refuses what cannot be written, instead of writing it under this name
-            options = replace(options, format=format_of_suffix(output.suffix))
         desk: Desk | None = None
         if sign:
             desk = stack.enter_context(desk_for(home, identity))
 
-        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless)
+        request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless, readers=sealed_for)
 
         def work(index: int, item: Input) -> Outcome:
             target = outputs[index]
@@ -225,8 +157,8 @@ def cloak(
 
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     """The inputs, named as what will be written of them: other formats have other suffixes."""
-    from cloak.picture.output_format import choose_format, output_name
-    from cloak.publish import video_target
+    from cloak.picture.output_format import choose_format
+    from cloak.publish import published_as
 
     if wanted is not None:
         choose_format("", wanted)
@@ -234,7 +166,7 @@ def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
     result = []
     for item in inputs:
         try:
-            path = video_target(output_name(item.path, wanted))
+            path = published_as(item.path, wanted)
         except MediaError:
             path = item.path  # why it cannot be read is told when its turn comes
         if path != item.path and path in taken:
@@ -295,7 +227,7 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
 
 def _tell(estimate: WorkEstimate) -> None:
     """Say beforehand what will take long."""
-    if estimate.patches > _FEW_PARTS or estimate.seconds > _LONG:
+    if estimate.patches > _FEW_PATCHES or estimate.seconds > _LONG:
         note(f"note: {estimate}; --faces chooses some, --steps and --detectors make it shorter")
 
 
@@ -316,56 +248,11 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
         typer.echo(f"no face found in {item.shown}; {target} is not cloaked and not signed")
         return
     typer.echo(f"cloaked {target}" + (f"  (ledger entry {signed.index})" if signed else "  (not signed)"))
+    if signed and (sealed := signed.record.extra.get("sealed")):
+        typer.echo(f"  the original is sealed as {sealed['cid']} ({sealed['padded_size']} bytes, padded)")
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:
         hint = "try more --steps" if report.strength == "high" else "try --strength high, or more --steps"
         error = PartialSuccessError("some detectors still find a face", hint=hint)
         note(f"note: {target}: {error}; {error.hint}")
-
-
-models_app = typer.Typer(help="Detector weights: licence, source, hash, and how to get them.")
-
-
-@models_app.callback(invoke_without_command=True)
-def models(
-    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False
-) -> None:
-    """List every model: licence, source, size, SHA-256, present or not, and the command that brings it."""
-    if ctx.invoked_subcommand:
-        return
-    from cloak.models import statuses
-    from provenance.commands.console import stdout
-
-    for one in statuses():
-        model = one.model
-        if as_json:
-            print_json(
-                {"schema": "veilmark.model/1", **asdict(model), "state": one.state, "command": model.command}
-            )
-            continue
-        console = stdout()
-        console.print(f"{model.name}  [{one.state}]", markup=False)
-        console.print(f"  {model.licence}; {model.source}; {model.size} bytes", markup=False)
-        console.print(f"  sha256 {model.sha256}", markup=False)
-        if one.state != "present":
-            console.print(f"  {model.command}", markup=False)
-
-
-@models_app.command("get")
-def get(
-    name: Annotated[
-        str, typer.Argument(help="A model's name, or its detector's, as `veilmark models` lists them.")
-    ],
-    folder: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to put it. Default: veilmark's own folder.")
-    ] = None,
-) -> None:
-    """Download a model from its pinned address and check its SHA-256."""
-    from cloak.models import get as download
-    from cloak.models import named
-
-    for one in named(name):
-        with progress(f"Downloading {one.name}", None):
-            path = download(one.name, folder)
-        typer.echo(f"{one.name}  {path}")

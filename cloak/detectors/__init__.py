@@ -106,7 +106,7 @@ DETECTORS: tuple[DetectorInfo, ...] = (
         DetectorInfo(
             f"haar-{variant}",
             "haar",
-            "cloak.detectors.judges",
+            "cloak.detectors.native",
             "HaarCascade",
             differentiable=False,
             variant=variant,
@@ -159,4 +159,5 @@ def load(name: str, device: Any = "cpu", weights_dir: Path | None = None) -> Fac
     maker = getattr(importlib.import_module(known.module), known.class_name)
     detector = maker.load(weights_dir) if known.variant is None else maker.load(weights_dir, known.variant)
     result: FaceDetector = detector.to(device)
+    result.name = name  # type: ignore[misc]  # one class serves several variants
     return result

@@ -5,15 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from cloak.detectors.patch import Patch
+from cloak.detectors.rendering import Rendering
 from provenance.errors import UsageError
-
-if TYPE_CHECKING:
-    from cloak.attack.regions import Patch
 
 
 @dataclass(frozen=True)
@@ -118,14 +117,18 @@ class FaceDetector(nn.Module, ABC):
         """
 
     def for_patch(self, patch: Patch) -> FaceDetector:
-        """What to show a patch of the picture to, at the patch's working size: detectors look the same everywhere;
-        one that knows the picture answers with one that knows the patch.
+        """The detector that a patch of the picture, at its working size, is shown to.
+
+        Most detectors are the same everywhere. One that knows the faces of its picture returns one that knows those of
+        the patch.
         """
         return self
 
-    def snapshot(self) -> FaceDetector:
-        """To be asked about what was shown last, whatever is shown meanwhile: detectors do not care; one that must know
-        which frame of a film that was answers with one that stays with it.
+    def for_rendering(self, rendering: Rendering) -> FaceDetector:
+        """The detector that a rendering of its patch is shown to.
+
+        Most detectors are the same for all renderings. One that knows where the faces are in each frame of a video, or
+        in the patch, returns one that knows where they are in the rendering.
         """
         return self
 

@@ -82,11 +82,5 @@ def suppress(
     return order[kept]
 
 
-def clipped(boxes: Tensor, width: int, height: int) -> Tensor:
-    """Boxes ``(N, 4)`` limited to the picture."""
-    limit = boxes.new_tensor([width, height, width, height])
-    return torch.minimum(boxes.clamp(min=0), limit)
-
-
 def _areas(boxes: Tensor, pixel: float) -> Tensor:
     return (boxes[:, 2] - boxes[:, 0] + pixel) * (boxes[:, 3] - boxes[:, 1] + pixel)

@@ -1,5 +1,6 @@
-"""What detectors see, before and after.
+"""What detectors see of a picture before and after.
 
-Start with :mod:`cloak.evaluate.detect` (ask all detectors) and :mod:`cloak.evaluate.judge` (ask them about the decoded
-result). ``evaluation`` and ``report`` turn that into figures; ``quality`` measures visible differences.
+Start with :mod:`cloak.evaluate.detect` (load and ask all detectors) and :mod:`cloak.evaluate.evaluation` (ask them
+about the decoded result). ``compare`` matches two reports of one detector, ``quality`` measures visible differences,
+``report`` holds the figures.
 """

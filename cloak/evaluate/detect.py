@@ -1,4 +1,4 @@
-"""Who looks at a picture, what they see before it is cloaked, and which of it are faces that can be chosen."""
+"""The set of detectors, what they find before a picture is cloaked, and which reports are faces to choose from."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import torch
 from torch import Tensor
 
 from cloak import detectors as detector_list
-from cloak.attack.objective import faces_found
-from cloak.attack.parallel import map_parallel
-from cloak.attack.regions import merge_faces
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import DisplayedPicture, detect_pixels, display_picture, which_found
+from cloak.detectors.matching import faces_found, merge_faces
+from cloak.models import locate, model
 from cloak.options import CloakOptions
+from cloak.parallel import map_parallel
+from cloak.pixels import DisplayedPicture, display_picture, to_tensor
+from cloak.recognition import encoders
+from cloak.recognition.network import FaceRecognition
+from cloak.recognition.objective import Encoder
 from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import Picture
 
-#: Families whose report alone is believed. The others see faces in cats and coffee cups; what one of them reports
-#: counts as a face only when a second family reports it too.
+#: Families whose report alone confirms a face. Others report faces in cats and coffee cups; a report by one of them
+#: counts only when a second family reports the same face.
 RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
 
 
@@ -54,14 +57,14 @@ class DetectorSet:
 
 @dataclass(frozen=True)
 class InitialDetections:
-    """Who looks, and what they see before anything is changed.
+    """The detectors, and what they find before anything is changed.
 
     Attributes:
         detectors: the detectors.
-        displayed: the picture as they are shown it.
+        displayed: the picture at the size at which they are shown it.
         before: by name, what each reports in the view.
-        seconds_per_pixel: how long the attacked ones took, for a pixel of the view.
-        all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those believed to be
+        seconds_per_pixel: detection time of the attacked ones per displayed pixel.
+        all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those confirmed as
             faces.
     """
 
@@ -74,13 +77,13 @@ class InitialDetections:
 
 
 def detect_all(pixels: np.ndarray, options: CloakOptions) -> InitialDetections:
-    """Show a picture, uint8 ``(H, W, 3)``, to every detector that is to be fooled or to judge.
+    """Run every detector, attacked or judging, on a picture, uint8 ``(H, W, 3)``.
 
     Raises:
         UsageError: a detector that cannot be attacked.
         MissingModelError: a detector's weights are not on this machine.
     """
-    detectors = _load_detectors(options)
+    detectors = load_detectors(options)
     displayed = display_picture(pixels)
     started = time.perf_counter()
     before = _detect_each(detectors.attacked, displayed.pixels, options.device)
@@ -130,7 +133,7 @@ def list_faces(picture: Picture, options: CloakOptions) -> list[DetectedFace]:
     """
     initial = detect_all(picture.pixels, options)
     detected = {
-        name: which_found(report, initial.confirmed_faces * initial.displayed.scale)
+        name: faces_found(report, initial.confirmed_faces * initial.displayed.scale).tolist()
         for name, report in initial.before.items()
     }
     return [
@@ -149,28 +152,73 @@ def _detect_each(detectors: Sequence[FaceDetector], pixels: np.ndarray, device: 
     return {detector.name: report for detector, report in zip(detectors, reports, strict=True)}
 
 
-def _load_detectors(options: CloakOptions) -> DetectorSet:
-    installed = detector_list.available(options.weights)
-    names = options.detectors or tuple(detector_list.available(options.weights, differentiable=True))
-    for name in names:
+def load_detectors(options: CloakOptions) -> DetectorSet:
+    """The detectors to hide from, by default all that are installed, and those that only judge.
+
+    Raises:
+        UsageError: a detector that cannot be attacked, or an unknown name.
+        MissingModelError: weights that are not on this machine.
+    """
+    attacked = options.detectors or tuple(detector_list.available(options.weights, differentiable=True))
+    for name in attacked:
         if not detector_list.info(name).differentiable:
             raise UsageError(
                 f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
             )
-    if not names:
-        # say which weights are missing, through the loader's own message
-        names = ("mtcnn",)
-    judges = options.judges if options.judges is not None else tuple(installed)
-    attacked = [_load(name, options) for name in dict.fromkeys(names)]
-    judging = [_load(name, options) for name in dict.fromkeys(judges) if name not in names]
-    return DetectorSet(attacked, judging)
+    # where nothing is installed, the loader's own message says which weights are missing
+    attacked = tuple(dict.fromkeys(attacked or ("mtcnn",)))
+    judging = detector_list.available(options.weights) if options.judges is None else options.judges
+    return DetectorSet(
+        [detector_list.load(name, options.device, options.weights) for name in attacked],
+        [
+            detector_list.load(name, options.device, options.weights)
+            for name in dict.fromkeys(judging)
+            if name not in attacked
+        ],
+    )
 
 
-def _load(name: str, options: CloakOptions) -> FaceDetector:
-    detector = detector_list.load(name, options.device, options.weights)
-    # variants of one class are told apart by the name they were asked for
-    detector.name = name  # type: ignore[misc]
-    return detector
+def load_recognition(options: CloakOptions) -> FaceRecognition | None:
+    """Face recognition; None where it was not asked for and is not installed.
+
+    Raises:
+        MissingModelError: it was asked for, and its weights are not on this machine.
+    """
+    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
+        return None
+    return FaceRecognition.load(options.weights, options.device)
+
+
+def load_encoders(options: CloakOptions, *, attackable: bool | None = None) -> list[Encoder]:
+    """The encoders of faces whose weights are on this machine: dlib's and those of :mod:`cloak.recognition.encoders`.
+
+    Args:
+        options: whose folder of weights and device count.
+        attackable: only those that cloaks may be made against (True), only judges (False), or all.
+    """
+    networks: list[Encoder] = []
+    if attackable is not False and locate(model("dlib-face-recognition"), options.weights) is not None:
+        networks.append(FaceRecognition.load(options.weights, options.device))
+    present = encoders.available(options.weights)
+    for known in encoders.ENCODERS:
+        if known.name in present and attackable in (None, known.attackable):
+            networks.append(encoders.FaceEncoder.load(known.name, options.weights, options.device))
+    return networks
+
+
+def detect_pixels(detector: FaceDetector, pixels: np.ndarray, device: str = "cpu") -> Detections:
+    """The detector's report for one picture, uint8 ``(H, W, 3)``, with its own thresholds; tensors on the CPU."""
+    report = detector.detect(to_tensor(pixels, device))[0]
+    landmarks = None if report.landmarks is None else report.landmarks.cpu()
+    return Detections(report.boxes.cpu(), report.scores.cpu(), landmarks)
+
+
+def find_faces(
+    detectors: Sequence[FaceDetector], pixels: np.ndarray, device: str = "cpu"
+) -> tuple[Tensor, dict[str, Detections]]:
+    """The faces that at least one detector reports, ``(N, 4)`` largest first, and each detector's report."""
+    reports = {detector.name: detect_pixels(detector, pixels, device) for detector in detectors}
+    return merge_faces(list(reports.values())), reports
 
 
 def _confirmed(

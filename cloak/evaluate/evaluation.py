@@ -1,4 +1,4 @@
-"""From the decoded picture to the report."""
+"""Evaluation of the decoded picture by every detector, and the report made of it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloak.attack.parallel import map_parallel
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import (
-    detect_pixels,
-    display_picture,
-    landmark_errors,
-    new_detections,
-    render_conditions,
-    to_tensor,
-    which_found,
-)
+from cloak.detectors.matching import faces_found
+from cloak.evaluate.compare import landmark_errors, new_detections
+from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import compare, crop
 from cloak.evaluate.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions
-from cloak.recognition.network import SAME_PERSON
+from cloak.parallel import map_parallel
+from cloak.pixels import display_picture, render_conditions, to_tensor
 from cloak.recognition.objective import Recogniser
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
@@ -38,14 +32,14 @@ class Evaluation:
     Attributes:
         pixels: uint8 ``(H, W, 3)``, decoded.
         display_size: width and height of what detectors were shown.
-        detected: by detector and condition, for each face to hide: is it found?
-        detected_before: by detector, for each face to hide: was it found before? Only those count.
+        detected: by detector and condition, for each face to hide: whether it is found.
+        detected_before: by detector, for each face to hide: whether it was found before; only those count.
         elsewhere: by detector, the reports where none was before.
-        decoys: by detector, for each decoy: is it reported as published?
+        decoys: by detector, for each decoy: whether it is reported as published.
         landmarks: by detector, for each face to hide that it still reports as published: how far its landmarks have
             moved, in face sizes.
-        recognition: by condition, for each face to hide: how far face recognition sees it from itself; empty where
-            nobody asked.
+        recognition: by encoder and condition, for each face to hide: how far the encoder sees it from itself.
+        same_person: by encoder, the distance below which it takes two faces for one person's.
     """
 
     pixels: np.ndarray
@@ -55,10 +49,11 @@ class Evaluation:
     elsewhere: dict[str, int]
     decoys: dict[str, list[bool]] = field(default_factory=dict)
     landmarks: dict[str, list[float]] = field(default_factory=dict)
-    recognition: dict[str, list[float]] = field(default_factory=dict)
+    recognition: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    same_person: dict[str, float] = field(default_factory=dict)
 
     def residual(self, attacked: Sequence[FaceDetector]) -> float:
-        """0 once every attacked detector misses every face in every condition; more is worse."""
+        """Weighted number of faces still found: 0 once every attacked detector misses every face in every condition."""
         names = {detector.name for detector in attacked}
         return sum(
             CONDITION_WEIGHTS[condition] * sum(detected)
@@ -67,7 +62,7 @@ class Evaluation:
         )
 
     def merged_with(self, other: Evaluation) -> Evaluation:
-        """With what other detectors find in the same picture."""
+        """Together with the evaluation of other detectors on the same picture."""
         return replace(
             self,
             detected=self.detected | other.detected,
@@ -76,6 +71,7 @@ class Evaluation:
             decoys=self.decoys | other.decoys,
             landmarks=self.landmarks | other.landmarks,
             recognition=self.recognition | other.recognition,
+            same_person=self.same_person | other.same_person,
         )
 
 
@@ -85,16 +81,16 @@ def evaluate_picture(
     faces: Tensor,
     before: dict[str, Detections],
     device: str,
-    recogniser: Recogniser | None = None,
+    recognisers: Sequence[Recogniser] = (),
     *,
     zones: Tensor | None = None,
 ) -> Evaluation:
-    """Show the decoded picture to every detector under every condition.
+    """Run every detector on the decoded picture under every condition.
 
     Args:
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
         before: what each detector reported for the uncloaked picture's view.
-        recogniser: is asked, too.
+        recognisers: face recognition to evaluate as well.
         zones: ``(N, 4)`` where decoys were placed, in pixels of the picture; None for none.
     """
     displayed = display_picture(pixels)
@@ -108,23 +104,28 @@ def evaluate_picture(
         }
 
     for detector, answers in zip(detectors, map_parallel(reports, detectors, device=device), strict=True):
-        detected_before[detector.name] = which_found(before[detector.name], faces * displayed.scale)
+        detected_before[detector.name] = faces_found(before[detector.name], faces * displayed.scale).tolist()
         for condition, (_, scale) in renderings.items():
             report = answers[condition]
-            detected[detector.name, condition] = which_found(report, faces * displayed.scale * scale)
+            detected[detector.name, condition] = faces_found(report, faces * displayed.scale * scale).tolist()
             if condition == "published":
                 known = before[detector.name]
                 elsewhere[detector.name] = new_detections(known, report, faces * displayed.scale)
                 landmarks[detector.name] = landmark_errors(known, report, faces * displayed.scale)
-                decoys[detector.name] = [] if zones is None else which_found(report, zones * displayed.scale)
-    if recogniser is not None:
+                decoys[detector.name] = (
+                    [] if zones is None else faces_found(report, zones * displayed.scale).tolist()
+                )
+    limits = {one.name: one.network.same_person for one in recognisers}
+    for recogniser in recognisers:
         for condition, (seen, _) in renderings.items():
             with torch.no_grad():
                 distances = recogniser.distances(to_tensor(seen, device))[0].tolist()
-            recognition[condition] = distances
-            detected[recogniser.name, condition] = [distance < SAME_PERSON for distance in distances]
+            recognition[recogniser.name, condition] = distances
+            detected[recogniser.name, condition] = [gap < limits[recogniser.name] for gap in distances]
     size = (displayed.pixels.shape[1], displayed.pixels.shape[0])
-    return Evaluation(pixels, size, detected, detected_before, elsewhere, decoys, landmarks, recognition)
+    return Evaluation(
+        pixels, size, detected, detected_before, elsewhere, decoys, landmarks, recognition, limits
+    )
 
 
 def build_report(
@@ -138,6 +139,7 @@ def build_report(
     before: dict[str, Detections],
     uncloaked: np.ndarray,
     *,
+    attacked_encoders: Sequence[str],
     decoys_placed: int,
     largest_noise: int,
     steps: int,
@@ -147,11 +149,12 @@ def build_report(
     lossless: bool,
     versions: dict[str, str],
 ) -> CloakReport:
-    """Put everything into a report.
+    """The report of a cloak.
 
     Args:
         all_faces, selected, confirmed_faces: ``(N, 4)`` each, in pixels of the picture: all that was reported, the
             faces to hide, and those among which the person could choose, in the order of their numbers.
+        attacked_encoders: names of the encoders of faces that the cloak was made against.
         uncloaked: the uncloaked picture in the same encoding, decoded.
     """
     scale = evaluation.display_size[0] / evaluation.pixels.shape[1]
@@ -163,7 +166,7 @@ def build_report(
         found_before = [
             name
             for name, report in before.items()
-            if which_found(report, all_faces.new_tensor([box]) * scale)[0]
+            if faces_found(report, all_faces.new_tensor([box]) * scale).tolist()[0]
         ]
         still = (
             [
@@ -229,13 +232,19 @@ def build_report(
         faces=tuple(faces),
         detectors=tuple(reports),
         notes=tuple(notes),
-        recognition=RecognitionReport(
-            attacked=options.recognition,
-            distances={name: tuple(values) for name, values in evaluation.recognition.items()},
-            threshold=SAME_PERSON,
-        )
-        if evaluation.recognition
-        else None,
+        recognition=tuple(
+            RecognitionReport(
+                encoder=encoder,
+                attacked=encoder in attacked_encoders,
+                distances={
+                    condition: tuple(values)
+                    for (name, condition), values in evaluation.recognition.items()
+                    if name == encoder
+                },
+                threshold=limit,
+            )
+            for encoder, limit in evaluation.same_person.items()
+        ),
         decoys_asked=options.decoys,
         decoys_placed=decoys_placed,
     )

@@ -8,6 +8,12 @@ from typing import Any
 from cloak.evaluate.quality import Quality
 
 SCHEMA = "veilmark.cloak-report/1"
+#: How conditions are called in words.
+CONDITION_NAMES = {
+    "published": "as published",
+    "jpeg75": "after JPEG quality 75",
+    "half": "at half size",
+}
 
 
 @dataclass(frozen=True)
@@ -80,15 +86,17 @@ class DetectorReport:
 
 @dataclass(frozen=True)
 class RecognitionReport:
-    """Whether face recognition (dlib's) still takes each hidden face for itself.
+    """Whether an encoder of faces still takes each hidden face for itself.
 
     Attributes:
+        encoder: "face-recognition" is dlib's; the others are those of :mod:`cloak.recognition.encoders`.
         attacked: the cloak was made against it; otherwise it only judges.
         distances: by condition, for each face to hide, how far its embedding lies from that of the uncloaked face;
             below ``threshold`` it is recognised.
-        threshold: the distance below which dlib takes two faces for one person's.
+        threshold: the distance below which the encoder takes two faces for one person's.
     """
 
+    encoder: str
     attacked: bool
     distances: dict[str, tuple[float, ...]]
     threshold: float
@@ -99,20 +107,23 @@ class RecognitionReport:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "encoder": self.encoder,
             "attacked": self.attacked,
             "threshold": self.threshold,
-            "distances": {name: [round(one, 3) for one in values] for name, values in self.distances.items()},
+            "distances": {name: [round(one, 4) for one in values] for name, values in self.distances.items()},
         }
 
     def line(self) -> str:
         """For a person."""
         role = "attacked" if self.attacked else "not attacked, only judging"
         total = len(self.distances["published"])
-        after = ", ".join(f"{self.recognised(name)} {_CONDITIONS.get(name, name)}" for name in self.distances)
+        after = ", ".join(
+            f"{self.recognised(name)} {CONDITION_NAMES.get(name, name)}" for name in self.distances
+        )
         least = min(self.distances["published"], default=0.0)
         return (
-            f"face recognition ({role}): given the place of the face, recognises of {total} {after}; smallest "
-            f"distance {least:.2f} of {self.threshold}"
+            f"{self.encoder} ({role}): given the place of the face, recognises of {total} {after}; smallest "
+            f"distance {least:.3g} of {self.threshold}"
         )
 
 
@@ -133,7 +144,7 @@ class CloakReport:
         faces: every face that a detector found, largest first.
         detectors: every detector that was asked.
         notes: what else a person should know.
-        recognition: what face recognition makes of the hidden faces; None where its weights are not installed.
+        recognition: what encoders of faces make of the hidden faces, one entry an encoder whose weights are installed.
         decoys_asked, decoys_placed: how many decoys were asked for, and for how many there was room.
     """
 
@@ -155,19 +166,16 @@ class CloakReport:
     faces: tuple[FaceReport, ...]
     detectors: tuple[DetectorReport, ...]
     notes: tuple[str, ...] = field(default=())
-    recognition: RecognitionReport | None = None
+    recognition: tuple[RecognitionReport, ...] = ()
     decoys_asked: int = 0
     decoys_placed: int = 0
 
     @property
     def success(self) -> bool:
-        """No attacked detector finds a face to hide in the file as published, nor does face recognition recognise it
-        where that was attacked.
-        """
-        recognised = self.recognition is not None and self.recognition.attacked
+        """No attacked detector finds a face to hide in the file as published, and no attacked encoder recognises it."""
         return not (
             any(one.after["published"] for one in self.detectors if one.attacked)
-            or (recognised and self.recognition is not None and self.recognition.recognised("published"))
+            or any(one.recognised("published") for one in self.recognition if one.attacked)
         )
 
     @property
@@ -198,7 +206,7 @@ class CloakReport:
             "faces": [face.to_json() for face in self.faces],
             "detectors": [one.to_json() for one in self.detectors],
             "notes": list(self.notes),
-            "recognition": self.recognition.to_json() if self.recognition else None,
+            "recognition": [encoder.to_json() for encoder in self.recognition],
             "decoys_asked": self.decoys_asked,
             "decoys_placed": self.decoys_placed,
         }
@@ -211,10 +219,11 @@ class CloakReport:
         lines = [f"{hidden} face{'s' * (hidden != 1)} to hide{more}"]
         for one in self.detectors:
             role = "attacked" if one.attacked else "not attacked, only judging"
-            after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in one.after.items())
+            after = ", ".join(
+                f"{count} {CONDITION_NAMES.get(name, name)}" for name, count in one.after.items()
+            )
             lines.append(f"{one.name} ({role}): found {one.before} before; finds {after}")
-        if self.recognition:
-            lines.append(self.recognition.line())
+        lines.extend(encoder.line() for encoder in self.recognition)
         if self.decoys_asked:
             lines.append(self._decoy_line())
         if moved := [one for one in self.detectors if one.landmark_error is not None]:
@@ -234,10 +243,3 @@ class CloakReport:
     def _decoy_line(self) -> str:
         seen = ", ".join(f"{one.name} {one.decoys}" for one in self.detectors)
         return f"decoys: room for {self.decoys_placed} of {self.decoys_asked}; reported by {seen}"
-
-
-_CONDITIONS = {
-    "published": "as published",
-    "jpeg75": "after JPEG quality 75",
-    "half": "at half size",
-}

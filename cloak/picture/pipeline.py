@@ -17,27 +17,27 @@ import torch
 from torch import Tensor
 
 from cloak.assertion import refuse_cloaked
-from cloak.attack.objective import expand_boxes
 from cloak.detectors.base import Detections
-from cloak.evaluate.detect import detect_all, select_faces
+from cloak.detectors.matching import expand_boxes
+from cloak.evaluate.detect import detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
-from cloak.evaluate.judge import DisplayedPicture, to_tensor
 from cloak.evaluate.report import CloakReport
-from cloak.models import locate, model
+from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
 from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
 from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
+from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.objective import Recogniser, recogniser_for
-from provenance.errors import UsageError
+from provenance.errors import MissingModelError, UsageError
 from provenance.media.files import refuse_existing, write_bytes
 from provenance.media.picture import Picture, open_picture
 
 _DEFAULT_QUALITY = 95
 _WRITTEN_BITS = 8
-#: A step of the search costs so many times what it takes to look at as many pixels (measured: 2 to 4).
+#: The time of a search step, in multiples of the detection time for as many pixels (measured: 2 to 4).
 _STEP_COST = 3.0
-#: Where that makes more seconds than these, a step is tried: some detectors look at far less than the whole in it.
+#: Above so many seconds the estimate is replaced by a measured step: some detectors are shown far less in the search.
 _MAX_ROUGH_SECONDS = 120.0
 
 
@@ -59,7 +59,7 @@ class CloakResult:
 @dataclass(frozen=True)
 class WorkEstimate:
     """How much work a picture is: each of its patches (faces and decoys that lie together) takes up to ``steps`` steps
-    in each of up to ``rounds`` rounds, which takes about ``seconds`` on this machine if nothing is beaten before.
+    in each of up to ``rounds`` rounds, which takes about ``seconds`` on this machine if no search stops early.
     """
 
     faces: int
@@ -78,7 +78,7 @@ class WorkEstimate:
 
 @dataclass(frozen=True)
 class _EncodedRound:
-    """What was written in one round."""
+    """The result of one round, encoded."""
 
     evaluation: Evaluation
     encoded: bytes
@@ -166,7 +166,7 @@ def cloak_bytes(
     """
     started = time.perf_counter()
     _refuse_animated(picture)
-    # 1. Who is looking, and what they see.
+    # 1. The detectors, and what they find before.
     encoder = _encoder_for(picture, options)
     initial = detect_all(picture.pixels, options)
     detectors, displayed, before = initial.detectors, initial.displayed, initial.before
@@ -179,13 +179,14 @@ def cloak_bytes(
     def round_trip(pixels: np.ndarray) -> np.ndarray:
         return encoded(pixels)[1]
 
-    # 2. How the picture looks in this encoding without a cloak: what everything is compared with.
+    # 2. The uncloaked picture in the same encoding, the reference of all comparisons.
     uncloaked = round_trip(picture.pixels)
     strict, levels = options.strict and not encoder.lossless, options.level.levels
-    # 3. Search, encode, decode, judge; go on where a face is left.
-    recogniser = _recogniser(options, displayed, faces, before)
-    attacked_recogniser = recogniser if options.recognition else None
-    attacked = [*detectors.attacked, attacked_recogniser] if attacked_recogniser else detectors.attacked
+    # 3. Search, encode, decode, evaluate; go on with patches whose faces are still found.
+    attacked_recognisers = (
+        _recognisers(options, displayed, faces, before, True) if options.recognition else []
+    )
+    attacked = [*detectors.attacked, *attacked_recognisers]
 
     def encode_and_evaluate(cloaked: np.ndarray) -> _EncodedRound:
         if strict:
@@ -197,7 +198,7 @@ def cloak_bytes(
             faces,
             before,
             options.device,
-            attacked_recogniser,
+            attacked_recognisers,
             zones=optimiser.zones,
         )
         return _EncodedRound(evaluation, data, int(np.abs(cloaked.astype(np.int16) - picture.pixels).max()))
@@ -244,8 +245,10 @@ def cloak_bytes(
             break
     if best is None:
         raise UsageError("no round was made")
-    # 4. What those say whom nothing was made against.
-    judging_recogniser = None if attacked_recogniser else recogniser
+    # 4. Detectors and encoders that were not attacked.
+    judging_recognisers = _recognisers(
+        options, displayed, faces, before, False if options.recognition else None
+    )
     full_evaluation = best.evaluation.merged_with(
         evaluate_picture(
             detectors.judging,
@@ -253,7 +256,7 @@ def cloak_bytes(
             faces,
             before,
             options.device,
-            judging_recogniser,
+            judging_recognisers,
             zones=optimiser.zones,
         )
     )
@@ -269,6 +272,7 @@ def cloak_bytes(
         initial.confirmed_faces,
         before,
         uncloaked,
+        attacked_encoders=[one.name for one in attacked_recognisers],
         decoys_placed=len(optimiser.zones),
         largest_noise=best.largest,
         steps=optimiser.steps,
@@ -281,15 +285,21 @@ def cloak_bytes(
     return CloakResult(best.encoded, encoder.format, report)
 
 
-def _recogniser(
-    options: CloakOptions, displayed: DisplayedPicture, selected: Tensor, before: dict[str, Detections]
-) -> Recogniser | None:
-    """Face recognition for the faces to hide; None where it was not asked for and is not installed."""
-    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
-        return None
-    return recogniser_for(
-        options.weights, to_tensor(displayed.pixels, options.device), displayed.scale, selected, before
-    )
+def _recognisers(
+    options: CloakOptions,
+    displayed: DisplayedPicture,
+    selected: Tensor,
+    before: dict[str, Detections],
+    attackable: bool | None,
+) -> list[Recogniser]:
+    """Encoders of faces for the faces to hide: those that cloaks may be made against, those that only judge, or all."""
+    shown = to_tensor(displayed.pixels, options.device)
+    networks = load_encoders(options, attackable=attackable)
+    if attackable and not networks:
+        raise MissingModelError(
+            "no encoder of faces is on this machine", hint="run " + model("dlib-face-recognition").command
+        )
+    return [recogniser_for(network, shown, displayed.scale, selected, before) for network in networks]
 
 
 def _refuse_animated(picture: Picture) -> None:

@@ -1,8 +1,8 @@
-"""Face chips: a face turned upright and scaled to one size, cut out as dlib does, differentiable in the pixels.
+"""Aligned faces: turned upright, scaled to one size and cut out as dlib does, differentiable in the pixels.
 
 The similarity that takes dlib's mean face to the landmarks (least squares: Umeyama, IEEE PAMI 1991) says where the
-chip lies. Of a large face, the picture is first halved by dlib's pyramid (a 5 x 5 binomial filter) as often as dlib
-would; then each pixel of the chip is interpolated linearly. dlib rounds each step down to whole levels, which this does
+aligned face lies. Of a large face, the picture is first halved by dlib's pyramid (a 5 x 5 binomial filter) as often as
+dlib would; then each pixel of it is interpolated linearly. dlib rounds each step down to whole levels, which this does
 not: an embedding moves by less than 0.01 for it.
 """
 
@@ -79,6 +79,7 @@ def align_faces(
     pictures_of: Sequence[int] | None = None,
     size: int = ALIGNED_SIZE,
     padding: float = _PADDING,
+    template: Sequence[tuple[float, float]] | None = None,
 ) -> Tensor:
     """Cut faces out, upright, with the eyes always in the same place.
 
@@ -87,8 +88,10 @@ def align_faces(
         landmarks: ``(N, 68, 2)`` or ``(N, 5, 2)``, x and y in pixels of the picture; no gradient passes.
         layout: one of :data:`LAYOUTS`; by default ``dlib68`` or, for five points, ``eyes-nose-mouth``.
         pictures_of: for each face, the number of its picture; by default face n is in picture n.
-        size: side of the chips in pixels.
+        size: side of the aligned faces in pixels.
         padding: what is shown around the face, in shares of its size.
+        template: where eyes, nose and corners of the mouth shall lie instead, x and y in shares of ``size``; only with
+            the layout ``eyes-nose-mouth``.
 
     Returns:
         ``(N, 3, size, size)``, as ``pictures`` otherwise.
@@ -102,8 +105,12 @@ def align_faces(
         raise UsageError(f"found pictures of shape {tuple(pictures.shape)}, expected (B, 3, H, W)")
     if len(owners) != len(landmarks) or any(not 0 <= owner < len(pictures) for owner in owners):
         raise UsageError(f"found {len(landmarks)} faces for {len(pictures)} pictures")
+    if template is not None and known is not LAYOUTS["eyes-nose-mouth"]:
+        raise UsageError("a template goes with the landmarks of eyes, nose and mouth alone")
     mean = torch.tensor(known.mean, dtype=torch.float64)
     goal = (padding + mean) / (2 * padding + 1) * size
+    if template is not None:
+        goal = torch.tensor(template, dtype=torch.float64) * size
     points = landmarks.detach().to("cpu", torch.float64)[:, list(known.used)]
     aligned = [
         _align_face(pictures[owner : owner + 1], goal, own, size)
@@ -151,7 +158,7 @@ def _align_face(picture: Tensor, goal: Tensor, points: Tensor, size: int) -> Ten
     centre = matrix @ torch.full((2,), size / 2, dtype=torch.float64) + shift
     half = torch.full((2,), (size * scale - 1) / 2, dtype=torch.float64)
     low, high = centre - half, centre + half
-    # dlib halves the picture while the face is more than twice as wide as the chip
+    # dlib halves the picture while the face is more than twice as wide as the aligned face
     halvings, reach, smaller = 0, 2.0, (_down(low), _down(high))
     while _area(smaller) > size * size:
         halvings, reach, smaller = halvings + 1, reach * 2 + 2, (_down(smaller[0]), _down(smaller[1]))
@@ -174,7 +181,7 @@ def _align_face(picture: Tensor, goal: Tensor, points: Tensor, size: int) -> Ten
 
 
 def _around(picture: Tensor, centre: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of the picture that matters for a chip, as dlib chooses it (its corner decides which pixels are
+    """The part of the picture that matters for an aligned face, as dlib chooses it (its corner decides which pixels are
     averaged when it is halved), and its corner.
     """
     last = centre.new_tensor([picture.shape[-1] - 1, picture.shape[-2] - 1])

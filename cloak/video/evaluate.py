@@ -1,4 +1,4 @@
-"""Asking detectors about frames of decoded videos."""
+"""Evaluation of decoded videos by detectors and face recognition."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import display_picture, render_conditions, which_found
+from cloak.detectors.matching import faces_found
 from cloak.evaluate.quality import compare, crop
+from cloak.pixels import display_picture, render_conditions, to_tensor
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
+from cloak.recognition.objective import Recogniser, recogniser_for
 from cloak.video.count import DetectorCounter, RecognitionCounter
-from cloak.video.detect import detect_near
+from cloak.video.detectors import detect_near, recognition_distances
 from cloak.video.io import Frame, VideoInfo, frames, probe
-from cloak.video.recognition import RECOGNITION, frame_recogniser, recognition_distances
 from cloak.video.render import face_flicker
 from cloak.video.report import VideoDetectorReport, VideoRecognitionReport
 from cloak.video.state import VideoAnalysis
 from provenance.errors import TamperedError
 
-#: So many frames are shown to every detector in the end, evenly chosen from those that faces were looked for in.
+#: Number of frames in the final evaluation, evenly spread.
 MAX_EVALUATED = 60
-#: Which part of each step between looks the final judgement is about; the rounds look at others.
+#: Position of the finally evaluated frames within each detection interval; the rounds evaluate other frames.
 EVALUATED_PART = 0.8
 Progress = Callable[[float], None]
 
 
 @dataclass
 class VideoEvaluation:
-    """What every detector sees, and what the difference looks like.
+    """What every detector finds in a video, and how visible the noise is.
 
     Attributes:
         frames: how many were judged.
@@ -54,7 +55,7 @@ class VideoEvaluation:
 
 
 def evaluation_frames(analysis: VideoAnalysis, offset: float) -> list[int]:
-    """Frames with faces to hide, as many as faces were looked for in.
+    """Frames with faces to hide: one in each detection interval.
 
     Args:
         offset: how far into each step from one to the next, in [0, 1): other parts are other frames.
@@ -113,14 +114,16 @@ def find_unresolved(
             displayed = display_picture(frame.rgb())
             places = faces * displayed.scale
             detected = {
-                one.name: which_found(detect_near(one, displayed.pixels, places, device), places)
+                one.name: faces_found(detect_near(one, displayed.pixels, places, device), places).tolist()
                 for one in attacked
             }
             if network is not None and len(shown) > 1:
                 before = display_picture(shown[1].rgb())
                 reports = {one.name: detect_near(one, before.pixels, places, device) for one in attacked}
-                recogniser = frame_recogniser(network, before, faces, reports, device)
-                detected[RECOGNITION] = [
+                recogniser = recogniser_for(
+                    network, to_tensor(before.pixels, device), before.scale, faces, reports
+                )
+                detected[Recogniser.name] = [
                     gap < SAME_PERSON for gap in recognition_distances(recogniser, displayed.pixels, device)
                 ]
             for name, found in detected.items():

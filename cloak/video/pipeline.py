@@ -21,7 +21,7 @@ import numpy as np
 from cloak import detectors as detector_list
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import FaceDetector
-from cloak.models import locate, model
+from cloak.evaluate.detect import load_detectors, load_recognition
 from cloak.options import CloakOptions
 from cloak.recognition.network import FaceRecognition
 from cloak.video.evaluate import VideoEvaluation, check_written, evaluate_video, find_unresolved
@@ -32,7 +32,7 @@ from cloak.video.report import VideoReport
 from cloak.video.search import VideoOptimiser, analyse_video
 from cloak.video.state import VideoAnalysis, WorkState
 from cloak.video.write import check_container, container_for, dropped_subtitles
-from provenance.errors import NoFaceError, UsageError, VeilmarkError
+from provenance.errors import NoFaceError, VeilmarkError
 from provenance.media.files import refuse_existing, replacing, require_writable
 from provenance.media.picture import sha256_file
 from provenance.version import VERSION
@@ -44,7 +44,7 @@ _PHASES = {"plan": 0.0, "search": 0.06, "rounds": 0.75, "judge": 0.92}
 
 @dataclass(frozen=True)
 class _Job:
-    """What every phase needs."""
+    """The data that all phases share."""
 
     info: VideoInfo
     analysis: VideoAnalysis
@@ -101,29 +101,30 @@ def cloak_video(
     started = time.perf_counter()
     video = video or VideoOptions()
     phases = _ProgressPhases(progress)
-    # 1. Can it be done at all?
+    # 1. Check everything before any work.
     check_picture_options(options)
     container_for(output)
     refuse_existing(output, force)
     info = probe(source)
     refuse_cloaked(source, options)
     require_writable(output)
-    attacked, judging = _load_detectors(options)
-    network = _recognition(options)
-    # 2. What an earlier run left, then shots and faces.
+    detectors = load_detectors(options)
+    attacked, judging = detectors.attacked, detectors.judging
+    network = load_recognition(options)
+    # 2. Load the state of an earlier run; find shots and faces.
     state = WorkState(work or work_folder(output), _state_key(info, options, video, attacked))
     check_container(info, output.suffix.lower(), state.folder)
     analysis = _analysed(info, state, attacked, options, video, phases)
     attacked_recogniser = network if options.recognition else None
     job = _Job(info, analysis, state, attacked, options, video, attacked_recogniser)
-    # 3. Noise for every window.
+    # 3. Search the noise of every window.
     searcher = VideoOptimiser(info, analysis, state, attacked, options, video, attacked_recogniser)
     searcher.first_pass(phases.phase("search", "rounds"))
-    # 4. Encode, decode, judge; go on with the windows in which a face is left.
+    # 4. Encode, decode, evaluate; search again in windows whose face is still found.
     suffix = output.suffix.lower()
     statistics = _rounds(job, searcher, suffix, phases)
     cloaked, plain = job.version("cloaked", suffix), job.version("plain", ".mkv")
-    # 5. The control, and what everyone sees.
+    # 5. The control, and the final evaluation by all detectors.
     control = _control(job) if video.control else None
     check_written(cloaked, info, analysis.frames)
     evaluation = evaluate_video(
@@ -138,7 +139,7 @@ def cloak_video(
         network=network,
         recognition_attacked=options.recognition,
     )
-    # 6. The file under its name; the work is done.
+    # 6. Write the output; remove the work folder.
     sizes = picture_bytes(plain), picture_bytes(cloaked)
     with replacing(output, force=force) as temporary:
         shutil.copyfile(cloaked, temporary)
@@ -187,39 +188,6 @@ def cloak_video(
     state.remove()
     phases.done()
     return report
-
-
-def _load_detectors(options: CloakOptions) -> tuple[list[FaceDetector], list[FaceDetector]]:
-    """The detectors to fool, by default all that are there, as for pictures; and those that only judge.
-
-    Measured on films of 2 s: with dlib's two, the whole takes a quarter longer than without (700 pixels, 175 s of CPU
-    for 138). That is because the network is asked about faces alone (:mod:`cloak.video.detect`): asked about whole
-    frames, it had taken more than 320 s for a film of 512 pixels, without the last judgement, instead of 169 s with it.
-    """
-    names = options.detectors or tuple(detector_list.available(options.weights, differentiable=True))
-    for name in names:
-        if not detector_list.info(name).differentiable:
-            raise UsageError(
-                f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
-            )
-    names = tuple(dict.fromkeys(names or ("mtcnn",)))
-    judges = options.judges if options.judges is not None else tuple(detector_list.available(options.weights))
-
-    def loaded(name: str) -> FaceDetector:
-        detector = detector_list.load(name, options.device, options.weights)
-        detector.name = name  # type: ignore[misc]
-        return detector
-
-    return [loaded(name) for name in names], [
-        loaded(name) for name in dict.fromkeys(judges) if name not in names
-    ]
-
-
-def _recognition(options: CloakOptions) -> FaceRecognition | None:
-    """Face recognition; None where it was not asked for and is not installed."""
-    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
-        return None
-    return FaceRecognition.load(options.weights, options.device)
 
 
 def _state_key(

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloak.evaluate.report import CONDITION_NAMES
+
 SCHEMA = "veilmark.cloak-video-report/1"
-_CONDITIONS = {
-    "published": "as published",
-    "jpeg75": "after JPEG quality 75",
-    "half": "at half size",
-}
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,6 @@ class VideoDetectorReport:
     decoys: int = 0
     landmark_shift: float | None = None
     landmark_control: float | None = None
-
-    def recall(self, condition: str = "published") -> float:
-        """The share of faces that are still found; NaN where there were none."""
-        return self.after[condition] / self.before if self.before else float("nan")
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -98,7 +91,9 @@ class VideoRecognitionReport:
     def line(self) -> str:
         """For a person."""
         role = "attacked" if self.attacked else "not attacked, only judging"
-        after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in self.recognised.items())
+        after = ", ".join(
+            f"{count} {CONDITION_NAMES.get(name, name)}" for name, count in self.recognised.items()
+        )
         control = "" if self.control is None else f"; {self.control} with other noise of equal energy"
         return (
             f"face recognition ({role}): given the place of the face, recognises of {self.shown} {after}{control}; "
@@ -233,7 +228,9 @@ class VideoReport:
         ]
         for one in self.detectors:
             role = "attacked" if one.attacked else "not attacked, only judging"
-            after = ", ".join(f"{count} {_CONDITIONS.get(name, name)}" for name, count in one.after.items())
+            after = ", ".join(
+                f"{count} {CONDITION_NAMES.get(name, name)}" for name, count in one.after.items()
+            )
             control = "" if one.control is None else f"; {one.control} with other noise of equal energy"
             raised = f"; sees {one.decoys} of {self.decoys_shown} decoys" if self.decoys_shown else ""
             lines.append(f"{one.name} ({role}): finds {one.before} uncloaked; {after}{control}{raised}")

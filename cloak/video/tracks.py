@@ -1,7 +1,8 @@
-"""Faces through time: what detectors report now and then becomes one box for every frame."""
+"""Shots, and faces through time: what detectors report now and then becomes one box for every frame."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,16 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from cloak.attack.objective import matches_faces
-from cloak.attack.regions import merge_faces
 from cloak.detectors.base import Detections
+from cloak.detectors.matching import matches_faces, merge_faces
 from cloak.evaluate.detect import RELIABLE
 from provenance.errors import CorruptMediaError
 
 MAX_TRACKS = 10_000
 _MAX_FACES = 200
-#: Between two looks a face moves by so many of its sizes at most, and grows or shrinks by no more than this.
+#: Between two detections a face moves by at most so many of its sizes, and changes its size by at most this factor.
 _MAX_MOVE, _MAX_GROWTH = 2.0, 1.4
+#: Width of the small grey frames that are compared.
+SMALL_WIDTH = 64
+_MIN_CHANGE = 18.0
+_CHANGE_RATIO = 3.5
+_BINS = 32
+_MIN_HISTOGRAM_CHANGE = 0.25
+_HISTORY = 12
 
 
 @dataclass
@@ -27,11 +34,11 @@ class Track:
 
     Attributes:
         first, last: the frames it is worked on in, both inclusive.
-        at: frames in which it was looked for and found, rising.
+        at: frames in which it was detected, rising.
         boxes: for each of those ``x1 y1 x2 y2`` in pixels of the upright frame.
         seen_by: how often each family of detectors reported it.
         names: how often each detector did.
-        decoy: no face, but a place where one shall be seen.
+        decoy: not a face, but a place where a decoy is raised.
     """
 
     first: int
@@ -46,7 +53,9 @@ class Track:
         return self.first <= frame <= self.last
 
     def box(self, frame: int) -> np.ndarray:
-        """``(4,)``, between looks on a straight line, before the first and after the last as there."""
+        """The box ``(4,)`` in a frame, interpolated linearly between detections, constant before the first and after
+        the last.
+        """
         return np.array([np.interp(frame, self.at, [box[side] for box in self.boxes]) for side in range(4)])
 
     def side(self, first: int, last: int) -> tuple[float, float]:
@@ -55,7 +64,7 @@ class Track:
         return float((ends[:, 2] - ends[:, 0]).max()), float((ends[:, 3] - ends[:, 1]).max())
 
     def is_confirmed(self, named: bool) -> bool:
-        """Is it a face? A family that sees faces in cats needs a second one that agrees."""
+        """Whether it is a face: reported by a reliable family, by two families, or by detectors that were named."""
         return named or len(self.seen_by) >= 2 or any(family in RELIABLE for family in self.seen_by)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +103,7 @@ class Track:
 
 
 class Tracker:
-    """Joins reports into tracks; told about looks in order."""
+    """Joins reports of successive frames into tracks."""
 
     def __init__(self, interval: int) -> None:
         self.interval = interval
@@ -128,7 +137,7 @@ class Tracker:
             if track is None:
                 if len(self.tracks) + len(self._open) >= MAX_TRACKS:
                     continue
-                # it may have been there since the look before
+                # it may have been there since the detection before
                 first = max(begins, frame - self.interval + 1)
                 track = Track(first, frame)
                 self._open.append(track)
@@ -186,3 +195,39 @@ def _distance(track: Track, box: torch.Tensor) -> float:
 
 def _continues(track: Track, box: torch.Tensor) -> bool:
     return bool(matches_faces(box[None], box.new_tensor([track.boxes[-1]])))
+
+
+class ShotDetector:
+    """Told one small grey frame after another, says which begin a new shot.
+
+    A cut changes most pixels at once, by far more than the frames before changed, and changes the histogram too: fast
+    movement changes pixels alone, a flash changes the histogram but comes back.
+    """
+
+    def __init__(self) -> None:
+        self._previous: np.ndarray | None = None
+        self._usual: deque[float] = deque(maxlen=_HISTORY)
+
+    def begins_shot(self, luma: np.ndarray) -> bool:
+        """Does this frame, uint8 ``(h, w)``, begin a shot? The first one does."""
+        previous, self._previous = self._previous, luma
+        if previous is None:
+            return True
+        change = float(np.abs(luma.astype(np.int16) - previous).mean())
+        usual = float(np.median(self._usual)) if self._usual else 0.0
+        cut = (
+            change >= _MIN_CHANGE
+            and change >= _CHANGE_RATIO * usual
+            and _histogram_change(previous, luma) >= _MIN_HISTOGRAM_CHANGE
+        )
+        if cut:
+            self._usual.clear()
+        else:
+            self._usual.append(change)
+        return cut
+
+
+def _histogram_change(first: np.ndarray, second: np.ndarray) -> float:
+    """How much of the histogram lies elsewhere, in [0, 1]."""
+    a, b = (np.histogram(one, bins=_BINS, range=(0, 256))[0] / one.size for one in (first, second))
+    return float(np.abs(a - b).sum() / 2)

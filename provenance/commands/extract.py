@@ -31,6 +31,7 @@ def extract(
     """Extract a file's manifest store, the thumbnails of its ingredients, or its crJSON. Judges nothing: see verify."""
     from provenance.manifest.extract import extract_parts
     from provenance.manifest.read import read_manifest
+    from provenance.manifest.report import ManifestState
     from provenance.media.files import is_file, refuse_existing, write_bytes
     from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
     from provenance.trust.store import TrustStore
@@ -48,7 +49,7 @@ def extract(
         if report is None:
             raise NoCredentialError(f"{path} holds no manifest")
         typer.echo(json.dumps(json.loads(report.crjson()), ensure_ascii=False))
-        raise typer.Exit(int(ExitCode.TAMPERED if report.state == "invalid" else ExitCode.OK))
+        raise typer.Exit(int(ExitCode.TAMPERED if report.state is ManifestState.INVALID else ExitCode.OK))
     folder = Path(str(output))
     parts = extract_parts(path, media.mime, manifest_data=data)
     for part in parts:

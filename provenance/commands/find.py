@@ -26,9 +26,8 @@ def find(
     Exit codes: 0 a record was found; 4 none was found. A record says who claims what and when; likeness alone
     proves nothing.
     """
-    from provenance.media.picture import sha256_file
+    from provenance.media.media_file import MediaFile
     from provenance.search.lookup import open_lookup, similar_records
-    from provenance.sign import check_source
     from provenance.trust.store import TrustStore
 
     home = Home.locate()
@@ -38,8 +37,7 @@ def find(
             raise NotInitializedError(f"no ledger in {home.data}")
 
         def work(index: int, item: Input) -> Outcome:
-            media = check_source(item.path)
-            records = similar_records(item.path, media, sha256_file(item.path), lookup, trust)
+            records = similar_records(MediaFile.open(item.path), lookup, trust)
             return ExitCode.OK if records else ExitCode.NOT_FOUND, records
 
         def show(item: Input, records: list[SimilarRecord]) -> None:

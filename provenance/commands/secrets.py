@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -25,10 +26,25 @@ def passphrase_for(home: Home, name: str | None) -> str | None:
         return os.environ.get(VARIABLE)  # loading the identity says what is missing
     if b'"pkcs11"' in about:
         return _token_pin()
+    return passphrase_of_file(folder / "leaf.key")
+
+
+def encryption_passphrase_for(home: Home, name: str) -> str | None:
+    """What opens identity ``name``'s encryption key, or protects it when it is made: the signing key's passphrase. A
+    token's PIN has nothing to do with it.
+    """
+    from provenance.identity.identity import identity_folder
+    from provenance.sealed.keys import KEY_FILE
+
+    own = identity_folder(home, name) / KEY_FILE
+    return passphrase_of_file(own if own.is_file() else own.with_name("leaf.key"))
+
+
+def passphrase_of_file(key: Path) -> str | None:
+    """The passphrase of a key file (PEM): from the environment, or asked for where the key is encrypted; else None."""
     given = os.environ.get(VARIABLE)
     if given:
         return given
-    key = folder / "leaf.key"
     try:
         encrypted = b"ENCRYPTED" in key.read_bytes()[:4096]
     except OSError:

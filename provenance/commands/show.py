@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from provenance.commands.console import clean, stdout
-from provenance.verdict import SimilarRecord, Standing, State, Verdict
+from provenance.verdict import LedgerStatus, SimilarRecord, State, Verdict
 
 _MARKS = {
     State.TRUSTED: ("green", "✔", "TRUSTED"),
@@ -15,15 +15,15 @@ _MARKS = {
     State.NO_CREDENTIAL: ("cyan", "○", "NO CREDENTIAL"),
     State.NOT_CHECKED: ("magenta", "?", "COULD NOT CHECK"),
 }
-_STANDING = {
-    Standing.NONE: "no ledger record at hand",
-    Standing.UNKNOWN_LOG: "recorded in a log you do not trust",
-    Standing.LOGGED: "recorded in a log you trust",
-    Standing.PENDING: "recorded; its anchor on the chain is pending",
-    Standing.ANCHOR_NOT_CHECKED: "recorded; its anchor on the chain was not checked (offline)",
-    Standing.ANCHORED_BY_RPC: "recorded and, according to the RPC, anchored on the chain",
-    Standing.ANCHORED: "recorded and anchored on the chain",
-    Standing.MISMATCH: "the receipt does not belong to this file",
+_LEDGER_WORDS = {
+    LedgerStatus.NONE: "no ledger record",
+    LedgerStatus.UNKNOWN_LOG: "recorded in a log you do not trust",
+    LedgerStatus.LOGGED: "recorded in a log you trust",
+    LedgerStatus.PENDING: "recorded; its anchor on the chain is pending",
+    LedgerStatus.ANCHOR_NOT_CHECKED: "recorded; its anchor on the chain was not checked (offline)",
+    LedgerStatus.ANCHORED_BY_RPC: "recorded and, according to the RPC, anchored on the chain",
+    LedgerStatus.ANCHORED: "recorded and anchored on the chain",
+    LedgerStatus.MISMATCH: "the receipt does not belong to this file",
 }
 MAX_SIMILAR_SHOWN = 10
 
@@ -80,10 +80,10 @@ def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
 def _summary(verdict: Verdict) -> list[tuple[str, str]]:
     rows = [("verdict", verdict.headline)]
     if verdict.signer:
-        kind = "vouched for by an anchor you trust" if verdict.signer.trusted else "claimed name"
+        kind = "its certificate chains to an anchor you trust" if verdict.signer.trusted else "claimed name"
         rows.append(("signer", f"{verdict.signer.name}  ({kind}; key {verdict.signer.key_id[:16]})"))
     for time in verdict.times[:2]:
-        rows.append(("when", f"{time.value}  ({time.kind})"))
+        rows.append(("when", f"{time.value}  ({time.words})"))
     if verdict.relation or verdict.source_type:
         rows.append(
             ("what", "; ".join(part for part in (verdict.relation, _short(verdict.source_type)) if part))
@@ -101,12 +101,15 @@ def _details(verdict: Verdict) -> list[tuple[str, str]]:
         ("credential", verdict.credential),
         ("title", verdict.title),
     ]
-    rows += [("when", f"{time.value}  ({time.kind})") for time in verdict.times[2:]]
+    rows += [("when", f"{time.value}  ({time.words})") for time in verdict.times[2:]]
     rows += [("action", describe_action(action)) for action in verdict.actions]
     rows += [("training", f"{use}: {rule}") for use, rule in verdict.training.items()]
     rows += [("parent", describe_parent(parent)) for parent in verdict.parents]
     marks = {True: "passed", False: "FAILED", None: "open"}
-    rows += [("check", f"{marks[check.passed]}: {check.name}: {check.detail}") for check in verdict.checks]
+    rows += [
+        ("check", f"{marks[check.passed]}: {check.name}: {check.detail}{_code(check.code)}")
+        for check in verdict.checks
+    ]
     return [(label, value) for label, value in rows if value]
 
 
@@ -139,10 +142,14 @@ def describe_action(action: dict[str, object]) -> str:
 
 
 def _ledger_line(verdict: Verdict) -> str:
-    line = _STANDING[verdict.standing]
-    if verdict.ledger and verdict.standing is not Standing.MISMATCH:
+    line = _LEDGER_WORDS[verdict.ledger_status]
+    if verdict.ledger and verdict.ledger_status is not LedgerStatus.MISMATCH:
         line += f": {verdict.ledger['origin']} entry {verdict.ledger['index']}"
     return line
+
+
+def _code(code: str) -> str:
+    return f" [{code}]" if code else ""
 
 
 def _short(uri: str) -> str:

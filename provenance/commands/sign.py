@@ -88,6 +88,7 @@ def sign(
     from provenance.manifest.definition import load_definition
     from provenance.manifest.embed import Action, ManifestSpec, Parent
     from provenance.media.picture import tells_location
+    from provenance.record import Relation
     from provenance.sign import SignRequest, sign_file
 
     if in_place and output:
@@ -100,7 +101,7 @@ def sign(
         else:
             outputs = plan_outputs(inputs, output, "signed", force=force, skip_existing=resume)
         spec = ManifestSpec(
-            relation="edited" if parent else "captured",
+            relation=Relation.EDITED if parent else Relation.CAPTURED,
             title=title or "",
             author=author or "",
             description=description or "",

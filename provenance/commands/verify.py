@@ -46,7 +46,9 @@ def verify(
     page: Annotated[
         Path | None, typer.Option("--html", help="Also write the verdicts as a self-contained page.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines (docs/verdict.md).")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines (docs/reference/json.md).")
+    ] = False,
 ) -> None:
     """Verify manifests, receipts and ledger records. Needs no `init`, and no network unless asked.
 
@@ -89,7 +91,7 @@ def verify(
         code = run_batch("Verifying", inputs, work, show, as_json=as_json)
     if page and verdicts:
         from provenance.media.files import write_bytes
-        from provenance.pages.verdict import render
+        from provenance.pages.verdict import verdict_page
 
-        write_bytes(page, render(verdicts, pictures).encode())
+        write_bytes(page, verdict_page(verdicts, pictures).encode())
     raise typer.Exit(int(code))

@@ -38,9 +38,9 @@ def _warn_of_revocation(home: Home, desk: Desk) -> None:
     revocations = TrustStore.load(home).revocations
     if not revocations:
         return
-    from provenance.trust.revocation import standing
+    from provenance.trust.revocation import check_revocations
 
-    found = standing(revocations, desk.identity.key_id, (), chain_der=desk.identity.chain_der)
+    found = check_revocations(revocations, desk.identity.key_id, (), chain_der=desk.identity.chain_der)
     if found.revocation is not None:
         note(
             f"warning: the key that signs was revoked as of {found.revocation.revoked_at}; whoever knows of it "

@@ -85,7 +85,7 @@ class Identity:
 
     @property
     def claimed_name(self) -> str:
-        """What the certificate calls the signer. It is a claim until a trusted anchor vouches for it."""
+        """What the certificate calls the signer. It is a claim unless its chain leads to a trusted anchor."""
         return certificates.claimed_name(self.leaf)
 
     @cached_property

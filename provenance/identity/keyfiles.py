@@ -7,10 +7,10 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from provenance.errors import IdentityError, NotWritableError
@@ -64,7 +64,7 @@ def read_private(path: Path) -> bytes:
         raise IdentityError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def encode_key(key: PrivateKey, passphrase: str | None) -> bytes:
+def encode_key(key: PrivateKey | x25519.X25519PrivateKey, passphrase: str | None) -> bytes:
     """PKCS#8 PEM, encrypted (PBES2) where there is a passphrase."""
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase:
@@ -73,7 +73,14 @@ def encode_key(key: PrivateKey, passphrase: str | None) -> bytes:
 
 
 def decode_key(pem: bytes, passphrase: str | None, *, what: str) -> PrivateKey:
-    """A private key from PEM; IdentityError says whether the passphrase is missing or wrong."""
+    """A private key that signs, from PEM; IdentityError as :func:`open_pem` raises it, and for other kinds."""
+    key = open_pem(pem, passphrase, what=what)
+    certificates.algorithm_of(key)
+    return cast(PrivateKey, key)
+
+
+def open_pem(pem: bytes, passphrase: str | None, *, what: str) -> Any:
+    """A private key of any kind from PEM; IdentityError says whether the passphrase is missing or wrong."""
     encrypted = b"ENCRYPTED" in pem
     if encrypted and not passphrase:
         raise IdentityError(
@@ -81,7 +88,7 @@ def decode_key(pem: bytes, passphrase: str | None, *, what: str) -> PrivateKey:
             hint="set VEILMARK_PASSPHRASE or answer the prompt",
         )
     try:
-        key = serialization.load_pem_private_key(
+        return serialization.load_pem_private_key(
             pem, passphrase.encode() if encrypted and passphrase else None
         )
     except (ValueError, TypeError) as error:
@@ -92,8 +99,6 @@ def decode_key(pem: bytes, passphrase: str | None, *, what: str) -> PrivateKey:
         ) from error
     except Exception as error:
         raise IdentityError(f"cannot use the key of {what}: {error}") from error
-    certificates.algorithm_of(key)
-    return cast(PrivateKey, key)
 
 
 def key_signer(key: PrivateKey) -> Callable[[bytes], bytes]:

@@ -117,8 +117,7 @@ class TokenKey:
             except NoSuchKey:
                 curve = {Attribute.EC_PARAMS: encode_named_curve_parameters(_CURVES[algorithm])}
                 parameters = session.create_domain_parameters(KeyType.EC, curve, local=True)
-                names = {"label": self.label, **({"id": self.key_id} if self.key_id else {})}
-                parameters.generate_keypair(store=True, **names)
+                parameters.generate_keypair(store=True, **self._names())
             else:
                 raise IdentityError("the token holds such a key already", hint="choose another object name")
 

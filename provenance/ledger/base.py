@@ -1,7 +1,7 @@
 """The seam between veilmark and a log: what signing, verifying and finding ask of one.
 
 :class:`provenance.ledger.embedded.log.LocalLedger` is the embedded one. Another (a Tessera log over object storage, a
-service with its tables in PostgreSQL) fits in by offering the same methods; docs/ledger-scale.md says when
+service with its tables in PostgreSQL) fits in by offering the same methods; docs/research/ledger-scale.md says when
 that is worth it.
 """
 
@@ -69,10 +69,6 @@ class Ledger(HashIndex, Protocol):
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
         """Entries in log order."""
-        ...
-
-    def features_since(self, index: int = 0) -> Iterator[tuple[int, bytes]]:
-        """``(entry index, private descriptors)`` from ``index`` on."""
         ...
 
     def consistency_proof(self, old_size: int, size: int | None = None) -> list[bytes]:

@@ -25,10 +25,10 @@ NO_QUORUM = "none"
 
 @dataclass(frozen=True)
 class Endorsement:
-    """Who vouches for a checkpoint, as far as the policy knows them.
+    """Who signed a checkpoint, as far as the policy knows them.
 
     Attributes:
-        checkpoint: what they vouch for.
+        checkpoint: what they signed.
         log: the log's key that signed.
         witnesses: witness names, with the POSIX time at which each says it saw this checkpoint.
     """

@@ -35,7 +35,6 @@ from provenance.ledger.note import (
 from provenance.record import MAX_OPENING_BYTES, Opening, canonical_json
 
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
-SUFFIX = ".receipt"
 EXTRA_TYPE = "veilmark.receipt/1"
 MAX_ANCHORS = 16
 MAX_RECEIPT_BYTES = 2 * MAX_OPENING_BYTES

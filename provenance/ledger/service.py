@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
-from provenance.errors import NoCredentialError, ReceiptError, VeilmarkError
+from provenance.errors import NoCredentialError, ReceiptError, TamperedError, VeilmarkError
 from provenance.ledger import merkle
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.embedded.rows import Entry
@@ -14,6 +15,7 @@ from provenance.ledger.embedded.schema import schema_version
 from provenance.ledger.note import TYPE_COSIGNATURE, Checkpoint, Note, VerifierKey
 from provenance.ledger.policy import Policy
 from provenance.ledger.receipt import Receipt
+from provenance.ledger.tiles import PublishedLog, source_of
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,31 @@ def consistency(ledger: LocalLedger, old_size: int, size: int | None = None) -> 
     )
 
 
+def check_published(old: Note, where: str | Path, keys: Sequence[VerifierKey]) -> Checkpoint:
+    """Check that a published log still extends a checkpoint seen before; the proof comes from its tiles.
+
+    Args:
+        where: a folder, or an http(s) address.
+        keys: of the logs that are trusted.
+
+    Returns:
+        the published checkpoint.
+
+    Raises:
+        TamperedError: it does not: with both signatures genuine, evidence of a fork.
+        LedgerError: nothing is published there, or it cannot be fetched.
+        ReceiptError: as for :func:`check_extends`.
+    """
+    published = PublishedLog(source_of(where))
+    new = Note.parse(published.checkpoint_text())
+    first, second = Checkpoint.parse(old.text), Checkpoint.parse(new.text)
+    hashes: list[bytes] = []
+    if 0 < first.size <= second.size:
+        hashes = merkle.consistency_proof(first.size, second.size, published.reader(second.size))
+    check_extends(old, new, hashes, keys)
+    return second
+
+
 def check_extends(old: Note, new: Note, hashes: Sequence[bytes], keys: Sequence[VerifierKey]) -> None:
     """Check, without any log at hand, that two checkpoints of one log are one history.
 
@@ -249,7 +276,14 @@ def check_extends(old: Note, new: Note, hashes: Sequence[bytes], keys: Sequence[
         raise ReceiptError(f"checkpoints of two logs: {first.origin[:60]!r} and {second.origin[:60]!r}")
     log_keys = [key for key in keys if key.kind != TYPE_COSIGNATURE and key.name == first.origin]
     if not old.verify(log_keys) or not new.verify(log_keys):
-        raise ReceiptError("a checkpoint is not signed by a known key of the log")
+        raise ReceiptError(
+            "a checkpoint is not signed by a known key of the log",
+            hint="trust it with `veilmark trust add --log`",
+        )
+    if second.size < first.size:
+        raise TamperedError(f"the log has {second.size} entries, fewer than the {first.size} it had before")
+    if first.size == 0:
+        return  # every log extends the empty one
     merkle.verify_consistency(first.size, second.size, first.root, second.root, hashes)
 
 

@@ -8,7 +8,7 @@ from provenance.manifest.actions import Action, source_type
 from provenance.manifest.definition import merge_definition
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.formats import detect_format, printable_name
-from provenance.record import now_utc
+from provenance.record import Relation, now_utc
 from provenance.version import VERSION
 
 SPEC_VERSION = "2.4.0"
@@ -27,7 +27,7 @@ def build_definition(spec: ManifestSpec) -> tuple[dict[str, Any], list[tuple[dic
             "relationship": parent.relationship,
             "label": f"ingredient-{index}",
         }
-        if parent.embed or (parent.embed is None and spec.relation != "cloaked"):
+        if parent.embed or (parent.embed is None and spec.relation != Relation.CLOAKED):
             inputs.append((about, parent))
         else:
             reference = _reference(parent)
@@ -88,13 +88,13 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
         first |= {"action": "c2pa.opened", "parameters": {"ingredientIds": [f"ingredient-{opened[0]}"]}}
     else:
         kind = spec.digital_source_type or {
-            "captured": "digitalCapture",
-            "synthetic": "trainedAlgorithmicMedia",
+            Relation.CAPTURED: "digitalCapture",
+            Relation.SYNTHETIC: "trainedAlgorithmicMedia",
         }.get(spec.relation, "digitalCreation")
         first |= {"action": "c2pa.created", "digitalSourceType": source_type(kind)}
         if spec.captured_at:
             first["when"] = spec.captured_at
-        if spec.relation == "captured":
+        if spec.relation == Relation.CAPTURED:
             # the device that made the picture acted, not this program
             del first["softwareAgent"]
     actions = [first]
@@ -107,13 +107,13 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
             }
         )
     default_type = {
-        "cloaked": "algorithmicallyEnhanced",
-        "synthetic": spec.digital_source_type or "compositeWithTrainedAlgorithmicMedia",
+        Relation.CLOAKED: "algorithmicallyEnhanced",
+        Relation.SYNTHETIC: spec.digital_source_type or "compositeWithTrainedAlgorithmicMedia",
     }.get(spec.relation, "humanEdits")
     named = list(spec.actions)
-    if spec.relation == "cloaked" and not named:
+    if spec.relation == Relation.CLOAKED and not named:
         named = [Action("c2pa.filtered", description="adversarial noise against face detectors")]
-    if opened and not named and (inputs or spec.relation == "synthetic"):
+    if opened and not named and (inputs or spec.relation == Relation.SYNTHETIC):
         named = [Action("c2pa.edited")]
     for action in named:
         actions.append({"softwareAgent": agent, **action.to_definition(default_type)})
@@ -122,7 +122,7 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
         user = actions[-len(named)] if opened else first
         user.setdefault("parameters", {})["ingredientIds"] = [f"ingredient-{index}" for index in inputs]
     # a person's list of their own edits may be incomplete; what this program did itself is not
-    complete = not spec.actions or spec.relation in ("cloaked", "synthetic")
+    complete = not spec.actions or spec.relation in (Relation.CLOAKED, Relation.SYNTHETIC)
     return {"actions": actions, "allActionsIncluded": complete}
 
 

@@ -34,6 +34,7 @@ from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec
 from provenance.media.formats import Format, detect_format
 from provenance.media.picture import open_picture, sha256_file
+from provenance.record import Relation
 
 __all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
 
@@ -50,6 +51,7 @@ def sign_manifest(
     *,
     media: Format | None = None,
     mime: str | None = None,
+    carries: bool | None = None,
     tsa_url: str | None = None,
 ) -> bytes:
     """Sign ``source`` into ``output``.
@@ -63,6 +65,7 @@ def sign_manifest(
     Args:
         output: written by this call; give a temporary path and rename it afterwards.
         media: the format of ``source``; detected where None. ``mime`` alone overrides its media type.
+        carries: whether ``source`` carries a manifest, where that is known already.
         tsa_url: RFC 3161 time-stamp authority to ask, or None for no network at all.
 
     Returns:
@@ -80,7 +83,8 @@ def sign_manifest(
     media = media or detect_format(source)
     embeds = media.embeddable
     media_type = mime or media.mime
-    spec = _with_own_parent(source, _with_named_files(spec), media_type if embeds else None)
+    carries = embeds and (carries_manifest(source, media_type) if carries is None else carries)
+    spec = _with_own_parent(source, _with_named_files(spec), carries)
     check_spec(spec)
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
         spec = replace(spec, thumbnail_data=_thumbnail(source))
@@ -115,27 +119,25 @@ def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
         return spec
     paths, picture = definition_files(spec.definition, spec.definition_folder)
     parents = [Parent(path, relationship="componentOf") for path in paths]
-    if spec.relation == "edited" and parents and not spec.parents:
+    if spec.relation == Relation.EDITED and parents and not spec.parents:
         # c2patool's convention: the first ingredient of an edit is what was opened
         parents[0] = replace(parents[0], relationship="parentOf")
     data = picture.read_bytes() if picture and spec.thumbnail_data is None else spec.thumbnail_data
     return replace(spec, parents=(*spec.parents, *parents), thumbnail_data=data)
 
 
-def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -> ManifestSpec:
+def _with_own_parent(source: Path, spec: ManifestSpec, carries: bool) -> ManifestSpec:
     """A source that carries a manifest already becomes its own parent."""
     opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
     if opened is not None:
-        unnamed = spec.relation == "edited" and not spec.actions and spec.definition is None
+        unnamed = spec.relation == Relation.EDITED and not spec.actions and spec.definition is None
         if unnamed and not _same_content(source, opened.path):
             # something was done that nobody named; "opened" alone would say that nothing was
             return replace(spec, actions=(Action("c2pa.edited"),))
         return spec
-    if media_type is None:
+    if not carries:
         return spec
-    if not carries_manifest(source, media_type):
-        return spec
-    relation = "edited" if spec.relation == "captured" else spec.relation
+    relation = Relation.EDITED if spec.relation == Relation.CAPTURED else spec.relation
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 

@@ -1,4 +1,4 @@
-"""Just enough of JUMBF (ISO/IEC 19566-5), CBOR (RFC 8949) and COSE (RFC 9052) to read signers' certificates.
+"""Just enough of JUMBF (ISO/IEC 19566-5) and COSE (RFC 9052) to read signers' certificates.
 
 c2pa-python reports who signed, but not the certificates themselves; they lie in the ``x5chain`` header
 (RFC 9360) of the COSE_Sign1 structure in the active manifest's signature box.
@@ -10,8 +10,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import cbor2
+
 MAX_CERTIFICATES = 20
-_MAX_DEPTH = 24
 _MAX_ITEMS = 20_000
 _X5CHAIN = 33
 _X5CHAIN_NAME = "x5chain"
@@ -32,8 +33,6 @@ def signature_certificates(store: bytes, manifest_label: str) -> list[bytes]:
             signature covers, is not the zeros that C2PA asks for.
     """
     cose = _decode(signature_box(store, manifest_label))
-    if isinstance(cose, Tagged):
-        cose = cose.value
     if not isinstance(cose, list) or len(cose) != 4:
         raise MalformedError("the signature box holds no COSE_Sign1")
     unprotected = cose[1] if isinstance(cose[1], dict) else {}
@@ -94,66 +93,10 @@ def _label(content: bytes) -> str:
     return description[17 : description.find(b"\x00", 17)].decode("utf-8", "replace")
 
 
-class Tagged:
-    """A tagged CBOR item."""
-
-    def __init__(self, tag: int, value: Any) -> None:
-        self.tag, self.value = tag, value
-
-
 def _decode(data: bytes) -> Any:
-    value, _ = _Reader(data).item(0, 0)
-    return value
-
-
-class _Reader:
-    """A CBOR decoder for definite-length items, with limits on depth and count."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.left = data, _MAX_ITEMS
-
-    def item(self, at: int, depth: int) -> tuple[Any, int]:
-        self.left -= 1
-        if depth > _MAX_DEPTH or self.left < 0:
-            raise MalformedError("CBOR is nested too deeply or has too many items")
-        if at >= len(self.data):
-            raise MalformedError("CBOR is cut off")
-        major, minor = self.data[at] >> 5, self.data[at] & 0x1F
-        number, at = self._number(minor, at + 1)
-        if major == 0:
-            return number, at
-        if major == 1:
-            return -1 - number, at
-        if major in (2, 3):
-            raw = self.data[at : at + number]
-            if len(raw) != number:
-                raise MalformedError("CBOR string is cut off")
-            return (raw if major == 2 else raw.decode("utf-8", "replace")), at + number
-        if major == 4:
-            items = []
-            for _ in range(min(number, _MAX_ITEMS)):
-                value, at = self.item(at, depth + 1)
-                items.append(value)
-            return items, at
-        if major == 5:
-            pairs: dict[Any, Any] = {}
-            for _ in range(min(number, _MAX_ITEMS)):
-                key, at = self.item(at, depth + 1)
-                value, at = self.item(at, depth + 1)
-                pairs[key if isinstance(key, int | str | bytes) else repr(key)] = value
-            return pairs, at
-        if major == 6:
-            value, at = self.item(at, depth + 1)
-            return Tagged(number, value), at
-        return {20: False, 21: True}.get(minor), at
-
-    def _number(self, minor: int, at: int) -> tuple[int, int]:
-        if minor < 24:
-            return minor, at
-        size = {24: 1, 25: 2, 26: 4, 27: 8}.get(minor)
-        if size is None:
-            raise MalformedError("CBOR of indefinite length")
-        raw = self.data[at : at + size]
-        if len(raw) != size:
-            raise MalformedError("CBOR is cut off")
-        return int.from_bytes(raw, "big"), at + size
+    """One CBOR item, without its tag; what follows it is not read."""
+    try:
+        value = cbor2.loads(data)
+    except Exception as error:  # a decoder of tagged items raises many kinds
+        raise MalformedError(f"CBOR cannot be read: {str(error)[:120]}") from error
+    return value.value if isinstance(value, cbor2.CBORTag) else value

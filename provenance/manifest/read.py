@@ -18,7 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from provenance.errors import CheckError, CorruptMediaError, MissingPathError, ReceiptError
 from provenance.identity import certificates
 from provenance.manifest import jumbf
-from provenance.manifest.report import Failure, ManifestReport, report_from_json
+from provenance.manifest.report import Failure, ManifestReport, ManifestState, report_from_json
 from provenance.record import key_id_of
 
 __all__ = ["Failure", "ManifestReport", "read_manifest"]
@@ -171,7 +171,7 @@ def _leftover(stream: BinaryIO) -> ManifestReport | None:
 
 
 def _damaged(explanation: str) -> ManifestReport:
-    report = ManifestReport(state="invalid")
+    report = ManifestReport(state=ManifestState.INVALID)
     report.add_failure("veilmark.manifest.damaged", explanation)
     return report
 

@@ -5,30 +5,58 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from provenance.identity.certificates import printable
+from provenance.verdict import TimeKind
 
 _MAX_LIST = 200
 _MAX_DEPTH = 24
 _UNTRUSTED = "signingCredential.untrusted"
 _PARENTS_LABEL = "org.veilmark.parents"
+_SEALED_LABEL = "org.veilmark.sealed"
+
+
+class ManifestState(StrEnum):
+    """What the check of a manifest found."""
+
+    TRUSTED = "trusted"  #: valid, and the signer's certificate chains to an anchor
+    VALID = "valid"  #: valid; the signer is not known
+    INVALID = "invalid"
+
+
+class FailureKind(StrEnum):
+    """What a failure is about."""
+
+    CONTENT = "content"
+    SIGNATURE = "signature"
+    ASSERTION = "assertion"
+    CLAIM = "claim"
+    CERTIFICATE = "certificate"
+    TIME_STAMP = "time-stamp"
+    OTHER = "other"
+
+
 #: What a validation status code (C2PA 2.4, "Validation", status codes) says went wrong, first match wins.
 _KINDS = (
     (
-        "content",
+        FailureKind.CONTENT,
         ("assertion.dataHash", "assertion.bmffHash", "assertion.boxesHash", "assertion.collectionHash"),
     ),
-    ("content", ("assertion.hardBinding", "claim.hardBindings", "assertion.multiAssetHash")),
+    (FailureKind.CONTENT, ("assertion.hardBinding", "claim.hardBindings", "assertion.multiAssetHash")),
     (
-        "claim",
+        FailureKind.CLAIM,
         ("claim.", "ingredient.manifest", "ingredient.claimSignature", "manifest.", "hashedURI.missing"),
     ),
-    ("claim", ("assertion.missing", "veilmark.manifest")),
-    ("assertion", ("assertion.", "hashedURI.")),
-    ("certificate", ("signingCredential.", "claimSignature.outsideValidity", "veilmark.certificates")),
-    ("signature", ("claimSignature.", "algorithm.")),
-    ("time stamp", ("timeStamp.", "timestamp.")),
+    (FailureKind.CLAIM, ("assertion.missing", "veilmark.manifest")),
+    (FailureKind.ASSERTION, ("assertion.", "hashedURI.")),
+    (
+        FailureKind.CERTIFICATE,
+        ("signingCredential.", "claimSignature.outsideValidity", "veilmark.certificates"),
+    ),
+    (FailureKind.SIGNATURE, ("claimSignature.", "algorithm.")),
+    (FailureKind.TIME_STAMP, ("timeStamp.", "timestamp.")),
 )
 
 
@@ -40,14 +68,13 @@ class Failure:
         code: C2PA validation status code, or one of ours starting with ``veilmark.``.
         explanation: one line.
         url: which part of the manifest store.
-        kind: ``content``, ``signature``, ``assertion``, ``claim``, ``certificate``, ``time stamp`` or
-            ``other``.
+        kind: what it is about.
     """
 
     code: str
     explanation: str
     url: str = ""
-    kind: str = "other"
+    kind: FailureKind = FailureKind.OTHER
 
 
 @dataclass
@@ -55,16 +82,15 @@ class ManifestReport:
     """A checked manifest.
 
     Attributes:
-        state: ``trusted`` (valid, and an anchor vouches for the signer), ``valid`` (signer unknown) or
-            ``invalid``.
+        state: trusted, valid or invalid.
         failures: of the active manifest; an unknown signer is not among them.
         ingredient_failures: of the manifests it was made from, as recorded and as found now.
         signer_name: common name in the signing certificate; a claim unless ``state`` is ``trusted``.
         organization: organization in the signing certificate.
         chain_der: the signer's certificates, leaf first.
         key_id: hex SHA-256 of the leaf's SubjectPublicKeyInfo.
-        signed_time, time_kind: RFC 3339; ``time-stamped`` (by an authority that an anchor vouches for),
-            ``time-stamped, authority not trusted``, ``self-asserted``, or both empty.
+        signed_time: RFC 3339, or empty where the manifest says none.
+        time_kind: who says so; None where the manifest says none.
         actions: name, description, when, digital source type, software agent; in order.
         ingredients: title, relationship, format, instance id, whether it has a manifest, its thumbnail's
             identifier, the parent's SHA-256 where it was only named, its failures, and its own ``manifest``
@@ -72,10 +98,11 @@ class ManifestReport:
         training: use to ``allowed``, ``notAllowed`` or ``constrained``.
         assertion_labels: of all assertions, without the numbers that tell several of one label apart.
         metadata: merged metadata assertions (author, description, device, time, place).
+        sealed: what the manifest says of a sealed original, as it stands there; empty where there is none.
         manifest_bytes: the whole manifest store.
     """
 
-    state: str
+    state: ManifestState
     failures: list[Failure] = field(default_factory=list)
     ingredient_failures: list[Failure] = field(default_factory=list)
     signer_name: str = ""
@@ -85,7 +112,7 @@ class ManifestReport:
     key_id: str = ""
     algorithm: str = ""
     signed_time: str = ""
-    time_kind: str = ""
+    time_kind: TimeKind | None = None
     title: str = ""
     instance_id: str = ""
     active_label: str = ""
@@ -97,6 +124,7 @@ class ManifestReport:
     training: dict[str, str] = field(default_factory=dict)
     assertion_labels: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    sealed: dict[str, Any] = field(default_factory=dict)
     thumbnail: str = ""
     embedded: bool = True
     remote_url: str = ""
@@ -115,12 +143,12 @@ class ManifestReport:
     def add_failure(self, code: str, explanation: str, url: str = "") -> None:
         """Note a failure of the active manifest; the state becomes ``invalid``."""
         self.failures.append(Failure(code, explanation, url, failure_kind(code)))
-        self.state = "invalid"
+        self.state = ManifestState.INVALID
 
 
-def failure_kind(code: str) -> str:
+def failure_kind(code: str) -> FailureKind:
     """The group a validation status code belongs to."""
-    return next((kind for kind, starts in _KINDS if code.startswith(starts)), "other")
+    return next((kind for kind, starts in _KINDS if code.startswith(starts)), FailureKind.OTHER)
 
 
 def report_from_json(parsed: dict[str, Any], *, crjson: Callable[[], str], store: bytes) -> ManifestReport:
@@ -130,15 +158,16 @@ def report_from_json(parsed: dict[str, Any], *, crjson: Callable[[], str], store
     active = _dict(manifests.get(label))
     results = _dict(parsed.get("validation_results"))
     own = _dict(results.get("activeManifest"))
-    state = {"Trusted": "trusted", "Valid": "valid"}.get(str(parsed.get("validation_state")), "invalid")
+    named = str(parsed.get("validation_state")).lower()
+    state = ManifestState(named) if named in set(ManifestState) else ManifestState.INVALID
     report = ManifestReport(state=state, active_label=label, manifest_bytes=store)
     report._crjson = crjson()
     report.failures = [one for one in _failures(own.get("failure")) if one.code != _UNTRUSTED]
     report.ingredient_failures = _ingredient_failures(results, manifests)
-    if state == "invalid" and not report.failures:
+    if state is ManifestState.INVALID and not report.failures:
         # c2pa rejects the whole because of what it was made from; say so instead of leaving it unexplained
         report.failures = list(report.ingredient_failures)
-    if not report.failures and state == "invalid":
+    if not report.failures and state is ManifestState.INVALID:
         report.add_failure("veilmark.manifest.invalid", "c2pa calls the manifest invalid without a reason")
     _fill(report, active, manifests, own)
     return report
@@ -169,6 +198,8 @@ def _fill(
         elif name.split("__")[0] in ("cawg.training-mining", "c2pa.training-mining"):
             for use, entry in list(_dict(data.get("entries")).items())[:_MAX_LIST]:
                 report.training[_text(use).split(".")[-1]] = _text(_dict(entry).get("use"))
+        elif name == _SEALED_LABEL:
+            report.sealed = data
         elif name.split("__")[0] in ("c2pa.metadata", "cawg.metadata"):
             report.metadata |= {_text(k): v for k, v in data.items() if k != "@context"}
     report.signed_time, report.time_kind = _time(signature, report.actions, own)
@@ -249,15 +280,17 @@ def _actions(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return actions[:_MAX_LIST]
 
 
-def _time(signature: dict[str, Any], actions: list[dict[str, Any]], own: dict[str, Any]) -> tuple[str, str]:
+def _time(
+    signature: dict[str, Any], actions: list[dict[str, Any]], own: dict[str, Any]
+) -> tuple[str, TimeKind | None]:
     stamped = _text(signature.get("time"))
     codes = {_text(_dict(one).get("code")) for group in own.values() for one in _list(group)}
     if stamped and "timeStamp.trusted" in codes:
-        return stamped, "time-stamped"
+        return stamped, TimeKind.STAMPED
     if stamped and "timeStamp.validated" in codes:
-        return stamped, "time-stamped, authority not trusted"
+        return stamped, TimeKind.STAMPED_BY_UNKNOWN
     when = next((action["when"] for action in actions if action["when"]), "")
-    return (when, "self-asserted") if when else ("", "")
+    return (when, TimeKind.SELF_ASSERTED) if when else ("", None)
 
 
 def _ingredient_failures(results: dict[str, Any], manifests: dict[str, Any]) -> list[Failure]:

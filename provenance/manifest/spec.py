@@ -11,7 +11,7 @@ from typing import Any
 
 from provenance.errors import UsageError
 from provenance.manifest.actions import Action, check_action
-from provenance.record import RELATIONS
+from provenance.record import Relation
 
 _MAX_TEXT = 4000
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
@@ -44,7 +44,7 @@ class ManifestSpec:
     """What the signer says about a file. Everything that is optional is absent from the manifest by default.
 
     Attributes:
-        relation: ``captured``, ``edited``, ``cloaked`` or ``synthetic``.
+        relation: how the file came about; not ``RECORDED``, which goes without a manifest.
         title, author, description: free text.
         actions: what was done, in order, after the file was created or opened.
         digital_source_type: IPTC name or URL; default ``digitalCapture`` for captures, and
@@ -63,7 +63,7 @@ class ManifestSpec:
         extra_assertions: ``(label, data)`` pairs; labels need a dot.
     """
 
-    relation: str = "captured"
+    relation: Relation = Relation.CAPTURED
     title: str = ""
     author: str = ""
     description: str = ""
@@ -85,7 +85,7 @@ class ManifestSpec:
 
 def check_spec(spec: ManifestSpec) -> None:
     """UsageError where a spec contradicts itself, or says what C2PA cannot say."""
-    if spec.relation not in RELATIONS or spec.relation == "recorded":
+    if spec.relation not in set(Relation) or spec.relation == Relation.RECORDED:
         raise UsageError(f"unknown relation {spec.relation[:40]!r}")
     for name in ("title", "author", "description", "device", "captured_at"):
         if len(getattr(spec, name)) > _MAX_TEXT:
@@ -103,7 +103,9 @@ def check_spec(spec: ManifestSpec) -> None:
     for parent in spec.parents:
         if parent.relationship not in RELATIONSHIPS:
             raise UsageError(f"unknown relationship {parent.relationship[:40]!r}")
-    if spec.relation in ("edited", "cloaked") and not any(p.relationship == "parentOf" for p in spec.parents):
+    if spec.relation in (Relation.EDITED, Relation.CLOAKED) and not any(
+        p.relationship == "parentOf" for p in spec.parents
+    ):
         raise UsageError(f"a file that is {spec.relation} needs a parent", hint="name it with --parent")
     for action in spec.actions:
         check_action(action)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,18 +62,29 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, force: bool = True, mode: int | None = None) -> Iterator[Path]:
+def replacing(
+    path: Path, *, force: bool = True, mode: int | None = None, scratch: Path | None = None
+) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success sync it and rename it over ``path``.
 
     The temporary file keeps ``path``'s suffix, because some writers choose the format by it. When the body
     raises, the temporary file is removed and ``path`` is untouched. ``mode`` sets the permission bits before
-    any byte is written (default: the umask's).
+    any byte is written (default: the umask's). ``scratch`` is a folder for the temporary file, where nothing that is
+    not complete may lie beside ``path``; it is copied from there in the end.
 
     Raises:
         OutputExistsError: ``path`` exists and ``force`` is false.
         NotWritableError: the folder cannot be created or written.
     """
     refuse_existing(path, force)
+    if scratch is not None:
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            complete = Path(folder) / f"complete{path.suffix[-16:]}"
+            complete.touch()
+            yield complete
+            with replacing(path, force=force, mode=mode) as temporary:
+                shutil.copyfile(complete, temporary)
+        return
     with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".veilmark-", suffix=path.suffix[-16:])

@@ -24,8 +24,8 @@ def pictures_of(path: Path, verdict: Verdict, *, sidecar: Path | None = None) ->
     """JPEG bytes by the identifier that the verdict's ingredients name; the file itself under ``""``.
 
     Everything is decoded within limits and encoded anew, so that nothing of a file's own bytes reaches the page.
-    Pictures that cannot be decoded are left out, and so are those of a manifest that failed: they show nothing
-    that anybody vouches for.
+    Pictures that cannot be decoded are left out, and so are those of a manifest that failed: nobody
+    answers for what they show.
     """
     found: dict[str, bytes] = {}
     try:

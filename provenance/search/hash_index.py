@@ -1,7 +1,7 @@
 """Search among 256-bit fingerprints: everything within a Hamming distance.
 
-:class:`ExactIndex` compares with every fingerprint and needs no structure. The others
-(:mod:`provenance.search.multi_index`, :mod:`provenance.search.faiss_index`) give the same answers faster.
+:class:`ExactIndex` compares with every fingerprint and needs no structure. :mod:`provenance.search.multi_index` gives
+the same answers faster among millions.
 """
 
 from __future__ import annotations

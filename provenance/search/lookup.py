@@ -6,20 +6,19 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.fingerprint.picture import fingerprint_file
 from provenance.home import Home
 from provenance.ledger.embedded.log import Entry, LocalLedger
 from provenance.search.similar import Match, SimilarIndex
-from provenance.trust.chain import vouching_anchor
+from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.store import TrustStore
-from provenance.verdict import SimilarRecord
+from provenance.verdict import MatchKind, SimilarRecord
 
 if TYPE_CHECKING:
     from provenance.manifest.read import ManifestReport
-    from provenance.media.picture import Format
+    from provenance.media.media_file import MediaFile
 
 
 class Lookup:
@@ -58,9 +57,7 @@ def open_lookup(home: Home) -> Iterator[Lookup | None]:
 
 
 def similar_records(
-    path: Path,
-    media: Format,
-    digest: str,
+    file: MediaFile,
     lookup: Lookup,
     trust: TrustStore,
     report: ManifestReport | None = None,
@@ -68,14 +65,13 @@ def similar_records(
     """Every record of the same or a similar file, in log order.
 
     Args:
-        digest: hex SHA-256 of the file at ``path``.
         report: the file's manifest, whose hash is looked up too.
 
     Raises:
         MediaError: the file cannot be decoded, so it cannot be looked up by likeness.
     """
-    exact: dict[int, tuple[Entry, str]] = {}
-    hashes = [digest]
+    exact: dict[int, tuple[Entry, MatchKind]] = {}
+    hashes = [file.sha256]
     if report is not None:
         hashes.append(hashlib.sha256(report.manifest_bytes).hexdigest())
     for value in hashes:
@@ -83,21 +79,21 @@ def similar_records(
             exact.setdefault(entry.index, (entry, _kind_of(entry, value)))
     found = [_similar(entry, kind, trust, None) for entry, kind in exact.values()]
     size = lookup.ledger.size
-    for match in lookup.index.search(fingerprint_file(path, media), known=exact):
+    for match in lookup.index.search(fingerprint_file(file), known=exact):
         # the index may know entries that a restored ledger has lost
         if match.entry_index not in exact and match.entry_index < size:
             found.append(_similar(lookup.ledger.entry(match.entry_index), match.kind, trust, match))
     return sorted(found, key=lambda record: record.index)
 
 
-def _kind_of(entry: Entry, value: str) -> str:
+def _kind_of(entry: Entry, value: str) -> MatchKind:
     record = entry.opening.signed.record
     if record.file_sha256 == value:
-        return "file"
-    return "source" if record.source_sha256 == value else "manifest"
+        return MatchKind.FILE
+    return MatchKind.SOURCE if record.source_sha256 == value else MatchKind.MANIFEST
 
 
-def _similar(entry: Entry, kind: str, trust: TrustStore, match: Match | None) -> SimilarRecord:
+def _similar(entry: Entry, kind: MatchKind, trust: TrustStore, match: Match | None) -> SimilarRecord:
     signed = entry.opening.signed
     return SimilarRecord(
         index=entry.index,
@@ -105,7 +101,7 @@ def _similar(entry: Entry, kind: str, trust: TrustStore, match: Match | None) ->
         relation=signed.record.relation,
         signer_name=signed.record.signer.get("name", ""),
         key_id=signed.key_id,
-        signer_trusted=vouching_anchor(signed.chain_der, trust.anchors_pem) is not None,
+        signer_trusted=trusted_anchor(signed.chain_der, trust.anchors_pem) is not None,
         time=signed.record.time,
         logged_at=entry.logged_at,
         file_sha256=signed.record.file_sha256,

@@ -27,6 +27,7 @@ from provenance.fingerprint.video import VideoFingerprint
 from provenance.search.alignment import align_sound, align_video
 from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index
 from provenance.search.index_store import FingerprintStore
+from provenance.verdict import MatchKind
 
 #: At most so many matches are returned, the surest first.
 DEFAULT_LIMIT = 100
@@ -50,7 +51,7 @@ class Match:
 
     Attributes:
         entry_index: the record's index in the ledger.
-        kind: ``pixels`` (equal decoded pixels), ``pdq``, ``features``, ``video`` or ``sound``.
+        kind: what is alike; ``PIXELS`` means equal decoded pixels.
         confirmed: geometry (for video and sound: the run of agreeing moments) bears it out; False only for a PDQ
             match where there are no features to compare, and for a still of a video.
         distance: PDQ bits that differ, of 256 (for video the mean over frames), or None where PDQ did not find it.
@@ -62,7 +63,7 @@ class Match:
     """
 
     entry_index: int
-    kind: str
+    kind: MatchKind
     confirmed: bool
     distance: int | None
     variant: str
@@ -74,7 +75,7 @@ class Match:
         """The part of the original that the file shows: corners as fractions of its width and height."""
         if self.placement:
             return self.placement.outline
-        return _WHOLE if self.kind == "pixels" else ()
+        return _WHOLE if self.kind is MatchKind.PIXELS else ()
 
 
 class _Near(NamedTuple):
@@ -166,7 +167,7 @@ class SimilarIndex:
             equal = self._store.entries_with_pixels(fingerprint.pixels_sha256)
         else:
             equal = []
-        found = {entry: Match(entry, "pixels", True, 0, VARIANTS[0]) for entry in equal}
+        found = {entry: Match(entry, MatchKind.PIXELS, True, 0, VARIANTS[0]) for entry in equal}
         near = self._near_codes(fingerprint)
         with ThreadPoolExecutor(2, "veilmark") as pool:
             upright, mirrored = pool.map(
@@ -196,11 +197,14 @@ class SimilarIndex:
             alignment = align_video(fingerprint, original) if original else None
             if alignment:
                 error = round(alignment.error)
-                found[entry] = Match(entry, "video", True, error, VARIANTS[0], offset=alignment.offset)
+                found[entry] = Match(
+                    entry, MatchKind.VIDEO, True, error, VARIANTS[0], offset=alignment.offset
+                )
         for match in self._search_sound(fingerprint.sound) if fingerprint.sound else ():
             found.setdefault(match.entry_index, match)
         return sorted(
-            found.values(), key=lambda match: (match.kind == "sound", match.distance or 0, match.entry_index)
+            found.values(),
+            key=lambda match: (match.kind is MatchKind.SOUND, match.distance or 0, match.entry_index),
         )
 
     def _search_sound(self, fingerprint: SoundFingerprint) -> list[Match]:
@@ -210,7 +214,7 @@ class SimilarIndex:
                 original = _parsed_sound(blob, kind)
                 alignment = align_sound(fingerprint, original) if original else None
                 if alignment:
-                    match = Match(entry, "sound", True, None, VARIANTS[0], offset=alignment.offset)
+                    match = Match(entry, MatchKind.SOUND, True, None, VARIANTS[0], offset=alignment.offset)
                     matches.append((alignment.error, match))
         return [match for _, match in sorted(matches, key=lambda pair: (pair[0], pair[1].entry_index))]
 
@@ -259,12 +263,16 @@ class SimilarIndex:
             if placement:
                 quarter = round(-placement.angle / 90) % 4
                 variant = VARIANTS[_TURNED[mirrored][quarter]]
-                return Match(entry, "pdq" if near else "features", True, distance, variant, placement)
+                return Match(
+                    entry, MatchKind.PDQ if near else MatchKind.FEATURES, True, distance, variant, placement
+                )
         if near and _parsed_video(blob):
             # a still of a video: its moment is known, but not kept in such detail that geometry could confirm it
-            return Match(entry, "video", False, distance, VARIANTS[near.variant], offset=near.time_ms / 1000)
+            return Match(
+                entry, MatchKind.VIDEO, False, distance, VARIANTS[near.variant], offset=near.time_ms / 1000
+            )
         if near and (original is None or max(len(query), len(original)) < _FEW_POINTS):
-            return Match(entry, "pdq", False, distance, VARIANTS[near.variant])
+            return Match(entry, MatchKind.PDQ, False, distance, VARIANTS[near.variant])
         return None
 
 
@@ -281,7 +289,7 @@ def _usable_cache() -> Iterator[None]:
 
 def _sureness(match: Match) -> tuple[int, int, int]:
     """Equal pixels first, then by the number of agreeing places, unconfirmed ones last."""
-    rank = 0 if match.kind == "pixels" else 1 if match.confirmed else 2
+    rank = 0 if match.kind is MatchKind.PIXELS else 1 if match.confirmed else 2
     return rank, -match.placement.places if match.placement else 0, match.entry_index
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol, runtime_checkable
 
 
 class ContentStore(Protocol):
@@ -22,4 +23,17 @@ class ContentStore(Protocol):
 
     def has(self, cid: str) -> bool:
         """Whether the store holds it."""
+        ...
+
+
+@runtime_checkable
+class InPieces(Protocol):
+    """What a store offers besides where blobs may be larger than memory."""
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> str:
+        """As :meth:`ContentStore.put`, for a blob that comes in pieces of any size."""
+        ...
+
+    def pieces(self, cid: str) -> Iterator[bytes]:
+        """As :meth:`ContentStore.get`, in pieces of at most 2 MiB."""
         ...

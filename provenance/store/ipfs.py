@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from provenance.errors import StoreError, UsageError
 from provenance.store.cid import CODEC_DAG_PB, CODEC_RAW, Cid
-from provenance.store.unixfs import CHUNK_BYTES, cid_of, layout, read_file
+from provenance.store.unixfs import CHUNK_BYTES, cid_of, layout, layout_pieces, read_file
 
 if TYPE_CHECKING:
     import ipfshttpclient
@@ -59,11 +60,35 @@ class IpfsStore:
                 client.pin.add(cid)
         return cid
 
+    def put_pieces(self, pieces: Iterable[bytes]) -> str:
+        """As :meth:`put`, for a blob of any size that comes in pieces; no more than 174 MiB of it are in memory."""
+        rest, begun, size = iter(pieces), list[bytes](), 0
+        for piece in rest:
+            begun.append(piece)
+            size += len(piece)
+            if size > CHUNK_BYTES * _CHUNKS_ALL_DAEMONS_LINK_ALIKE:
+                break
+        else:
+            return self.put(b"".join(begun))
+        cid = ""
+        with self._client() as client:
+            for block_cid, block in layout_pieces(itertools.chain(_emptied(begun), rest)):
+                self._put_block(client, block_cid, block)
+                cid = str(block_cid)
+            client.pin.add(cid)
+        return cid
+
     def get(self, cid: str) -> bytes:
         """Fetch and verify, block by block; StoreError when that fails."""
         parsed = Cid.parse(cid)
         with self._client() as client:
             return b"".join(read_file(parsed, lambda part: self._get_block(client, part)))
+
+    def pieces(self, cid: str) -> Iterator[bytes]:
+        """As :meth:`get`, in pieces of at most 2 MiB."""
+        parsed = Cid.parse(cid)
+        with self._client() as client:
+            yield from read_file(parsed, lambda part: self._get_block(client, part))
 
     def has(self, cid: str) -> bool:
         """Whether the daemon has it pinned; StoreError when it cannot be asked."""
@@ -146,6 +171,13 @@ class IpfsStore:
                 f"the daemon at {self.address} says {answered[:80]!r} where {expected} was expected",
                 hint="it was not asked to keep anything else; ask another daemon",
             )
+
+
+def _emptied(pieces: list[bytes]) -> Iterator[bytes]:
+    """The pieces, each let go of when it is handed out."""
+    pieces.reverse()
+    while pieces:
+        yield pieces.pop()
 
 
 def _post(client: ipfshttpclient.Client, path: str, data: bytes, options: dict[str, str]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from provenance.errors import StoreError
 from provenance.media.files import write_bytes
 from provenance.store.cid import CODEC_RAW, Cid
-from provenance.store.unixfs import CHUNK_BYTES, layout, read_file
+from provenance.store.unixfs import CHUNK_BYTES, layout, layout_pieces, read_file
 
 _MAX_BLOCK_BYTES = 2 * 1024 * 1024
 
@@ -34,6 +34,28 @@ class LocalStore:
         for cid, block in layout(data):
             root = self.put_block(cid, block)
         return root
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> str:
+        """Keep a blob that comes in pieces, of any size, in little memory; returns its CID.
+
+        Where ``pieces`` raises, no block that was not there before is left.
+        """
+        fresh: list[Cid] = []
+        root = ""
+        try:
+            for cid, block in layout_pieces(pieces):
+                if not self._file(cid).is_file():
+                    fresh.append(cid)
+                root = self.put_block(cid, block)
+        except BaseException:
+            for cid in fresh:
+                self.delete_block(cid)
+            raise
+        return root
+
+    def pieces(self, cid: str) -> Iterator[bytes]:
+        """A blob as :meth:`get` returns it, in pieces of at most 1 MiB."""
+        return read_file(Cid.parse(cid), self.get_block)
 
     def get(self, cid: str) -> bytes:
         """A blob, verified block by block.
@@ -76,13 +98,22 @@ class LocalStore:
         return block
 
     def delete_block(self, cid: Cid) -> None:
-        """Forget one block, if it is here."""
+        """Delete one block, if it is here."""
         self._file(cid).unlink(missing_ok=True)
 
     def cids(self) -> Iterator[Cid]:
         """All blocks here, in no particular order."""
         for file in self.path.glob("??/b*"):
             yield Cid.parse(file.name)
+
+    def small_blocks(self, most_bytes: int) -> Iterator[tuple[Cid, bytes]]:
+        """The raw blocks of at most so many bytes; damaged ones are passed over."""
+        for cid in self.cids():
+            try:
+                if cid.codec == CODEC_RAW and self._file(cid).stat().st_size <= most_bytes:
+                    yield cid, self.get_block(cid)
+            except (OSError, StoreError):
+                continue
 
     def _file(self, cid: Cid) -> Path:
         name = str(cid)

@@ -1,4 +1,4 @@
-"""Uploads that wait: a local store that copies to a remote one when it can, and forgets nothing when it cannot."""
+"""Uploads that wait for a remote store; one that fails is kept for the next push."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from provenance.errors import StoreError
 from provenance.media.files import write_bytes
 from provenance.record import now_utc
-from provenance.store.base import ContentStore
+from provenance.store.base import ContentStore, InPieces
 from provenance.store.cid import Cid
 
 _MAX_NOTE_BYTES = 4096
@@ -78,49 +78,14 @@ class UploadQueue:
             return Waiting(cid, now_utc(), 0, "")
 
 
-class MirroredStore:
-    """A store whose blobs also go to a remote one.
-
-    Args:
-        local: where everything is kept.
-        queue: what the remote does not have yet.
-        remote: the other store; None queues only.
-    """
-
-    def __init__(self, local: ContentStore, queue: UploadQueue, remote: ContentStore | None = None) -> None:
-        self.local = local
-        self.queue = queue
-        self.remote = remote
-
-    def put(self, data: bytes) -> str:
-        """Keep locally, queue, and upload if the remote answers; a remote that fails is no error here."""
-        cid = self.local.put(data)
-        self.queue.add(cid)
-        if self.remote is not None:
-            upload(self.local, self.queue, self.remote, cid)
-        return cid
-
-    def get(self, cid: str) -> bytes:
-        """From here, else from the remote (and kept here then).
-
-        Raises:
-            StoreError: neither has it, or what they have is not what the CID says.
-        """
-        if self.local.has(cid) or self.remote is None:
-            return self.local.get(cid)
-        data = self.remote.get(cid)
-        self.local.put(data)
-        return data
-
-    def has(self, cid: str) -> bool:
-        return self.local.has(cid)
-
-
 def upload(local: ContentStore, queue: UploadQueue, remote: ContentStore, cid: str) -> str | None:
     """Try to upload one queued blob; None when it is there now, else why not."""
     try:
-        data = local.get(cid)
-        if remote.put(data) != cid:
+        if isinstance(local, InPieces) and isinstance(remote, InPieces):
+            known = remote.put_pieces(local.pieces(cid))
+        else:
+            known = remote.put(local.get(cid))
+        if known != cid:
             raise StoreError("the remote store knows it by another content id")
     except StoreError as error:
         queue.add(cid, str(error))

@@ -6,7 +6,7 @@ Chunks of 1 MiB as raw leaves, balanced layout, at most 1,024 links a node, CIDv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from provenance.errors import StoreError
@@ -37,9 +37,15 @@ def layout(
     data: bytes, *, chunk_bytes: int = CHUNK_BYTES, max_links: int = MAX_LINKS
 ) -> Iterator[tuple[Cid, bytes]]:
     """The blocks of a file, leaves first, root last; one raw leaf when it fits a chunk."""
+    return layout_pieces([data], chunk_bytes=chunk_bytes, max_links=max_links)
+
+
+def layout_pieces(
+    pieces: Iterable[bytes], *, chunk_bytes: int = CHUNK_BYTES, max_links: int = MAX_LINKS
+) -> Iterator[tuple[Cid, bytes]]:
+    """As :func:`layout`, for a file that comes in pieces of any size; a chunk and a piece are in memory at a time."""
     parts: list[_Part] = []
-    for start in range(0, max(len(data), 1), chunk_bytes):
-        block = data[start : start + chunk_bytes]
+    for block in _chunks(pieces, chunk_bytes):
         cid = Cid.of_block(block)
         parts.append(_Part(cid, len(block), len(block)))
         yield cid, block
@@ -53,6 +59,20 @@ def layout(
             above.append(_Part(cid, content, len(block) + sum(part.total_bytes for part in group)))
             yield cid, block
         parts = above
+
+
+def _chunks(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Pieces cut anew to ``size`` bytes, the last one shorter; one empty chunk where there is nothing."""
+    buffer, count = bytearray(), 0
+    for piece in pieces:
+        for start in range(0, len(piece), size):
+            buffer += piece[start : start + size]
+            while len(buffer) >= size:
+                yield bytes(buffer[:size])
+                count += 1
+                del buffer[:size]
+    if buffer or not count:
+        yield bytes(buffer)
 
 
 def read_file(

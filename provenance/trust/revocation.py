@@ -31,11 +31,12 @@ from provenance.identity.admin import retired_certificates
 from provenance.identity.identity import Identity, load_identity, load_root, root_folder
 from provenance.identity.keyfiles import key_signer
 from provenance.record import canonical_json, key_id_of, now_utc, verify_signature
+from provenance.verdict import TimeKind
 
 REVOCATION_TYPE = "veilmark.revocation/1"
 REASONS = ("unspecified", "keyCompromise", "superseded", "cessationOfOperation")
 #: Kinds of time that the signer cannot make up.
-INDEPENDENT_TIMES = ("anchored", "witnessed", "time-stamped")
+INDEPENDENT_TIMES = (TimeKind.ANCHORED, TimeKind.WITNESSED, TimeKind.STAMPED)
 MAX_STATEMENT_BYTES = 64 * 1024
 _CONTEXT = b"veilmark revocation signature v1\x00"
 
@@ -62,7 +63,7 @@ class Revocation:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RevocationCheck:
     """What revocations say about one signature."""
 
     valid: bool
@@ -155,13 +156,13 @@ def parse_revocation(statement: str | bytes) -> Revocation:
     return Revocation(stated, name, times[0], times[1], str(body["reason"]), by_root)
 
 
-def standing(
+def check_revocations(
     statements: Iterable[str],
     key_id: str,
-    times: Sequence[tuple[str, str]],
+    times: Sequence[tuple[TimeKind, str]],
     *,
     chain_der: Sequence[bytes] = (),
-) -> Standing:
+) -> RevocationCheck:
     """Whether a signature by ``key_id`` still counts.
 
     Args:
@@ -181,13 +182,13 @@ def standing(
         if one.key_id in keys and (earliest is None or one.revoked_at < earliest.revoked_at):
             earliest = one
     if earliest is None:
-        return Standing(True, None, "")
+        return RevocationCheck(True, None, "")
     said = f"the key of {earliest.name!r} was revoked as of {earliest.revoked_at} ({earliest.reason})"
     limit = _moment(earliest.revoked_at)
     for kind, time in times:
         if kind in INDEPENDENT_TIMES and _at_or_before(time, limit):
-            return Standing(True, earliest, f"{said}; this was {kind} before, on {time}")
-    return Standing(False, earliest, f"{said}; nothing independent shows that this was signed before")
+            return RevocationCheck(True, earliest, f"{said}; this was {kind} before, on {time}")
+    return RevocationCheck(False, earliest, f"{said}; nothing independent shows that this was signed before")
 
 
 def _certificate_of(home: Home, identity: Identity, key_id: str) -> x509.Certificate:

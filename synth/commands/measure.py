@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,27 +13,17 @@ from provenance.commands.console import clean, fraction, note, print_json, stdou
 from provenance.commands.work import desk_for
 from provenance.errors import UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, WeightsFolder, permission
+from synth.commands.extract import Consents, Declared, WeightsFolder
 from synth.commands.options import Attacked, Device, IdentityName, NoPictures, PlanOnly, ReportFolder
 from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from synth.measure.cache import Cache
-    from synth.measure.experiment import Result, WorkEstimate
-    from synth.report.document import Report
+    from synth.measure.run import Basis, DeskOpener, Measured
 
 measure_app = typer.Typer(
     help="What a cloak is worth: detectors, a face swapper and a lip-sync with and without it.",
     no_args_is_help=True,
 )
-WORK_FOLDER = ".work"
-_UNSIGNED = (
-    "note: the report will show no generated pictures, which must be signed; `veilmark init` makes a key"
-)
-
 Json = Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")]
 
 
@@ -82,10 +70,8 @@ def detectors(
     Interrupted, it goes on with the next picture when run again. The folder holds the pictures: share it as you would
     them. Exit codes: 0 measured; 6 no face.
     """
-    from synth.measure.cache import Cache
-    from synth.measure.detectors.experiment import DetectorOptions, measure_detectors
-    from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
-    from synth.measure.detectors.report import detectors_report
+    from synth.measure.detectors.experiment import DetectorOptions
+    from synth.measure.run import Listener, run_detectors
 
     options = DetectorOptions(
         strengths=_names(strength),
@@ -96,18 +82,17 @@ def detectors(
         weights=weights,
         device=usable_device(device),
     )
-    originals = pictures_in(paths)
-    if cloaked:
-        pairs, notes = pair_up(originals, pictures_in(cloaked))
-        for line in notes:
-            note(f"note: {line}")
-    else:
-        pairs = [Pair(path) for path in originals]
-    cache = Cache(output / WORK_FOLDER)
-    with cache.leaving_nothing_empty(), fraction("Measuring") as report:
-        measured = measure_detectors(pairs, options, cache, progress=report)
-    shown = () if no_pictures else _names(show) if show else None
-    finish(detectors_report(measured, options, cache, shown), output, as_json, no_pictures)
+    with fraction("Measuring") as report:
+        measured = run_detectors(
+            paths,
+            output,
+            options,
+            cloaked=cloaked or (),
+            shown=_names(show) if show else None,
+            pictures=not no_pictures,
+            listener=Listener(tell=note, progress=report),
+        )
+    finish(measured, as_json)
 
 
 @measure_app.command("swap")
@@ -157,9 +142,8 @@ def swap(
     Ctrl-C stops; the same command goes on there. No generated clip is kept; generated pictures in the report are marked
     and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
-    from synth.measure.cache import Cache
-    from synth.measure.swap.experiment import estimate_work, measure_swap, require_video
-    from synth.measure.swap.options import FEWEST_SEEDS, PRESETS
+    from synth.measure.run import Listener, run_swap
+    from synth.measure.swap.options import PRESETS
 
     if preset not in PRESETS:
         raise UsageError(f"no preset is called {preset[:40]!r}", hint="one of " + ", ".join(PRESETS))
@@ -176,26 +160,22 @@ def swap(
     }
     given = {name: value for name, value in asked.items() if value is not None}
     options = replace(PRESETS[preset], **given, weights=weights, device=usable_device(device))
-    if len(options.seeds) < FEWEST_SEEDS:
-        raise UsageError(
-            f"{len(options.seeds)} seeds, expected at least {FEWEST_SEEDS}",
-            hint="give, say, --seeds 1,2,3; only with six or more can a test show anything",
+    home = Home.locate()
+    with interruptible() as interrupted, fraction("Measuring") as report:
+        measured = run_swap(
+            person,
+            target,
+            output,
+            options,
+            _basis(consent, i_have_consent, home),
+            home=home,
+            desk=_desk(home, identity),
+            plan_only=plan,
+            pictures=not no_pictures,
+            listener=Listener(note, report, interrupted),
         )
-    basis = {
-        side: permission(_files(path), consent, i_have_consent)
-        for side, path in (("a", person), ("b", target))
-    }
-    sentence = "; ".join(dict.fromkeys(one.sentence for one in basis.values()))
-    cache = Cache(output / WORK_FOLDER)
-    with cache.leaving_nothing_empty():
-        require_video(target)
-        _tell_estimate(estimate_work(person, options, cache))
-    if plan:
-        return
-    consents = {side: one.to_json() for side, one in basis.items()}
-    with _working(cache, identity, sentence, "swap") as how:
-        result = measure_swap(person, target, consents, options, cache, **how)
-    _finish_experiment(result, output, as_json, no_pictures)
+    if measured:
+        finish(measured, as_json)
 
 
 @measure_app.command("lipsync")
@@ -232,9 +212,8 @@ def lipsync(
     Ctrl-C stops; the same command goes on there. No generated clip is kept; generated pictures in the report are marked
     and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
-    from synth.measure.cache import Cache
-    from synth.measure.lipsync.experiment import estimate_work, measure_lipsync
     from synth.measure.lipsync.options import LipsyncExperimentOptions
+    from synth.measure.run import Listener, run_lipsync
 
     options = LipsyncExperimentOptions(
         strengths=_names(strength),
@@ -246,60 +225,33 @@ def lipsync(
         weights=weights,
         device=usable_device(device),
     )
-    basis = permission(_files(person), consent, i_have_consent)
-    _tell_estimate(estimate_work(person, options))
-    if plan:
-        return
-    cache = Cache(output / WORK_FOLDER)
-    with _working(cache, identity, basis.sentence, "lipsync") as how:
-        result = measure_lipsync(person, basis.to_json(), options, cache, **how)
-    _finish_experiment(result, output, as_json, no_pictures)
-
-
-def _tell_estimate(estimate: WorkEstimate) -> None:
-    for line in estimate.lines():
-        note(line)
-
-
-@contextmanager
-def _working(cache: Cache, identity: str | None, consent: str, kind: str) -> Iterator[dict[str, Any]]:
-    """What an experiment is given to report progress, to be stopped and to label with."""
     home = Home.locate()
-    if not home.is_initialized():
-        note(_UNSIGNED)
-    label = _labeller(home, identity, consent, kind) if home.is_initialized() else None
-    with (
-        cache.leaving_nothing_empty(),
-        interruptible() as interrupted,
-        fraction("Measuring") as report,
-    ):
-        yield {"tell": note, "progress": report, "stop": interrupted, "label": label}
+    with interruptible() as interrupted, fraction("Measuring") as report:
+        measured = run_lipsync(
+            person,
+            output,
+            options,
+            _basis(consent, i_have_consent, home),
+            home=home,
+            desk=_desk(home, identity),
+            plan_only=plan,
+            pictures=not no_pictures,
+            listener=Listener(note, report, interrupted),
+        )
+    if measured:
+        finish(measured, as_json)
 
 
-def _finish_experiment(result: Result, output: Path, as_json: bool, no_pictures: bool) -> None:
-    from synth.measure.summary.report import experiment_report
+def _basis(consent: list[Path] | None, declared: bool, home: Home) -> Basis:
+    from provenance.commands.secrets import passphrase_for
+    from synth.measure.run import Basis
 
-    finish(experiment_report(result), output, as_json, no_pictures)
-
-
-def _labeller(
-    home: Home, identity: str | None, consent: str, kind: str
-) -> Callable[[NDArray[np.uint8], Path, int], None]:
-    """Writes generated pictures marked and signed as synthetic."""
-    from synth.label import Generated, label_picture
-
-    def label(pixels: NDArray[np.uint8], path: Path, seed: int) -> None:
-        about = Generated(f"veilmark measure {kind}", [], False, clean(consent, 4000), seed)
-        with desk_for(home, identity) as desk:
-            label_picture(pixels, path, about, desk, force=True)
-
-    return label
+    return Basis(tuple(consent or ()), declared, lambda name: passphrase_for(home, name))
 
 
-def _files(path: Path) -> list[Path]:
-    from synth.extraction.footage import open_footage
-
-    return [source.path for source in open_footage(path)]
+def _desk(home: Home, identity: str | None) -> DeskOpener | None:
+    """What signs generated pictures, where there is an identity."""
+    return (lambda: desk_for(home, identity)) if home.is_initialized() else None
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -309,21 +261,18 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise UsageError(f"{text[:60]!r} is no list of numbers", hint="give, say, --seeds 1,2,3") from None
 
 
-def finish(report: Report, output: Path, as_json: bool, no_pictures: bool = False) -> None:
-    """Write the report and say its headline."""
-    from synth.report.document import without_pictures
-    from synth.report.write import write_report
-
-    report = without_pictures(report) if no_pictures else report
-    page, data = write_report(report, output)
+def finish(measured: Measured, as_json: bool) -> None:
+    """Say the report's headline, and where it lies."""
     if as_json:
-        print_json({**report.to_json(), "page": str(page), "file": str(data)})
+        print_json(measured.to_json())
         return
     console = stdout()
-    console.print(clean(report.headline, 2000), markup=False)
-    for line in report.summary:
+    console.print(clean(measured.report.headline, 2000), markup=False)
+    for line in measured.report.summary:
         console.print(f"  {clean(line, 1000)}", markup=False)
-    console.print(f"{page}: the whole report; {data.name} beside it has every figure", markup=False)
+    console.print(
+        f"{measured.page}: the whole report; {measured.data.name} beside it has every figure", markup=False
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from provenance.manifest.read import read_manifest
 from provenance.media.picture import sha256_file
 from provenance.record import canonical_json, key_id_of, now_utc, verify_signature
 from provenance.sign import check_source
-from provenance.trust.revocation import standing
+from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
 
 STATEMENT_TYPE = "veilmark.consent/1"
@@ -82,7 +82,7 @@ class Statement:
             raise ConsentError(
                 f"the consent of {self.name!r} ended on {self.until}", hint="ask for a new statement"
             )
-        found = standing(trust.revocations, self.key_id, [], chain_der=self.chain_der)
+        found = check_revocations(trust.revocations, self.key_id, [], chain_der=self.chain_der)
         if not found.valid:
             raise ConsentError(
                 f"the statement of consent does not count: {found.explanation}",

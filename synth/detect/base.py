@@ -48,7 +48,7 @@ class Finding:
     Attributes:
         score: 0 (nothing found that speaks for a fake) to 1; None where it could not judge.
         reason: why it could not judge; empty where it did.
-        saw: measured values by name, in the units that docs/detect.md gives.
+        saw: measured values by name, in the units that docs/research/detect.md gives.
         sentence: what it saw, in words.
         plots: curves.
         pictures: maps, uint8 ``(H, W, 3)`` RGB by name.

@@ -85,7 +85,7 @@ class Detection:
         return bool(self.observed.found.any())
 
     def to_json(self) -> dict[str, Any]:
-        """As docs/detect.md describes it."""
+        """As docs/research/detect.md describes it."""
         return {
             "schema": SCHEMA,
             "file": str(self.path),

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloak.evaluate.judge import recompressed, scaled
+from cloak.pixels import recompressed, scaled
 from provenance.errors import UsageError
 
 Pixels = NDArray[np.uint8]

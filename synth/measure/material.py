@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from cloak.evaluate.judge import scaled
 from cloak.options import CloakOptions
+from cloak.pixels import scaled
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
 from provenance.errors import NoFaceError, UsageError

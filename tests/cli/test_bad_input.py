@@ -100,7 +100,7 @@ def test_a_damaged_receipt_is_told_and_spoils_no_manifest(ready: Command, signed
     done = ready("verify", signed["hopper"], "--json")
     assert done.code == 0
     assert any("cannot be read" in warning for warning in done.json[0]["warnings"])
-    assert done.json[0]["ledger"]["standing"] == "logged"
+    assert done.json[0]["ledger"]["status"] == "logged"
     assert ready("verify", signed["hopper"], "--receipt", receipt).code == 3
 
 

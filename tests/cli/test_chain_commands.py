@@ -45,8 +45,7 @@ def test_anchor_and_a_stranger_s_verdict(
     receipt = f"{signed['hopper']}.receipt"
     assert ready("ledger", "upgrade", receipt).code == 0
     assert (
-        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"]
-        == "logged-anchor-not-checked"
+        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["status"] == "logged-anchor-not-checked"
     )
 
     root = tmp_path / "root.pem"
@@ -59,13 +58,50 @@ def test_anchor_and_a_stranger_s_verdict(
     assert ready("trust", "add", "--contract", f"31337:{contract}:{address}").code == 0
     verdict = ready("verify", signed["hopper"], "--rpc", node.url, "--json")
     assert verdict.code == 0, verdict.err
-    assert verdict.json[0]["ledger"]["standing"] == "logged-anchored-according-to-rpc"
+    assert verdict.json[0]["ledger"]["status"] == "logged-anchored-according-to-rpc"
     assert "anchored" in [time["kind"] for time in verdict.json[0]["times"]]
     block = node.rpc("eth_getBlockByNumber", hex(anchored.json[0]["block"]), False)["hash"]
     offline = ready("verify", signed["hopper"], "--block-hash", block, "--json")
-    assert offline.json[0]["ledger"]["standing"] == "logged-and-anchored", offline.err
+    assert offline.json[0]["ledger"]["status"] == "logged-and-anchored", offline.err
     node.stop()
     down = ready("verify", signed["hopper"], "--rpc", node.url, "--json")
-    assert down.json[0]["ledger"]["standing"] == "logged-anchor-not-checked", "a dead node settles nothing"
+    assert down.json[0]["ledger"]["status"] == "logged-anchor-not-checked", "a dead node settles nothing"
     assert [check["passed"] for check in down.json[0]["checks"] if check["name"] == "anchor"] == [None]
     assert ready("verify", signed["hopper"]).code == 0, "offline verification needs no node"
+
+
+def test_a_record_that_somebody_else_pays_for(
+    ready: Command, node: Anvil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEILMARK_ACCOUNT_PASSPHRASE", "an account passphrase")
+    payer = ready("ledger", "account", "new").out.strip()
+    camera = ready("ledger", "account", "new", "camera").out.strip()
+    node.fund(payer)
+    chain = ("--network", "local", "--rpc", node.url)
+    contract = ready("ledger", "deploy", *chain).out.strip()
+    statement = tmp_path / "statement.json"
+    sign = ("ledger", "relay", "sign", "bafy", "seen in Rome", "-o", statement, "--account", "camera")
+    assert ready(*sign).code == 2, "no contract is known"
+    made = ready(*sign, "--contract", contract)
+    assert made.code == 0 and camera in made.out, made.err
+    assert ready(*sign, "--contract", contract).code == 2, "the file exists"
+    sent = ready("ledger", "relay", "send", statement, *chain, "--json")
+    assert sent.code == 0, sent.err
+    assert (sent.json[0]["kind"], sent.json[0]["recorder"]) == ("commit", camera)
+    assert ready("ledger", "relay", "send", statement, *chain).code == 3, "a nonce counts once"
+    listing = ("ledger", "relay", "list", "bafy", *chain, "--contract", contract, "--json")
+    (found,) = ready(*listing).json
+    assert (found["recorder"], found["text"], found["withdrawn_in_block"]) == (camera, "seen in Rome", None)
+
+    gone = tmp_path / "withdrawal.json"
+    sign = ("ledger", "relay", "sign", "bafy", "wrong city", "-o", gone, "--account", "camera", "--withdraw")
+    assert ready(*sign, "--contract", contract).code == 0
+    assert ready("ledger", "relay", "send", gone, *chain).code == 0
+    (found,) = ready(*listing).json
+    assert found["withdrawn_in_block"] > found["block"]
+
+    altered = tmp_path / "altered.json"
+    altered.write_text(statement.read_text().replace("seen in Rome", "seen in Oslo"))
+    assert ready("ledger", "relay", "send", altered, *chain).code == 1
+    altered.write_text("{")
+    assert ready("ledger", "relay", "send", altered, *chain).code == 3

@@ -50,6 +50,32 @@ def test_audit_publish_and_audit_of_the_published(
     assert done.json[0]["ok"] is False and done.json[0]["problems"]
 
 
+def test_a_later_log_extends_an_earlier_one(
+    ready: Command, signed: dict[str, Path], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    site, earlier = tmp_path / "site", tmp_path / "earlier"
+    assert ready("ledger", "publish", site).code == 0
+    earlier.write_bytes((site / "checkpoint").read_bytes())
+    assert ready("sign", portrait_files["hopper"], "-o", tmp_path / "third.jpg").code == 0
+    assert ready("ledger", "publish", site).code == 0
+    found = ready("ledger", "check-consistency", earlier, site, "--json")
+    assert found.code == 0, found.err
+    assert (found.json[0]["old_size"], found.json[0]["size"]) == (2, 3)
+    receipt = f"{signed['hopper']}.receipt"
+    assert ready("ledger", "check-consistency", receipt, site).code == 0, "a receipt holds a checkpoint"
+
+    proof = tmp_path / "proof.json"
+    proof.write_text(ready("ledger", "consistency", "2", "--json").out)
+    offline = ("ledger", "check-consistency", earlier, site / "checkpoint", "--proof", proof)
+    assert ready(*offline).code == 0
+    assert ready("ledger", "check-consistency", site / "checkpoint", earlier, "--proof", proof).code == 1
+    hashes = json.loads(proof.read_text())["proof"]
+    proof.write_text(json.dumps({"proof": ["00" * 32, *hashes[1:]]}))
+    assert ready(*offline).code == 1
+    proof.write_text("[]")
+    assert ready(*offline).code == 3
+
+
 def test_backup_restore_and_the_refusal_to_fork(
     ready: Command, signed: dict[str, Path], portrait_files: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -93,12 +119,11 @@ def test_a_stranger_comes_to_trust(
     assert ready("verify", signed["hopper"]).code == 5
     assert ready("trust", "add", "--anchor", root).code == 0
     assert (
-        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["standing"]
-        == "logged-in-an-unknown-log"
+        ready("verify", signed["hopper"], "--json").json[0]["ledger"]["status"] == "logged-in-an-unknown-log"
     )
     assert ready("trust", "add", "--log", key).code == 0
     verdict = ready("verify", signed["hopper"], "--json")
-    assert verdict.code == 0 and verdict.json[0]["ledger"]["standing"] == "logged"
+    assert verdict.code == 0 and verdict.json[0]["ledger"]["status"] == "logged"
     entries = {line["kind"]: line["name"] for line in ready("trust", "list", "--json").json}
     assert set(entries) == {"anchor", "log"}
     assert ready("trust", "remove", entries["anchor"]).code == 0

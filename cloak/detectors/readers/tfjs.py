@@ -19,11 +19,18 @@ from provenance.errors import MissingModelError
 
 _MOST_ENTRIES = 2000
 _MOST_VALUES = 50_000_000
-_WIDTHS = {"float32": 4, "int32": 4, "uint8": 1, "uint16": 2}
+_WIDTHS = {"float32": 4, "float16": 2, "int32": 4, "uint8": 1, "uint16": 2}
 
 
 def read_weights(manifest: bytes, values: bytes) -> dict[str, Tensor]:
-    """Every tensor of real numbers by its name, float32, in TensorFlow's own order of axes.
+    """Every tensor of real numbers by its name, float32, in TensorFlow's own order of axes."""
+    return {
+        name: tensor for name, tensor in read_tensors(manifest, values).items() if tensor.is_floating_point()
+    }
+
+
+def read_tensors(manifest: bytes, values: bytes) -> dict[str, Tensor]:
+    """Every tensor by its name, float32 or int64, in TensorFlow's own order of axes.
 
     Args:
         manifest: the JSON file, one group of weights.
@@ -39,9 +46,7 @@ def read_weights(manifest: bytes, values: bytes) -> dict[str, Tensor]:
             raise ValueError(f"more than {_MOST_ENTRIES} tensors")
         tensors, place = {}, 0
         for entry in entries:
-            tensor, place = _tensor(entry, values, place)
-            if tensor is not None:
-                tensors[str(entry["name"])] = tensor
+            tensors[str(entry["name"])], place = _tensor(entry, values, place)
         if place != len(values):
             raise ValueError(f"{len(values)} bytes, {place} expected")
     except (ValueError, KeyError, TypeError) as error:
@@ -49,7 +54,7 @@ def read_weights(manifest: bytes, values: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def _tensor(entry: dict[str, Any], values: bytes, place: int) -> tuple[Tensor | None, int]:
+def _tensor(entry: dict[str, Any], values: bytes, place: int) -> tuple[Tensor, int]:
     shape = [int(side) for side in entry["shape"]]
     count = math.prod(shape)
     if min(shape, default=1) < 0 or count > _MOST_VALUES:
@@ -59,10 +64,10 @@ def _tensor(entry: dict[str, Any], values: bytes, place: int) -> tuple[Tensor | 
     end = place + count * _WIDTHS[kind]
     if end > len(values):
         raise ValueError("it ends early")
-    if entry["dtype"] != "float32":
-        return None, end
     numbers = np.frombuffer(values[place:end], np.dtype(kind).newbyteorder("<"))
-    if packing:
+    if entry["dtype"] != "float32":
+        return torch.from_numpy(numbers.astype(np.int64).reshape(shape)), end
+    if packing and kind != "float16":
         numbers = numbers * float(packing["scale"]) + float(packing["min"])
     return torch.from_numpy(numbers.astype(np.float32).reshape(shape)), end
 

@@ -10,7 +10,12 @@ import typer
 from provenance.commands.console import print_json
 from provenance.commands.identity.group import Signer, TokenUri, app
 from provenance.commands.paths import read_bytes
-from provenance.commands.secrets import new_passphrase, passphrase_for, token_pin
+from provenance.commands.secrets import (
+    encryption_passphrase_for,
+    new_passphrase,
+    passphrase_for,
+    token_pin,
+)
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -103,14 +108,26 @@ def show(
         bool, typer.Option("--root", help="Print the root certificate (PEM), to give to others.")
     ] = False,
     chain: Annotated[bool, typer.Option("--chain", help="Print the whole chain (PEM), leaf first.")] = False,
+    encryption_key: Annotated[
+        bool,
+        typer.Option(
+            "--encryption-key",
+            help="Print the public encryption key, for others to seal or grant originals to.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show an identity, or print its certificates. Never prints a key."""
+    """Show an identity, or print its certificates or public encryption key. Never prints a private key."""
     from provenance.identity import certificates
-    from provenance.identity.identity import load_identity
+    from provenance.identity.identity import default_name, load_identity
+    from provenance.sealed.keys import ensure_encryption_key, published_key
 
     home = Home.locate()
     home.require_initialized()
+    if encryption_key:
+        named = name or default_name(home)
+        typer.echo(str(ensure_encryption_key(home, named, lambda: encryption_passphrase_for(home, named))))
+        return
     identity = load_identity(home, name, passphrase_for(home, name))
     if root or chain:
         typer.echo(certificates.to_pem([identity.root]) if root else identity.chain_pem, nl=False)
@@ -125,11 +142,13 @@ def show(
         "created": identity.created,
         "valid_until": until,
     }
+    if (encryption := published_key(home, identity.name)) is not None:
+        about["encryption_key_id"] = encryption.key_id
     if as_json:
         print_json({"schema": "veilmark.identity/1", **about})
         return
     for label, value in about.items():
-        typer.echo(f"{label.replace('_', ' '):<14}{value}")
+        typer.echo(f"{label.replace('_', ' '):<18}{value}")
 
 
 @app.command("use")

@@ -1,8 +1,8 @@
 """``veilmark ledger``: the log behind the records.
 
 ``group`` holds the Typer application and what all its commands share; ``log`` reads the own log, ``publishing`` audits
-and publishes it, ``copies`` saves and restores it, ``witnesses`` talks to witnesses, ``chain`` and ``accounts`` to an
-EVM chain. ``anchors`` checks anchors for ``veilmark verify``.
+and publishes it, ``copies`` saves and restores it, ``witnesses`` talks to witnesses, ``chain``,
+``accounts`` and ``relay`` to an EVM chain. ``anchors`` checks anchors for ``veilmark verify``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from provenance.commands.ledger import copies
 from provenance.commands.ledger import witnesses
 from provenance.commands.ledger import chain
 from provenance.commands.ledger import accounts
+from provenance.commands.ledger import relay
 from provenance.commands.ledger.group import app
 # isort: on
 
-__all__ = ["accounts", "app", "chain", "copies", "log", "publishing", "witnesses"]
+__all__ = ["accounts", "app", "chain", "copies", "log", "publishing", "relay", "witnesses"]

@@ -24,13 +24,15 @@ Rpc = Annotated[
     list[str] | None, typer.Option("--rpc", help="JSON-RPC address of a node. Repeat to compare several.")
 ]
 
+Contract = Annotated[
+    str | None, typer.Option("--contract", help="Address of the MediaLedger. Default: from the config.")
+]
+
 
 @app.command("anchor")
 def anchor(
     network: NetworkName = "local",
-    contract: Annotated[
-        str | None, typer.Option("--contract", help="Address of the MediaLedger. Default: from the config.")
-    ] = None,
+    contract: Contract = None,
     rpc: Rpc = None,
     account: Account = "default",
     wait: Annotated[bool, typer.Option(help="Wait until the anchor is settled.")] = True,
@@ -42,11 +44,7 @@ def anchor(
 
     home = Home.locate()
     chain, node = connect(home, network, rpc)
-    address = contract or chain.contract
-    if not address:
-        raise UsageError(
-            "no contract is known for this network", hint="add --contract, or run `ledger deploy`"
-        )
+    address = contract_of(chain, contract)
     payer = load_account(home, account, account_passphrase())
     with own_ledger() as ledger:
         status = anchor_log(
@@ -100,7 +98,18 @@ def deploy(network: NetworkName = "local", rpc: Rpc = None, account: Account = "
     )
 
 
+def contract_of(chain: Network, given: str | None) -> str:
+    """The contract's address: as given, else from the settings; UsageError where neither is known."""
+    address = given or chain.contract
+    if not address:
+        raise UsageError(
+            "no contract is known for this network", hint="add --contract, or run `ledger deploy`"
+        )
+    return address
+
+
 def connect(home: Home, network: str, rpc: Sequence[str] | None) -> tuple[Network, Node]:
+    """The network's settings and a node that was reached and is on it."""
     from provenance.ledger.evm import Node, find_network
 
     chain = find_network(home, network)

@@ -14,6 +14,7 @@ from provenance.home import Home
 
 if TYPE_CHECKING:
     from provenance.ledger.embedded.log import LocalLedger
+    from provenance.ledger.note import Note
     from provenance.ledger.policy import Policy
     from provenance.ledger.receipt import Receipt
 
@@ -38,6 +39,16 @@ def read_receipt(path: Path) -> Receipt:
     from provenance.verify import read_limited
 
     return Receipt.from_bytes(read_limited(path, MAX_RECEIPT_BYTES))
+
+
+def read_checkpoint(path: Path) -> Note:
+    """The checkpoint in a file: a signed note, or a receipt that holds one; ReceiptError when it is neither."""
+    from provenance.ledger.note import Note
+    from provenance.ledger.receipt import FIRST_LINE, MAX_RECEIPT_BYTES, Receipt
+    from provenance.verify import read_limited
+
+    data = read_limited(path, MAX_RECEIPT_BYTES)
+    return Receipt.from_bytes(data).note if data.startswith(FIRST_LINE.encode()) else Note.parse(data)
 
 
 def own_policy() -> Policy:

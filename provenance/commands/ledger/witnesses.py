@@ -1,15 +1,20 @@
-"""``veilmark ledger cosign|consistency``: what witnesses and others may ask of the log."""
+"""``veilmark ledger cosign|consistency|check-consistency``: what witnesses and others may ask of the log."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from provenance.commands.console import print_json
-from provenance.commands.ledger.group import Json, app, own_ledger
-from provenance.errors import UsageError
+from provenance.commands.ledger.group import Json, app, own_ledger, read_checkpoint
+from provenance.commands.paths import read_bytes
+from provenance.errors import ReceiptError, UsageError
 from provenance.home import Home
+
+MAX_PROOF_BYTES = 64 * 1024
 
 
 @app.command("cosign")
@@ -54,3 +59,43 @@ def consistency(
     typer.echo(f"{found.old_size} -> {found.size}: proved by {len(found.proof)} hashes")
     for line in (found.old_root, found.root, *found.proof):
         typer.echo(line)
+
+
+@app.command("check-consistency")
+def check_consistency(
+    earlier: Annotated[Path, typer.Argument(help="A checkpoint seen before, or a receipt that holds one.")],
+    later: Annotated[
+        str,
+        typer.Argument(help="The log now: a published folder or address; with --proof, a checkpoint's file."),
+    ],
+    proof: Annotated[
+        Path | None, typer.Option("--proof", help="What `ledger consistency --json` printed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that a log only added to what it was, as a witness does. Asks for logs that you trust."""
+    from provenance.ledger.note import Checkpoint, VerifierKey
+    from provenance.ledger.service import check_extends, check_published
+    from provenance.trust.store import TrustStore
+
+    keys = [VerifierKey.parse(key) for key in TrustStore.load(Home.locate()).log_keys.values()]
+    old = read_checkpoint(earlier)
+    if proof is None:
+        now = check_published(old, later, keys)
+    else:
+        new = read_checkpoint(Path(later))
+        check_extends(old, new, _proof_hashes(proof), keys)
+        now = Checkpoint.parse(new.text)
+    then = Checkpoint.parse(old.text)
+    if as_json:
+        sizes = {"origin": now.origin, "old_size": then.size, "size": now.size}
+        print_json({"schema": "veilmark.consistent/1", **sizes, "root": now.root.hex()})
+    else:
+        typer.echo(f"{now.origin}: size {now.size} extends size {then.size}")
+
+
+def _proof_hashes(path: Path) -> list[bytes]:
+    try:
+        return [bytes.fromhex(value) for value in json.loads(read_bytes(path, MAX_PROOF_BYTES))["proof"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ReceiptError(f"{path} holds no consistency proof: {error}") from error

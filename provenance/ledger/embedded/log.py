@@ -321,17 +321,6 @@ class LocalLedger:
             entries = [entry for index in found for entry in select_entries(connection, index, index + 1)]
         return [entry for entry in entries if wanted in _hashes(entry)]
 
-    def features_since(self, index: int = 0) -> Iterator[tuple[int, bytes]]:
-        """``(entry index, private descriptors)`` of entries from ``index`` on that have any."""
-        query = "SELECT entry, data FROM features WHERE entry >= ? ORDER BY entry LIMIT ?"
-        while True:
-            with self.reading() as connection:
-                page = list(connection.execute(query, (index, _ENTRIES_PER_READ)))
-            yield from page
-            if len(page) < _ENTRIES_PER_READ:
-                return
-            index = page[-1][0] + 1
-
     def consistency_proof(self, old_size: int, size: int | None = None) -> list[bytes]:
         """Proof that the tree of ``old_size`` is a prefix of that of ``size`` (default: the present one)."""
         with self.reading() as connection:

@@ -150,7 +150,7 @@ class Writer:
         return self._connection
 
     def _sync_log(self) -> None:
-        """Put on disk what a writer that was killed may have left in the cache, before we vouch for it."""
+        """Put on disk what a writer that was killed may have left in the cache, before it is signed."""
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(self._path.with_name(self._path.name + "-wal"), os.O_RDWR)
             try:

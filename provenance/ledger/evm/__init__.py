@@ -22,21 +22,10 @@ The names below are loaded on first use: web3 is slow to import.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from provenance.lazy import lazy_exports
-
-#: py_ecc, which eth-account brings along, raises Python's recursion limit to 100,000 when it is imported. A
-#: deeply nested JSON file, anywhere in the program, would then end it by a segmentation fault instead of a
-#: RecursionError, so the modules here that import it put the limit back.
-_RECURSION_LIMIT = min(sys.getrecursionlimit(), 10_000)
-
-
-def restore_recursion_limit() -> None:
-    """Undo what importing eth-account did to the recursion limit."""
-    sys.setrecursionlimit(min(sys.getrecursionlimit(), _RECURSION_LIMIT))
-
+from provenance.ledger.evm import recursion as recursion  # before any module here imports eth-account
 
 if TYPE_CHECKING:
     from provenance.ledger.evm.accounts import create_account as create_account

@@ -17,7 +17,7 @@ from eth_account.signers.local import LocalAccount
 
 from provenance.errors import IdentityError, MissingPathError
 from provenance.home import Home
-from provenance.ledger.evm import restore_recursion_limit
+from provenance.ledger.evm.recursion import restore_recursion_limit
 from provenance.media import files as atomic
 
 restore_recursion_limit()

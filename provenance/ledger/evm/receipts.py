@@ -24,7 +24,7 @@ from provenance.ledger.evm.state import AnchorState, AnchorStore
 from provenance.ledger.note import Checkpoint, Note
 from provenance.ledger.receipt import MAX_ANCHORS, MAX_RECEIPT_BYTES, Receipt
 from provenance.media import files as atomic
-from provenance.verdict import AnchorFinding, Standing
+from provenance.verdict import AnchorFinding, LedgerStatus
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -240,13 +240,13 @@ def receipt_checker(
                 timeout=timeout,
             )
         except (ChainError, UsageError) as error:
-            return AnchorFinding(Standing.ANCHOR_NOT_CHECKED, f"anchor not checked: {error}")
+            return AnchorFinding(LedgerStatus.ANCHOR_NOT_CHECKED, f"anchor not checked: {error}")
         if found.found is not Found.ANCHORED or found.block_time is None:
             pending = found.found is Found.PENDING
-            return AnchorFinding(Standing.PENDING if pending else Standing.LOGGED, found.detail)
-        standing = Standing.ANCHORED_BY_RPC if found.basis is Basis.ONE_NODE else Standing.ANCHORED
+            return AnchorFinding(LedgerStatus.PENDING if pending else LedgerStatus.LOGGED, found.detail)
+        status = LedgerStatus.ANCHORED_BY_RPC if found.basis is Basis.ONE_NODE else LedgerStatus.ANCHORED
         moment = datetime.fromtimestamp(found.block_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return AnchorFinding(standing, found.detail, moment)
+        return AnchorFinding(status, found.detail, moment)
 
     return check
 

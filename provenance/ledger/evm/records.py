@@ -18,8 +18,8 @@ from eth_account.signers.local import LocalAccount
 
 import contracts
 from provenance.errors import ChainError, ReceiptError, TamperedError, UsageError
-from provenance.ledger.evm import restore_recursion_limit
 from provenance.ledger.evm.contract import MediaLedger, encode_call
+from provenance.ledger.evm.recursion import restore_recursion_limit
 from provenance.ledger.evm.rpc import Node, checked_address
 from provenance.ledger.evm.transact import Call, Mined, transact
 

@@ -16,8 +16,8 @@ from eth_utils.address import to_checksum_address
 from web3.exceptions import Web3Exception
 
 from provenance.errors import ChainError, UsageError
-from provenance.ledger.evm import restore_recursion_limit
 from provenance.ledger.evm.proof import MAX_NODES, Header, StorageProof, decode_header, encode_header
+from provenance.ledger.evm.recursion import restore_recursion_limit
 from provenance.ledger.evm.transport import BoundedProvider
 
 restore_recursion_limit()

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cloak.attack.objective import faces_found, matches_faces
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.evaluate.judge import detect_pixels, display_picture, find_faces, landmark_errors, new_detections
+from cloak.detectors.matching import faces_found, matches_faces
+from cloak.evaluate.compare import landmark_errors, new_detections
+from cloak.evaluate.detect import detect_pixels, find_faces
+from cloak.pixels import display_picture
 from synth.measure.conditions import CONDITIONS
 
 #: What is said of a picture in which too few detectors agree on a face.

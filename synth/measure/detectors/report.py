@@ -25,7 +25,7 @@ _LIMITS = (
     "sees, or none, is not counted.",
     "Detectors of today's large platforms, and people, were not asked. A detector that was not attacked usually still "
     "finds the face.",
-    "Nobody cleaned the pictures on purpose here; docs/countermeasures.md has what denoising brings back.",
+    "Nobody cleaned the pictures on purpose here; docs/research/countermeasures.md has what denoising brings back.",
     "A hidden face is not an unrecognisable one: whoever marks it by hand can still compare it.",
     "Pictures of one person or one camera are more alike than chance assumes; the intervals are then too narrow.",
 )

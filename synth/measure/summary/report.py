@@ -94,7 +94,7 @@ def _summary(result: Result) -> Iterator[str]:
     if silent:
         yield (
             f"Fake detectors that could judge none of the fakes: {', '.join(silent)} (blinking and pulse need four "
-            "seconds with a face, docs/detect.md says what else). Nothing is known about these."
+            "seconds with a face, docs/research/detect.md says what else). Nothing is known about these."
         )
     untrained: dict[tuple[str, str], list[str]] = {}
     for (variant, attacker, _), cell in result.cells.items():

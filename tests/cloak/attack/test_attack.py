@@ -11,24 +11,19 @@ from torch import Tensor
 
 from cloak import detectors
 from cloak.attack.budget import context_mask
+from cloak.attack.conditions import Condition, publication_conditions
 from cloak.attack.decoys import place_decoys
-from cloak.attack.regions import merge_faces, plan_patches
+from cloak.attack.evaluation import encoded_change, evaluate_noise
+from cloak.attack.frames import WholeFrame
+from cloak.attack.regions import plan_patches
 from cloak.attack.search import optimise
-from cloak.attack.task import (
-    Condition,
-    Goals,
-    Schedule,
-    Task,
-    WholeFrame,
-    encoded_change,
-    evaluate_noise,
-    publication_conditions,
-    render_whole_frame,
-)
+from cloak.attack.task import Goals, Schedule, Task
 from cloak.attack.torchattacks import ATTACKS, FaceClassifier, run_torchattack
 from cloak.attack.transforms import identity
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import to_tensor
+from cloak.detectors.matching import merge_faces
+from cloak.detectors.rendering import Affine, Rendering
+from cloak.pixels import to_tensor
 from cloak.strength import Strength
 from provenance.errors import UsageError
 
@@ -169,11 +164,12 @@ def test_unknown_attacks_are_refused_with_the_list(scene: Scene) -> None:
 def test_whole_picture_detectors_meet_the_encoder_and_the_size_before_theirs(scene: Scene) -> None:
     asked: list[int] = []
 
-    def compose(change: Tensor, side: int, area: bool = False) -> Tensor:
+    def render(change: Tensor, side: int, area: bool = False) -> Rendering:
         asked.append(side)
-        return torch.zeros(1, 3, side, side) + change.mean()
+        pixels = torch.zeros(1, 3, side, side) + change.mean()
+        return Rendering(pixels, affine=Affine((side / 512, side / 512)))
 
-    whole_frame = WholeFrame(compose, lambda boxes, side: boxes * (side / 512), 512)
+    whole_frame = WholeFrame(render, 512)
     task = scene.task(12, whole_frame=whole_frame)
     noise = torch.full_like(task.clean, 3 / 255)
     published, recoded, half = publication_conditions(40)
@@ -188,8 +184,8 @@ def test_whole_picture_detectors_meet_the_encoder_and_the_size_before_theirs(sce
         is noise
     )
     for condition in (published, recoded, half):
-        _, faces = render_whole_frame(whole_frame, task.faces, change, condition, 128)
-        assert torch.allclose(faces, task.faces * (asked[-1] / 512))
+        shown = whole_frame.show(change, 128, condition.downscale)
+        assert torch.allclose(shown.boxes(task.faces), task.faces * (asked[-1] / 512))
     assert asked == [128, 128, 256]
     assert replace(whole_frame, display_side=6000).side_for(128, 0.5) == 128  # far more than it uses
 

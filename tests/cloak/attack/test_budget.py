@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloak.attack import budget
-from cloak.evaluate.judge import to_tensor
+from cloak.pixels import to_tensor
 from cloak.strength import Strength
 from provenance.errors import UsageError
 

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from cloak import detectors
 from cloak.attack.budget import context_mask
+from cloak.attack.conditions import Condition
 from cloak.attack.features import FeatureRecorder, feature_similarity, middle_layers
 from cloak.attack.search import optimise
-from cloak.attack.task import Condition, Goals, Schedule, Task
+from cloak.attack.task import Goals, Schedule, Task
 from cloak.attack.transforms import identity
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import to_tensor
+from cloak.pixels import to_tensor
 from cloak.strength import Strength
 
 AS_IS = [Condition("published", lambda rng: identity(), (identity(),))]

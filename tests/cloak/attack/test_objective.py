@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from cloak.attack.objective import (
-    decoy_loss,
-    expand_boxes,
-    faces_found,
-    hiding_loss,
-    landmark_loss,
-    matches_faces,
-)
+from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
 from cloak.detectors.base import Candidates, Detections
+from cloak.detectors.matching import expand_boxes, faces_found, matches_faces
 
 FACE = torch.tensor([[10.0, 10.0, 50.0, 60.0]])
 

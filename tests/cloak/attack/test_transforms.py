@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from cloak.attack import transforms
-from cloak.evaluate.judge import to_tensor
 from cloak.evaluate.quality import psnr
+from cloak.pixels import to_tensor
 from provenance.errors import UsageError
 
 

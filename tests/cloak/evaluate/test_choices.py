@@ -13,13 +13,15 @@ from PIL import Image
 from torch import Tensor
 
 from cloak import CloakOptions, cloak_bytes, detectors
+from cloak.attack.conditions import Condition
 from cloak.attack.search import optimise
-from cloak.attack.task import Condition, Schedule, Task
+from cloak.attack.task import Schedule, Task
 from cloak.attack.transforms import gaussian_blur, identity
 from cloak.detectors.base import Detections
 from cloak.detectors.centerface import CenterFace
-from cloak.evaluate.detect import list_faces
-from cloak.evaluate.judge import detect_pixels, landmark_errors, which_found
+from cloak.detectors.matching import faces_found
+from cloak.evaluate.compare import landmark_errors
+from cloak.evaluate.detect import detect_pixels, list_faces
 from cloak.picture.bound import difference_percentile, enforce_bound, epsilon_scale_within
 from provenance.errors import UsageError
 from provenance.media.picture import Picture, open_picture
@@ -197,7 +199,7 @@ def test_only_the_faces_asked_about_count() -> None:
     after = Detections(boxes, torch.ones(2), points + torch.tensor([[[5.0, 0.0]], [[0.0, 10.0]]]))
     assert landmark_errors(before, after) == pytest.approx([0.1, 0.2])
     assert landmark_errors(before, after, boxes[1:]) == pytest.approx([0.2])
-    assert which_found(after, boxes) == [True, True]
+    assert faces_found(after, boxes).tolist() == [True, True]
 
 
 def test_landmarks_move_further_where_more_is_asked(small: np.ndarray) -> None:

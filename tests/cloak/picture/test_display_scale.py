@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from cloak.attack.task import publication_conditions
+from cloak.attack.conditions import publication_conditions
 from cloak.picture.display_scale import with_display_scale
 
 
@@ -31,7 +31,9 @@ def test_smaller_sizes_are_drawn_and_examined(quality: int | None) -> None:
         )
         for transform in condition.evaluation_transforms:
             shown = transform(picture)
-            assert shown.shape[-1] == pytest.approx((240 - transform.offset[0]) * transform.scale, abs=1)
+            assert shown.shape[-1] == pytest.approx(
+                (240 - transform.affine.offset[0]) * transform.scale, abs=1
+            )
             assert float(transform.boxes(box)[0, 2] - transform.boxes(box)[0, 0]) == pytest.approx(
                 60 * transform.scale
             )

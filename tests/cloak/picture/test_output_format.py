@@ -11,7 +11,7 @@ from PIL import Image
 
 from cloak import CloakOptions
 from cloak.picture.output_format import (
-    LEAST_QUALITY,
+    MIN_QUALITY,
     bit_depth,
     choose_format,
     jpeg_quality,
@@ -41,7 +41,7 @@ def test_the_quality_of_a_jpeg_is_told_from_its_tables(
     data = written(picture, "JPEG", quality=quality, subsampling=subsampling)
     assert jpeg_quality(data) == quality
     kept = with_source_quality(CloakOptions(), data).quality
-    assert kept == max(quality, LEAST_QUALITY)
+    assert kept == max(quality, MIN_QUALITY)
 
 
 def test_tables_of_cameras_get_the_nearest_quality(picture: Image.Image) -> None:

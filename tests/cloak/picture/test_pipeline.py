@@ -13,10 +13,11 @@ from PIL import Image
 
 from cloak import CloakOptions, cloak_bytes, cloak_picture, detectors
 from cloak.assertion import already_cloaked
-from cloak.attack.regions import GRID, merge_faces, plan_patches
+from cloak.attack.regions import GRID, plan_patches
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.judge import detect_pixels, find_faces, which_found
+from cloak.detectors.matching import faces_found, merge_faces
+from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.picture.pipeline import WorkEstimate
 from cloak.strength import Strength
 from provenance.errors import NoFaceError, OutputExistsError, UsageError
@@ -65,7 +66,7 @@ def test_the_written_file_hides_the_face(name: str, cloaked: tuple[Path, Path]) 
     before, after = (np.asarray(Image.open(path).convert("RGB")) for path in cloaked)
     faces, _ = find_faces([detector], before)
     assert len(faces) == 1
-    assert which_found(detect_pixels(detector, after), faces) == [False]
+    assert faces_found(detect_pixels(detector, after), faces).tolist() == [False]
 
 
 def test_the_report_agrees_with_the_file(small: np.ndarray, centerface: FaceDetector) -> None:
@@ -80,7 +81,7 @@ def test_the_report_agrees_with_the_file(small: np.ndarray, centerface: FaceDete
     assert result.report.quality.largest == change.max()
     after = result.report.detectors[0].after["published"]
     faces, _ = find_faces([centerface], small)
-    assert after == sum(which_found(detect_pixels(centerface, decoded), faces))
+    assert after == sum(faces_found(detect_pixels(centerface, decoded), faces).tolist())
     assert progress == sorted(progress) and progress[-1] == 1.0
     shown = result.report.to_json()
     assert shown["schema"] == "veilmark.cloak-report/1" and shown["success"] is (after == 0)
@@ -285,7 +286,7 @@ def test_wrong_options_are_refused(wrong: dict[str, object]) -> None:
         CloakOptions(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_wide_view_puts_noise_and_boxes_in_the_same_place() -> None:
+def test_the_square_frame_puts_noise_and_boxes_in_the_same_place() -> None:
     """Noise inside a face of the patch must show up inside that face's box in the whole picture."""
     pixels = np.full((800, 1000, 3), 100, np.uint8)
     face = torch.tensor([[500.0, 300.0, 756.0, 620.0]])
@@ -295,17 +296,17 @@ def test_the_wide_view_puts_noise_and_boxes_in_the_same_place() -> None:
     noise = torch.zeros(1, 3, patch.height, patch.width)
     x1, y1, x2, y2 = inside[0].round().int().tolist()
     noise[..., y1:y2, x1:x2] = 0.1
-    wide = SquareFrame(pixels, "cpu").around(patch, [])
-    rows, columns = (
-        (wide.compose(noise, 256) - 100 / 255)[0, 0].gt(0.05).any(axis).nonzero()[:, 0] for axis in (1, 0)
-    )
+    shown = SquareFrame(pixels, "cpu").with_noise_of(patch, []).render(noise, 256)
+    rows, columns = ((shown.pixels - 100 / 255)[0, 0].gt(0.05).any(axis).nonzero()[:, 0] for axis in (1, 0))
     seen = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
-    assert torch.allclose(wide.boxes(inside, 256)[0], seen, atol=1.5)
+    assert torch.allclose(shown.boxes(inside)[0], seen, atol=1.5)
     bar = torch.tensor([0.0, 100.0, 0.0, 100.0])  # black above and below the picture
-    assert torch.allclose(wide.boxes(inside, 256), (face + bar) * 0.256, atol=1.0)
+    assert torch.allclose(shown.boxes(inside), (face + bar) * 0.256, atol=1.0)
 
 
-def test_the_wide_view_is_what_detectors_make_of_the_whole_picture(portraits: dict[str, np.ndarray]) -> None:
+def test_the_square_frame_is_what_detectors_make_of_the_whole_picture(
+    portraits: dict[str, np.ndarray],
+) -> None:
     pixels = portraits["hopper"]
     values = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     square = torch.nn.functional.pad(values, (44, 44, 0, 0))

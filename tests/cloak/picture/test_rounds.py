@@ -11,14 +11,15 @@ from PIL import Image
 
 from cloak import CloakOptions, detectors
 from cloak.attack import transforms
-from cloak.attack.objective import centres_inside
+from cloak.attack.frames import FullResolutionFrame
+from cloak.attack.input_policy import input_policy_of
 from cloak.attack.regions import plan_patches
-from cloak.attack.task import FullResolutionFrame, input_policy_of
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections
+from cloak.detectors.matching import centres_inside
 from cloak.evaluate.evaluation import Evaluation
-from cloak.evaluate.judge import display_picture, scaled, to_tensor
 from cloak.picture.rounds import FULL_AREA, MIN_STEPS, Encoder, PatchOptimiser
+from cloak.pixels import display_picture, scaled, to_tensor
 from provenance.media.picture import open_picture
 
 
@@ -28,16 +29,16 @@ def _as_png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_wide_view_of_a_halved_picture_is_averaged(portraits: dict[str, np.ndarray]) -> None:
+def test_the_square_frame_of_a_halved_picture_is_averaged(portraits: dict[str, np.ndarray]) -> None:
     pixels = portraits["astronaut"]
     whole_frame = SquareFrame(pixels, "cpu").with_noise_of(
         plan_patches((512, 512), torch.tensor([[181.0, 58, 268, 172]]))[0], []
     )
-    display_scale, side = whole_frame.show(torch.zeros(1, 3, 320, 320), 192, 0.5)
-    assert side == 256
-    assert torch.allclose(display_scale, to_tensor(scaled(pixels, 0.5)), atol=1.01 / 255)
+    shown = whole_frame.show(torch.zeros(1, 3, 320, 320), 192, 0.5).pixels
+    assert shown.shape[-1] == 256
+    assert torch.allclose(shown, to_tensor(scaled(pixels, 0.5)), atol=1.01 / 255)
     assert not torch.allclose(
-        whole_frame.render(torch.zeros(1, 3, 320, 320), 256), display_scale, atol=3 / 255
+        whole_frame.render(torch.zeros(1, 3, 320, 320), 256).pixels, shown, atol=3 / 255
     )
 
 
@@ -105,20 +106,20 @@ def test_a_part_looks_as_it_does_inside_its_picture(
     assert inside_it > 0 and alone == pytest.approx(inside_it, abs=apart)
 
 
-def test_the_entire_view_holds_the_change_at_its_place(portraits: dict[str, np.ndarray]) -> None:
+def test_the_full_frame_holds_the_change_at_its_place(portraits: dict[str, np.ndarray]) -> None:
     pixels = portraits["astronaut"][:300, :400]
     change = torch.full((1, 3, 64, 96), 8 / 255)
     full_frame = FullResolutionFrame(to_tensor(pixels), left=32, top=64)
     expected = pixels.astype(np.int16)
     expected[64:128, 32:128] += 8
     whole = np.clip(expected, 0, 255).astype(np.uint8)
-    assert torch.allclose(full_frame.show(change, 1.0), to_tensor(whole), atol=1e-6)
-    assert torch.allclose(full_frame.show(change, 0.5), to_tensor(scaled(whole, 0.5)), atol=1.01 / 255)
+    assert torch.allclose(full_frame.show(change, 1.0).pixels, to_tensor(whole), atol=1e-6)
+    assert torch.allclose(full_frame.show(change, 0.5).pixels, to_tensor(scaled(whole, 0.5)), atol=1.01 / 255)
     box = torch.tensor([[0.0, 0.0, 96.0, 64.0]])
-    assert full_frame.boxes(box, 0.5).tolist() == [[16.0, 32.0, 64.0, 64.0]]
+    assert full_frame.show(change, 0.5).boxes(box).tolist() == [[16.0, 32.0, 64.0, 64.0]]
 
 
-def test_the_entire_view_is_offered_where_it_is_what_detectors_are_shown(
+def test_the_full_frame_is_offered_where_it_is_what_detectors_are_shown(
     portraits: dict[str, np.ndarray],
 ) -> None:
     face = torch.tensor([[181.0, 58, 268, 172]])

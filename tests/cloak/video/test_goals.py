@@ -11,16 +11,25 @@ import torch
 
 from cloak import detectors
 from cloak.detectors.base import Detections
-from cloak.evaluate.judge import detect_pixels, to_tensor, which_found
+from cloak.detectors.matching import faces_found
+from cloak.detectors.rendering import Rendering
+from cloak.evaluate.compare import landmark_errors
+from cloak.evaluate.detect import detect_pixels
 from cloak.options import CloakOptions
+from cloak.pixels import to_tensor
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
 from cloak.recognition.objective import Recogniser
 from cloak.video.decoys import place_in_video
-from cloak.video.detect import detect_in_frame, detect_near, window_detectors
+from cloak.video.detectors import (
+    WindowRecogniser,
+    detect_in_frame,
+    detect_near,
+    window_detectors,
+    window_landmarks,
+)
 from cloak.video.io import probe
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
-from cloak.video.recognition import WindowRecogniser, landmark_shifts, window_landmarks
 from cloak.video.search import analyse_video
 from cloak.video.state import VideoAnalysis
 from cloak.video.tracks import Track
@@ -55,7 +64,7 @@ def test_decoys_keep_still_while_the_camera_does(portraits: dict[str, np.ndarray
     for one in decoys:
         assert one.at == [0, 3, 6, 9] and all(box == one.boxes[0] for box in one.boxes)
         reported = Detections(torch.tensor(one.boxes[:1]), torch.ones(1))
-        assert which_found(reported, torch.tensor([[275.0, 80, 345, 170]])) == [False]
+        assert faces_found(reported, torch.tensor([[275.0, 80, 345, 170]])).tolist() == [False]
     assert (
         place_in_video(probe(film), analysis, 2, 0) == decoys != place_in_video(probe(film), analysis, 2, 1)
     )
@@ -107,11 +116,9 @@ def test_each_detector_pads_frames_in_its_own_way(portraits: dict[str, np.ndarra
     assert whole_frame is not None and whole_frame.top_left is not None
     nothing = torch.zeros_like(window.key)
     middle, corner = whole_frame.render(nothing, 128), whole_frame.top_left.render(nothing, 160)
-    assert float(middle[..., :31, :].abs().max()) == 0 and float(middle[..., 40, :].max()) > 0
-    assert float(corner[..., 81:, :].abs().max()) == 0 and float(corner[..., :8, :].max()) > 0
-    down = (
-        whole_frame.top_left.boxes(window.place.face, 160)[0] - whole_frame.boxes(window.place.face, 160)[0]
-    )
+    assert float(middle.pixels[..., :31, :].abs().max()) == 0 and float(middle.pixels[..., 40, :].max()) > 0
+    assert float(corner.pixels[..., 81:, :].abs().max()) == 0 and float(corner.pixels[..., :8, :].max()) > 0
+    down = corner.boxes(window.place.face)[0] - middle.boxes(window.place.face)[0] * (160 / 128)
     assert down.tolist() == pytest.approx([0, -40, 0, -40], abs=0.01)
 
 
@@ -127,8 +134,8 @@ def test_landmarks_of_the_key_frame(portraits: dict[str, np.ndarray]) -> None:
     report = detect_pixels(mtcnn, picture)
     moved = Detections(report.boxes, report.scores, report.landmarks + 6.0)  # type: ignore[operator]
     size = float((report.boxes[0, 2:] - report.boxes[0, :2]).mean())
-    assert landmark_shifts(report, moved, report.boxes[:1]) == pytest.approx([72**0.5 / size], rel=1e-3)
-    assert landmark_shifts(report, Detections(torch.zeros(0, 4), torch.zeros(0)), report.boxes) == []
+    assert landmark_errors(report, moved, report.boxes[:1]) == pytest.approx([72**0.5 / size], rel=1e-3)
+    assert landmark_errors(report, Detections(torch.zeros(0, 4), torch.zeros(0)), report.boxes) == []
 
 
 def test_recognition_knows_the_face_in_the_frame_that_is_shown(portraits: dict[str, np.ndarray]) -> None:
@@ -140,15 +147,18 @@ def test_recognition_knows_the_face_in_the_frame_that_is_shown(portraits: dict[s
     recogniser = WindowRecogniser(window, network, [detectors.load("mtcnn")])
     published = window.publication_conditions(95, 0.05)[0]
     for transform in published.evaluation_transforms:
-        assert len(recogniser.detect(transform(window.key))[0]) == 1
+        shown = transform.render(Rendering(window.key))
+        assert len(recogniser.for_rendering(shown).detect(shown.pixels)[0]) == 1
     noise = (torch.rand(window.key.shape, generator=torch.Generator().manual_seed(0)) - 0.5) / 10
     near = Recogniser.name
     assert recogniser.name == near
-    shown = published.evaluation_transforms[0](window.key + noise).requires_grad_(True)
-    settled, now = recogniser.snapshot(), float(recogniser.detect(shown)[0].scores[0])
-    published.evaluation_transforms[-1](window.key)  # meanwhile somebody is shown another frame
-    assert float(settled.detect(shown)[0].scores[0]) == now != float(recogniser.detect(shown)[0].scores[0])
-    considered = settled.candidates(shown, [window.place.face])[0]
+    first, last = (published.evaluation_transforms[index] for index in (0, -1))
+    rendering = first.render(Rendering(window.key + noise))
+    shown = rendering.pixels.requires_grad_(True)
+    here, there = (recogniser.for_rendering(one.render(Rendering(window.key))) for one in (first, last))
+    assert isinstance(here, Recogniser) and isinstance(there, Recogniser)
+    assert float(here.distances(shown)) < SAME_PERSON < float(there.distances(shown))
+    considered = recogniser.for_rendering(rendering).candidates(shown, [window.place.face])[0]
     (gradient,) = torch.autograd.grad(considered.logits.sum(), shown)
     assert float(considered.logits.detach()[0]) < SAME_PERSON / 0.1 and float(gradient.abs().sum()) > 0
 
@@ -167,23 +177,23 @@ def test_dlibs_network_is_asked_about_places(portraits: dict[str, np.ndarray]) -
     for amount in (0, 25):
         shown = np.clip(picture + rng.integers(-amount, amount + 1, picture.shape), 0, 255).astype(np.uint8)
         near = detect_near(detector, shown, face)
-        assert which_found(near, face) == [True] and len(near) == 1
+        assert faces_found(near, face).tolist() == [True] and len(near) == 1
         assert float(near.scores[0]) == pytest.approx(
             float(detect_pixels(detector, shown).scores[0]), abs=0.05
         )
     wall = torch.tensor([[5.0, 180, 95, 270]])
-    assert which_found(detect_near(detector, picture, wall), wall) == [False]
+    assert faces_found(detect_near(detector, picture, wall), wall).tolist() == [False]
     assert len(detect_near(detector, picture, torch.zeros(0, 4))) == 0
 
     window = the_window(portraits)
     (wrapped,) = window_detectors([detector], window)
-    assert which_found(wrapped.detect(window.key)[0], window.place.face) == [True]
+    assert faces_found(wrapped.detect(window.key)[0], window.place.face).tolist() == [True]
     half = torch.nn.functional.interpolate(window.key[..., 8:, 6:], scale_factor=0.5, mode="area")
     assert len(wrapped.detect(half)[0]) <= 1
     reports = detect_in_frame([detector, detectors.load("mtcnn")], picture)
-    assert set(reports) == {"dlib-cnn", "mtcnn"} and which_found(reports["dlib-cnn"], face) == [True]
+    assert set(reports) == {"dlib-cnn", "mtcnn"} and faces_found(reports["dlib-cnn"], face).tolist() == [True]
     alone = detect_in_frame([detector], picture)["dlib-cnn"]
-    assert which_found(alone, face) == [True]
+    assert faces_found(alone, face).tolist() == [True]
 
 
 def test_a_film_with_all_goals(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:

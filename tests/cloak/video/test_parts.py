@@ -15,18 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloak.attack.budget import project
-from cloak.attack.whole_frame import SquareFrame
+from cloak.attack.whole_frame import SquareFrame, resampling_matrix
 from cloak.detectors.base import Detections
+from cloak.detectors.rendering import Affine, Rendering
 from cloak.options import CloakOptions
 from cloak.video.flow import FlowTracker, flicker, grid_of, moved, moved_tensor
 from cloak.video.options import VideoOptions, check_picture_options
+from cloak.video.patches import MovingNoise, PatchGeometry
 from cloak.video.render import equal_energy
 from cloak.video.search import equivalent_jpeg_quality
-from cloak.video.shots import ShotDetector
 from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
-from cloak.video.tracks import Track, Tracker
-from cloak.video.whole_frame import grow, span
-from cloak.video.window import MovingNoise, PatchGeometry, Window
+from cloak.video.tracks import ShotDetector, Track, Tracker
+from cloak.video.window import Window
 from provenance.errors import CorruptMediaError, UsageError
 from tests.support.video_clips import panned
 
@@ -139,10 +139,11 @@ def test_a_window_shows_its_noise_in_every_frame(window: Window) -> None:
     published = window.publication_conditions(95, 0.05)[0]
     assert len(published.evaluation_transforms) == len(window.samples) >= 4
     for cut in (0, 9):
-        part = (key + noise)[..., cut:, cut:]
+        part = Rendering((key + noise)[..., cut:, cut:], affine=Affine(offset=(cut, cut)))
         for swap, sample in zip(published.evaluation_transforms, window.samples, strict=True):
-            shown = swap(part)
-            assert shown.shape[-2] <= part.shape[-2]
+            rendering = swap.render(part)
+            shown = rendering.pixels
+            assert rendering.frame == sample.frame and shown.shape[-2] <= part.pixels.shape[-2]
             if swap is published.evaluation_transforms[0]:
                 clean = torch.from_numpy(sample.clean).permute(2, 0, 1)[None] / 255
                 change = shown - clean[..., cut:, cut:]
@@ -152,32 +153,33 @@ def test_a_window_shows_its_noise_in_every_frame(window: Window) -> None:
     assert float((drawn(key + noise) - plain).abs().max()) > 0.01
 
 
-def test_the_wide_view_agrees_with_the_picture_pipelines(
+def test_window_squares_agree_with_the_picture_pipelines(
     window: Window, portraits: dict[str, np.ndarray]
 ) -> None:
     whole_frame = window.whole_frame(0.05, None)
     assert whole_frame is not None
     pictures = panned(portraits["astronaut"], 8)
-    looks = [whole_frame.snapshot() for _ in window.samples]  # all begin before the first is answered
+    looks = [whole_frame.next_frame() for _ in window.samples]  # all begin before the first is answered
     for sample, look in zip(window.samples, looks, strict=True):
         picture = pictures[sample.frame]
-        shown = look.render(torch.zeros_like(window.key), 128)
+        rendering = look.render(torch.zeros_like(window.key), 128)
+        shown = rendering.pixels
         assert sample.squares[128].shape == (1, 3, 128, 128)
         assert float((shown - SquareFrame(picture, "cpu").square(128)).abs().max()) < 1e-5
-        x1, y1, x2, y2 = look.boxes(window.place.face, 128)[0].tolist()
+        x1, y1, x2, y2 = rendering.boxes(window.place.face)[0].tolist()
         truth = window.track.box(sample.frame) * 128 / 160
         assert abs((x1 + x2) / 2 - truth[[0, 2]].mean()) < 1 and abs((y1 + y2) / 2 - truth[[1, 3]].mean()) < 1
 
 
-def test_the_wide_view_is_coded(window: Window) -> None:
+def test_window_squares_are_coded(window: Window) -> None:
     """Detectors that shrink the frame meet the encoder, too, and each frame both ways."""
     plain, coded = window.whole_frame(0.05, None), window.whole_frame(0.05, 40)
     assert plain is not None and coded is not None
     noise = torch.zeros_like(window.key).requires_grad_(True)
     gaps = []
     for _ in range(2 * len(window.samples)):
-        shown = coded.snapshot().render(noise, 128)
-        gaps.append(float((shown - plain.snapshot().render(noise, 128)).detach().abs().mean()))
+        shown = coded.next_frame().render(noise, 128).pixels
+        gaps.append(float((shown - plain.next_frame().render(noise, 128).pixels).detach().abs().mean()))
     first, second = gaps[: len(window.samples)], gaps[len(window.samples) :]
     assert all(gap > 0 for gap in gaps)
     assert all((a > b) == (place % 2 == 0) for place, (a, b) in enumerate(zip(first, second, strict=True)))
@@ -186,12 +188,12 @@ def test_the_wide_view_is_coded(window: Window) -> None:
 
 
 def test_spans_reach_beyond_the_frame() -> None:
-    whole = span(100, 20, 0, 100, 0, 100)
+    whole = resampling_matrix(100, 20, valid=(0, 100))
     assert whole.sum(1).numpy() == pytest.approx(np.ones(20), abs=1e-5)
-    beyond = span(100, 20, -30, 60, 0, 100)
+    beyond = resampling_matrix(100, 20, -30, 60, valid=(0, 100))
     assert torch.equal(beyond[:, :30], torch.zeros(20, 30))
     assert torch.allclose(beyond[:, 30:], whole[:, :30])
-    assert grow(5, 11).sum(1).numpy() == pytest.approx(np.ones(11))
+    assert resampling_matrix(5, 11).sum(1).numpy() == pytest.approx(np.ones(11))
 
 
 @settings(max_examples=30, deadline=None)

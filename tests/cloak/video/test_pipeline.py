@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from cloak import detectors
-from cloak.evaluate.judge import detect_pixels, find_faces, which_found
+from cloak.detectors.matching import faces_found
+from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.options import CloakOptions
 from cloak.video.io import frames, probe
 from cloak.video.options import VideoOptions
@@ -76,7 +77,7 @@ def test_faces_are_hidden_in_the_decoded_film(clip: Path, cloaked: tuple[Path, l
     for before, after in zip(frames(probe(clip)), frames(probe(cloaked[0])), strict=True):
         faces, _ = find_faces([detector], before.rgb())
         shown += len(faces)
-        found += sum(which_found(detect_pixels(detector, after.rgb()), faces))
+        found += sum(faces_found(detect_pixels(detector, after.rgb()), faces).tolist())
     assert shown >= FRAMES and found <= shown * 0.1
 
 

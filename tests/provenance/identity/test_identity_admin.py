@@ -182,14 +182,9 @@ def test_weak_passphrases_protect_nothing() -> None:
 def test_the_documented_openssl_lines_make_a_certificate_that_signs(home: Home, tmp_path: Path) -> None:
     if not shutil.which("openssl"):
         pytest.skip("needs the openssl program")
-    text = (Path(__file__).parents[3] / "docs/identities.md").read_text()
-    script, config = (
-        "\n".join(line.removeprefix("    ") for line in block.splitlines())
-        for block in (
-            text.split("by hand:\n\n")[1].split("\n\nwith")[0],
-            text.split("with `leaf.cnf`:\n\n")[1].split("\n\nA test")[0],
-        )
-    )
+    text = (Path(__file__).parents[3] / "docs/reference/identities.md").read_text()
+    script = text.split("by hand:\n\n```sh\n")[1].split("\n```")[0]
+    config = text.split("with `leaf.cnf`:\n\n```text\n")[1].split("\n```")[0]
     (tmp_path / "leaf.cnf").write_text(config + "\n")
     subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, check=True, capture_output=True)
     identity = import_identity(

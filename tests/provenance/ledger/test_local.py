@@ -112,8 +112,7 @@ def test_look_up_by_file_source_and_manifest_hash(ledger: LocalLedger) -> None:
 
 def test_private_features_stay_with_their_entry(ledger: LocalLedger) -> None:
     ledger.append(make_openings(3), [b"one", None, b"three"])
-    assert list(ledger.features_since(0)) == [(0, b"one"), (2, b"three")]
-    assert list(ledger.features_since(1)) == [(2, b"three")]
+    assert [entry.features for entry in ledger.entries()] == [b"one", None, b"three"]
     assert [ledger.entry(index).features for index in range(3)] == [b"one", None, b"three"]
     with pytest.raises(UsageError):
         ledger.append(make_openings(2), [b"only one"])

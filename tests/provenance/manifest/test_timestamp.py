@@ -140,7 +140,7 @@ def test_a_stamp_counts_for_who_trusts_its_authority(
     report = read_manifest(output, "image/jpeg", anchors_pem=[own])
     assert report is not None
     assert report.state == "trusted"
-    assert report.time_kind == "time-stamped, authority not trusted"
+    assert report.time_kind == "time-stamped-by-an-unknown-authority"
 
 
 def test_without_an_authority_the_time_is_self_asserted(

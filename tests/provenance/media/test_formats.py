@@ -196,7 +196,7 @@ def test_heic_opens_upright(made: Callable[[str], Path]) -> None:
 
 
 def test_the_documented_table_is_the_one_in_force() -> None:
-    table = (Path(__file__).parents[3] / "docs/formats.md").read_text()
+    table = (Path(__file__).parents[3] / "docs/reference/formats.md").read_text()
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
     stated = {row[0]: (row[1], row[2], row[3] == "inside") for row in rows}
     assert stated == {name: (one.mime, one.kind, one.embeddable) for name, one in FORMATS.items()}

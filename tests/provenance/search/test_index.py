@@ -10,22 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provenance.search import multi_index as index_multi
-from provenance.search.faiss_index import FaissIndex
 from provenance.search.hash_index import ExactIndex, Index
 from provenance.search.multi_index import MultiIndex
 
 INDEXES: dict[str, Callable[[], Index]] = {
     "exact": ExactIndex,
     "multi": MultiIndex,
-    "faiss-flat": lambda: FaissIndex("flat"),
-    "faiss-multihash": lambda: FaissIndex("multihash"),
 }
-
-
-def make(name: str) -> Index:
-    if name.startswith("faiss"):
-        pytest.importorskip("faiss", reason="FAISS is optional: veilmark[scale]")
-    return INDEXES[name]()
 
 
 def flipped(code: np.ndarray, bits: int, random: np.random.Generator) -> np.ndarray:
@@ -53,7 +44,7 @@ def test_same_answers_as_brute_force(name: str, seed: int, radius: int) -> None:
     codes[7] = codes[300]
     near = [flipped(codes[random.integers(400)], bits, random) for bits in (0, 1, radius, radius + 1, 31, 32)]
     queries = np.stack([*near, random.integers(0, 256, 32, dtype=np.uint8)])
-    index = make(name)
+    index = INDEXES[name]()
     for start, stop in ((0, 1), (1, 250), (250, 250), (250, 400)):
         index.add(codes[start:stop])
     assert len(index) == 400
@@ -81,7 +72,7 @@ def test_tables_and_tail_of_the_multi_index(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", INDEXES)
 def test_an_empty_index_finds_nothing_and_odd_shapes_are_refused(name: str) -> None:
-    index = make(name)
+    index = INDEXES[name]()
     assert len(index.search(np.zeros((2, 32), dtype=np.uint8), 31).items) == 0
     with pytest.raises(ValueError, match="uint8 codes"):
         index.add(np.zeros((2, 31), dtype=np.uint8))

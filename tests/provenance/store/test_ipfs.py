@@ -19,7 +19,7 @@ import pytest
 from provenance.errors import StoreError, UsageError
 from provenance.store.ipfs import IpfsStore
 from provenance.store.local import LocalStore
-from provenance.store.queue import MirroredStore, UploadQueue, push
+from provenance.store.queue import UploadQueue, push
 from provenance.store.unixfs import cid_of, layout
 from tests.conftest import absent
 
@@ -94,6 +94,27 @@ def test_blocks_put_one_by_one_make_the_same_file(daemon: Daemon) -> None:
 
 
 @pytest.mark.ipfs
+@pytest.mark.parametrize("size", [0, 5000, 2**20, 2**20 + 1, 5 * 2**20 + 17])
+def test_a_blob_larger_than_memory_goes_in_pieces(
+    daemon: Daemon, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept in memory is made so small that five blocks are streamed."""
+    from provenance.store import ipfs
+
+    monkeypatch.setattr(ipfs, "_CHUNKS_ALL_DAEMONS_LINK_ALIKE", 1)
+    data = _bytes(size, 7)
+    local, queue = LocalStore(tmp_path / "store"), UploadQueue(tmp_path / "queue")
+    cid = local.put_pieces(data[start : start + 70_001] for start in range(0, size, 70_001))
+    assert cid == cid_of(data)
+    queue.add(cid)
+    done = push(local, queue, IpfsStore(daemon.address))
+    assert done.uploaded == (cid,) and len(queue) == 0
+    store = IpfsStore(daemon.address)
+    assert store.has(cid) and b"".join(store.pieces(cid)) == data
+    assert max(map(len, store.pieces(cid))) <= 2**20
+
+
+@pytest.mark.ipfs
 def test_what_the_daemon_lacks_is_not_there(daemon: Daemon) -> None:
     store = IpfsStore(daemon.address, timeout=5)
     assert not store.has(cid_of(b"never stored anywhere"))
@@ -105,12 +126,11 @@ def test_what_the_daemon_lacks_is_not_there(daemon: Daemon) -> None:
 def test_a_daemon_that_goes_down_loses_nothing(daemon: Daemon, tmp_path: Path) -> None:
     local, queue = LocalStore(tmp_path / "store"), UploadQueue(tmp_path / "queue")
     remote = IpfsStore(daemon.address, timeout=5)
-    mirrored = MirroredStore(local, queue, remote)
-    first = mirrored.put(b"while it is up")
-    assert len(queue) == 0
+    first, second = local.put(b"while it is up"), local.put(b"while it is down")
+    queue.add(first)
+    assert push(local, queue, remote).uploaded == (first,)
     daemon.stop()
-    second = mirrored.put(b"while it is down")
-    assert [item.cid for item in queue] == [second]
+    queue.add(second)
     assert push(local, queue, remote).waiting == 1
     daemon.start()
     again = IpfsStore(daemon.address, timeout=10)
@@ -169,9 +189,11 @@ def test_no_daemon_is_said_plainly() -> None:
 def test_a_slow_daemon_times_out_and_the_upload_waits(tmp_path: Path) -> None:
     with _serve(lambda handler: time.sleep(3)) as address:
         queue = UploadQueue(tmp_path / "queue")
-        store = MirroredStore(LocalStore(tmp_path / "store"), queue, IpfsStore(address, timeout=0.4))
-        start = time.monotonic()
+        store = LocalStore(tmp_path / "store")
         cid = store.put(b"content")
+        queue.add(cid)
+        start = time.monotonic()
+        push(store, queue, IpfsStore(address, timeout=0.4))
         assert time.monotonic() - start < 2.5
     (waiting,) = queue
     assert waiting.cid == cid and "did not answer" in waiting.error
@@ -182,9 +204,11 @@ def test_a_full_daemon_is_an_error_and_the_upload_waits(tmp_path: Path) -> None:
     message = json.dumps({"Message": "write: no space left on device", "Code": 0, "Type": "error"}).encode()
     with _serve(lambda handler: _answer(handler, 500, message, "application/json")) as address:
         queue = UploadQueue(tmp_path / "queue")
-        store = MirroredStore(LocalStore(tmp_path / "store"), queue, IpfsStore(address, timeout=2))
+        store = LocalStore(tmp_path / "store")
         cids = [store.put(bytes([number])) for number in range(5)]
-        report = push(store.local, queue, IpfsStore(address, timeout=2))
+        for cid in cids:
+            queue.add(cid)
+        report = push(store, queue, IpfsStore(address, timeout=2))
     assert report.waiting == 5 and len(report.failed) == 3  # it stopped asking
     assert "no space left" in report.failed[0][1]
     assert all(store.has(cid) for cid in cids)

@@ -12,7 +12,7 @@ from provenance.errors import CheckError, IdentityError, TamperedError
 from provenance.home import Home
 from provenance.identity.admin import rotate_identity
 from provenance.identity.identity import Identity, create_identity, root_folder
-from provenance.trust.revocation import parse_revocation, revoke_key, standing
+from provenance.trust.revocation import check_revocations, parse_revocation, revoke_key
 
 
 @pytest.fixture
@@ -53,17 +53,19 @@ def test_only_independent_evidence_from_before_keeps_a_signature_valid(
     home: Home, identity: Identity, times: list[tuple[str, str]], valid: bool
 ) -> None:
     text = revoke_key(home, "default", revoked_at="2026-01-01T00:00:00Z")
-    found = standing([text], identity.key_id, times)
+    found = check_revocations([text], identity.key_id, times)
     assert found.valid is valid
     assert "Jane Doe" in found.explanation
-    assert standing([text], "00" * 32, times).valid, "another key is not concerned"
-    assert standing([], identity.key_id, times).explanation == ""
+    assert check_revocations([text], "00" * 32, times).valid, "another key is not concerned"
+    assert check_revocations([], identity.key_id, times).explanation == ""
 
 
 def test_the_earliest_of_several_counts_and_scraps_do_not(home: Home, identity: Identity) -> None:
     late = revoke_key(home, "default", revoked_at="2026-06-01T00:00:00Z")
     early = revoke_key(home, "default", revoked_at="2026-01-01T00:00:00Z")
-    found = standing(["scrap", late, "{}", early], identity.key_id, [("anchored", "2026-03-01T00:00:00Z")])
+    found = check_revocations(
+        ["scrap", late, "{}", early], identity.key_id, [("anchored", "2026-03-01T00:00:00Z")]
+    )
     assert not found.valid
     assert found.revocation is not None
     assert found.revocation.revoked_at == "2026-01-01T00:00:00Z"
@@ -98,7 +100,7 @@ def test_nobody_else_can_revoke(home: Home, identity: Identity, tmp_path: Path) 
     ):
         with pytest.raises(TamperedError):
             parse_revocation(json.dumps(forged))
-        assert standing([json.dumps(forged)], identity.key_id, []).valid
+        assert check_revocations([json.dumps(forged)], identity.key_id, []).valid
 
 
 def test_a_stolen_key_cannot_take_back_the_past(home: Home, identity: Identity) -> None:

@@ -288,7 +288,7 @@ class TestCalibration:
         assert low is not None and high is not None and low < 0.4 < 0.6 < high
 
     def test_the_shipped_joint_score_needs_blend_or_warp_and_splice(self) -> None:
-        """What docs/detect.md and Detection.joint say, over every set of detectors that could judge."""
+        """What docs/research/detect.md and Detection.joint say, over every set of detectors that could judge."""
         joint = Joint.loads((WEIGHTS / "joint.json").read_bytes())
         assert set(joint.weights) == {"warp", "blend", "pulse", "splice"}
         for count in range(5):

@@ -1,9 +1,9 @@
 """The fake detectors that come with veilmark tell fakes from real faces, and the recipe that teaches them works.
 
-Their figures, on people held out from other weights, are those of docs/detect.md. Here it is the shipped weights, on
-what can be had of material that they did not learn from: two portraits of other people; seconds of the clips after the
-six that were learned from (of the same people, so this says less); and for splices the clips' frames, of which that
-network has seen none. Limits are set well below what was measured.
+Their figures, on people held out from other weights, are those of docs/research/detect.md. Here it is the shipped
+weights, on what can be had of material that they did not learn from: two portraits of other people; seconds of the
+clips after the six that were learned from (of the same people, so this says less); and for splices the clips' frames,
+of which that network has seen none. Limits are set well below what was measured.
 """
 
 from __future__ import annotations

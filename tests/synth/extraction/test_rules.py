@@ -353,7 +353,7 @@ def test_every_rule_is_tested_here() -> None:
 
 
 def test_the_page_about_sets_of_faces_names_every_rule_and_limit() -> None:
-    page = (Path(__file__).parents[3] / "docs/faces.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/research/faces.md").read_text()
     for rule in RULES:
         assert f"| `{rule}` |" in page
     for name, value in Thresholds().to_json().items():

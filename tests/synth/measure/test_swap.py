@@ -354,6 +354,7 @@ def test_faces_that_are_all_refused_are_no_faces(portraits: dict[str, np.ndarray
     assert "--side" in str(caught.value.hint)
 
 
+@pytest.mark.slow
 def test_destroyed_data_make_a_worse_generator(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
     """Each portrait only ever rebuilt as itself: learned from faces, or from noise in their place."""
     clean = {

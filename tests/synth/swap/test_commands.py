@@ -38,6 +38,7 @@ from synth.consent.permission import permission_for
 from synth.extraction.finder import FaceFinder
 from synth.extraction.rules import Thresholds
 from synth.extraction.run import ExtractOptions, extract_faces
+from synth.quarantine import FOLDER
 from synth.swap.model import Generator
 from synth.swap.training.checkpoint import MODEL_FILE, load_model, save_model
 from tests.support.swap_faces import minute_preset, origin
@@ -120,7 +121,7 @@ def test_a_video_leaves_signed_with_its_sound_and_times(
     named = {(one["title"], one["relationship"]) for one in verdict.ingredients}
     inputs = {("model.safetensors", "inputTo"), ("portrait.mp4", "inputTo")}
     assert named == {("clip.mp4", "parentOf"), *inputs}, "footage, model, and what it learned from"
-    assert not list(tmp_path.glob(".veilmark-*")), "nothing unlabelled is left"
+    assert not list(tmp_path.glob(".veilmark-*")) and not (home.data / FOLDER).exists(), "nothing is left"
 
 
 def test_a_picture_without_the_visible_mark_still_leaves_signed(
@@ -350,7 +351,7 @@ def test_nothing_unlabelled_is_left_when_the_machine_ends_the_work(
 
     def end_it() -> None:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(folder.glob(".veilmark-*/unlabelled.mp4")):
+        while time.monotonic() < deadline and not list((home.data / FOLDER).glob("*/*.mp4")):
             time.sleep(0.002)
         os.kill(os.getpid(), number)
 
@@ -363,4 +364,4 @@ def test_nothing_unlabelled_is_left_when_the_machine_ends_the_work(
     finally:
         watcher.join()
         signal.signal(number, before)
-    assert list(folder.iterdir()) == []
+    assert list(folder.iterdir()) == [] and not (home.data / FOLDER).exists()

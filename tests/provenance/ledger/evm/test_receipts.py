@@ -29,7 +29,7 @@ from provenance.ledger.evm.rpc import Node
 from provenance.ledger.evm.state import AnchorState
 from provenance.ledger.receipt import Receipt
 from provenance.trust.store import TrustStore
-from provenance.verdict import Standing
+from provenance.verdict import LedgerStatus
 from tests.support.records import make_openings
 
 pytestmark = pytest.mark.evm
@@ -100,30 +100,30 @@ def test_standings_for_the_verdict(
     (receipt,) = log.append(make_openings(1))
     known = stranger.contracts
     finding = receipt_checker(known, rpc=[anvil.url])(receipt)
-    assert finding.standing is Standing.LOGGED and "not anchored on chain 31337" in finding.detail
+    assert finding.status is LedgerStatus.LOGGED and "not anchored on chain 31337" in finding.detail
 
     anvil.mine(5)
     anchor_log(home, log, ledger, owner)
     anchored = anchored_receipt(home, log, 0)
     assert anchored is not None
     second = liar(anvil.url, lambda method, params, answer: answer)
-    cases: list[tuple[dict[str, Any], Standing]] = [
-        ({"rpc": [anvil.url]}, Standing.ANCHORED_BY_RPC),
-        ({"rpc": [anvil.url, second]}, Standing.ANCHORED),
-        ({"rpc": [anvil.url], "confirmations": 4}, Standing.PENDING),
-        ({"rpc": ["http://127.0.0.1:9"]}, Standing.ANCHOR_NOT_CHECKED),
-        ({}, Standing.ANCHOR_NOT_CHECKED),
+    cases: list[tuple[dict[str, Any], LedgerStatus]] = [
+        ({"rpc": [anvil.url]}, LedgerStatus.ANCHORED_BY_RPC),
+        ({"rpc": [anvil.url, second]}, LedgerStatus.ANCHORED),
+        ({"rpc": [anvil.url], "confirmations": 4}, LedgerStatus.PENDING),
+        ({"rpc": ["http://127.0.0.1:9"]}, LedgerStatus.ANCHOR_NOT_CHECKED),
+        ({}, LedgerStatus.ANCHOR_NOT_CHECKED),
     ]
     for options, expected in cases:
         finding = receipt_checker(known, **options)(anchored)
-        assert finding.standing is expected, options
-        assert bool(finding.time) is (expected in (Standing.ANCHORED, Standing.ANCHORED_BY_RPC))
+        assert finding.status is expected, options
+        assert bool(finding.time) is (expected in (LedgerStatus.ANCHORED, LedgerStatus.ANCHORED_BY_RPC))
     finding = receipt_checker([], rpc=[anvil.url])(anchored)
-    assert finding.standing is Standing.ANCHOR_NOT_CHECKED and "does not know" in finding.detail
+    assert finding.status is LedgerStatus.ANCHOR_NOT_CHECKED and "does not know" in finding.detail
     unreadable = replace(anchored, anchors=({"type": "veilmark.anchor/1", "size": "x"},))
-    assert receipt_checker(known, rpc=[anvil.url])(unreadable).standing is Standing.ANCHORED_BY_RPC
+    assert receipt_checker(known, rpc=[anvil.url])(unreadable).status is LedgerStatus.ANCHORED_BY_RPC
     # without an upgraded receipt, a trusted contract and a node are enough
-    assert receipt_checker(known, rpc=[anvil.url])(receipt).standing is Standing.ANCHORED_BY_RPC
+    assert receipt_checker(known, rpc=[anvil.url])(receipt).status is LedgerStatus.ANCHORED_BY_RPC
 
 
 def test_trust_comes_from_the_store_and_not_from_the_receipt(

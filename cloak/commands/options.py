@@ -1,0 +1,106 @@
+"""The options of ``veilmark cloak``, in groups."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cloak.strength import Strength
+
+_written = partial(typer.Option, rich_help_panel="What is written")
+Output = Annotated[
+    Path | None,
+    _written("-o", "--output", help="A file for one input, else a folder. Default: NAME.cloaked.EXT."),
+]
+Format = Annotated[
+    str | None,
+    _written(
+        "--format", help="JPEG, PNG, WebP, TIFF, AVIF or BMP. Default: as the output is named, or kept."
+    ),
+]
+Quality = Annotated[
+    int | None, _written(min=1, max=100, help="Of JPEG, WebP or AVIF. Default: the input's, or 95.")
+]
+Crf = Annotated[int, _written(min=0, max=40, help="Of a video's H.264 encoder: 18 is good, 28 small.")]
+KeepGps = Annotated[bool, _written("--keep-gps", help="Keep the position in the EXIF data.")]
+Force = Annotated[bool, _written("--force", help="Overwrite outputs that exist.")]
+Resume = Annotated[bool, _written("--resume", help="Skip inputs whose output is there from an earlier run.")]
+AsJson = Annotated[bool, _written("--json", help="Print JSON lines.")]
+
+_search = partial(typer.Option, rich_help_panel="How faces are hidden")
+StrengthName = Annotated[Strength, _search(help="At most 8, 12 or 16 levels of 255 per pixel.")]
+Attack = Annotated[str, _search(help="ensemble (ours), or torchattacks:NAME, such as torchattacks:PGD.")]
+Detectors = Annotated[
+    str | None,
+    _search(help="Detectors to hide from, comma-separated. Default: all that are present."),
+]
+Judges = Annotated[
+    str | None,
+    _search(help="Detectors that only judge, comma-separated, or none. Default: all that are present."),
+]
+Weights = Annotated[Path | None, _search("--weights", help="A folder with further detectors' weights.")]
+Decoys = Annotated[int, _search(min=0, max=12, help="Faces to raise where there are none.")]
+DisplaceLandmarks = Annotated[
+    bool, _search("--landmarks", help="Also displace the landmarks of faces that are still found.")
+]
+LandmarkShare = Annotated[
+    float, _search(min=0.02, max=1.0, help="How far --landmarks moves them, in face sizes.")
+]
+Recognition = Annotated[
+    bool,
+    _search("--recognition", help="Also make face recognition take each face for somebody else."),
+]
+Steps = Annotated[int, _search(min=1, max=10_000, help="Steps of the search, at most.")]
+Restarts = Annotated[int, _search(min=0, max=20, help="Begin anew so often while a face is still seen.")]
+Smooth = Annotated[
+    float,
+    _search(
+        min=0, max=8, help="Noise without detail finer than this Gaussian sigma in pixels. Pictures only."
+    ),
+]
+Strict = Annotated[
+    bool,
+    _search(
+        "--strict",
+        help="Keep the strength's bound after lossy encoding, too. Protects less. Pictures only.",
+    ),
+]
+Seed = Annotated[int, _search(help="Seed of every random choice.")]
+Device = Annotated[str, _search(help="cpu or cuda.")]
+Bf16 = Annotated[bool, _search("--bf16", help="Search with bfloat16, for GPUs; on CPUs no faster.")]
+
+_faces = partial(typer.Option, rich_help_panel="Which faces")
+Faces = Annotated[
+    str | None,
+    _faces(help="Which faces, counted from 0 by falling size, comma-separated. Default: all."),
+]
+ListFaces = Annotated[
+    bool,
+    _faces("--list-faces", help="Only print each face's number, place, and who sees it."),
+]
+Faceless = Annotated[
+    bool,
+    _faces("--faceless", help="Also write pictures without a face: not cloaked, not signed, no GPS."),
+]
+Again = Annotated[bool, _faces("--again", help="Cloak a picture that is already cloaked.")]
+
+_signing = partial(typer.Option, rich_help_panel="Signing")
+Sign = Annotated[bool, _signing(help="Sign the result, naming the original as its parent, and record it.")]
+Identity = Annotated[str | None, _signing(help="Which identity signs.")]
+Reversible = Annotated[
+    bool,
+    _signing(
+        "--reversible",
+        help="Keep the signed original encrypted in the store: `veilmark uncloak` restores it.",
+    ),
+]
+Readers = Annotated[
+    list[str] | None,
+    _signing(
+        "--for",
+        help="With --reversible: who else can restore it (an encryption key, or its file). Repeatable.",
+    ),
+]
