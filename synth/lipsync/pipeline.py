@@ -22,7 +22,7 @@ from provenance.media.picture import sha256_file
 from synth.label import mark_visibly
 from synth.lipsync.film.film import Film
 from synth.lipsync.film.frame_reader import FrameReader
-from synth.lipsync.film.render import Stage, render_frames
+from synth.lipsync.film.render import Stage, compose_frames
 from synth.lipsync.film.retime import (
     Retimed,
     RetimeWeights,
@@ -331,7 +331,7 @@ def _pictures(
     compositor = Compositor(person.track, options.composite, until=options.until)
     changes = changes_of(person, sound, options, workspace)
     show = recorder.shower(person.rate) if recorder else None
-    yield from render_frames(
+    yield from compose_frames(
         stage, shapes, candidates, compositor, options.texture, changes=changes, show=show
     )
 

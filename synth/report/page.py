@@ -24,7 +24,7 @@ _IMAGE_TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png"}
 _LONGEST = 4000
 
 
-def render_page(report: Report) -> str:
+def page_html(report: Report) -> str:
     """The page."""
     script = resources.files("synth.report").joinpath("templates", "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -73,7 +73,7 @@ class Stage:
         return half_frame(self.reader[first], self.reader[second]), middle
 
 
-def render_frames(
+def compose_frames(
     stage: Stage,
     shapes: NDArray[np.float64],
     candidates: Candidates,

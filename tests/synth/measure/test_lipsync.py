@@ -29,7 +29,7 @@ from synth.measure.lipsync.options import LipsyncExperimentOptions
 from synth.measure.measures import MEASURES, Kind
 from synth.measure.summary.effects import effects, fake_quality, mean_of
 from synth.measure.summary.report import experiment_report
-from synth.report.page import render_page
+from synth.report.page import page_html
 from tests.support.clips import film, wandering
 from tests.synth.lipsync.lipsync_face import base_face, camera
 
@@ -184,7 +184,7 @@ def test_the_report_says_what_was_repeated_and_what_was_not_shown() -> None:
     for part in result.options.repeats:
         result.cells[NOISE + "mid", "naive", part] = {"untrained": "it shows no face", "seconds": 0.0}
     report = experiment_report(result)
-    page = render_page(report)
+    page = page_html(report)
     assert report.kind == "lipsync" and "speech" in report.headline
     assert any("no generator; it shows no face" in line for line in report.summary)
     assert "jackknife" in page and "seeds cannot show" not in page and "lip-sync" in page

@@ -39,7 +39,7 @@ from synth.measure.swap.experiment import measure_swap
 from synth.measure.swap.faces import consent_for_frames, extract_for, faces_key, held_out_faces
 from synth.measure.swap.options import PRESETS, SwapExperimentOptions
 from synth.report.document import versions
-from synth.report.page import render_page
+from synth.report.page import page_html
 from synth.swap.training.checkpoint import load_model
 from synth.swap.training.data import Bank
 from synth.swap.training.train import train
@@ -150,7 +150,7 @@ def test_the_report_of_three_seeds_says_what_they_cannot_show() -> None:
     assert "0.710 instead of 0.800: it changes by -0.090" in report.headline
     assert any("3 seeds cannot show a difference" in one for one in report.limits)
     assert any("judge none of the fakes: blink " in one for one in report.summary)
-    page = render_page(report)
+    page = page_html(report)
     assert (
         "too few pairs" in page and "blink 0.25" in page and "nan" not in page.lower().replace("finance", "")
     )
