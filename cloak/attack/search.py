@@ -6,7 +6,6 @@ margin; each step meets another transformation, drawn by how badly it still goes
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cloak.attack import transforms
-from cloak.attack.budget import project, reduce_chroma, to_grey
+from cloak.attack.budget import project
 from cloak.attack.conditions import Condition
 from cloak.attack.detector_query import DetectorQuery, TransformedView
 from cloak.attack.evaluation import (
@@ -27,6 +26,7 @@ from cloak.attack.evaluation import (
 )
 from cloak.attack.features import FeatureRecorder, feature_similarity
 from cloak.attack.input_policy import input_policy_of
+from cloak.attack.noise_change import Change, NoiseChange
 from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.transforms import Transform
@@ -50,6 +50,7 @@ def optimise(
     unresolved: Collection[tuple[str, str]] = (),
     stop_when: Callable[[Tensor], bool] | None = None,
     progress: Progress | None = None,
+    begin: Callable[[Task, Schedule, random.Random, Tensor | None], Change] = NoiseChange,
 ) -> SearchResult:
     """Search noise within the limit that reaches the goals against every detector in every condition.
 
@@ -63,15 +64,15 @@ def optimise(
         stop_when: says whether noise hides the faces in earnest, and thereby when to stop; None: the exams do, which
             see the patch alone and ask for some margin.
         progress: is told the share of the work done, in [0, 1].
+        begin: makes what is searched, from the task, the schedule, the source of random choices, and ``start``.
     """
     goals, schedule = goals or Goals(), schedule or Schedule()
     best: SearchResult | None = None
     steps_done = 0
     for attempt in range(schedule.restarts + 1):
         rng = random.Random(schedule.seed * 1000 + attempt)
-        state = _Search(
-            task, detectors, conditions, goals, schedule, rng, start if attempt == 0 else None, unresolved
-        )
+        change = begin(task, schedule, rng, start if attempt == 0 else None)
+        state = _Search(task, detectors, conditions, goals, schedule, rng, change, unresolved)
         for step in range(schedule.steps):
             state.step(schedule, step)
             steps_done += 1
@@ -91,16 +92,6 @@ def optimise(
     if best is None:
         best = SearchResult(project(torch.zeros_like(task.clean), task.clean, task.limit), {}, 0)
     return SearchResult(best.noise, best.evaded, steps_done)
-
-
-def _box_slices(faces: Tensor, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
-    """The rows and columns of each face; everything where there is none."""
-    face_windows = []
-    for x1, y1, x2, y2 in faces.round().int().tolist():
-        rows, columns = slice(max(0, y1), min(size[0], y2)), slice(max(0, x1), min(size[1], x2))
-        if rows.stop > rows.start and columns.stop > columns.start:
-            face_windows.append((rows, columns))
-    return face_windows or [(slice(None), slice(None))]
 
 
 def _crop_around(places: Tensor) -> Transform:
@@ -125,14 +116,10 @@ def _unit_gradient(loss: Tensor, of: Tensor, *, retain_graph: bool = False) -> T
 _CONTEXT = 0.4
 #: Below this distance (see :func:`cloak.attack.objective.hiding_loss`) a face is missed with margin.
 _EVADED_DISTANCE = 0.3
-#: How far a decoy's noise reaches beyond its zone, in its sizes.
-_DECOY_MARGIN = 0.1
 #: Below this distance (see :func:`cloak.attack.objective.decoy_loss`) a decoy is seen with margin.
 _RAISED_DISTANCE = 0.35
 #: A detector's weight grows by this with every step in which it still sees a face, and shrinks else.
 _WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
-#: No value moves further in a step than so many times the average.
-_MAX_STEP_RATIO = 3.0
 #: How often a detector is shown the whole picture where that costs little: a small picture, or a cascade, which only
 #: looks where it is told to.
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
@@ -153,7 +140,7 @@ class _Search:
         goals: Goals,
         schedule: Schedule,
         rng: random.Random,
-        start: Tensor | None,
+        change: Change,
         unresolved: Collection[tuple[str, str]] = (),
     ) -> None:
         self.task, self.detectors, self.conditions, self.goals, self.rng = (
@@ -163,25 +150,11 @@ class _Search:
             goals,
             rng,
         )
-        if start is None:
-            generator = torch.Generator().manual_seed(rng.randrange(2**31))
-            start = (torch.rand(task.clean.shape, generator=generator) - 0.5).to(task.clean)
-            start = (
-                (transforms.gaussian_blur(start, schedule.smooth) if schedule.smooth else start)
-                * task.limit
-                / 2
-            )
         # landmarks shall be moved by a known way, which a bend would falsify
         self.warp = 0.0 if goals.landmark else schedule.warp
         self.bf16 = schedule.bf16
-        self.face_windows = _box_slices(task.faces, task.clean.shape[-2:])
-        self.decoy_windows = (
-            _box_slices(expand_boxes(task.zones, _DECOY_MARGIN), task.clean.shape[-2:])
-            if len(task.zones)
-            else []
-        )
-        self.noise = self._project(start)
-        self.velocity = torch.zeros_like(task.clean)
+        self.least_weight = schedule.least_weight
+        self.change = change
         pairs = [(d.name, c.name) for d in detectors for c in conditions]
         self.residual = {
             pair: 1.0 if pair in unresolved or not unresolved else _INITIAL_RESIDUAL for pair in pairs
@@ -196,7 +169,7 @@ class _Search:
         gradient_sum = torch.zeros_like(noise)
         detectors_by_view: dict[tuple[str, bool], list[FaceDetector]] = {}
         for detector in self.detectors:
-            if number % _EVADED_INTERVAL and self._is_evaded(detector):
+            if number % _EVADED_INTERVAL and not self.least_weight and self._is_evaded(detector):
                 continue
             sees_whole_frame = whole_frame_side(self.task, detector) > 0
             for condition in self._conditions_for(detector):
@@ -229,14 +202,11 @@ class _Search:
                 query.view.gradient += gradient
         for view in views:
             gradient_sum += view.noise_gradient(noise)
-        if self.task.grey:
-            gradient_sum = to_grey(gradient_sum)
-        if schedule.smooth:
-            gradient_sum = transforms.gaussian_blur(gradient_sum, schedule.smooth)
-        self.velocity = schedule.momentum * self.velocity + gradient_sum
-        share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
-        size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
-        self.noise = self._project(self.noise - size * self.task.limit * self._direction())
+        self.change.update(gradient_sum, number)
+
+    @property
+    def noise(self) -> Tensor:
+        return self.change.noise
 
     def _uses_full_frame(self, detector: FaceDetector, condition: Condition) -> bool:
         """Shall it be shown the whole picture this time, rather than the surroundings of the faces, moved a little?"""
@@ -348,7 +318,7 @@ class _Search:
         """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""
         pair = (detector.name, condition.name)
         self.residual[pair] = 0.5 * self.residual[pair] + 0.5 * min(1.0, distance)
-        floor = 0.3 if pair in self.unresolved else 0.0
+        floor = max(0.3 if pair in self.unresolved else 0.0, self.least_weight)
         need = min(max((distance - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
         change = _WEIGHT_GROWTH if need > 0.7 else _WEIGHT_DECAY
         self.loss_weight[detector.name] = min(max(self.loss_weight[detector.name] * change, 0.5), 4.0)
@@ -409,39 +379,3 @@ class _Search:
                 candidates, faces, points, share=self.goals.displacement
             )
         return loss, decoys_loss, distance
-
-    def _direction(self) -> Tensor:
-        """The velocity scaled to a root mean square of 1 where noise may be; no value beyond :data:`_MAX_STEP_RATIO`.
-
-        What a face may be changed is bounded by energy rather than by the largest change, so steps are longer where
-        more is gained: at equal PSNR more falls than with the velocity's sign.
-        """
-        allowed = self.velocity * (self.task.limit > 0)
-        share = (self.task.limit > 0).float().mean().clamp_min(1e-6)
-        size = (allowed.square().mean() / share).sqrt().clamp_min(1e-12)
-        return (allowed / size).clamp(-_MAX_STEP_RATIO, _MAX_STEP_RATIO)
-
-    def _project(self, noise: Tensor) -> Tensor:
-        noise = noise.detach()
-        if self.task.grey:
-            noise = to_grey(noise)
-        elif self.task.chroma < 1:
-            less_colourful = reduce_chroma(noise, self.task.chroma)
-            for rows, columns in self.decoy_windows:  # it is on skin that colour shows
-                less_colourful[..., rows, columns] = noise[..., rows, columns]
-            noise = less_colourful
-        noise = project(noise, self.task.clean, self.task.limit)
-        if self.task.energy is not None:
-            # each decoy within the same bound, but by itself: faces that are over it must not cost the decoys theirs
-            shares = [_energy_scale(noise, [window], self.task.energy) for window in self.decoy_windows]
-            whole = noise * _energy_scale(noise, self.face_windows, self.task.energy)
-            for (rows, columns), share in zip(self.decoy_windows, shares, strict=True):
-                whole[..., rows, columns] = noise[..., rows, columns] * share
-            noise = whole
-        return noise
-
-
-def _energy_scale(noise: Tensor, face_windows: Sequence[tuple[slice, slice]], energy: float) -> Tensor:
-    """What noise must be multiplied by so that its root mean square is at most ``energy`` in each window; at most 1."""
-    spent = torch.stack([noise[..., rows, columns].square().mean() for rows, columns in face_windows])
-    return (energy / spent.amax().sqrt().clamp_min(1e-9)).clamp_max(1)

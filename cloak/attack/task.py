@@ -74,6 +74,8 @@ class Schedule:
         warp: how far faces are turned and bent in each step, see :func:`cloak.attack.transforms.warp`; 0: not at all.
         bf16: detectors' layers compute with bfloat16; what they are asked afterwards, with float32.
         seed: of every random choice.
+        least_weight: how much a detector counts that misses every face already: what is pushed further carries over to
+            detectors that are not attacked; 0: it rests.
     """
 
     steps: int = 60
@@ -87,6 +89,7 @@ class Schedule:
     warp: float = 0.0
     bf16: bool = False
     seed: int = 0
+    least_weight: float = 0.0
 
 
 @dataclass(frozen=True)

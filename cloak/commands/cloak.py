@@ -42,6 +42,7 @@ def cloak(
     paths: Paths,
     output: opt.Output = None,
     strength: opt.StrengthName = Strength.MID,
+    veil: opt.Veil = None,
     attack: opt.Attack = "ensemble",
     detectors: opt.Detectors = None,
     judges: opt.Judges = None,
@@ -94,6 +95,7 @@ def cloak(
         raise MissingPathError(f"{weights} is no folder with weights")
     options = CloakOptions(
         strength=strength,
+        veil=veil,
         attack=attack,
         detectors=_names(detectors) if detectors else None,
         judges=None if judges is None else () if judges == "none" else _names(judges),

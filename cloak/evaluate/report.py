@@ -27,6 +27,8 @@ class FaceReport:
         found_before, found_after: names of the detectors that report it in the uncloaked picture, and in the
             cloaked file as it is published.
         quality: the crop around the face, cloaked against uncloaked in the same encoding.
+        dislike: how much of the change looks like a fault, see :mod:`cloak.veils.visibility`; 1 is what an attentive
+            person begins to see. None for a face that was left as it is.
     """
 
     box: tuple[float, float, float, float]
@@ -35,6 +37,7 @@ class FaceReport:
     found_before: tuple[str, ...]
     found_after: tuple[str, ...]
     quality: Quality
+    dislike: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -44,6 +47,7 @@ class FaceReport:
             "found_before": list(self.found_before),
             "found_after": list(self.found_after),
             "quality": self.quality.to_json(),
+            "dislike": None if self.dislike is None else round(self.dislike, 3),
         }
 
 
@@ -134,6 +138,7 @@ class CloakReport:
     Attributes:
         strength, levels: chosen strength and its L-infinity budget in levels of 255.
         attack: what searched the noise.
+        veil: what the cloak looks like.
         seed, device, versions: what makes it repeatable.
         steps, seconds: how much work it was.
         size: width and height of the picture.
@@ -151,6 +156,7 @@ class CloakReport:
     strength: str
     levels: int
     attack: str
+    veil: str
     seed: int
     device: str
     versions: dict[str, str]
@@ -191,6 +197,7 @@ class CloakReport:
             "strength": self.strength,
             "levels": self.levels,
             "attack": self.attack,
+            "veil": self.veil,
             "seed": self.seed,
             "device": self.device,
             "versions": dict(self.versions),
@@ -233,12 +240,20 @@ class CloakReport:
             f"face crop: PSNR {face.psnr:.1f} dB, SSIM {face.ssim:.3f}; picture: PSNR {self.quality.psnr:.1f} "
             f"dB; 99.9 % of all values changed by at most {self.quality.p999:.0f} of 255"
         )
+        lines.append(f"visible on the worst face (veil {self.veil}): " + self._visible())
         lines.extend(self.notes)
         lines.append(
             "Detectors that were not asked may still find the face, and so may these once the noise is filtered or "
             "they are trained on it; and a person can still mark the face by hand."
         )
         return lines
+
+    def _visible(self) -> str:
+        hidden = [face for face in self.faces if face.hidden]
+        seen = [face.quality.flip for face in hidden if face.quality.flip is not None]
+        disliked = [face.dislike for face in hidden if face.dislike is not None]
+        flip = f"FLIP {max(seen):.3f}" if seen else "FLIP unknown, flip-evaluator is not installed"
+        return flip + (f", dislike {max(disliked):.1f}" if disliked else "")
 
     def _decoy_line(self) -> str:
         seen = ", ".join(f"{one.name} {one.decoys}" for one in self.detectors)
