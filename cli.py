@@ -28,6 +28,7 @@ import provenance.commands.identity
 import provenance.commands.init
 import provenance.commands.ledger
 import provenance.commands.record
+import provenance.commands.schema
 import provenance.commands.sign
 import provenance.commands.store
 import provenance.commands.trust
@@ -38,7 +39,7 @@ import synth.commands.extract
 import synth.commands.lipsync
 import synth.commands.measure
 import synth.commands.swap
-from provenance.commands.console import complain
+from provenance.commands.support.console import complain
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.extras import missing_extra
 from provenance.version import VERSION
@@ -135,6 +136,7 @@ app.add_typer(provenance.commands.ledger.app, name="ledger")
 app.add_typer(provenance.commands.identity.app, name="identity")
 app.add_typer(provenance.commands.trust.app, name="trust")
 app.add_typer(provenance.commands.store.app, name="store")
+app.command("schema")(provenance.commands.schema.schema)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,37 @@ from cloak.veils.names import VeilName
 from provenance.errors import UsageError
 
 _MOST_DECOYS = 12
+_MOST_BROUGHT = 8
+#: How detectors that a person brings tell faces: ``s3fd`` from a ``.pth``, the others from an ONNX file.
+HEADS = ("scrfd", "yolov8-face", "yunet", "retinaface", "ultra-light", "centerface", "s3fd")
+
+
+@dataclass(frozen=True)
+class BroughtDetector:
+    """A detector in a file: its path, and its head, one of :data:`HEADS`."""
+
+    path: Path
+    head: str
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise UsageError(
+                f"no head is called {self.head[:60]!r}", hint=f"choose one of {', '.join(HEADS)}"
+            )
+
+
+def brought(files: Sequence[Path], heads: Sequence[str]) -> tuple[BroughtDetector, ...]:
+    """Files and heads, paired in order.
+
+    Raises:
+        UsageError: there are not as many of one as of the other, or a head is unknown.
+    """
+    if len(files) != len(heads):
+        raise UsageError(
+            f"{len(files)} --detector and {len(heads)} --head: each file needs its head",
+            hint="for example --detector det_10g.onnx --head scrfd",
+        )
+    return tuple(BroughtDetector(path, head) for path, head in zip(files, heads, strict=True))
 
 
 @dataclass(frozen=True)
@@ -20,22 +52,23 @@ class CloakOptions:
         strength: how much visible change is accepted; its name will do.
         veil: what the cloak looks like: ``film``, ``film-bw``, ``light`` or ``noise``; None for film, and for noise where
             something is asked for that only noise can do (torchattacks, ``smooth``, ``strict``).
-        detectors: names of the detectors to fool; None for every one that is installed.
+        detectors: names of the detectors to evade; None for every one that is installed.
+        brought: detectors in files, which are attacked besides those.
         judges: names of further detectors that only judge the result; None for every one that is installed.
         weights: a folder with further detectors' weights.
         attack: ``ensemble`` (ours), or ``torchattacks:NAME``.
         steps: of the search, at most, for each start of each round.
-        restarts: how often the first round begins anew, from other noise, while a detector still sees a face.
-        rounds: how often the search goes on after the encoded picture was judged and a face still found.
-        decoys: how many faces to raise where there are none.
+        restarts: how often the first round starts again from other noise while a detector still finds a face.
+        rounds: how many times the picture is searched, encoded and evaluated at most, while a face is found.
+        decoys: number of decoy faces to raise.
         displace_landmarks: also move the landmarks that alignment uses, for detectors that still see a face.
         landmark_share: how far, in face sizes (mean side of the box).
-        recognition: also push each face away from itself in face recognition (needs its weights).
+        recognition: also attack face recognition, so that it does not match the face (needs its weights).
         faces: which faces to hide, counted from 0 by falling size; None for all.
         format: JPEG, PNG, WebP ...; None keeps the input's where it can be written.
         quality: of the encoder, 1 to 100; None keeps a file's, or is 95.
         keep_gps: leave the location in the EXIF block.
-        again: cloak a picture that already is cloaked.
+        again: cloak a file that is cloaked already.
         smooth: Gaussian sigma in pixels of the searched picture, below which noise has no detail; 0 for none.
         strict: keep the strength's largest change in the written file, too, for 99.9 % of its values, where the
             encoder loses something; faces survive more often.
@@ -47,6 +80,7 @@ class CloakOptions:
     strength: Strength | str = Strength.MID
     veil: VeilName | str | None = None
     detectors: tuple[str, ...] | None = None
+    brought: tuple[BroughtDetector, ...] = ()
     judges: tuple[str, ...] | None = None
     weights: Path | None = None
     attack: str = "ensemble"
@@ -89,6 +123,8 @@ class CloakOptions:
             raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
         if not 1 <= self.rounds <= 20:
             raise UsageError(f"rounds lie between 1 and 20, not {self.rounds}")
+        if len(self.brought) > _MOST_BROUGHT:
+            raise UsageError(f"at most {_MOST_BROUGHT} detectors can be brought, not {len(self.brought)}")
         if not 0 <= self.decoys <= _MOST_DECOYS:
             raise UsageError(f"between 0 and {_MOST_DECOYS} decoys, not {self.decoys}")
         if not 0 <= self.restarts <= 20:

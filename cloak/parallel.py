@@ -1,4 +1,4 @@
-"""Several detectors asked at the same time, one processor core each.
+"""Several detectors run at the same time, one processor core each.
 
 A detector's layers are too small to keep two cores busy; two detectors are not.
 """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cloak.video.report import VideoReport
     from provenance.home import Home
     from provenance.sealed.keys import EncryptionKey
-    from provenance.session import Desk
+    from provenance.session import Session
     from provenance.sign import SignResult
 
 Progress = Callable[[float], None]
@@ -119,7 +119,7 @@ def publish_file(
     source: Path,
     output: Path,
     request: PublishRequest | None = None,
-    desk: Desk | None = None,
+    session: Session | None = None,
     *,
     home: Home | None = None,
     force: bool = False,
@@ -135,9 +135,9 @@ def publish_file(
         source: a picture or a video.
         output: its suffix names a video's container, and a picture's format unless ``request.options.format`` does.
         request: see there; the default cloaks at ``mid`` against every detector that is installed.
-        desk: signs and records; None writes the result unsigned.
-        home: whose ledger is asked whether the source is a recorded cloak that lost its manifest; default the desk's,
-            and without one no ledger is asked.
+        session: signs and records; None writes the result unsigned.
+        home: whose ledger is asked whether the source is a recorded cloak that lost its manifest; default: the
+            session's; without one no ledger is asked.
         force: overwrite outputs that exist.
         progress: is told the share of the work done, in [0, 1].
         on_estimate: is told how much work a picture is, before it begins.
@@ -153,18 +153,18 @@ def publish_file(
         MissingModelError: a detector's weights are not on this machine.
     """
     request = request or PublishRequest()
-    home = home or (desk.home if desk else None)
+    home = home or (session.home if session else None)
 
     # 1. Everything that can be wrong, before any work.
     media = check_source(source)
     refuse_existing(output, force)
     require_writable(output)
-    if desk and request.receipt:
+    if session and request.receipt:
         refuse_existing(with_suffix_added(output, RECEIPT_SUFFIX), force)
     if request.readers is not None:
-        _require_sealable(source, desk)
+        _require_sealable(source, session)
     if media.kind == "video":
-        return _publish_video(source, output, request, desk, force, progress)
+        return _publish_video(source, output, request, session, force, progress)
 
     options = _named_format(request.options, output)
 
@@ -183,13 +183,13 @@ def publish_file(
         return _without_face(source, output, options, request.faceless, home, error, force=force)
 
     # 4. Sign and record, with what was done as an assertion, and the original as the parent.
-    if desk is None:
+    if session is None:
         write_bytes(output, cloaked.encoded, force=force)
         return PublishResult(source, output, cloaked.report, None)
     with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
         unsigned = Path(folder) / f"cloaked{output.suffix}"
         unsigned.write_bytes(cloaked.encoded)
-        signed = _signed(unsigned, source, output, cloaked.report, request, desk, force)
+        signed = _signed(unsigned, source, output, cloaked.report, request, session, force)
     return PublishResult(source, output, cloaked.report, signed)
 
 
@@ -206,7 +206,7 @@ def _publish_video(
     source: Path,
     output: Path,
     request: PublishRequest,
-    desk: Desk | None,
+    session: Session | None,
     force: bool,
     progress: Progress | None,
 ) -> PublishResult:
@@ -218,7 +218,7 @@ def _publish_video(
         notes = ("the quality is for pictures; a video has a constant rate factor (--crf) instead",)
     options = replace(request.options, format=None, quality=None)
     work = work_folder(output)
-    if desk is None:
+    if session is None:
         report = cloak_video(source, output, options, request.video, force=force, progress=progress)
         return PublishResult(source, output, report, None, notes)
     # beside the output, where there is room for it
@@ -227,7 +227,7 @@ def _publish_video(
         report = cloak_video(
             source, unsigned, options, request.video, work=work, force=force, progress=progress
         )
-        signed = _signed(unsigned, source, output, report, request, desk, force)
+        signed = _signed(unsigned, source, output, report, request, session, force)
     return PublishResult(source, output, report, signed, notes)
 
 
@@ -237,7 +237,7 @@ def _signed(
     output: Path,
     report: CloakReport | VideoReport,
     request: PublishRequest,
-    desk: Desk,
+    session: Session,
     force: bool,
 ) -> SignResult:
     attacked = [one.name for one in report.detectors if one.attacked]
@@ -248,20 +248,20 @@ def _signed(
     )
     signing = SignRequest(spec, receipt=request.receipt)
     if request.readers is None:
-        signed = sign_file(unsigned, output, signing, desk, force=force)
+        signed = sign_file(unsigned, output, signing, session, force=force)
     else:
         from provenance.sealed.seal import sign_sealed
 
         signed = sign_sealed(
-            unsigned, output, signing, desk, original=source, readers=request.readers, force=force
+            unsigned, output, signing, session, original=source, readers=request.readers, force=force
         )
     return replace(signed, source=source)
 
 
-def _require_sealable(source: Path, desk: Desk | None) -> None:
+def _require_sealable(source: Path, session: Session | None) -> None:
     from provenance.sealed.seal import require_sealable
 
-    if desk is None:
+    if session is None:
         raise UsageError(
             "a sealed original is named in the manifest of the result, which must be signed for that",
             hint="leave out --no-sign",

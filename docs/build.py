@@ -10,6 +10,7 @@ The site is written to ``build/site``.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -133,6 +134,15 @@ def link_faults(site: Path = SITE) -> list[str]:
     return sorted(set(faults))
 
 
+def plain_roles(site: Path = SITE) -> None:
+    """Take the names of roles (``:func:``) of docstrings off the pages; what they name stays."""
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        plain = re.sub(r":(?:mod|class|meth|func|attr|data|exc):(?=<code>)", "", text)
+        if plain != text:
+            path.write_text(plain, encoding="utf-8")
+
+
 def main() -> int:
     CLI_PAGE.write_text(cli_page(), encoding="utf-8")
     done = subprocess.run(
@@ -141,6 +151,7 @@ def main() -> int:
     if done.returncode:
         return done.returncode
     (SITE / "build.py").unlink(missing_ok=True)
+    plain_roles()
     faults = navigation_faults() + link_faults()
     print(*faults, sep="\n", file=sys.stderr)
     print(f"{len(list(SITE.rglob('*.html')))} pages in {SITE.relative_to(ROOT)}, {len(faults)} faults")

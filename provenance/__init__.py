@@ -3,7 +3,7 @@
 The main flow, in the order it happens:
 
 * :func:`initialize` (setup.py): an identity and an embedded ledger on this machine.
-* :func:`open_desk` (desk.py): identity, ledger and content store, opened together.
+* :func:`open_session` (session.py): identity, ledger and content store, opened together.
 * :func:`sign_file` (sign.py): format -> fingerprints -> C2PA manifest -> read back -> record -> ledger ->
   receipt -> file. Its numbered comments are the specification.
 * :func:`verify_file` (verify.py): manifest -> receipt -> record -> log -> look-up -> :class:`Verdict`. Likewise.
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from provenance.search.lookup import Lookup as Lookup
     from provenance.search.lookup import open_lookup as open_lookup
     from provenance.search.lookup import similar_records as similar_records
-    from provenance.session import Desk as Desk
-    from provenance.session import open_desk as open_desk
+    from provenance.session import Session as Session
+    from provenance.session import open_session as open_session
     from provenance.setup import initialize as initialize
     from provenance.sign import SignRequest as SignRequest
     from provenance.sign import SignResult as SignResult
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "Desk": "provenance.session",
+        "Session": "provenance.session",
         "Home": "provenance.home",
         "Lookup": "provenance.search.lookup",
         "SignRequest": "provenance.sign",
@@ -49,7 +49,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Verdict": "provenance.verdict",
         "VerifyRequest": "provenance.verify",
         "initialize": "provenance.setup",
-        "open_desk": "provenance.session",
+        "open_session": "provenance.session",
         "open_lookup": "provenance.search.lookup",
         "record_file": "provenance.sign",
         "sign_file": "provenance.sign",

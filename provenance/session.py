@@ -13,8 +13,8 @@ from provenance.ledger.embedded.log import LocalLedger
 from provenance.store.local import LocalStore
 
 
-class Desk:
-    """The open parts of one :class:`Home`; made by :func:`open_desk`."""
+class Session:
+    """The open parts of one :class:`Home`; made by :func:`open_session`."""
 
     def __init__(self, home: Home, identity: Identity, ledger: LocalLedger) -> None:
         self.home = home
@@ -37,7 +37,9 @@ class Desk:
 
 
 @contextmanager
-def open_desk(home: Home, *, identity: str | None = None, passphrase: str | None = None) -> Iterator[Desk]:
+def open_session(
+    home: Home, *, identity: str | None = None, passphrase: str | None = None
+) -> Iterator[Session]:
     """Open identity and ledger of an initialised home.
 
     Raises:
@@ -48,4 +50,4 @@ def open_desk(home: Home, *, identity: str | None = None, passphrase: str | None
     home.require_initialized()
     signer = load_identity(home, identity, passphrase)
     with LocalLedger.open(home.ledger) as ledger:
-        yield Desk(home, signer, ledger)
+        yield Session(home, signer, ledger)

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provenance.errors import (
-    CorruptMediaError,
-    MediaTooLargeError,
-    MissingPathError,
     TamperedError,
     UsageError,
 )
@@ -20,16 +17,16 @@ from provenance.identity import certificates
 from provenance.manifest.embed import ManifestSpec, Parent, carries_manifest, sign_manifest
 from provenance.manifest.read import read_manifest
 from provenance.manifest.report import ManifestState
-from provenance.media.files import is_file, refuse_existing, replacing, write_bytes
+from provenance.media.files import refuse_existing, replacing, write_bytes
 from provenance.media.formats import printable_name
-from provenance.media.picture import Format, detect_format, sha256_file
+from provenance.media.media_file import MediaFile
+from provenance.media.picture import Format, sha256_file
 from provenance.record import Opening, Record, Relation, now_utc, sign_record
 
 if TYPE_CHECKING:
     from provenance.ledger.receipt import Receipt
-    from provenance.session import Desk
+    from provenance.session import Session
 
-MAX_FILE_BYTES = 16 * 1024**3
 RECEIPT_SUFFIX = ".receipt"
 SIDECAR_SUFFIX = ".c2pa"
 
@@ -85,7 +82,7 @@ def sign_file(
     source: Path,
     output: Path,
     request: SignRequest,
-    desk: Desk,
+    session: Session,
     *,
     force: bool = False,
     scratch: Path | None = None,
@@ -97,7 +94,7 @@ def sign_file(
     file is left behind.
 
     Args:
-        desk: identity, ledger and content store to work with.
+        session: identity, ledger and content store to work with.
         force: overwrite existing outputs (``output`` may then equal ``source``: signing in place).
         scratch: a folder for the copy while it is not complete; default beside ``output``.
         step: called with the name of each stage.
@@ -113,7 +110,8 @@ def sign_file(
         refuse_existing(receipt_path, force)
 
     # 1. Format and limits.
-    media = check_source(source, any_file=request.any_file)
+    file = MediaFile.open(source, any_file=request.any_file)
+    media = file.format
     sidecar = None if media.embeddable else with_suffix_added(output, SIDECAR_SUFFIX)
     if sidecar:
         refuse_existing(sidecar, force)
@@ -121,29 +119,30 @@ def sign_file(
     with ThreadPoolExecutor(1, "veilmark") as aside:  # hashing and c2pa leave the interpreter free
         # 2. What the file is: exactly, and perceptually.
         step("fingerprint")
-        hashing = aside.submit(sha256_file, source)
+        hashing = aside.submit(lambda: file.sha256)
         # of a cloak every pixel, by which its stripped copy is told from that of its original, which looks alike
         exact = True if request.spec.relation == Relation.CLOAKED else None
-        fingerprint = fingerprint_file(source, media, exact_pixels=exact)
+        fingerprint = fingerprint_file(file, exact_pixels=exact)
         describing = aside.submit(fingerprint.to_blob)
 
         # 3. The manifest, signed by the identity, embedded or side-car.
         step("manifest")
-        spec = _completed(request.spec, source, output, media, fingerprint)
+        carries = media.embeddable and carries_manifest(source, media.mime)
+        spec = _completed(request.spec, source, output, fingerprint, carries=carries)
         parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
         with replacing(output, force=force, scratch=scratch) as signed:
             manifest = sign_manifest(
-                source, signed, spec, desk.identity, media=media, tsa_url=request.tsa_url
+                source, signed, spec, session.identity, media=media, carries=carries, tsa_url=request.tsa_url
             )
 
             # 4. Read back: what was written must verify before anything is claimed about it.
             step("read back")
             rehashing = aside.submit(sha256_file, signed)
-            _read_back(source, signed, media, desk, manifest if sidecar else None)
+            _read_back(source, signed, media, session, manifest if sidecar else None)
 
             # 5. The record: binds source, signed file, manifest and signer.
             step("record")
-            manifest_sha256, manifest_cid = desk.keep(manifest)
+            manifest_sha256, manifest_cid = session.keep(manifest)
             opening = sign_record(
                 Record(
                     relation=spec.relation,
@@ -154,28 +153,28 @@ def sign_file(
                     media_type=media.mime,
                     fingerprints=fingerprint.to_record(),
                     parents=parent_hashes,
-                    signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
+                    signer={"key_id": session.identity.key_id, "name": session.identity.claimed_name},
                     time=now_utc(),
                     extra=request.extra,
                 ),
-                desk.identity,
+                session.identity,
             )
 
             # 6. The ledger: returns only when the entry is durable.
             step("ledger")
-            receipt = desk.ledger.append([opening], [describing.result()])[0]
+            receipt = session.ledger.append([opening], [describing.result()])[0]
 
             # 7. The side-car, then the file under its final name, then the receipt beside it.
             step("write")
             if sidecar:
                 write_bytes(sidecar, manifest, force=force)
-    receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
+    receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
     return _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
 
 
-def _read_back(source: Path, signed: Path, media: Format, desk: Desk, sidecar: bytes | None) -> None:
+def _read_back(source: Path, signed: Path, media: Format, session: Session, sidecar: bytes | None) -> None:
     """TamperedError unless the signed copy verifies."""
-    anchors = [certificates.to_pem([desk.identity.root])]
+    anchors = [certificates.to_pem([session.identity.root])]
     report = read_manifest(signed, media.mime, anchors_pem=anchors, manifest_data=sidecar)
     if report is None or report.state is ManifestState.INVALID:
         found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
@@ -183,31 +182,34 @@ def _read_back(source: Path, signed: Path, media: Format, desk: Desk, sidecar: b
 
 
 def _completed(
-    spec: ManifestSpec, source: Path, output: Path, media: Format, fingerprint: Fingerprint
+    spec: ManifestSpec, source: Path, output: Path, fingerprint: Fingerprint, *, carries: bool
 ) -> ManifestSpec:
     """Title and fingerprint filled in; a source that carries a manifest becomes the parent of its edit."""
     spec = replace(spec, title=spec.title or printable_name(output), fingerprints=fingerprint.to_record())
-    if any(parent.relationship == "parentOf" for parent in spec.parents) or not media.embeddable:
-        return spec
-    if not carries_manifest(source, media.mime):
+    if not carries or any(parent.relationship == "parentOf" for parent in spec.parents):
         return spec
     relation = Relation.EDITED if spec.relation == Relation.CAPTURED else spec.relation
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 
 def record_file(
-    source: Path, desk: Desk, *, any_file: bool = False, receipt_path: Path | None = None, force: bool = False
+    source: Path,
+    session: Session,
+    *,
+    any_file: bool = False,
+    receipt_path: Path | None = None,
+    force: bool = False,
 ) -> SignResult:
     """Fingerprint and log ``source`` without touching it: no manifest, a receipt only."""
-    media = check_source(source, any_file=any_file)
+    file = MediaFile.open(source, any_file=any_file)
     if receipt_path:
         refuse_existing(receipt_path, force)
-    fingerprint = fingerprint_file(source, media)
-    return _log_untouched(source, sha256_file(source), media.mime, fingerprint, desk, receipt_path, force)
+    fingerprint = fingerprint_file(file)
+    return _log_untouched(source, file.sha256, file.format.mime, fingerprint, session, receipt_path, force)
 
 
 def record_hash(
-    sha256: str, media_type: str, desk: Desk, *, receipt_path: Path | None = None, force: bool = False
+    sha256: str, media_type: str, session: Session, *, receipt_path: Path | None = None, force: bool = False
 ) -> SignResult:
     """Log a SHA-256 of something that is not a file here.
 
@@ -220,7 +222,7 @@ def record_hash(
     if receipt_path:
         refuse_existing(receipt_path, force)
     shown = Path(f"sha256:{digest}")
-    return _log_untouched(shown, digest, media_type, NoFingerprint(), desk, receipt_path, force)
+    return _log_untouched(shown, digest, media_type, NoFingerprint(), session, receipt_path, force)
 
 
 def _log_untouched(
@@ -228,7 +230,7 @@ def _log_untouched(
     digest: str,
     media_type: str,
     fingerprint: Fingerprint,
-    desk: Desk,
+    session: Session,
     receipt_path: Path | None,
     force: bool,
 ) -> SignResult:
@@ -242,13 +244,13 @@ def _log_untouched(
             media_type=media_type,
             fingerprints=fingerprint.to_record(),
             parents=[],
-            signer={"key_id": desk.identity.key_id, "name": desk.identity.claimed_name},
+            signer={"key_id": session.identity.key_id, "name": session.identity.claimed_name},
             time=now_utc(),
         ),
-        desk.identity,
+        session.identity,
     )
-    receipt = desk.ledger.append([opening], [fingerprint.to_blob()])[0]
-    receipt_cid = keep_receipt(receipt, desk, receipt_path, force=force)
+    receipt = session.ledger.append([opening], [fingerprint.to_blob()])[0]
+    receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
     return _result(shown, shown, None, receipt_path, opening, receipt, receipt_cid)
 
 
@@ -258,25 +260,13 @@ def check_source(source: Path, *, any_file: bool = False) -> Format:
     Raises:
         MissingPathError, MediaTooLargeError, UnknownFormatError, CorruptMediaError.
     """
-    if not is_file(source):
-        raise MissingPathError(f"{source} does not exist or is no file")
-    try:
-        size = source.stat().st_size
-        with source.open("rb"):
-            pass
-    except OSError as error:
-        raise CorruptMediaError(
-            f"{source} cannot be read: {error.strerror or error}", hint="check the file's permissions"
-        ) from error
-    if size > MAX_FILE_BYTES:
-        raise MediaTooLargeError(f"{source} has {size} bytes, over the limit of {MAX_FILE_BYTES}")
-    return detect_format(source, any_file=any_file) if any_file else detect_format(source)
+    return MediaFile.open(source, any_file=any_file).format
 
 
-def keep_receipt(receipt: Receipt, desk: Desk, path: Path | None, *, force: bool) -> str:
+def keep_receipt(receipt: Receipt, session: Session, path: Path | None, *, force: bool) -> str:
     """Put the receipt into the store and, where asked, beside the output; returns its content id."""
     data = receipt.to_bytes()
-    cid = desk.store.put(data)
+    cid = session.store.put(data)
     if path:
         write_bytes(path, data, force=force)
     return cid

@@ -18,6 +18,7 @@ class State(StrEnum):
     TRUSTED = "trusted"
     VALID_UNKNOWN_SIGNER = "valid-unknown-signer"
     TAMPERED = "tampered"
+    EXPIRED = "expired"
     NO_CREDENTIAL = "no-credential"
     NOT_CHECKED = "could-not-check"
 
@@ -26,6 +27,7 @@ EXIT_CODES = {
     State.TRUSTED: ExitCode.OK,
     State.VALID_UNKNOWN_SIGNER: ExitCode.UNTRUSTED,
     State.TAMPERED: ExitCode.TAMPERED,
+    State.EXPIRED: ExitCode.TAMPERED,
     State.NO_CREDENTIAL: ExitCode.NOT_FOUND,
     State.NOT_CHECKED: ExitCode.UNREADABLE,
 }
@@ -44,6 +46,16 @@ class LedgerStatus(StrEnum):
     MISMATCH = "receipt-does-not-belong-to-this-file"
 
 
+#: Statuses of a record in a log whose key the verifier trusts.
+TRUSTED_LOG = (
+    LedgerStatus.LOGGED,
+    LedgerStatus.PENDING,
+    LedgerStatus.ANCHOR_NOT_CHECKED,
+    LedgerStatus.ANCHORED_BY_RPC,
+    LedgerStatus.ANCHORED,
+)
+
+
 class Credential(StrEnum):
     """Where the manifest was found."""
 
@@ -57,6 +69,7 @@ class CheckName(StrEnum):
 
     MANIFEST = "manifest"
     SIGNER = "signer"
+    IDENTITY = "identity"
     RECEIPT = "receipt"
     RECORD = "record"
     RECORD_SIGNATURE = "record-signature"
@@ -138,13 +151,36 @@ class Time:
 
 @dataclass(frozen=True)
 class Signer:
-    """Who signed. ``name`` is a claimed name unless ``trusted``."""
+    """Who signed. ``name`` is a claimed name unless ``trusted``, which is None where the content is not what was
+    signed: then nothing is said about the signer.
+    """
 
     name: str
     key_id: str
     issuer: str
     algorithm: str
-    trusted: bool
+    trusted: bool | None
+
+
+@dataclass(frozen=True)
+class NamedIdentity:
+    """Whom a CAWG identity assertion in the manifest names.
+
+    Attributes:
+        name: as its credential says; a claim unless ``confirmed``.
+        issuer: who issued the credential, as it says.
+        kind: ``x509``, ``identity-claims-aggregation``, or the assertion's own signature type.
+        roles: what it says that the person or organization did, such as ``cawg.creator``.
+        confirmed: the credential leads to an identity anchor that the verifier trusts, and the assertion verifies.
+        fault: what does not verify, or empty.
+    """
+
+    name: str
+    issuer: str
+    kind: str
+    roles: tuple[str, ...] = ()
+    confirmed: bool = False
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +230,7 @@ class Verdict:
     source_type: str = ""
     credential: Credential = Credential.NONE
     signer: Signer | None = None
+    identities: list[NamedIdentity] = field(default_factory=list)
     times: list[Time] = field(default_factory=list)
     actions: list[dict[str, Any]] = field(default_factory=list)
     ingredients: list[dict[str, Any]] = field(default_factory=list)
@@ -228,6 +265,7 @@ class Verdict:
             "digital_source_type": self.source_type,
             "credential": self.credential.value,
             "signer": vars(self.signer) if self.signer else None,
+            "identities": [vars(one) for one in self.identities],
             "times": [vars(time) for time in self.times],
             "actions": self.actions,
             "ingredients": self.ingredients,

@@ -14,24 +14,25 @@ from provenance.errors import (
     MediaError,
     ReceiptError,
     TamperedError,
-    UnknownFormatError,
     UntrustedSignerError,
 )
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
+from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
-from provenance.manifest.report import FailureKind, ManifestState
+from provenance.manifest.report import ManifestState
 from provenance.media.files import is_file
-from provenance.media.picture import Format, sha256_file
+from provenance.media.formats import ANY_FILE
+from provenance.media.media_file import MediaFile
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, check_source, with_suffix_added
+from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
 from provenance.verdict import (
+    TRUSTED_LOG,
     AnchorFinding,
     Check,
     CheckName,
-    Credential,
     LedgerStatus,
     Signer,
     State,
@@ -47,15 +48,6 @@ if TYPE_CHECKING:
 
 MAX_SIDECAR_BYTES = 256 * 1024**2
 _MAX_ANCESTORS = 256
-#: What the kinds of manifest failures mean to a person.
-_PLAIN = {
-    FailureKind.CONTENT: "the content was changed after it was signed",
-    FailureKind.SIGNATURE: "the signature does not verify",
-    FailureKind.ASSERTION: "a statement in the manifest was altered",
-    FailureKind.CLAIM: "a part of the manifest is missing or damaged",
-    FailureKind.CERTIFICATE: "the certificate cannot be relied on",
-}
-_UNKNOWN = Format("unknown", "application/octet-stream", "", "other", False)
 
 
 @dataclass(frozen=True)
@@ -93,14 +85,14 @@ def verify_file(
     request = request or VerifyRequest()
 
     # 1. The file: format by its bytes, within limits; and its exact hash.
-    media, unreadable = _format(path)
-    digest = sha256_file(path)
+    file, unreadable = MediaFile.open_any(path)
+    media, digest = file.format, file.sha256
     verdict = Verdict(str(path), State.NO_CREDENTIAL, "", sha256=digest, media_type=media.mime)
 
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
-    report = _read_credential(path, media, trust, request)
+    report = _read_credential(file, trust, request)
     if report:
-        _judge_manifest(verdict, report)
+        judge_manifest(verdict, report)
 
     # 3. The receipt: named, beside the file, or from the own ledger.
     receipt, origin = _find_receipt(verdict, path, digest, report, lookup, request)
@@ -118,7 +110,7 @@ def verify_file(
     # 7. Always: every record of the same or a similar file, in log order.
     if lookup:
         try:
-            verdict.similar = similar_records(path, media, digest, lookup, trust, report)
+            verdict.similar = similar_records(file, lookup, trust, report)
         except MediaError as error:
             if report is None and receipt is None:
                 raise
@@ -126,7 +118,7 @@ def verify_file(
         _warn_of_earlier_claims(verdict, lookup)
         verdict.parents = [_known_parent(parent, lookup) for parent in verdict.parents]
     elif report is None and receipt is None:
-        _refuse_broken(path, media)
+        _refuse_broken(file)
     if unreadable and report is None and verdict.ledger_status is LedgerStatus.NONE and not verdict.failed:
         raise unreadable
 
@@ -135,69 +127,27 @@ def verify_file(
     return verdict
 
 
-def _format(path: Path) -> tuple[Format, MediaError | None]:
-    """The format, or "unknown" with the error to raise unless a companion or record says more."""
-    try:
-        return check_source(path), None
-    except UnknownFormatError as error:
-        return _UNKNOWN, error
-
-
-def _refuse_broken(path: Path, media: Format) -> None:
+def _refuse_broken(file: MediaFile) -> None:
     """A file without credential is still decoded, so that a broken one is not reported as merely unsigned."""
-    if media.kind == "image":
+    if file.format.kind == "image":
         from provenance.fingerprint.picture import fingerprint_file
 
-        fingerprint_file(path, media)
+        fingerprint_file(file)
 
 
-def _read_credential(
-    path: Path, media: Format, trust: TrustStore, request: VerifyRequest
-) -> ManifestReport | None:
+def _read_credential(file: MediaFile, trust: TrustStore, request: VerifyRequest) -> ManifestReport | None:
+    path, mime = file.path, file.format.mime
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
-    anchors = trust.anchors_pem
-    if request.sidecar is None and media is not _UNKNOWN:
-        report = read_manifest(path, media.mime, anchors_pem=anchors, online=request.online)
+    anchors = trust.anchors
+    if request.sidecar is None and file.format is not ANY_FILE:
+        report = read_manifest(path, mime, anchors_pem=anchors, online=request.online)
         if report is not None:
             return report
     sidecar = request.sidecar or (beside if is_file(beside) else None)
     if sidecar is None:
         return None
     data = read_limited(sidecar, MAX_SIDECAR_BYTES)
-    return read_manifest(path, media.mime, anchors_pem=anchors, manifest_data=data, online=request.online)
-
-
-def _judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
-    verdict.credential = Credential.EMBEDDED if report.embedded else Credential.SIDECAR
-    verdict.title = report.title
-    verdict.source_type = report.digital_source_type
-    verdict.actions = report.actions
-    verdict.ingredients = report.ingredients
-    verdict.training = dict(report.training)
-    trusted = report.state is ManifestState.TRUSTED
-    if report.key_id:
-        verdict.signer = Signer(
-            report.signer_name, report.key_id, report.issuer, report.algorithm, trusted=trusted
-        )
-    if report.signed_time and report.time_kind:
-        verdict.times.append(Time(report.signed_time, report.time_kind))
-    if report.failures:
-        for failure in report.failures:
-            said = "; ".join(part for part in (_PLAIN.get(failure.kind, ""), failure.explanation) if part)
-            verdict.checks.append(Check(CheckName.MANIFEST, False, said, failure.code))
-    else:
-        verdict.checks.append(Check(CheckName.MANIFEST, True, "content, assertions and signature match"))
-    verdict.checks.append(
-        Check(
-            CheckName.SIGNER,
-            True if trusted else None,
-            "the certificate chains to an anchor you trust"
-            if trusted
-            else "the certificate chains to no anchor you trust; the name is a claim",
-        )
-    )
-    for failure in report.ingredient_failures:
-        verdict.warnings.append(f"an ingredient does not verify: {failure.explanation} ({failure.code})")
+    return read_manifest(path, mime, anchors_pem=anchors, manifest_data=data, online=request.online)
 
 
 def _find_receipt(
@@ -210,8 +160,8 @@ def _find_receipt(
 ) -> tuple[Receipt | None, str]:
     """The receipt to check and where it came from: ``named``, ``beside`` or ``ledger``.
 
-    A damaged receipt that merely lies beside a file with a manifest is warned of and passed over: litter must not
-    keep anybody from checking the manifest.
+    A damaged receipt that merely lies beside a file with a manifest is reported as a warning and ignored, so that
+    a stray file does not prevent the check of the manifest.
     """
     if request.receipt:
         return Receipt.from_bytes(read_limited(request.receipt, MAX_RECEIPT_BYTES)), "named"
@@ -247,7 +197,7 @@ def _judge_record(
         # as below: whoever can lay a forged receipt beside a file cannot thereby spoil its manifest
         harmless = report is not None and origin == "beside"
         verdict.checks.append(Check(CheckName.RECORD_SIGNATURE, None if harmless else False, str(error)))
-        verdict.warnings.append(f"the record in the receipt is not signed by whom it names: {error}")
+        verdict.warnings.append(f"the record in the receipt is not signed by the key it names: {error}")
         verdict.ledger_status = LedgerStatus.MISMATCH
         return False
     mismatches = []
@@ -264,7 +214,7 @@ def _judge_record(
         if record.manifest_sha256 is not None and report.key_id and signed.key_id != report.key_id:
             mismatches.append("it was signed by another key than the manifest")
     elif record.manifest_sha256 is not None and record.file_sha256 == digest:
-        verdict.warnings.append("the record names a manifest that is not at hand (side-car lost?)")
+        verdict.warnings.append("the record names a manifest that was not found (is the side-car lost?)")
     if mismatches:
         # a valid manifest stands by itself: a foreign receipt only gives it no ledger standing
         alone = report is None
@@ -410,9 +360,15 @@ def _known_parent(parent: dict[str, Any], lookup: Lookup) -> dict[str, Any]:
 def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
     failed = verdict.failed
     signer = verdict.signer
+    if report and report.expired and all(check.name is CheckName.MANIFEST for check in failed):
+        conclude_expired(verdict, report)
+        return
     if failed:
         verdict.state = State.TAMPERED
         verdict.headline = f"does not verify: {failed[0].detail} [{failed[0].code or failed[0].name}]"
+        return
+    if report and report.state is ManifestState.UNSUPPORTED:
+        conclude_unsupported(verdict, report)
         return
     by_record = report is None and verdict.ledger_status is not LedgerStatus.NONE and verdict.relation
     if signer is None or not (report or by_record):
@@ -422,7 +378,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
             f"; {similar} similar record{'s' if similar > 1 else ''} found, see below" if similar else ""
         )
         return
-    logged = verdict.ledger_status not in (LedgerStatus.NONE, LedgerStatus.MISMATCH, LedgerStatus.UNKNOWN_LOG)
+    logged = verdict.ledger_status in TRUSTED_LOG
     if signer.trusted and (report or logged):
         verdict.state = State.TRUSTED
         verdict.headline = f"unchanged since {signer.name} signed it"

@@ -23,7 +23,7 @@ from provenance.errors import UsageError
 from provenance.manifest.actions import source_type
 from provenance.manifest.embed import ManifestSpec, Parent
 from provenance.record import Relation
-from provenance.session import Desk
+from provenance.session import Session
 from provenance.sign import SignRequest, SignResult, sign_file
 from synth.quarantine import Unlabelled, quarantine
 
@@ -59,7 +59,7 @@ class Generated:
 
 
 def label_generated(
-    unlabelled: Unlabelled | Path, output: Path, about: Generated, desk: Desk, *, force: bool = False
+    unlabelled: Unlabelled | Path, output: Path, about: Generated, session: Session, *, force: bool = False
 ) -> SignResult:
     """Sign ``unlabelled`` into ``output`` as synthetic media, record it, and delete the unlabelled file.
 
@@ -69,7 +69,7 @@ def label_generated(
         unlabelled: what was generated here, or a file that another generator made.
         output: the labelled file.
         about: what has to be said.
-        desk: signs and records.
+        session: signs and records.
         force: overwrite an output that exists.
 
     Raises:
@@ -93,20 +93,20 @@ def label_generated(
         request = SignRequest(spec, extra={"generator": about.generator, "consent": about.consent})
         # half a label is none: the copy, too, lies in quarantine until it is complete
         scratch = made.parent if isinstance(unlabelled, Unlabelled) else None
-        return sign_file(made, output, request, desk, force=force, scratch=scratch)
+        return sign_file(made, output, request, session, force=force, scratch=scratch)
     finally:
         made.unlink(missing_ok=True)
 
 
 def label_picture(
-    pixels: NDArray[np.uint8], output: Path, about: Generated, desk: Desk, *, force: bool = False
+    pixels: NDArray[np.uint8], output: Path, about: Generated, session: Session, *, force: bool = False
 ) -> SignResult:
     """Mark a generated picture visibly, and write it signed as synthetic media.
 
     Args:
         pixels: ``(H, W, 3)`` uint8 RGB; is not changed.
         output: its suffix, ``.png`` or ``.jpg`` (quality 90), names the format.
-        about, desk, force: see :func:`label_generated`.
+        about, session, force: see :func:`label_generated`.
 
     Raises:
         UsageError: another suffix, or no statement of consent.
@@ -117,10 +117,10 @@ def label_picture(
         raise UsageError(f"cannot write {suffix or output.name!r}", hint="end the output in .png or .jpg")
     settings = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 90]
     _, data = cv2.imencode(suffix, cv2.cvtColor(mark_visibly(pixels), cv2.COLOR_RGB2BGR), settings)
-    with quarantine(desk.home) as private:
+    with quarantine(session.home) as private:
         made = private.place(f"picture{suffix}")
         made.path.write_bytes(data.tobytes())
-        return label_generated(made, output, about, desk, force=force)
+        return label_generated(made, output, about, session, force=force)
 
 
 def mark_visibly(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

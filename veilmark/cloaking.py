@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from provenance.extras import naming_extras
 from veilmark.choices import CloakChoices, StrPath
-from veilmark.session import Progress, Session, beside, known_options
+from veilmark.handle import Handle, Progress, beside, known_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from provenance.sealed.unseal import Opened
 
 
-class Cloaking(Session):
+class Cloaking(Handle):
     """The methods that hide faces."""
 
     @naming_extras
@@ -82,8 +82,8 @@ class Cloaking(Session):
         request = PublishRequest(
             chosen, VideoOptions(crf=crf), faceless=faceless, receipt=receipt, readers=sealed_for
         )
-        desk = self._desk() if sign else None
-        return publish_file(source, target, request, desk, home=self.home, force=force, progress=progress)
+        session = self._session() if sign else None
+        return publish_file(source, target, request, session, home=self.home, force=force, progress=progress)
 
     def uncloak(
         self,
@@ -145,7 +145,7 @@ class Cloaking(Session):
         return grant_access(
             Path(path),
             [key for text in readers for key in read_recipients(text)],
-            granter=self._desk().identity,
+            granter=self._session().identity,
             keys=Keyring.of_home(self.home, self._identity, lambda _: self._unlock()),
             source=shelf.store,
             shelf=shelf,

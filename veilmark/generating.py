@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from provenance.extras import naming_extras
 from veilmark.choices import ConvertChoices, StrPath
-from veilmark.session import Progress, Session, as_path, known_options, usable
+from veilmark.handle import Handle, Progress, as_path, known_options, usable
 
 if TYPE_CHECKING:
     from synth.lipsync.make import LipsyncResult
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from synth.swap.make import SwapResult
 
 
-class Generating(Session):
+class Generating(Handle):
     """The methods that generate."""
 
     @naming_extras
@@ -76,7 +76,7 @@ class Generating(Session):
             Path(footage),
             Path(output),
             request,
-            self._desk(),
+            self._session(),
             force=force,
             passphrase=lambda _: self._passphrase,
             progress=progress,
@@ -131,7 +131,7 @@ class Generating(Session):
             Path(sound),
             Path(output),
             request,
-            self._desk(),
+            self._session(),
             force=force,
             passphrase=lambda _: self._passphrase,
             progress=progress,

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Unpack
 
 from provenance.extras import naming_extras
 from veilmark.choices import MeasureChoices, StrPath
-from veilmark.session import Progress, Session, as_path, known_options, usable
+from veilmark.handle import Handle, Progress, as_path, known_options, usable
 
 if TYPE_CHECKING:
-    from provenance.session import Desk
+    from provenance.session import Session
     from synth.detect.run import Detection
     from synth.measure.run import Basis, Listener, Measured
 
 
-class Measuring(Session):
+class Measuring(Handle):
     """The methods that measure."""
 
     @naming_extras
@@ -159,7 +159,7 @@ class Measuring(Session):
             replace(PRESETS[preset], **known_options(SwapOptions, options)),
             self._basis(consent, i_have_consent),
             home=self.home,
-            desk=self._signing(),
+            session=self._signing(),
             pictures=pictures,
             listener=_listener(tell, progress),
         )
@@ -201,7 +201,7 @@ class Measuring(Session):
             self._basis(consent, i_have_consent),
             home=self.home,
             parts=parts,
-            desk=self._signing(),
+            session=self._signing(),
             pictures=pictures,
             listener=_listener(tell, progress),
         )
@@ -213,9 +213,9 @@ class Measuring(Session):
 
         return Basis(tuple(Path(one) for one in consent), declared, lambda _: self._passphrase)
 
-    def _signing(self) -> Callable[[], nullcontext[Desk]] | None:
+    def _signing(self) -> Callable[[], nullcontext[Session]] | None:
         """What signs generated pictures, where there is an identity."""
-        return (lambda: nullcontext(self._desk())) if self.home.is_initialized() else None
+        return (lambda: nullcontext(self._session())) if self.home.is_initialized() else None
 
 
 def _listener(tell: Callable[[str], None], progress: Progress | None) -> Listener:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from provenance.errors import NotInitializedError
 from veilmark.choices import StrPath
-from veilmark.session import Session, as_path, beside
+from veilmark.handle import Handle, as_path, beside
 
 if TYPE_CHECKING:
     from provenance.ledger.receipt import Receipt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from provenance.verdict import AnchorFinding, SimilarRecord, Verdict
 
 
-class Records(Session):
+class Records(Handle):
     """The methods about who claims what, and when."""
 
     def initialize(self, name: str | None = None, *, algorithm: str = "es256") -> Setup:
@@ -105,7 +105,7 @@ class Records(Session):
         request = SignRequest(spec, tsa_url=tsa_url, receipt=receipt, any_file=any_file)
         source = Path(path)
         target = Path(output) if output else beside(source, "signed")
-        return sign_file(source, target, request, self._desk(), force=force)
+        return sign_file(source, target, request, self._session(), force=force)
 
     def record(
         self,
@@ -130,7 +130,7 @@ class Records(Session):
 
         source = Path(path)
         where = Path(receipt) if receipt else with_suffix_added(source, RECEIPT_SUFFIX)
-        return record_file(source, self._desk(), any_file=any_file, receipt_path=where, force=force)
+        return record_file(source, self._session(), any_file=any_file, receipt_path=where, force=force)
 
     def verify(
         self,
@@ -171,12 +171,10 @@ class Records(Session):
             NotInitializedError: there is no ledger.
             MissingPathError, MediaError: the file cannot be read.
         """
-        from provenance.media.picture import sha256_file
+        from provenance.media.media_file import MediaFile
         from provenance.search.lookup import open_lookup, similar_records
-        from provenance.sign import check_source
 
-        source = Path(path)
         with open_lookup(self.home) as lookup:
             if lookup is None:
                 raise NotInitializedError(f"no ledger in {self.home.data}")
-            return similar_records(source, check_source(source), sha256_file(source), lookup, self._trust())
+            return similar_records(MediaFile.open(Path(path)), lookup, self._trust())

@@ -125,7 +125,7 @@ def one(pixels: np.ndarray, options: CloakOptions, everyone: list[FaceDetector])
                 place[1] += tally.findable[label, condition]
     return {
         "counts": counts,
-        "psnr": min(face.quality.psnr for face in result.report.faces if face.hidden),
+        "psnr": min(face.quality.psnr for face in result.report.faces if face.chosen),
         "cpu_seconds": round(spent, 1),
     }
 

@@ -28,7 +28,7 @@ from provenance.home import Home
 from provenance.manifest.embed import ManifestSpec
 from provenance.media.formats import FORMATS
 from provenance.search.lookup import Lookup
-from provenance.session import open_desk
+from provenance.session import open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from provenance.trust.store import TrustStore
@@ -59,14 +59,14 @@ def run(folder: Path, formats: list[str], count: int, rng: random.Random) -> int
     outcomes: Counter[tuple[str, str]] = Counter()
     failures: Counter[str] = Counter()
     slowest: list[tuple[float, str, str]] = []
-    with open_desk(home) as desk:
+    with open_session(home) as session:
         originals: dict[str, list[bytes]] = {}
         for kind in formats:
             source, output = folder / f"{kind}{FORMATS[kind].suffix}", folder / f"{kind}.out"
             MAKERS[kind](source)
-            sign_file(source, output, request, desk)
+            sign_file(source, output, request, session)
             originals[kind] = [source.read_bytes(), output.read_bytes()]
-        trust, lookup = TrustStore.load(home), Lookup(home, desk.ledger)
+        trust, lookup = TrustStore.load(home), Lookup(home, session.ledger)
         begun = time.monotonic()
         for index in range(count):
             kind = rng.choice(formats)
@@ -75,7 +75,7 @@ def run(folder: Path, formats: list[str], count: int, rng: random.Random) -> int
             path.write_bytes(data)
             steps = {
                 "verify and find": lambda: verify_file(path, trust, lookup=lookup).state.value,  # noqa: B023
-                "sign": lambda: sign_file(path, output, request, desk, force=True) and "signed",  # noqa: B023
+                "sign": lambda: sign_file(path, output, request, session, force=True) and "signed",  # noqa: B023
             }
             # signing grows the ledger; a tenth of the mutants is enough to show how it meets damage
             for step, work in steps.items():

@@ -35,7 +35,7 @@ from provenance.home import Home
 from provenance.manifest.embed import ManifestSpec
 from provenance.media.picture import detect_format, open_picture
 from provenance.search.lookup import open_lookup
-from provenance.session import Desk, open_desk
+from provenance.session import Session, open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from provenance.trust.store import TrustStore
@@ -87,13 +87,13 @@ def film(path: Path, megabytes: int) -> None:
     writer.release()
 
 
-def sign_bare(source: Path, output: Path, desk: Desk) -> None:
+def sign_bare(source: Path, output: Path, session: Session) -> None:
     """c2pa-python and nothing else, with the same key."""
     media = detect_format(source)
     with c2pa.Context.from_dict(_SETTINGS) as context:
         builder = c2pa.Builder(_DEFINITION, context=context)
-        algorithm = getattr(c2pa.C2paSigningAlg, desk.identity.algorithm.upper())
-        signer = c2pa.Signer.from_callback(desk.identity.sign, algorithm, desk.identity.chain_pem, None)
+        algorithm = getattr(c2pa.C2paSigningAlg, session.identity.algorithm.upper())
+        signer = c2pa.Signer.from_callback(session.identity.sign, algorithm, session.identity.chain_pem, None)
         with source.open("rb") as reading, output.open("w+b") as writing:
             builder.sign(signer, media.mime, reading, writing)
 
@@ -117,13 +117,13 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 @contextmanager
-def fresh_home() -> Iterator[tuple[Path, Desk, Home]]:
+def fresh_home() -> Iterator[tuple[Path, Session, Home]]:
     with tempfile.TemporaryDirectory() as name:
         os.environ["VEILMARK_HOME"] = f"{name}/home"
         home = Home.locate()
         initialize(home, subject="Benchmark", algorithm="es256", passphrase=None)
-        with open_desk(home) as desk:
-            yield Path(name), desk, home
+        with open_session(home) as session:
+            yield Path(name), session, home
 
 
 def main() -> None:
@@ -143,13 +143,13 @@ def main() -> None:
         print(_row(name, request, arguments.rounds, arguments.megabytes), flush=True)
     rates = {}
     for workers in (1, 2):
-        with fresh_home() as (folder, desk, _):
+        with fresh_home() as (folder, session, _):
             sources = [folder / f"{index}.jpg" for index in range(arguments.files)]
             for index, source in enumerate(sources):
                 picture(source, 4000, 3000, seed=index)
             started = time.perf_counter()
             with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(lambda s, d=desk: sign_file(s, s.with_suffix(".out"), request, d), sources))
+                list(pool.map(lambda s, d=session: sign_file(s, s.with_suffix(".out"), request, d), sources))
             rates[workers] = arguments.files / (time.perf_counter() - started)
     print(f"two workers against one: {rates[2] / rates[1]:.2f}x ({rates[1]:.1f} and {rates[2]:.1f} files/s)")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
@@ -166,10 +166,10 @@ def _row(name: str, request: SignRequest, rounds: int, megabytes: int) -> str:
             picture(source, *((1600, 1200) if name == "2 MP JPEG" else (4000, 3000)))
         size = source.stat().st_size / 1e6
         for _ in range(rounds):
-            with fresh_home() as (folder, desk, home):
+            with fresh_home() as (folder, session, home):
                 output = folder / f"signed{source.suffix}"
-                bare.append(timed(lambda o=output, d=desk: sign_bare(source, o, d)))
-                ours.append(timed(lambda o=output, d=desk: sign_file(source, o, request, d, force=True)))
+                bare.append(timed(lambda o=output, d=session: sign_bare(source, o, d)))
+                ours.append(timed(lambda o=output, d=session: sign_file(source, o, request, d, force=True)))
                 read.append(timed(lambda o=output: read_bare(o)))
                 trust = TrustStore.load(home)
                 with open_lookup(home) as lookup:

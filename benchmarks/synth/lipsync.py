@@ -222,15 +222,15 @@ def pixel_figures(
 def sheet(path: Path, rows: list[list[NDArray[np.uint8]]]) -> None:
     """Crops side by side, marked and signed as synthetic; each row of pictures below the other."""
     from provenance.home import Home
-    from provenance.session import open_desk
+    from provenance.session import open_session
     from synth.label import Generated, label_picture
 
     lines = [
         np.hstack([cv2.resize(one, (240, 300), interpolation=cv2.INTER_AREA) for one in row]) for row in rows
     ]
     about = Generated("benchmarks/synth/lipsync.py", [], False, "contracted models")
-    with open_desk(Home.locate()) as desk:
-        label_picture(np.vstack(lines), path, about, desk, force=True)
+    with open_session(Home.locate()) as session:
+        label_picture(np.vstack(lines), path, about, session, force=True)
 
 
 def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel | None) -> MouthModel:

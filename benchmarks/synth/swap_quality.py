@@ -300,7 +300,7 @@ def write_sheet(path: Path, generator: Any, origin: Origin, parts: dict[str, Seg
     """Rows: filmed and swapped, of both directions; marked and signed."""
     import cv2
 
-    from provenance.session import open_desk
+    from provenance.session import open_session
     from synth.label import Generated, label_picture
 
     rows = []
@@ -317,10 +317,10 @@ def write_sheet(path: Path, generator: Any, origin: Origin, parts: dict[str, Seg
                 tile = frames[index][top : int(middle[1] + reach), left : int(middle[0] + reach)]
                 tiles.append(cv2.resize(tile, (200, 200), interpolation=cv2.INTER_AREA))
             rows.append(np.hstack(tiles))
-    with open_desk(Home.locate()) as desk:
+    with open_session(Home.locate()) as session:
         consent = "; ".join(str(one.get("statement", ""))[:400] for one in origin.consent.values())
         about = Generated("benchmarks/synth/swap_quality.py", [], False, consent or "contracted models")
-        label_picture(np.ascontiguousarray(np.vstack(rows)), path, about, desk, force=True)
+        label_picture(np.ascontiguousarray(np.vstack(rows)), path, about, session, force=True)
 
 
 if __name__ == "__main__":

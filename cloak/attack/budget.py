@@ -7,11 +7,15 @@ smooth skin, and, where colour may change at all, rather in chroma than in luma.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cloak.attack.task import Task
 from cloak.attack.transforms import gaussian_blur
+from cloak.detectors.matching import expand_boxes
 from provenance.errors import UsageError
 
 
@@ -85,3 +89,54 @@ def reduce_chroma(noise: Tensor, share: float) -> Tensor:
     """
     luma = (noise * noise.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     return luma + share * (noise - luma)
+
+
+#: How far a decoy's noise reaches beyond its zone, in its sizes.
+_DECOY_MARGIN = 0.1
+_Window = tuple[slice, slice]
+
+
+class NoiseBudget:
+    """What noise of a task may be: within its limit, grey or with less chroma, and within its energy on each face."""
+
+    def __init__(self, task: Task) -> None:
+        size = task.clean.shape[-2:]
+        self.task = task
+        self.faces = _windows(task.faces, size)
+        self.decoys = _windows(expand_boxes(task.zones, _DECOY_MARGIN), size) if len(task.zones) else []
+
+    def project(self, noise: Tensor) -> Tensor:
+        """Noise ``(1, 3, H, W)`` brought within the budget."""
+        task, noise = self.task, noise.detach()
+        if task.grey:
+            noise = to_grey(noise)
+        elif task.chroma < 1:
+            reduced = reduce_chroma(noise, task.chroma)
+            for rows, columns in self.decoys:  # colour is visible on skin, not in decoys
+                reduced[..., rows, columns] = noise[..., rows, columns]
+            noise = reduced
+        noise = project(noise, task.clean, task.limit)
+        if task.energy is None:
+            return noise
+        # each decoy keeps the bound by itself, so that scaling the noise of faces does not weaken decoys
+        shares = [_energy_scale(noise, [window], task.energy) for window in self.decoys]
+        scaled = noise * _energy_scale(noise, self.faces, task.energy)
+        for (rows, columns), share in zip(self.decoys, shares, strict=True):
+            scaled[..., rows, columns] = noise[..., rows, columns] * share
+        return scaled
+
+
+def _windows(boxes: Tensor, size: Sequence[int]) -> list[_Window]:
+    """Rows and columns of each box; of the whole patch where there is none."""
+    windows = []
+    for x1, y1, x2, y2 in boxes.round().int().tolist():
+        rows, columns = slice(max(0, y1), min(size[0], y2)), slice(max(0, x1), min(size[1], x2))
+        if rows.stop > rows.start and columns.stop > columns.start:
+            windows.append((rows, columns))
+    return windows or [(slice(None), slice(None))]
+
+
+def _energy_scale(noise: Tensor, windows: Sequence[_Window], energy: float) -> Tensor:
+    """The factor, at most 1, after which the root mean square of the noise is at most ``energy`` in each window."""
+    spent = torch.stack([noise[..., rows, columns].square().mean() for rows, columns in windows])
+    return (energy / spent.amax().sqrt().clamp_min(1e-9)).clamp_max(1)

@@ -16,11 +16,12 @@ class Condition:
 
     Attributes:
         name: what reports call it.
-        random_transform: a transform of this kind, for a step of the optimisation.
-        evaluation_transforms: transforms of this kind; the condition is beaten when a detector misses the faces in all.
+        random_transform: samples a transform of this kind, for a step of the search.
+        evaluation_transforms: fixed transforms of this kind; the condition is evaded when a detector misses the faces
+            in all of them.
         encode: the encoder's part of it, which keeps the patch's size, for detectors that are shown the whole
             picture; None where there is none.
-        downscale: the size at which such a detector gets the picture before it shrinks it itself.
+        downscale: size at which such a detector gets the picture, in shares of its own, before the detector shrinks it.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Condition:
 def publication_conditions(
     quality: int | None, *, subsample: bool = True, max_shift: int = 24
 ) -> list[Condition]:
-    """As published, after JPEG 75, and at half size.
+    """The three conditions: as published, after JPEG quality 75, and at half size.
 
     Args:
         quality: the JPEG (or similar) quality the picture is published at; None for lossless.
@@ -90,5 +91,5 @@ def blurred(published: Condition, most: float = 2.0) -> Condition:
     return Condition("blurred", random_transform, (first.then(transforms.blur(most / 2)),), published.encode)
 
 
-#: Shares of the slide, across and down, that exams look at.
+#: Shifts of the evaluation transforms, across and down, in shares of the largest shift.
 _SHIFT_SHARES = ((0.29, 0.63), (0.71, 0.21), (0.5, 0.92))

@@ -9,9 +9,13 @@ import torch
 from torch import Tensor
 
 from cloak.attack.conditions import Condition
+from cloak.attack.evaluation import whole_frame_side
 from cloak.attack.frames import WholeFrame
+from cloak.attack.input_policy import input_policy_of
+from cloak.attack.task import Task
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.rendering import Rendering
+from provenance.errors import UsageError
 
 
 class TransformedView:
@@ -59,3 +63,28 @@ class DetectorQuery:
     view: TransformedView
     whole_frame: WholeFrame | None
     rng: random.Random | None
+
+    def render(self, task: Task, *, with_clean: bool) -> tuple[Rendering, Rendering | None]:
+        """What the detector is shown; and, for a fully convolutional one, the same of the clean picture.
+
+        Args:
+            task: of the search.
+            with_clean: the clean picture is wanted.
+        """
+        policy = input_policy_of(self.detector)
+        with_clean = with_clean and policy.fully_convolutional
+        if self.view.patch is None:
+            clean = self._whole_picture(task, torch.zeros_like(self.view.leaf)) if with_clean else None
+            return self._whole_picture(task, self.view.leaf), clean
+        resize = policy.resize_transform(task.picture_size, self.view.patch.affine.scale[0])
+        clean = resize.render(self.view.clean) if self.view.clean is not None and with_clean else None
+        return resize.render(self.view.patch.with_pixels(self.view.leaf)), clean
+
+    def _whole_picture(self, task: Task, change: Tensor) -> Rendering:
+        """The whole picture as the detector is shown it, with a change of the patch's pixels."""
+        downscale = self.view.condition.downscale
+        if self.whole_frame is not None:
+            return self.whole_frame.show(change, whole_frame_side(task, self.detector), downscale)
+        if task.full_frame is None:
+            raise UsageError("this task is a patch without its picture")
+        return task.full_frame.show(change, downscale)

@@ -1,8 +1,8 @@
-"""What networks see on the way to their verdict: maps of features, and how far a change has moved them.
+"""Features of a network's middle layers, and how far noise has changed them.
 
-Networks that were trained on the same task see similar things half-way, even where their last layers differ. Noise that
-moves those maps away from what they were on the clean face carries over to networks that it was not made against
-further than noise that only pushes verdicts below a threshold (Ganeshan et al., "FDA: Feature Disruptive Attack", ICCV
+Networks that were trained on the same task have similar features in their middle layers, even where their last layers
+differ. Noise that moves those features away from those of the clean face transfers to other networks better than noise
+that only moves scores below a threshold (Ganeshan et al., "FDA: Feature Disruptive Attack", ICCV
 2019; Li et al., "FacePoison", for face detectors).
 """
 
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-#: The part of a network's convolutions, in the order in which they run, that counts as half-way.
+#: The part of a network's convolutions, in the order in which they run, that counts as its middle.
 _FROM, _UNTIL = 0.25, 0.7
-#: At most so many of them are looked at, evenly spread; none that is smaller than so many cells.
+#: At most so many of them are compared, evenly spread; none that is smaller than so many cells.
 _MOST_MAPS, _FEWEST_CELLS = 4, 6
 #: A map is moved by a share of its own variance; from about this share on, the first pixels of noise count as much as
 #: they ever will, so that a loss that starts at no noise has no endless slope.
@@ -43,7 +43,7 @@ class FeatureRecorder(TorchFunctionMode):
 
 
 def middle_layers(maps: Sequence[Tensor]) -> list[int]:
-    """Which of a network's maps, in the order in which it makes them, lie half-way to its verdict."""
+    """The indices of the feature maps of the middle layers, in the order in which a network makes them."""
     chosen = [
         place
         for place, one in enumerate(maps)
@@ -57,7 +57,7 @@ def middle_layers(maps: Sequence[Tensor]) -> list[int]:
 def feature_similarity(
     maps: Sequence[Tensor], clean: Sequence[Tensor], faces: Tensor, size: Sequence[int]
 ) -> Tensor:
-    """How much the half-way maps still are what they were on the clean faces; falls as they move away.
+    """How similar the middle layers' features on the faces still are to those of the clean picture.
 
     Args:
         maps: of the changed picture, from :class:`FeatureRecorder`.

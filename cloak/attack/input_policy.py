@@ -12,7 +12,7 @@ from cloak.detectors.base import FaceDetector
 
 @dataclass(frozen=True)
 class InputPolicy:
-    """How a family of detectors is best asked.
+    """What a family of detectors must be shown, so that its result is that on the whole picture.
 
     Attributes:
         whole: it shrinks the whole picture to one small square, so it must be shown the whole picture.
@@ -49,10 +49,15 @@ INPUT_POLICIES = {
     "retinaface": InputPolicy(fully_convolutional=True),
     "tiny-yolo": InputPolicy(whole_frame=True, top_left=True, fully_convolutional=True),
     "ssd": InputPolicy(whole_frame=True, top_left=True, fully_convolutional=True),
+    "yunet": InputPolicy(fully_convolutional=True),
+    "faceboxes": InputPolicy(fully_convolutional=True),
+    "s3fd": InputPolicy(fully_convolutional=True),
     "recognition": InputPolicy(fixed_geometry=True),
 }
 
 
 def input_policy_of(detector: FaceDetector) -> InputPolicy:
-    """How this detector is best asked."""
+    """The policy of the detector's family; by default patches as they are."""
+    if box := getattr(detector, "letterbox", ""):
+        return InputPolicy(whole_frame=True, top_left=box == "corner", fully_convolutional=True)
     return INPUT_POLICIES.get(detector.family, InputPolicy())

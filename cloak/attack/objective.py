@@ -1,7 +1,7 @@
-"""What is optimised, as pure functions of what detectors consider.
+"""The losses, as pure functions of the candidates of detectors.
 
 Every loss is at least 0, and (close to) 0 once its goal is reached with margin, so that a detector's weight
-can shrink with how far it is from fooled. Boxes are ``x1 y1 x2 y2`` in pixels.
+can shrink with how far it is from evaded. Boxes are ``x1 y1 x2 y2`` in pixels.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def hiding_loss(
     candidates.
 
     A cascade misses a face as soon as one of its stages does, so the smallest value tells how far the
-    detector is from fooled; the sum is what gradients are taken of.
+    detector is from evaded; gradients are taken of the sum.
 
     Args:
-        candidates: what the detector considers in this picture.
+        candidates: of the detector in this picture.
         faces: ``(N, 4)`` faces to hide, in the pixels of this picture.
         margin: logits below the detector's threshold that count as hidden.
         top: how many candidates of each widened face box count, weakest pull each.

@@ -1,7 +1,8 @@
 """From objective to noise: the ensemble optimiser.
 
-Each detector's gradient is scaled to the same size and weighted by how far that detector is from missing the faces with
-margin; each step meets another transformation, drawn by how badly it still goes; noise stays in the faces' context.
+The gradient of each detector is scaled to the same size and weighted by how far the detector is from missing the faces
+with margin. Each step samples another transformation; conditions in which faces are still found are sampled more often.
+Noise stays within the context of the faces.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from cloak.detectors.base import Candidates, FaceDetector
 from cloak.detectors.matching import expand_boxes
 from cloak.detectors.rendering import Rendering
 from cloak.parallel import map_parallel
-from provenance.errors import UsageError
 
 Progress = Callable[[float], None]
 
@@ -56,13 +56,12 @@ def optimise(
 
     Args:
         task: the patch.
-        detectors: what to fool.
-        conditions: the conditions under which to fool them.
-        goals, schedule: see there.
+        detectors: the detectors to evade.
+        conditions: under which they are to be evaded.
+        goals, schedule: objectives and duration; defaults of their classes.
         start: noise to go on from; None starts from a little random noise.
-        unresolved: pairs of detector and condition that are known to need attention, whatever the exams say.
-        stop_when: says whether noise hides the faces in earnest, and thereby when to stop; None: the exams do, which
-            see the patch alone and ask for some margin.
+        unresolved: pairs of detector and condition that still find a face in the encoded picture.
+        stop_when: given the noise, whether to stop; None stops when every evaluation transform is evaded.
         progress: is told the share of the work done, in [0, 1].
         begin: makes what is searched, from the task, the schedule, the source of random choices, and ``start``.
     """
@@ -78,7 +77,9 @@ def optimise(
             steps_done += 1
             if progress:
                 progress(steps_done / (schedule.steps * (schedule.restarts + 1)))
-            if (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps:
+            if schedule.check_every and (
+                (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps
+            ):
                 evaded = state.evaluate()
                 result = SearchResult(state.noise, evaded, steps_done)
                 if best is None or result.unresolved_count <= best.unresolved_count:
@@ -87,6 +88,9 @@ def optimise(
                     continue
                 if result.unresolved_count == 0 if stop_when is None else stop_when(state.noise):
                     return SearchResult(state.noise, evaded, steps_done)
+        if not schedule.check_every:  # the encoded picture will tell
+            best = SearchResult(state.noise, {}, steps_done)
+            break
         if best is not None and best.unresolved_count == 0:
             break
     if best is None:
@@ -103,8 +107,12 @@ def _crop_around(places: Tensor) -> Transform:
 
 
 def _unit_gradient(loss: Tensor, of: Tensor, *, retain_graph: bool = False) -> Tensor:
-    """The gradient scaled to a mean of 1 per value; zero where the loss does not depend on it. ``retain_graph``:
-    another gradient of the same pass will be asked for.
+    """The gradient of a loss, scaled to a mean absolute value of 1; zero where the loss does not depend on the tensor.
+
+    Args:
+        loss: a scalar.
+        of: the tensor.
+        retain_graph: keep the graph for another gradient.
     """
     if not loss.requires_grad:
         return torch.zeros_like(of)
@@ -112,25 +120,25 @@ def _unit_gradient(loss: Tensor, of: Tensor, *, retain_graph: bool = False) -> T
     return gradient / gradient.abs().mean().clamp_min(1e-12)
 
 
-#: How much of the surroundings detectors are shown during the search, in face sizes.
+#: Margin around the faces in the crop that detectors are shown during the search, in face sizes.
 _CONTEXT = 0.4
 #: Below this distance (see :func:`cloak.attack.objective.hiding_loss`) a face is missed with margin.
 _EVADED_DISTANCE = 0.3
 #: Below this distance (see :func:`cloak.attack.objective.decoy_loss`) a decoy is seen with margin.
 _RAISED_DISTANCE = 0.35
-#: A detector's weight grows by this with every step in which it still sees a face, and shrinks else.
+#: Factors of a detector's loss weight for each step in which it still finds a face, and for each other step.
 _WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
-#: How often a detector is shown the whole picture where that costs little: a small picture, or a cascade, which only
-#: looks where it is told to.
+#: Probability that a detector is shown the full frame where that costs little: where the picture has at most so many
+#: pixels, or for a cascade, which evaluates only the places it is given.
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
-#: How it goes, to begin with, with a pair that needs no attention.
+#: Initial residual of a pair that is not known to be unresolved.
 _INITIAL_RESIDUAL = 0.2
-#: A detector that is fooled everywhere is asked every so many steps.
+#: A detector that is evaded in every condition is evaluated every so many steps only.
 _EVADED_INTERVAL = 3
 
 
 class _Search:
-    """The state of one start."""
+    """The state of one start of the search."""
 
     def __init__(
         self,
@@ -150,7 +158,7 @@ class _Search:
             goals,
             rng,
         )
-        # landmarks shall be moved by a known way, which a bend would falsify
+        # a warp would change by how far landmarks are displaced
         self.warp = 0.0 if goals.landmark else schedule.warp
         self.bf16 = schedule.bf16
         self.least_weight = schedule.least_weight
@@ -164,7 +172,7 @@ class _Search:
         self.decoy_residual = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
 
     def step(self, schedule: Schedule, number: int) -> None:
-        """One step of momentum against every detector that still needs it."""
+        """One step of momentum against every detector that is not evaded yet."""
         noise = self.noise.detach().requires_grad_(True)
         gradient_sum = torch.zeros_like(noise)
         detectors_by_view: dict[tuple[str, bool], list[FaceDetector]] = {}
@@ -202,14 +210,24 @@ class _Search:
                 query.view.gradient += gradient
         for view in views:
             gradient_sum += view.noise_gradient(noise)
-        self.change.update(gradient_sum, number)
+        self.change.update(gradient_sum, number, self._worst_residual())
 
     @property
     def noise(self) -> Tensor:
         return self.change.noise
 
+    def _worst_residual(self) -> float:
+        """Of the detector that is furthest from evaded, on average over the conditions."""
+        return max(
+            (
+                sum(self.residual[d.name, c.name] for c in self.conditions) / len(self.conditions)
+                for d in self.detectors
+            ),
+            default=0.0,
+        )
+
     def _uses_full_frame(self, detector: FaceDetector, condition: Condition) -> bool:
-        """Shall it be shown the whole picture this time, rather than the surroundings of the faces, moved a little?"""
+        """Whether the detector is shown the full frame in this step, instead of a shifted crop around the faces."""
         full_frame = self.task.full_frame
         if full_frame is None or self.rng.random() > _FULL_FRAME_PROBABILITY:
             return False
@@ -217,8 +235,8 @@ class _Search:
         return input_policy_of(detector).border_sensitive or pixels < _FULL_FRAME_MAX_PIXELS
 
     def _conditions_for(self, detector: FaceDetector) -> list[Condition]:
-        """The condition to meet next, drawn by how badly it goes; and a smaller size, while it goes badly there: that
-        costs little, and is what holds out longest.
+        """The conditions of this step: one sampled by its residual, and in addition smaller sizes that are unresolved,
+        which cost little and are evaded last.
         """
         weights = [
             1.0
@@ -230,11 +248,16 @@ class _Search:
         return [
             c
             for c in self.conditions
-            if c is drawn or (c.downscale < 1 and self.residual[detector.name, c.name] > _EVADED_DISTANCE)
+            if c is drawn
+            or (
+                not self.least_weight
+                and c.downscale < 1
+                and self.residual[detector.name, c.name] > _EVADED_DISTANCE
+            )
         ]
 
     def _patch_view(self, condition: Condition, noise: Tensor) -> TransformedView:
-        """The patch, for detectors that look at it, through one transform for all of them."""
+        """The patch after one random transform, for all detectors that are shown patches."""
         task = self.task
         places = torch.cat([task.faces, task.zones]) if self.goals.decoy else task.faces
         transform = _crop_around(places).then(condition.random_transform(self.rng))
@@ -243,7 +266,7 @@ class _Search:
         return TransformedView(condition, shown.pixels, shown, clean)
 
     def _whole_frame_view(self, condition: Condition, noise: Tensor) -> TransformedView:
-        """The change of the patch's pixels, for detectors that look at the whole picture, encoded once for all."""
+        """The change of the patch's pixels after encoding, for all detectors that are shown the whole picture."""
         return TransformedView(condition, encoded_change(self.task, noise, condition))
 
     def _query(self, detector: FaceDetector, view: TransformedView) -> DetectorQuery:
@@ -254,33 +277,14 @@ class _Search:
             detector, view, whole_frame, random.Random(self.rng.random()) if self.warp else None
         )
 
-    def _render(self, query: DetectorQuery) -> tuple[Rendering, Rendering | None]:
-        """What the detector is shown, and the same of the clean picture where features count."""
-        view, policy = query.view, input_policy_of(query.detector)
-        compared = self.goals.features and policy.fully_convolutional
-        if view.patch is None:
-            clean = self._render_whole_frame(query, torch.zeros_like(view.leaf)) if compared else None
-            return self._render_whole_frame(query, view.leaf), clean
-        resize = policy.resize_transform(self.task.picture_size, view.patch.affine.scale[0])
-        clean = resize.render(view.clean) if view.clean is not None and compared else None
-        return resize.render(view.patch.with_pixels(view.leaf)), clean
-
-    def _render_whole_frame(self, query: DetectorQuery, change: Tensor) -> Rendering:
-        """The whole picture as this detector is shown it."""
-        condition, full_frame = query.view.condition, self.task.full_frame
-        if query.whole_frame is not None:
-            side = whole_frame_side(self.task, query.detector)
-            return query.whole_frame.show(change, side, condition.downscale)
-        if full_frame is None:
-            raise UsageError("this task is a patch without its picture")
-        return full_frame.show(change, condition.downscale)
-
     def _gradient(self, query: DetectorQuery) -> Tensor:
-        """The weighted gradient against one detector in the view's leaf: away from its verdict, and away from what its
-        middle layers see, which also counts where the face is missed already: that transfers to other detectors.
+        """The weighted gradient of one detector's losses in the view's leaf.
+
+        The loss on features of middle layers also counts where the face is missed already: it transfers to other
+        detectors.
         """
         leaf = query.view.leaf
-        shown, clean = self._render(query)
+        shown, clean = query.render(self.task, with_clean=bool(self.goals.features))
         detector = query.detector.for_rendering(shown)
         faces = shown.boxes(self.task.faces)
         if query.rng is not None and not input_policy_of(detector).fixed_geometry:
@@ -298,9 +302,7 @@ class _Search:
         direction = torch.zeros_like(leaf)
         if weight:
             direction += weight * _unit_gradient(loss, leaf, retain_graph=retain_graph or decoy_weight > 0)
-        if (
-            decoy_weight
-        ):  # by itself: in one sum with hiding, whose last steps are steep, it would count for nothing
+        if decoy_weight:  # scaled by itself: the hiding loss is far steeper near its end
             direction += decoy_weight * _unit_gradient(decoys_loss, leaf, retain_graph=retain_graph)
         if clean is None:
             return direction
@@ -310,12 +312,12 @@ class _Search:
         return direction + self.goals.features * _unit_gradient(similarity, leaf)
 
     def _candidates(self, detector: FaceDetector, picture: Tensor, places: Tensor) -> Candidates:
-        """What the detector makes of a picture near some places, in the precision that was asked for."""
+        """The detector's candidates near some places, in the precision of the schedule."""
         with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.bf16):
             return detector.candidates(picture, [places])[0]
 
     def _weight(self, detector: FaceDetector, condition: Condition, distance: float) -> float:
-        """How much a detector counts in this step: by how far it is from fooled, and by how long it has been."""
+        """The loss weight of a detector in this step: by how far it is from evaded, and for how long it has been."""
         pair = (detector.name, condition.name)
         self.residual[pair] = 0.5 * self.residual[pair] + 0.5 * min(1.0, distance)
         floor = max(0.3 if pair in self.unresolved else 0.0, self.least_weight)
@@ -325,19 +327,19 @@ class _Search:
         return self.loss_weight[detector.name] * max(need, floor)
 
     def _decoy_weight(self, detector: FaceDetector) -> float:
-        """How much a detector counts because of decoys that it does not see yet: less than a face that it finds."""
+        """The weight of decoys that the detector does not report yet; smaller than that of a face that it finds."""
         missing = self.decoy_residual.get(detector.name, 0.0)
         return self.goals.decoy * min(max((missing - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
 
     def _is_evaded(self, detector: FaceDetector) -> bool:
-        """Is it so well fooled everywhere that looking at it now and then will do?"""
+        """Whether the detector is evaded with margin in every condition."""
         if self.decoy_residual.get(detector.name, 0.0) > _EVADED_DISTANCE:
             return False
         pairs = [(detector.name, condition.name) for condition in self.conditions]
         return all(self.residual[pair] < _EVADED_DISTANCE and pair not in self.unresolved for pair in pairs)
 
     def evaluate(self) -> dict[tuple[str, str], bool]:
-        """Which pairs are beaten; the others get the attention of the next steps."""
+        """Which pairs are evaded; the residual of all others is set to 1."""
         known_unresolved = {pair for pair, residual in self.residual.items() if residual > 0.9}
         evaded = evaluate_noise(self.task, self.noise, self.detectors, self.conditions, known_unresolved)
         for pair, missed in evaded.items():
@@ -346,7 +348,7 @@ class _Search:
         return evaded
 
     def other_goals_reached(self) -> bool:
-        """Are the goals besides hiding reached as well? A decoy that is not reported in earnest is worked on again."""
+        """Whether the goals besides hiding are reached; decoys that detectors do not report are worked on again."""
         if any(missing >= _RAISED_DISTANCE for missing in self.decoy_residual.values()):
             return False
         if self.decoy_residual:
@@ -356,20 +358,20 @@ class _Search:
         return all(missing < _RAISED_DISTANCE for missing in self.decoy_residual.values())
 
     def _loss(self, detector: FaceDetector, shown: Rendering) -> tuple[Tensor, Tensor, float]:
-        """The loss for what the detector is shown, that of the decoys, and how far from evaded it is there."""
+        """The loss for what the detector is shown, that of the decoys, and how far the detector is from evaded."""
         faces, zones = shown.boxes(self.task.faces), shown.boxes(self.task.zones)
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
         candidates = self._candidates(detector, shown.pixels, focus)
         hiding = hiding_loss(candidates, faces)
-        # a cascade is fooled by any one stage: push where it gives way already
+        # a cascade is evaded by any one stage: stages that are nearly evaded weigh most
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
         distance = float(hiding.detach().min())
         decoys_loss = candidates.logits.sum() * 0
         if raise_decoys:
             missing = decoy_loss(candidates, zones)
             decoys_loss = missing.mean()
-            # of a cascade the stage that sees least of a face decides
+            # in a cascade the stage with the largest loss decides
             worst = float(missing.detach().amax(0).mean())
             self.decoy_residual[detector.name] = 0.7 * self.decoy_residual[detector.name] + 0.3 * worst
         truth = self.task.landmarks.get(detector.name)

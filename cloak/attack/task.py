@@ -1,4 +1,4 @@
-"""What a search works on, what it is after, and what it ends with."""
+"""The input of a search, its goals and schedule, and its result."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Task:
         faces: ``(N, 4)`` faces to hide, in pixels of ``clean``.
         limit: ``(1, 1, H, W)`` or ``(1, 3, H, W)``, the largest change of each pixel.
         grey: all channels must change alike.
-        zones: ``(N, 4)`` where decoys shall be seen.
+        zones: ``(N, 4)`` where decoys are raised.
         landmarks: by detector name, for each face ``(K, 2)`` landmarks in the clean picture.
-        chroma: share of each step's changes of colour that is kept, but in zones; of brightness all is kept.
-            Large blotches of colour on skin are what the eye minds most.
+        chroma: share of the noise's chroma that is kept outside of zones, in [0, 1]; luma is kept whole. Large areas of
+            changed colour on skin are what is most visible.
         energy: the largest root mean square of the noise over the faces, in [0, 1]; None for no such bound.
         whole_frame: the whole picture, for detectors that judge it as a whole; None where ``clean`` is all of it.
         full_frame: the whole picture at this scale; None where that is too large.
@@ -45,10 +45,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Goals:
-    """How much each objective counts; hiding always wins over decoys.
+    """Weights of the objectives.
 
-    ``features`` is how much it counts, beside hiding, that networks see something else half-way to their verdict (see
-    :mod:`cloak.attack.features`): that carries over to detectors that are not attacked.
+    Attributes:
+        hide: of hiding the faces.
+        features: of changing the features of middle layers (see :mod:`cloak.attack.features`), which transfers to
+            detectors that are not attacked.
+        decoy: of raising decoys.
+        landmark: of displacing landmarks.
+        displacement: how far landmarks are displaced, in face sizes.
     """
 
     hide: float = 1.0
@@ -60,19 +65,19 @@ class Goals:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how boldly to search.
+    """Number and size of the steps.
 
     Attributes:
         steps: at most so many steps for each start.
         min_steps: steps before the search may stop.
-        restarts: further starts, from other noise, while something is not beaten.
-        check_every: steps between looks at what is beaten; the search stops once everything is.
+        restarts: further starts, from other noise, while a face is found.
+        check_every: steps between evaluations; the search stops once everything is evaded. 0: no evaluation, and no early stop.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
         smooth: Gaussian sigma in pixels of the patch, by which each step is blurred so that noise has no finer detail;
             0: not at all.
         warp: how far faces are turned and bent in each step, see :func:`cloak.attack.transforms.warp`; 0: not at all.
-        bf16: detectors' layers compute with bfloat16; what they are asked afterwards, with float32.
+        bf16: detectors compute with bfloat16 in the search; evaluations use float32.
         seed: of every random choice.
         least_weight: how much a detector counts that misses every face already: what is pushed further carries over to
             detectors that are not attacked; 0: it rests.
@@ -99,7 +104,7 @@ class SearchResult:
     Attributes:
         noise: ``(1, 3, H, W)`` within the task's limit.
         evaded: by detector name and condition name: are all faces missed?
-        steps: how many steps were made, all starts together.
+        steps: number of steps made, all starts together.
     """
 
     noise: Tensor
@@ -108,5 +113,5 @@ class SearchResult:
 
     @property
     def unresolved_count(self) -> int:
-        """How many pairs of detector and condition still see a face."""
+        """The number of pairs of detector and condition in which a face is still found."""
         return sum(not evaded for evaded in self.evaded.values())

@@ -1,4 +1,4 @@
-"""The whole picture, small, for detectors that judge it as a whole."""
+"""The whole picture shrunk to a small square, for detectors whose input is such a square."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cloak.pixels import MAX_DISPLAY_SIDE
 
 
 class SquareFrame:
-    """The picture as detectors see it that pad it to a square and shrink that to their own small input.
+    """A picture padded to a square and shrunk, as some detectors do with their input.
 
     Shrinking is linear, so the noise of a patch is shrunk by two small matrices and added to the shrunk picture.
 

@@ -11,12 +11,12 @@ import typer
 
 from cloak.commands import options as opt
 from cloak.strength import Strength
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import fraction, note, print_json
-from provenance.commands.paths import Input, gathered, plan_outputs
 from provenance.commands.sign import Paths
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import fraction, note, print_json
+from provenance.commands.support.paths import Input, gathered, plan_outputs
+from provenance.commands.support.work import session_for
 from provenance.commands.uncloak import readers_of
-from provenance.commands.work import desk_for
 from provenance.errors import (
     ExitCode,
     MediaError,
@@ -30,7 +30,7 @@ from provenance.home import Home
 if TYPE_CHECKING:
     from cloak.picture.pipeline import WorkEstimate
     from cloak.publish import PublishResult
-    from provenance.session import Desk
+    from provenance.session import Session
 
 #: More patches than this take so long that the estimate is printed first.
 _FEW_PATCHES = 4
@@ -45,6 +45,8 @@ def cloak(
     veil: opt.Veil = None,
     attack: opt.Attack = "ensemble",
     detectors: opt.Detectors = None,
+    detector: opt.Detector = None,
+    head: opt.Head = None,
     judges: opt.Judges = None,
     weights: opt.Weights = None,
     decoys: opt.Decoys = 0,
@@ -84,7 +86,7 @@ def cloak(
     from contextlib import ExitStack
 
     from cloak.device import usable_device
-    from cloak.options import CloakOptions
+    from cloak.options import CloakOptions, brought
     from cloak.publish import PublishRequest, publish_file
     from cloak.video.options import VideoOptions
 
@@ -98,6 +100,7 @@ def cloak(
         veil=veil,
         attack=attack,
         detectors=_names(detectors) if detectors else None,
+        brought=brought(detector or (), head or ()),
         judges=None if judges is None else () if judges == "none" else _names(judges),
         weights=weights,
         decoys=decoys,
@@ -125,9 +128,9 @@ def cloak(
         outputs = plan_outputs(
             _named(inputs, options.format), output, "cloaked", force=force, skip_existing=resume
         )
-        desk: Desk | None = None
+        session: Session | None = None
         if sign:
-            desk = stack.enter_context(desk_for(home, identity))
+            session = stack.enter_context(session_for(home, identity))
 
         request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless, readers=sealed_for)
 
@@ -140,7 +143,7 @@ def cloak(
                     item.path,
                     target,
                     request,
-                    desk,
+                    session,
                     home=home,
                     force=force,
                     progress=report,
@@ -255,6 +258,5 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
     for line in report.lines():
         typer.echo(f"  {line}")
     if not report.success:
-        hint = "try more --steps" if report.strength == "high" else "try --strength high, or more --steps"
-        error = PartialSuccessError("some detectors still find a face", hint=hint)
+        error = PartialSuccessError("some detectors still find a face", hint=report.advice)
         note(f"note: {target}: {error}; {error.hint}")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import fraction, print_json, progress
+from provenance.commands.support.console import fraction, print_json, progress
 from provenance.errors import UsageError
 
 models_app = typer.Typer(help="Detector weights: licence, source, hash, and how to get them.")
@@ -23,7 +23,7 @@ def models(
     if ctx.invoked_subcommand:
         return
     from cloak.models import statuses
-    from provenance.commands.console import stdout
+    from provenance.commands.support.console import stdout
 
     for one in statuses():
         model = one.model

@@ -34,7 +34,9 @@ AsJson = Annotated[bool, _written("--json", help="Print JSON lines.")]
 _search = partial(typer.Option, rich_help_panel="How faces are hidden")
 StrengthName = Annotated[
     Strength,
-    _search(help="How much may be seen: FLIP up to .10, .15 or .21 on a face; of noise 8, 12 or 16 levels of 255."),
+    _search(
+        help="How much may be seen: FLIP up to .10, .15 or .21 on a face; of noise 8, 12 or 16 levels of 255."
+    ),
 ]
 Veil = Annotated[
     VeilName | None,
@@ -46,6 +48,22 @@ Attack = Annotated[str, _search(help="ensemble (ours), or torchattacks:NAME, suc
 Detectors = Annotated[
     str | None,
     _search(help="Detectors to hide from, comma-separated. Default: all that are present."),
+]
+Detector = Annotated[
+    list[Path] | None,
+    _search(
+        "--detector",
+        help="A detector of yours to hide from besides: an ONNX file, or a .pth of S3FD. Repeatable, each with "
+        "its --head.",
+    ),
+]
+Head = Annotated[
+    list[str] | None,
+    _search(
+        "--head",
+        help="How --detector tells faces: scrfd, yolov8-face, yunet, retinaface, ultra-light, centerface or s3fd. "
+        "As many as --detector, in the same order.",
+    ),
 ]
 Judges = Annotated[
     str | None,

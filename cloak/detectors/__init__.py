@@ -100,13 +100,15 @@ DETECTORS: tuple[DetectorInfo, ...] = (
         )
         for variant, family in (("tiny", "tiny-yolo"), ("ssd", "ssd"))
     ),
+    DetectorInfo("yunet", "yunet", "cloak.detectors.yunet", "YuNet", ("yunet",)),
+    DetectorInfo("faceboxes", "faceboxes", "cloak.detectors.faceboxes", "FaceBoxes", ("faceboxes",)),
     DetectorInfo("dlib-hog", "hog", "cloak.detectors.hog", "DlibHog", package="dlib"),
     DetectorInfo("dlib-cnn", "mmod", "cloak.detectors.mmod", "DlibCnn", ("dlib-mmod",), package="dlib"),
     *(
         DetectorInfo(
             f"haar-{variant}",
             "haar",
-            "cloak.detectors.judges",
+            "cloak.detectors.native",
             "HaarCascade",
             differentiable=False,
             variant=variant,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -108,7 +109,7 @@ def _with_logits(graph: Graph) -> Graph:
             "the ONNX model is not CenterFace: expected a sigmoid heat map and three more maps"
         )
     nodes: tuple[Node, ...] = tuple(node for node in graph.nodes if node is not last)
-    return Graph(nodes, graph.constants, graph.inputs, (last.inputs[0], *graph.outputs[1:]))
+    return replace(graph, nodes=nodes, outputs=(last.inputs[0], *graph.outputs[1:]))
 
 
 def _stretched(values: Tensor, *, exact: bool = False) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.detectors import judges
+from cloak.detectors import native
 from cloak.detectors.base import Candidates, check_pictures
 from cloak.detectors.pyramid import STEP, levels
 from cloak.detectors.readers.dlib import read_filters
@@ -33,7 +33,7 @@ _SHARPNESS = 30.0
 _MIN_SIDE = 64
 
 
-class DlibHog(judges.NativeDlibHog):
+class DlibHog(native.NativeDlibHog):
     """Looks as face_recognition does, at the picture enlarged once."""
 
     filters: Tensor

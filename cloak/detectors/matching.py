@@ -42,6 +42,27 @@ def matches_faces(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Te
     return (overlaps(boxes, faces) >= threshold) | (centres_inside(boxes, faces) & similar)
 
 
+def same_face(boxes: Tensor, faces: Tensor, *, threshold: float = 0.3) -> Tensor:
+    """``(M, N)`` bool: do box m and face n frame the same face?
+
+    Stricter than :func:`matches_faces`, for counting faces: a body is no face, although a face's centre lies in it.
+    One of these must hold: they overlap by at least ``threshold`` (intersection over union); they are alike in size,
+    neither twice the other, and each has the other's centre inside; one is a loose frame around the other, up to four
+    times its area, and their centres are apart by at most an eighth of its sides.
+    """
+    if len(boxes) == 0 or len(faces) == 0:
+        return torch.zeros(len(boxes), len(faces), dtype=torch.bool, device=boxes.device)
+    sides, target = (
+        (boxes[:, 2:] - boxes[:, :2]).clamp_min(0)[:, None],
+        (faces[:, 2:] - faces[:, :2]).clamp_min(0)[None],
+    )
+    ratio = sides.prod(2) / target.prod(2).clamp_min(1e-9)
+    alike = (ratio > 1 / 2) & (ratio < 2) & centres_inside(boxes, faces) & centres_inside(faces, boxes).T
+    apart = ((boxes[:, :2] + boxes[:, 2:])[:, None] - (faces[:, :2] + faces[:, 2:])[None]).abs() / 2
+    around = (ratio > 1 / 4) & (ratio < 4) & (apart <= torch.maximum(sides, target) / 8).all(2)
+    return (overlaps(boxes, faces) >= threshold) | alike | around
+
+
 def faces_found(detections: Detections, faces: Tensor) -> Tensor:
     """``(N,)`` bool: which faces does the detector report?"""
     return matches_faces(detections.boxes, faces).any(0)
@@ -50,7 +71,7 @@ def faces_found(detections: Detections, faces: Tensor) -> Tensor:
 def merge_faces(reports: Sequence[Detections]) -> Tensor:
     """The distinct faces that several detectors report, ``(N, 4)``, largest first.
 
-    Reports that :func:`cloak.attack.objective.matches_faces` counts as the same face become one box, the median.
+    Reports that :func:`same_face` counts as the same face become one box, the median.
     """
     boxes = [report.boxes for report in reports if len(report)]
     if not boxes:
@@ -62,7 +83,7 @@ def merge_faces(reports: Sequence[Detections]) -> Tensor:
             continue
         for group in groups:
             middle = torch.stack(group).median(0).values
-            if bool(matches_faces(box[None], middle[None])):
+            if bool(same_face(box[None], middle[None])):
                 group.append(box)
                 break
         else:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cloak.detectors import judges
+from cloak.detectors import native
 from cloak.detectors.base import Candidates, Detections, check_pictures
 from cloak.detectors.boxes import suppress
 from cloak.detectors.pyramid import levels
@@ -33,7 +33,7 @@ _RECEPTIVE_FIELD = 104
 _OVERLAP = 0.4
 
 
-class DlibCnn(judges.NativeDlibCnn):
+class DlibCnn(native.NativeDlibCnn):
     """At the picture's own size: faces from about 80 pixels."""
 
     means: Tensor

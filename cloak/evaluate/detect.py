@@ -1,4 +1,4 @@
-"""Who looks at a picture, what they see before it is cloaked, and which of it are faces that can be chosen."""
+"""The set of detectors, what they find before a picture is cloaked, and which reports are faces to choose from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found, merge_faces
+from cloak.detectors.matching import merge_faces, same_face
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.parallel import map_parallel
@@ -23,9 +23,9 @@ from cloak.recognition.objective import Encoder
 from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import Picture
 
-#: Families whose report alone is believed. The others see faces in cats and coffee cups; what one of them reports
-#: counts as a face only when a second family reports it too.
-RELIABLE = ("cascade", "centerface", "retinaface", "mmod")
+#: Families whose report alone confirms a face. Others report faces in cats and coffee cups; a report by one of them
+#: counts only when a second family reports the same face.
+RELIABLE = ("cascade", "centerface", "retinaface", "mmod", "scrfd", "yolov8-face", "s3fd")
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class DetectorSet:
 
 @dataclass(frozen=True)
 class InitialDetections:
-    """Who looks, and what they see before anything is changed.
+    """The detectors, and what they find before anything is changed.
 
     Attributes:
         detectors: the detectors.
-        displayed: the picture as they are shown it.
+        displayed: the picture at the size at which they are shown it.
         before: by name, what each reports in the view.
-        seconds_per_pixel: how long the attacked ones took, for a pixel of the view.
-        all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those believed to be
+        seconds_per_pixel: detection time of the attacked ones per displayed pixel.
+        all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those confirmed as
             faces.
     """
 
@@ -77,7 +77,7 @@ class InitialDetections:
 
 
 def detect_all(pixels: np.ndarray, options: CloakOptions) -> InitialDetections:
-    """Show a picture, uint8 ``(H, W, 3)``, to every detector that is to be fooled or to judge.
+    """Run every detector, attacked or judging, on a picture, uint8 ``(H, W, 3)``.
 
     Raises:
         UsageError: a detector that cannot be attacked.
@@ -92,7 +92,7 @@ def detect_all(pixels: np.ndarray, options: CloakOptions) -> InitialDetections:
     )
     before |= _detect_each(detectors.judging, displayed.pixels, options.device)
     all_faces = merge_faces(list(before.values()))
-    confirmed = all_faces[_confirmed(all_faces, before, detectors, explicit=options.detectors is not None)]
+    confirmed = all_faces[confirmed_by(all_faces, before, detectors, explicit=options.detectors is not None)]
     return InitialDetections(
         detectors,
         displayed,
@@ -133,7 +133,7 @@ def list_faces(picture: Picture, options: CloakOptions) -> list[DetectedFace]:
     """
     initial = detect_all(picture.pixels, options)
     detected = {
-        name: faces_found(report, initial.confirmed_faces * initial.displayed.scale).tolist()
+        name: same_face(report.boxes, initial.confirmed_faces * initial.displayed.scale).any(0).tolist()
         for name, report in initial.before.items()
     }
     return [
@@ -169,13 +169,31 @@ def load_detectors(options: CloakOptions) -> DetectorSet:
     attacked = tuple(dict.fromkeys(attacked or ("mtcnn",)))
     judging = detector_list.available(options.weights) if options.judges is None else options.judges
     return DetectorSet(
-        [detector_list.load(name, options.device, options.weights) for name in attacked],
+        [detector_list.load(name, options.device, options.weights) for name in attacked]
+        + load_brought_detectors(options),
         [
             detector_list.load(name, options.device, options.weights)
             for name in dict.fromkeys(judging)
             if name not in attacked
         ],
     )
+
+
+def load_brought_detectors(options: CloakOptions) -> list[FaceDetector]:
+    """The detectors that the person brought as files.
+
+    Raises:
+        MissingPathError, UsageError, MissingModelError: see :func:`cloak.detectors.brought.load_brought`.
+    """
+    if not options.brought:
+        return []
+    from cloak.detectors.brought import load_brought
+
+    taken, loaded = [known.name for known in detector_list.DETECTORS], []
+    for one in options.brought:
+        loaded.append(load_brought(one.path, one.head, options.device, taken))
+        taken.append(loaded[-1].name)
+    return loaded
 
 
 def load_recognition(options: CloakOptions) -> FaceRecognition | None:
@@ -207,7 +225,7 @@ def load_encoders(options: CloakOptions, *, attackable: bool | None = None) -> l
 
 
 def detect_pixels(detector: FaceDetector, pixels: np.ndarray, device: str = "cpu") -> Detections:
-    """What the detector, as it is used in earnest, reports for one picture; on the CPU."""
+    """The detector's report for one picture, uint8 ``(H, W, 3)``, with its own thresholds; tensors on the CPU."""
     report = detector.detect(to_tensor(pixels, device))[0]
     landmarks = None if report.landmarks is None else report.landmarks.cpu()
     return Detections(report.boxes.cpu(), report.scores.cpu(), landmarks)
@@ -221,7 +239,7 @@ def find_faces(
     return merge_faces(list(reports.values())), reports
 
 
-def _confirmed(
+def confirmed_by(
     faces: Tensor, reports: dict[str, Detections], detectors: DetectorSet, *, explicit: bool
 ) -> Tensor:
     """``(N,)`` bool: which reports are faces that an attacked detector sees.
@@ -232,7 +250,7 @@ def _confirmed(
     attacked = torch.zeros(len(faces), dtype=torch.bool)
     families: dict[str, Tensor] = {}
     for detector in detectors.all:
-        detected = torch.as_tensor(faces_found(reports[detector.name], faces), dtype=torch.bool)
+        detected = same_face(reports[detector.name].boxes, faces).any(0)
         families[detector.family] = families.get(detector.family, torch.zeros_like(attacked)) | detected
         if detector in detectors.attacked:
             attacked |= detected

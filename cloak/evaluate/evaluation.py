@@ -1,4 +1,4 @@
-"""From the decoded picture to the report."""
+"""Evaluation of the decoded picture by every detector, and the report made of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.matching import faces_found
+from cloak.detectors.presence import missing_detectors
+from cloak.evaluate.advice import advise
 from cloak.evaluate.compare import landmark_errors, new_detections
 from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import compare, crop
@@ -33,10 +35,10 @@ class Evaluation:
     Attributes:
         pixels: uint8 ``(H, W, 3)``, decoded.
         display_size: width and height of what detectors were shown.
-        detected: by detector and condition, for each face to hide: is it found?
-        detected_before: by detector, for each face to hide: was it found before? Only those count.
+        detected: by detector and condition, for each face to hide: whether it is found.
+        detected_before: by detector, for each face to hide: whether it was found before; only those count.
         elsewhere: by detector, the reports where none was before.
-        decoys: by detector, for each decoy: is it reported as published?
+        decoys: by detector, for each decoy: whether it is reported as published.
         landmarks: by detector, for each face to hide that it still reports as published: how far its landmarks have
             moved, in face sizes.
         recognition: by encoder and condition, for each face to hide: how far the encoder sees it from itself.
@@ -54,7 +56,7 @@ class Evaluation:
     same_person: dict[str, float] = field(default_factory=dict)
 
     def residual(self, attacked: Sequence[FaceDetector]) -> float:
-        """0 once every attacked detector misses every face in every condition; more is worse."""
+        """Weighted number of faces still found: 0 once every attacked detector misses every face in every condition."""
         names = {detector.name for detector in attacked}
         return sum(
             CONDITION_WEIGHTS[condition] * sum(detected)
@@ -63,7 +65,7 @@ class Evaluation:
         )
 
     def merged_with(self, other: Evaluation) -> Evaluation:
-        """With what other detectors find in the same picture."""
+        """Together with the evaluation of other detectors on the same picture."""
         return replace(
             self,
             detected=self.detected | other.detected,
@@ -86,12 +88,12 @@ def evaluate_picture(
     *,
     zones: Tensor | None = None,
 ) -> Evaluation:
-    """Show the decoded picture to every detector under every condition.
+    """Run every detector on the decoded picture under every condition.
 
     Args:
         faces: ``(N, 4)`` the faces to hide, in pixels of the picture.
         before: what each detector reported for the uncloaked picture's view.
-        recognisers: are asked, too.
+        recognisers: face recognition to evaluate as well.
         zones: ``(N, 4)`` where decoys were placed, in pixels of the picture; None for none.
     """
     displayed = display_picture(pixels)
@@ -150,7 +152,7 @@ def build_report(
     lossless: bool,
     versions: dict[str, str],
 ) -> CloakReport:
-    """Put everything into a report.
+    """The report of a cloak.
 
     Args:
         all_faces, selected, confirmed_faces: ``(N, 4)`` each, in pixels of the picture: all that was reported, the
@@ -161,6 +163,7 @@ def build_report(
     scale = evaluation.display_size[0] / evaluation.pixels.shape[1]
     place = {tuple(box): number for number, box in enumerate(selected.tolist())}
     names = {tuple(box): number for number, box in enumerate(confirmed_faces.tolist())}
+    never = [False] * len(selected)
     faces = []
     for box in all_faces.tolist():
         number = place.get(tuple(box))
@@ -169,23 +172,24 @@ def build_report(
             for name, report in before.items()
             if faces_found(report, all_faces.new_tensor([box]) * scale).tolist()[0]
         ]
-        still = (
-            [
-                name
-                for (name, condition), detected in evaluation.detected.items()
-                if condition == "published" and name in before and detected[number]
-            ]
+        found_by = (
+            {
+                condition: tuple(
+                    name for name in before if evaluation.detected.get((name, condition), never)[number]
+                )
+                for condition in CONDITION_WEIGHTS
+            }
             if number is not None
-            else found_before
+            else {}
         )
         corners = (box[0], box[1], box[2], box[3])
         faces.append(
             FaceReport(
                 box=corners,
                 number=names.get(tuple(box)),
-                hidden=number is not None,
+                chosen=number is not None,
                 found_before=tuple(found_before),
-                found_after=tuple(still),
+                found_by=found_by,
                 quality=compare(crop(uncloaked, corners), crop(evaluation.pixels, corners)),
                 dislike=None
                 if number is None
@@ -217,6 +221,19 @@ def build_report(
     asked = {detector.name for detector in [*attacked, *judging]}
     if others := [known.name for known in DETECTORS if known.name not in asked]:
         notes.append("known, but not asked: " + ", ".join(others))
+    recognition = tuple(
+        RecognitionReport(
+            encoder=encoder,
+            attacked=encoder in attacked_encoders,
+            distances={
+                condition: tuple(values)
+                for (name, condition), values in evaluation.recognition.items()
+                if name == encoder
+            },
+            threshold=limit,
+        )
+        for encoder, limit in evaluation.same_person.items()
+    )
     return CloakReport(
         strength=str(options.level),
         levels=options.level.levels,
@@ -237,19 +254,15 @@ def build_report(
         faces=tuple(faces),
         detectors=tuple(reports),
         notes=tuple(notes),
-        recognition=tuple(
-            RecognitionReport(
-                encoder=encoder,
-                attacked=encoder in attacked_encoders,
-                distances={
-                    condition: tuple(values)
-                    for (name, condition), values in evaluation.recognition.items()
-                    if name == encoder
-                },
-                threshold=limit,
-            )
-            for encoder, limit in evaluation.same_person.items()
-        ),
+        recognition=recognition,
         decoys_asked=options.decoys,
         decoys_placed=decoys_placed,
+        advice=advise(
+            faces,
+            reports,
+            options,
+            (evaluation.pixels.shape[1], evaluation.pixels.shape[0]),
+            missing_detectors(options.weights),
+            recognition,
+        ),
     )

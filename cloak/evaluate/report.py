@@ -7,7 +7,7 @@ from typing import Any
 
 from cloak.evaluate.quality import Quality
 
-SCHEMA = "veilmark.cloak-report/1"
+SCHEMA = "veilmark.cloak-report/2"
 #: How conditions are called in words.
 CONDITION_NAMES = {
     "published": "as published",
@@ -23,9 +23,10 @@ class FaceReport:
     Attributes:
         box: ``x1 y1 x2 y2`` in pixels of the picture.
         number: by which ``--faces`` chooses it; None for a report that is not believed to be a face.
-        hidden: it was among those to hide.
-        found_before, found_after: names of the detectors that report it in the uncloaked picture, and in the
-            cloaked file as it is published.
+        chosen: it was among those to hide.
+        found_before: names of the detectors that report it in the uncloaked picture.
+        found_by: by condition (``published``, ``jpeg75``, ``half``), names of the detectors that still report it in
+            the cloaked file; empty for a face that was not chosen.
         quality: the crop around the face, cloaked against uncloaked in the same encoding.
         dislike: how much of the change looks like a fault, see :mod:`cloak.veils.visibility`; 1 is what an attentive
             person begins to see. None for a face that was left as it is.
@@ -33,19 +34,25 @@ class FaceReport:
 
     box: tuple[float, float, float, float]
     number: int | None
-    hidden: bool
+    chosen: bool
     found_before: tuple[str, ...]
-    found_after: tuple[str, ...]
+    found_by: dict[str, tuple[str, ...]]
     quality: Quality
     dislike: float | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """It was chosen, and no detector that was asked reports it in the file as published."""
+        return self.chosen and not self.found_by["published"]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "box": [round(side, 1) for side in self.box],
             "number": self.number,
+            "chosen": self.chosen,
             "hidden": self.hidden,
             "found_before": list(self.found_before),
-            "found_after": list(self.found_after),
+            "found_by": {condition: list(names) for condition, names in self.found_by.items()},
             "quality": self.quality.to_json(),
             "dislike": None if self.dislike is None else round(self.dislike, 3),
         }
@@ -148,6 +155,7 @@ class CloakReport:
         quality: the whole picture, cloaked against uncloaked in the same encoding.
         faces: every face that a detector found, largest first.
         detectors: every detector that was asked.
+        advice: by whom faces are still found as published, and what would help; empty where none is.
         notes: what else a person should know.
         recognition: what encoders of faces make of the hidden faces, one entry an encoder whose weights are installed.
         decoys_asked, decoys_placed: how many decoys were asked for, and for how many there was room.
@@ -175,6 +183,7 @@ class CloakReport:
     recognition: tuple[RecognitionReport, ...] = ()
     decoys_asked: int = 0
     decoys_placed: int = 0
+    advice: str = ""
 
     @property
     def success(self) -> bool:
@@ -186,8 +195,8 @@ class CloakReport:
 
     @property
     def face_quality(self) -> Quality:
-        """Of the hidden face whose crop suffered most."""
-        return min((face.quality for face in self.faces if face.hidden), key=lambda quality: quality.psnr)
+        """Of the chosen face whose crop suffered most."""
+        return min((face.quality for face in self.faces if face.chosen), key=lambda quality: quality.psnr)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as documented by the attributes."""
@@ -212,6 +221,7 @@ class CloakReport:
             "quality": self.quality.to_json(),
             "faces": [face.to_json() for face in self.faces],
             "detectors": [one.to_json() for one in self.detectors],
+            "advice": self.advice,
             "notes": list(self.notes),
             "recognition": [encoder.to_json() for encoder in self.recognition],
             "decoys_asked": self.decoys_asked,
@@ -220,10 +230,10 @@ class CloakReport:
 
     def lines(self) -> list[str]:
         """The result for a person, one fact a line, limits included."""
-        face, hidden = self.face_quality, sum(one.hidden for one in self.faces)
-        spared = len(self.faces) - hidden
+        face, chosen = self.face_quality, sum(one.chosen for one in self.faces)
+        spared = len(self.faces) - chosen
         more = f" ({spared} more reported and left alone)" if spared else ""
-        lines = [f"{hidden} face{'s' * (hidden != 1)} to hide{more}"]
+        lines = [f"{chosen} face{'s' * (chosen != 1)} to hide{more}"]
         for one in self.detectors:
             role = "attacked" if one.attacked else "not attacked, only judging"
             after = ", ".join(
@@ -241,6 +251,8 @@ class CloakReport:
             f"dB; 99.9 % of all values changed by at most {self.quality.p999:.0f} of 255"
         )
         lines.append(f"visible on the worst face (veil {self.veil}): " + self._visible())
+        if self.advice:
+            lines.append(self.advice)
         lines.extend(self.notes)
         lines.append(
             "Detectors that were not asked may still find the face, and so may these once the noise is filtered or "
@@ -249,9 +261,9 @@ class CloakReport:
         return lines
 
     def _visible(self) -> str:
-        hidden = [face for face in self.faces if face.hidden]
-        seen = [face.quality.flip for face in hidden if face.quality.flip is not None]
-        disliked = [face.dislike for face in hidden if face.dislike is not None]
+        chosen = [face for face in self.faces if face.chosen]
+        seen = [face.quality.flip for face in chosen if face.quality.flip is not None]
+        disliked = [face.dislike for face in chosen if face.dislike is not None]
         flip = f"FLIP {max(seen):.3f}" if seen else "FLIP unknown, flip-evaluator is not installed"
         return flip + (f", dislike {max(disliked):.1f}" if disliked else "")
 

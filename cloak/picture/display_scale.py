@@ -1,4 +1,4 @@
-"""Large pictures are looked at smaller: what is searched on a patch must hold at that size, too.
+"""Large pictures are displayed smaller: noise that is searched on a patch must hide the face at that size, too.
 
 A face of a 24-megapixel picture is worked on at up to 208 pixels, but a scraper who shrinks the picture to 1280 pixels
 sees it at a third of that, where noise of single pixels is averaged away.
@@ -14,17 +14,18 @@ from cloak.attack import transforms
 from cloak.attack.conditions import Condition
 from cloak.attack.transforms import Transform
 
-#: Sizes this near to the patch's own need no attention of their own.
+#: Above this scale, the display size is not sampled separately.
 _NEGLIGIBLE = 0.8
 _SHIFT = (11, 7)
 
 
 def with_display_scale(conditions: Sequence[Condition], scale: float) -> list[Condition]:
-    """The conditions, each met at the patch's own size and at the size at which the picture is shown.
+    """The conditions, each at the patch's own size and at the size at which the picture is displayed.
 
     Args:
-        conditions: from :func:`cloak.attack.task.publication_conditions`, whose first exam is the encoder's round trip.
-        scale: size at which the picture is shown, divided by the patch's; near 1 or above, nothing changes.
+        conditions: from :func:`cloak.attack.task.publication_conditions`, whose first evaluation transform is the
+            encoder's round trip.
+        scale: size at which the picture is displayed, divided by the patch's; near 1 or above, nothing changes.
     """
     if scale > _NEGLIGIBLE:
         return list(conditions)

@@ -1,4 +1,4 @@
-"""What a cloaked picture keeps of its source besides what it shows: format, quality, and a name that fits them."""
+"""The format, the quality and the name of the output, taken from the source where none is chosen."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def bit_depth(source: Path | bytes) -> int:
             with Image.open(stream, formats=["TIFF"]) as image:
                 bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,))
     except Exception:
-        return _DEFAULT_DEPTH  # whoever decodes the picture says what is wrong with it
+        return _DEFAULT_DEPTH  # the decoder reports what is wrong with it
     return max(bits) if bits else _DEFAULT_DEPTH
 
 

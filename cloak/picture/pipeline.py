@@ -26,7 +26,7 @@ from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
 from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
-from cloak.picture.rounds import CONTEXT, LOSSY, Encoder, PatchOptimiser, Progress
+from cloak.picture.rounds import CONTEXT, LOSSY, ImageEncoder, PatchOptimiser, Progress
 from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.objective import Recogniser, recogniser_for
 from cloak.veils import VeilName
@@ -37,9 +37,9 @@ from provenance.media.picture import Picture, open_picture
 
 _DEFAULT_QUALITY = 95
 _WRITTEN_BITS = 8
-#: A step of the search costs so many times what it takes to look at as many pixels (measured: 2 to 4).
+#: The time of a search step, in multiples of the detection time for as many pixels (measured: 2 to 4).
 _STEP_COST = 3.0
-#: Where that makes more seconds than these, a step is tried: some detectors look at far less than the whole in it.
+#: Above so many seconds the estimate is replaced by a measured step: some detectors are shown far less in the search.
 _MAX_ROUGH_SECONDS = 120.0
 
 
@@ -61,7 +61,7 @@ class CloakResult:
 @dataclass(frozen=True)
 class WorkEstimate:
     """How much work a picture is: each of its patches (faces and decoys that lie together) takes up to ``steps`` steps
-    in each of up to ``rounds`` rounds, which takes about ``seconds`` on this machine if nothing is beaten before.
+    in each of up to ``rounds`` rounds, which takes about ``seconds`` on this machine if no search stops early.
     """
 
     faces: int
@@ -80,7 +80,7 @@ class WorkEstimate:
 
 @dataclass(frozen=True)
 class _EncodedRound:
-    """What was written in one round."""
+    """The result of one round, encoded."""
 
     evaluation: Evaluation
     encoded: bytes
@@ -168,7 +168,7 @@ def cloak_bytes(
     """
     started = time.perf_counter()
     _refuse_animated(picture)
-    # 1. Who is looking, and what they see.
+    # 1. The detectors, and what they find before.
     encoder = _encoder_for(picture, options)
     initial = detect_all(picture.pixels, options)
     detectors, displayed, before = initial.detectors, initial.displayed, initial.before
@@ -184,10 +184,10 @@ def cloak_bytes(
     def round_trip(pixels: np.ndarray) -> np.ndarray:
         return encoded(pixels)[1]
 
-    # 2. How the picture looks in this encoding without a cloak: what everything is compared with.
+    # 2. The uncloaked picture in the same encoding, the reference of all comparisons.
     uncloaked = round_trip(picture.pixels)
     strict, levels = options.strict and not encoder.lossless, options.level.levels
-    # 3. Search, encode, decode, judge; go on where a face is left.
+    # 3. Search, encode, decode, evaluate; go on with patches whose faces are still found.
     attacked_recognisers = (
         _recognisers(options, displayed, faces, before, True) if options.recognition else []
     )
@@ -250,7 +250,7 @@ def cloak_bytes(
             break
     if best is None:
         raise UsageError("no round was made")
-    # 4. What those say whom nothing was made against.
+    # 4. Detectors and encoders that were not attacked.
     judging_recognisers = _recognisers(
         options, displayed, faces, before, False if options.recognition else None
     )
@@ -315,7 +315,7 @@ def _refuse_animated(picture: Picture) -> None:
         )
 
 
-def _encoder_for(picture: Picture, options: CloakOptions) -> Encoder:
+def _encoder_for(picture: Picture, options: CloakOptions) -> ImageEncoder:
     wanted = choose_format(picture.format.name, options.format)
     quality = (options.quality or _DEFAULT_QUALITY) if wanted in LOSSY else None
-    return Encoder(wanted, quality)
+    return ImageEncoder(wanted, quality)

@@ -7,8 +7,7 @@ from pathlib import Path
 from provenance.errors import UsageError, VeilmarkError
 from provenance.fingerprint.picture import fingerprint_file
 from provenance.home import Home
-from provenance.media.formats import detect_format
-from provenance.media.picture import sha256_file
+from provenance.media.media_file import MediaFile
 from provenance.search.lookup import open_lookup
 
 
@@ -19,8 +18,8 @@ def recorded_cloaks(source: Path, home: Home) -> tuple[int | None, list[int]]:
         The entry whose file it is, byte for byte or pixel for pixel, or None; and those that it looks like. An
         original looks like its cloak: fingerprints stand such changes.
     """
-    media = detect_format(source)
-    if media.kind != "image":
+    file = MediaFile.open(source)
+    if file.format.kind != "image":
         return None, []
     with open_lookup(home) as lookup:
         if lookup is None:
@@ -31,9 +30,9 @@ def recorded_cloaks(source: Path, home: Home) -> tuple[int | None, list[int]]:
             relations = {one: lookup.ledger.entry(one).opening.signed.record.relation for one in entries}
             return [one for one, relation in relations.items() if relation == "cloaked"]
 
-        if same := [entry.index for entry in lookup.ledger.find_sha256(sha256_file(source))]:
+        if same := [entry.index for entry in lookup.ledger.find_sha256(file.sha256)]:
             return next(iter(cloaks(same)), None), []
-        matches = lookup.index.search(fingerprint_file(source, media, exact_pixels=True))
+        matches = lookup.index.search(fingerprint_file(file, exact_pixels=True))
         matches = [one for one in matches if one.entry_index < size]
         if same_pixels := [one.entry_index for one in matches if one.kind == "pixels"]:
             return next(iter(cloaks(same_pixels)), None), []

@@ -1,4 +1,4 @@
-"""The work between two looks at the encoded picture: each patch's search, and its noise put together."""
+"""One round of the cloak of a picture: the search on each patch, and the composition of their noise."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ CONTEXT = 0.25
 #: Formats that lose something.
 LOSSY = ("JPEG", "WebP", "AVIF")
 _SUBSAMPLED_BELOW = 90
-#: So many pixels to work on get all steps; more get fewer, but no fewer than these.
+#: Patches of so many pixels together get all steps; more pixels get fewer steps, at least the second number.
 FULL_AREA, MIN_STEPS = 1_000_000, 16
 #: Steps of the trial that tells how long the search will take.
 _TRIAL_STEPS = 2
-#: How much it counts in the first round that networks see something else half-way, and how far faces are bent in each
-#: step, so that noise carries over to detectors that it was not made against (docs/research/transfer.md); at these
-#: strengths: with less noise hardly more carries over, it takes half as long again, and shows more.
+#: Weight of the loss on features in the first round, and amount of the warp in each step. Both make noise transfer to
+#: detectors that are not attacked (docs/transfer.md), at these strengths: with less noise hardly more transfers, the
+#: search takes half as long again, and the noise is more visible.
 FEATURE_WEIGHT, WARP = 0.6, 0.15
 TRANSFER_STRENGTHS = (Strength.HIGH,)
 
@@ -63,7 +63,7 @@ Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ImageEncoder:
     """How the result is written."""
 
     format: str
@@ -85,13 +85,24 @@ class Encoder:
 
 
 class PatchOptimiser:
-    """Keeps each patch's noise between the rounds."""
+    """Optimises the noise of each patch, and keeps it between the rounds.
+
+    Args:
+        picture: to cloak.
+        attacked: the detectors to evade.
+        encoder: how the result is written.
+        options: of the cloak.
+        selected, all_faces: ``(N, 4)`` in pixels of the picture, the faces to hide, and all that were reported.
+        displayed: the picture as detectors are shown it.
+        before: by name, what each detector reports for it uncloaked.
+        evaluate: evaluation of the cloaked pixels of the whole picture, once encoded; None: only after each round.
+    """
 
     def __init__(
         self,
         picture: Picture,
         attacked: list[FaceDetector],
-        encoder: Encoder,
+        encoder: ImageEncoder,
         options: CloakOptions,
         selected: Tensor,
         all_faces: Tensor,
@@ -99,9 +110,6 @@ class PatchOptimiser:
         before: dict[str, Detections],
         evaluate: Callable[[np.ndarray], Evaluation] | None = None,
     ) -> None:
-        """``evaluate``: what detectors see of the cloaked pixels of the whole picture, once encoded; None: nobody looks
-        before a round is over.
-        """
         self.evaluate = evaluate
         #: The share of the strength's largest change that the search may use.
         self.epsilon_scale = 1.0
@@ -127,7 +135,7 @@ class PatchOptimiser:
         self.steps = 0
 
     def run_round(self, round_number: int, progress: Progress | None) -> np.ndarray:
-        """Work on the pending patches; the cloaked pixels of the whole picture."""
+        """Search on the pending patches; returns the cloaked pixels of the whole picture, uint8 ``(H, W, 3)``."""
         for position, index in enumerate(self.pending):
 
             def report(share: float, position: int = position) -> None:
@@ -161,7 +169,7 @@ class PatchOptimiser:
             add_background(canvas, self.pixels, places, self.veil, amplitude, scale, self.options.seed)
 
     def update_pending(self, evaluation: Evaluation) -> None:
-        """Next time, work on the patches whose faces an attacked detector still finds."""
+        """The patches of the next round are those whose faces an attacked detector still finds."""
         self.unresolved = [self._unresolved_pairs(evaluation, patch) for patch in self.patches]
         self.pending = [index for index, pairs in enumerate(self.unresolved) if pairs]
 
@@ -177,20 +185,20 @@ class PatchOptimiser:
 
     @property
     def steps_per_patch(self) -> int:
-        """Steps that each pending patch may take: fewer where there is much to work on, so that time is bounded."""
+        """The number of steps for each pending patch: fewer where there are many pixels, so that time is bounded."""
         share = FULL_AREA / max(self.pixel_count, 1)
         return min(self.options.steps, max(MIN_STEPS, round(self.options.steps * share)))
 
     @property
     def pixel_count(self) -> int:
-        """Pixels to work on."""
+        """The number of pixels of all pending patches."""
         return sum(self.patches[index].height * self.patches[index].width for index in self.pending)
 
     def _relevant_detectors(self, index: int) -> list[FaceDetector]:
-        """The detectors that see one of the patch's faces, as they look at this patch."""
+        """The attacked detectors that find one of the patch's faces, each for this patch."""
         patch = self.patches[index]
         if any(face >= len(self.selected) for face in patch.faces):
-            relevant = self.attacked  # decoys are for all
+            relevant = self.attacked  # decoys are raised for all detectors
         else:
             faces = self.selected[list(patch.faces)] * self.displayed.scale
             detecting = {
@@ -201,7 +209,7 @@ class PatchOptimiser:
         return [one.for_patch(patch) for one in relevant]
 
     def seconds_per_step(self) -> float:
-        """How long a step on one patch takes here, its share of the exams included; measured on the middling patch."""
+        """Seconds for a step on one patch, its share of the evaluations included; measured on the median patch."""
         index = sorted(self.pending, key=lambda i: self.patches[i].height * self.patches[i].width)[
             len(self.pending) // 2
         ]
@@ -275,7 +283,7 @@ class PatchOptimiser:
                 bf16=options.bf16,
                 seed=options.seed + round_number,
                 least_weight=0.0 if self.veil is None else LEAST_WEIGHT,
-                check_every=10 if self.veil is None else max(1, steps),
+                check_every=10 if self.veil is None else 0,
             ),
             start=self.noises[index],
             unresolved=self.unresolved[index],

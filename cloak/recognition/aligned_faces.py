@@ -1,8 +1,8 @@
-"""Face chips: a face turned upright and scaled to one size, cut out as dlib does, differentiable in the pixels.
+"""Aligned faces: turned upright, scaled to one size and cut out as dlib does, differentiable in the pixels.
 
 The similarity that takes dlib's mean face to the landmarks (least squares: Umeyama, IEEE PAMI 1991) says where the
-chip lies. Of a large face, the picture is first halved by dlib's pyramid (a 5 x 5 binomial filter) as often as dlib
-would; then each pixel of the chip is interpolated linearly. dlib rounds each step down to whole levels, which this does
+aligned face lies. Of a large face, the picture is first halved by dlib's pyramid (a 5 x 5 binomial filter) as often as
+dlib would; then each pixel of it is interpolated linearly. dlib rounds each step down to whole levels, which this does
 not: an embedding moves by less than 0.01 for it.
 """
 
@@ -88,7 +88,7 @@ def align_faces(
         landmarks: ``(N, 68, 2)`` or ``(N, 5, 2)``, x and y in pixels of the picture; no gradient passes.
         layout: one of :data:`LAYOUTS`; by default ``dlib68`` or, for five points, ``eyes-nose-mouth``.
         pictures_of: for each face, the number of its picture; by default face n is in picture n.
-        size: side of the chips in pixels.
+        size: side of the aligned faces in pixels.
         padding: what is shown around the face, in shares of its size.
         template: where eyes, nose and corners of the mouth shall lie instead, x and y in shares of ``size``; only with
             the layout ``eyes-nose-mouth``.
@@ -158,7 +158,7 @@ def _align_face(picture: Tensor, goal: Tensor, points: Tensor, size: int) -> Ten
     centre = matrix @ torch.full((2,), size / 2, dtype=torch.float64) + shift
     half = torch.full((2,), (size * scale - 1) / 2, dtype=torch.float64)
     low, high = centre - half, centre + half
-    # dlib halves the picture while the face is more than twice as wide as the chip
+    # dlib halves the picture while the face is more than twice as wide as the aligned face
     halvings, reach, smaller = 0, 2.0, (_down(low), _down(high))
     while _area(smaller) > size * size:
         halvings, reach, smaller = halvings + 1, reach * 2 + 2, (_down(smaller[0]), _down(smaller[1]))
@@ -181,7 +181,7 @@ def _align_face(picture: Tensor, goal: Tensor, points: Tensor, size: int) -> Ten
 
 
 def _around(picture: Tensor, centre: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of the picture that matters for a chip, as dlib chooses it (its corner decides which pixels are
+    """The part of the picture that matters for an aligned face, as dlib chooses it (its corner decides which pixels are
     averaged when it is halved), and its corner.
     """
     last = centre.new_tensor([picture.shape[-1] - 1, picture.shape[-2] - 1])

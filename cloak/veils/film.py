@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from cloak.veils.names import VeilName
 
 #: No grain is stronger than so many standard deviations.
 _MOST_DEVIATIONS = 2.5
+_UNEVENNESS_SEED = 20
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,15 @@ class Film:
 
     Attributes:
         size: of a grain, as the sigma of a Gaussian in pixels as shown.
+        unevenness: how much grains differ in strength: the power of the magnitude of normal noise by which each is
+            weighed. The search decides which grains are dark and which are bright, not where the strong ones lie; that
+            breaks up lines into specks.
         blue: strength of the blue layer's own grain, in shares of that of brightness; 0: none.
         slow: sigma in pixels as shown; what is slower is taken out of the blue layer's grain.
     """
 
     size: float = 0.6
+    unevenness: float = 0.7
     blue: float = 1.5
     slow: float = 3.0
     name: VeilName = VeilName.FILM
@@ -48,6 +54,10 @@ class Film:
         change = layers[:, :1].expand(-1, 3, -1, -1)
         if self.blue:
             change = change + self.blue * torch.cat([torch.zeros_like(change[:, :2]), layers[:, 1:]], 1)
+        if self.unevenness:
+            change = change * _unevenness(
+                self.unevenness, (canvas.clean.shape[-2], canvas.clean.shape[-1])
+            ).to(change)
         scaled = amplitude * strength_map(canvas.clean) * canvas.share * change
         return (canvas.clean + scaled).clamp(0, 1)
 
@@ -61,6 +71,13 @@ class Film:
 
         blue = grain(parameters[:, 1:], size)
         return torch.cat([brightness, blue - gaussian_blur(blue, max(0.8, self.slow / canvas.pixel))], 1)
+
+
+@lru_cache(maxsize=8)
+def _unevenness(power: float, size: tuple[int, int]) -> Tensor:
+    """``(1, 1, H, W)`` with a mean square of 1, the same for every picture of that size."""
+    uneven = grain(normal((1, 1, *size), _UNEVENNESS_SEED, torch.zeros(())), 0.45).abs() ** power
+    return uneven / uneven.square().mean().sqrt()
 
 
 def black_and_white() -> Film:

@@ -102,9 +102,7 @@ def _perceived(opponent: Tensor, density: float) -> Tensor:
 def _hunt_lab(linear: Tensor) -> Tensor:
     ratios = _ratios(linear)
     edge = 6 / 29
-    scaled = torch.where(
-        ratios > edge**3, ratios.clamp_min(1e-6) ** (1 / 3), ratios / (3 * edge**2) + 4 / 29
-    )
+    scaled = torch.where(ratios > edge**3, ratios.clamp_min(1e-6) ** (1 / 3), ratios / (3 * edge**2) + 4 / 29)
     x, y, z = scaled.split(1, 1)
     lightness = 116 * y - 16
     return torch.cat([lightness, 0.01 * lightness * 500 * (x - y), 0.01 * lightness * 200 * (y - z)], 1)
@@ -119,7 +117,9 @@ def _hyab(first: Tensor, second: Tensor) -> Tensor:
 @lru_cache(maxsize=1)
 def _largest_distance() -> float:
     """Between pure green and pure blue."""
-    green, blue = (_hunt_lab(torch.tensor(colour).view(1, 3, 1, 1)) for colour in ((0.0, 1.0, 0), (0.0, 0, 1)))
+    green, blue = (
+        _hunt_lab(torch.tensor(colour).view(1, 3, 1, 1)) for colour in ((0.0, 1.0, 0), (0.0, 0, 1))
+    )
     return float(_hyab(green, blue)) ** _COLOUR_EXPONENT
 
 

@@ -29,7 +29,9 @@ class Light:
     def random(self, canvas: Canvas, seed: int) -> Tensor:
         height, width = canvas.clean.shape[-2:]
         knot = max(2.0, self.pitch * min(height, width))
-        return 0.7 * normal((1, 1, max(3, round(height / knot)), max(3, round(width / knot))), seed, canvas.clean)
+        return 0.7 * normal(
+            (1, 1, max(3, round(height / knot)), max(3, round(width / knot))), seed, canvas.clean
+        )
 
     def settle(self, canvas: Canvas, parameters: Tensor) -> Tensor:
         return parameters.clamp(-1.5, 1.5)

@@ -33,6 +33,9 @@ _FIT_EVERY = 6
 #: No grain is stronger than this, in shares of the whole range.
 MOST_AMPLITUDE = 0.14
 _MOMENTUM, _SQUARES = 0.9, 0.99
+#: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in each
+#: step; while it is further than the second, it is taken again; so much of it is kept in any case.
+_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.12, 0.3, 0.97, 0.6
 #: A search starts from this share of random parameters; the rest of the budget is the search's.
 _START = 0.4
 
@@ -68,6 +71,8 @@ class VeilChange:
         self._first = torch.zeros_like(self.parameters)
         self._second = torch.zeros_like(self.parameters)
         self._made = 0
+        #: Share of the ceiling that is used.
+        self.used = 1.0
         self._fit()
 
     @property
@@ -75,8 +80,14 @@ class VeilChange:
         """``(1, 3, H, W)``, what the veil adds to the canvas."""
         return self._rendered(self.parameters, self.amplitude) - self.canvas.clean
 
-    def update(self, gradient: Tensor, number: int) -> None:
-        """Move against the gradient ``(1, 3, H, W)`` of what the detectors make of the picture."""
+    def update(self, gradient: Tensor, number: int, residual: float) -> None:
+        """Move against the gradient ``(1, 3, H, W)`` of what the detectors make of the picture, and give back what is not
+        needed while ``residual``, of the detector that holds out longest, is small.
+        """
+        if residual < _EASY:
+            self.used = max(_LEAST_USED, self.used * _GIVEN_BACK)
+        elif residual > _HARD:
+            self.used = min(1.0, self.used / _GIVEN_BACK)
         parameters = self.parameters.detach().requires_grad_(True)
         picture = self.veil.render(self.canvas, parameters, self.amplitude)
         leaf = picture.detach().requires_grad_(True)
@@ -98,10 +109,6 @@ class VeilChange:
         if number % _FIT_EVERY == _FIT_EVERY - 1 or number + 1 == self.steps:
             self._fit()
 
-    def shrink(self, share: float) -> None:
-        """Give some of the amplitude back."""
-        self.amplitude *= share
-
     def _step(self, gradient: Tensor, number: int) -> None:
         self._made += 1
         self._first = _MOMENTUM * self._first + (1 - _MOMENTUM) * gradient
@@ -120,7 +127,7 @@ class VeilChange:
     def _fit(self) -> None:
         self.amplitude = self.visibility.fit(
             lambda amplitude: self._rendered(self.parameters, amplitude),
-            self.ceiling,
+            self.ceiling.share(self.used),
             self.amplitude,
             most=MOST_AMPLITUDE,
         )

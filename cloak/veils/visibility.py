@@ -47,6 +47,10 @@ class Ceiling:
     face: float
     surroundings: float
 
+    def share(self, used: float) -> Ceiling:
+        """A part of this ceiling."""
+        return Ceiling(self.face * used, self.surroundings * used)
+
 
 CEILINGS = {
     Strength.LOW: Ceiling(0.10, 0.10),
@@ -117,7 +121,13 @@ class Visibility:
         )
 
     def fit(
-        self, render: Callable[[float], Tensor], ceiling: Ceiling, start: float, *, most: float, tries: int = 3
+        self,
+        render: Callable[[float], Tensor],
+        ceiling: Ceiling,
+        start: float,
+        *,
+        most: float,
+        tries: int = 3,
     ) -> float:
         """The amplitude, at most ``most``, at which a veil just stays under a ceiling."""
         amplitude = start
@@ -186,9 +196,7 @@ def dislike(clean: np.ndarray, cloaked: np.ndarray) -> Dislike:
     return Dislike(mottle / _MOTTLE_SEEN, strongest / _FOLDS_SEEN, tint / _TINT_SEEN)
 
 
-def _rectangle(
-    x1: float, y1: float, x2: float, y2: float, height: int, width: int
-) -> tuple[slice, slice]:
+def _rectangle(x1: float, y1: float, x2: float, y2: float, height: int, width: int) -> tuple[slice, slice]:
     """Rows and columns, at least one of each, inside the picture."""
     top, left = min(max(0, int(y1)), height - 1), min(max(0, int(x1)), width - 1)
     bottom, right = min(height, -int(-y2 // 1)), min(width, -int(-x2 // 1))

@@ -1,4 +1,4 @@
-"""Where decoy faces go in a video: a place keeps still while the camera does, and else follows what it lies on."""
+"""Placement of decoy faces in a video: a decoy rests while the camera does, and otherwise follows its background."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cloak.video.state import VideoAnalysis
 from cloak.video.tracks import MAX_TRACKS, Track
 
 Progress = Callable[[float], None]
-#: Movement is looked for in frames of this width.
+#: Width of the frames in which optical flow is computed.
 _FLOW_WIDTH = 320
-#: A place that seems to move by less than this share of its side keeps still.
+#: A measured motion of less than this share of a decoy's side counts as none.
 _MIN_MOTION = 0.02
-#: Once it has moved by this share of its side, movement is measured from there.
+#: After a motion of this share of the side, flow is measured from a new anchor frame.
 _NEW_ANCHOR = 0.3
-#: Places keep away from where faces will be in so many looks from now.
+#: Number of coming detections whose faces new decoys keep away from.
 _LOOKAHEAD = 25
 #: A face comes no nearer than this share of its size.
 _CLEARANCE = 0.35
-#: So many places are looked for, for each that is taken.
+#: Candidates for each decoy that is placed.
 _CANDIDATES_PER_DECOY = 4
 #: This share of a place must lie in the frame.
 _VISIBLE = 0.9
@@ -78,7 +78,7 @@ class _DecoyPlacer:
         self._current, self._anchors, self._follower = [], [], None
 
     def update(self, frame: int, pixels: np.ndarray) -> None:
-        """Follow what is there, give up what no longer can be, and find what is missing."""
+        """Move the decoys with the flow, end those that left the frame or met a face, and place missing ones."""
         size = (pixels.shape[1], pixels.shape[0])
         boxes = self._followed(pixels)
         faces_now = self._faces(frame, 0)
@@ -142,7 +142,7 @@ class _DecoyPlacer:
         return result
 
     def _faces(self, frame: int, ahead: int) -> np.ndarray:
-        """``(N, 4)`` boxes of the faces to hide, in this frame and at so many looks from then on in this shot."""
+        """``(N, 4)`` boxes of the faces to hide, in this frame and in the coming ``ahead`` detections of this shot."""
         later = [shot for shot in self.analysis.shots if shot > frame]
         end = min([*later, self.analysis.frames]) - 1
         looks = range(frame, min(end, frame + ahead * self.analysis.interval) + 1, self.analysis.interval)

@@ -26,7 +26,7 @@ from cloak.video.window import Window
 
 @runtime_checkable
 class LocalDetector(Protocol):
-    """A detector that can be asked about places."""
+    """A detector that can be run on places of a picture alone."""
 
     def detect_near(self, pictures: Tensor, places: Tensor) -> list[Detections]: ...
 
@@ -34,7 +34,7 @@ class LocalDetector(Protocol):
 def detect_near(
     detector: FaceDetector, pixels: np.ndarray, places: Tensor, device: str = "cpu"
 ) -> Detections:
-    """What a detector reports for a picture; of one that can be asked about places, what it reports about these.
+    """The detector's report for a picture; a :class:`LocalDetector` is run on the places alone.
 
     Args:
         pixels: uint8 ``(H, W, 3)``.
@@ -49,8 +49,8 @@ def detect_near(
 def detect_in_frame(
     detectors: Sequence[FaceDetector], pixels: np.ndarray, device: str = "cpu"
 ) -> dict[str, Detections]:
-    """What each detector reports for a picture whose faces nobody knows; those that can be asked about places are asked
-    about what the others report, unless there are no others.
+    """Each detector's report for a frame whose faces are not known yet. A :class:`LocalDetector` is run on the places
+    that other detectors report, unless there are no others.
     """
     global_detectors = [one for one in detectors if not isinstance(one, LocalDetector)] or list(detectors)
     reports = {one.name: detect_pixels(one, pixels, device) for one in global_detectors}
@@ -62,7 +62,7 @@ def detect_in_frame(
 
 
 class WindowDetector(FaceDetector):
-    """A detector that is only asked about the face, or the decoy, of a window.
+    """A detector that is run on the face, or the decoy, of a window alone.
 
     Args:
         detector: the one to ask.
@@ -88,7 +88,7 @@ class WindowDetector(FaceDetector):
 
 
 def window_detectors(detectors: Sequence[FaceDetector], window: Window) -> list[FaceDetector]:
-    """The detectors as the search of a window asks them."""
+    """The detectors for the search of a window; a :class:`LocalDetector` is restricted to its face."""
     place = window.place.face
     return [WindowDetector(one, place) if isinstance(one, LocalDetector) else one for one in detectors]
 

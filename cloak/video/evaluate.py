@@ -1,4 +1,4 @@
-"""Asking detectors about frames of decoded videos."""
+"""Evaluation of decoded videos by detectors and face recognition."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from cloak.video.report import VideoDetectorReport, VideoRecognitionReport
 from cloak.video.state import VideoAnalysis
 from provenance.errors import TamperedError
 
-#: So many frames are shown to every detector in the end, evenly chosen from those that faces were looked for in.
+#: Number of frames in the final evaluation, evenly spread.
 MAX_EVALUATED = 60
-#: Which part of each step between looks the final judgement is about; the rounds look at others.
+#: Position of the finally evaluated frames within each detection interval; the rounds evaluate other frames.
 EVALUATED_PART = 0.8
 Progress = Callable[[float], None]
 
 
 @dataclass
 class VideoEvaluation:
-    """What every detector sees, and what the difference looks like.
+    """What every detector finds in a video, and how visible the noise is.
 
     Attributes:
         frames: how many were judged.
@@ -55,7 +55,7 @@ class VideoEvaluation:
 
 
 def evaluation_frames(analysis: VideoAnalysis, offset: float) -> list[int]:
-    """Frames with faces to hide, as many as faces were looked for in.
+    """Frames with faces to hide: one in each detection interval.
 
     Args:
         offset: how far into each step from one to the next, in [0, 1): other parts are other frames.

@@ -1,4 +1,4 @@
-"""The patch of a window: where it lies in each frame, what it shows there, and its noise there."""
+"""The patch of a window: its place, its pixels and its noise in each frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cloak.video.tracks import Track
 
 #: A face is worked on at no more pixels than this.
 FACE_SIDE = 208
-#: The patch reaches so many face sizes beyond the face: as much as the search looks at.
+#: Margin of the patch around the face, in face sizes.
 _MARGIN = 0.5
 
 

@@ -44,7 +44,7 @@ _PHASES = {"plan": 0.0, "search": 0.06, "rounds": 0.75, "judge": 0.92}
 
 @dataclass(frozen=True)
 class _Job:
-    """What every phase needs."""
+    """The data that all phases share."""
 
     info: VideoInfo
     analysis: VideoAnalysis
@@ -101,7 +101,7 @@ def cloak_video(
     started = time.perf_counter()
     video = video or VideoOptions()
     phases = _ProgressPhases(progress)
-    # 1. Can it be done at all?
+    # 1. Check everything before any work.
     check_picture_options(options)
     container_for(output)
     refuse_existing(output, force)
@@ -111,20 +111,20 @@ def cloak_video(
     detectors = load_detectors(options)
     attacked, judging = detectors.attacked, detectors.judging
     network = load_recognition(options)
-    # 2. What an earlier run left, then shots and faces.
+    # 2. Load the state of an earlier run; find shots and faces.
     state = WorkState(work or work_folder(output), _state_key(info, options, video, attacked))
     check_container(info, output.suffix.lower(), state.folder)
     analysis = _analysed(info, state, attacked, options, video, phases)
     attacked_recogniser = network if options.recognition else None
     job = _Job(info, analysis, state, attacked, options, video, attacked_recogniser)
-    # 3. Noise for every window.
+    # 3. Search the noise of every window.
     searcher = VideoOptimiser(info, analysis, state, attacked, options, video, attacked_recogniser)
     searcher.first_pass(phases.phase("search", "rounds"))
-    # 4. Encode, decode, judge; go on with the windows in which a face is left.
+    # 4. Encode, decode, evaluate; search again in windows whose face is still found.
     suffix = output.suffix.lower()
     statistics = _rounds(job, searcher, suffix, phases)
     cloaked, plain = job.version("cloaked", suffix), job.version("plain", ".mkv")
-    # 5. The control, and what everyone sees.
+    # 5. The control, and the final evaluation by all detectors.
     control = _control(job) if video.control else None
     check_written(cloaked, info, analysis.frames)
     evaluation = evaluate_video(
@@ -139,7 +139,7 @@ def cloak_video(
         network=network,
         recognition_attacked=options.recognition,
     )
-    # 6. The file under its name; the work is done.
+    # 6. Write the output; remove the work folder.
     sizes = picture_bytes(plain), picture_bytes(cloaked)
     with replacing(output, force=force) as temporary:
         shutil.copyfile(cloaked, temporary)
@@ -207,6 +207,7 @@ def _state_key(
         options.seed,
         options.detectors is not None,
         [detector.name for detector in attacked],
+        [(sha256_file(one.path), one.head) for one in options.brought],
         asdict(video),
     ]
     return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()

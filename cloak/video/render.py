@@ -25,7 +25,7 @@ _BLOCK, _NEIGHBOURHOOD = 4, 32
 
 @dataclass
 class NoiseStatistics:
-    """What the noise was like before encoding, over the frames that are looked at.
+    """Statistics of the noise before encoding, over the frames in which faces are detected.
 
     Attributes:
         largest: change of a channel, in levels.
@@ -87,7 +87,7 @@ class NoiseRenderer:
             self._current[index] = (noise, MovingNoise(noise.place, self._change(noise), FlowTracker(patch)))
         if index in self._previous:
             over = frame - self._current[index][0].first >= _blend(self._current[index][0])
-            # noise that no longer fits what it lies on helps nobody
+            # noise that no longer fits its background is dropped
             if over or not _move_noise(self._previous[index][1], track, frame, pixels):
                 del self._previous[index]
 

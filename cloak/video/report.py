@@ -180,6 +180,21 @@ class VideoReport:
         recognised = known is not None and known.attacked and known.recognised.get("published", 0) > 0
         return not recognised and not any(one.after["published"] for one in self.detectors if one.attacked)
 
+    @property
+    def advice(self) -> str:
+        """By whom faces are still found as published, and what may help; empty where nobody attacked finds one."""
+        if self.success:
+            return ""
+        finding = [
+            f"{one.name} {one.after['published']} times"
+            for one in self.detectors
+            if one.attacked and one.after["published"]
+        ]
+        if self.recognition and self.recognition.attacked and self.recognition.recognised["published"]:
+            finding.append(f"face recognition {self.recognition.recognised['published']} times")
+        more = "" if self.strength == "high" else ", or a larger --strength"
+        return f"still found in the judged frames by {', '.join(finding)}; more --steps may help{more}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, as documented by the attributes."""
         return {

@@ -1,4 +1,4 @@
-"""Two passes over the source: where the faces are, and the noise that hides them."""
+"""Two passes over the source: the first finds shots and faces, the second searches the noise."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ Progress = Callable[[float], None]
 _EQUIVALENT_QUALITIES = ((0, 18, 20, 23, 28, 40), (95, 90, 85, 75, 48, 30))
 #: As for pictures: how far noise reaches beyond a decoy, in its sizes, and what counts beside hiding.
 _DECOY_CONTEXT, _DECOY_GOAL, _LANDMARK_GOAL = 0.1, 0.3, 0.3
-#: A decoy goes on with the noise before it while at least this share of the detectors sees it.
+#: A decoy keeps the noise of the window before while at least this share of the detectors reports it.
 _MIN_DECOY_DETECTIONS = 0.5
-#: A window's rest of fewer frames than this joins the window.
+#: A remainder of fewer frames than this joins the window before it.
 _MIN_WINDOW = 6
 
 
@@ -132,7 +132,7 @@ class VideoOptimiser:
         self._starts: dict[int, Tensor | None] = {}
 
     def first_pass(self, progress: Progress) -> None:
-        """Work on every stretch of every face that has no noise yet; each result is kept at once."""
+        """Search the noise of every window that has none yet; each result is saved at once."""
         if all(self._is_covered(index) for index in range(len(self.analysis.tracks))):
             return
         for frame in frames(self.info):
@@ -150,11 +150,11 @@ class VideoOptimiser:
     def refine(
         self, windows: dict[tuple[int, int], set[tuple[str, str]]], round_number: int, progress: Progress
     ) -> None:
-        """Go on with windows whose faces were still found.
+        """Search again in windows whose faces were still found.
 
         Args:
             windows: by track and first frame, the pairs of detector and condition that found a face.
-            round_number: of the round, from 1; later ones expect more of the encoder.
+            round_number: of the round, from 1; later rounds assume a coarser encoder.
         """
         ends = {key: dict(self.state.windows(key[0]))[key[1]] for key in windows}
         last = max(ends.values())
@@ -189,7 +189,7 @@ class VideoOptimiser:
         return at > track.last
 
     def _process_frame(self, index: int, frame: int, pixels: np.ndarray) -> None:
-        """One frame of one face: it goes on with its window, or begins one."""
+        """Add a frame to the open window of a face, or begin a new window with it."""
         track = self.analysis.tracks[index]
         window = self._open.get(index)
         if window is not None:
@@ -238,7 +238,7 @@ class VideoOptimiser:
         """The window's noise, and the steps it took.
 
         Args:
-            start: noise to go on from; where that hides the face from everyone already, it stays.
+            start: noise to start from; it is kept where it already hides the face from all detectors.
             round_number: of the round.
             unresolved: pairs of detector and condition that found a face.
 
@@ -294,7 +294,7 @@ class VideoOptimiser:
         )
 
     def _relevant_detectors(self, window: Window, unresolved: set[tuple[str, str]]) -> list[FaceDetector]:
-        """The detectors that see the face now and then, and face recognition; decoys are for all detectors."""
+        """The detectors that have found the face at least once, and face recognition; for decoys all detectors."""
         names = {*window.track.names, *(name for name, _ in unresolved)}
         if window.track.decoy or not names:
             return window_detectors(self.attacked, window)
@@ -307,7 +307,7 @@ class VideoOptimiser:
     def _still_effective(
         self, task: Task, noise: Tensor, detectors: Sequence[FaceDetector], conditions: Sequence[Condition]
     ) -> bool:
-        """Does the noise of the window before it hide this face, or raise this decoy, still?"""
+        """Whether the noise of the window before still hides this face, or raises this decoy."""
         if not len(task.zones):
             return all(evaluate_noise(task, noise, detectors, conditions).values())
         published = conditions[0].evaluation_transforms

@@ -25,12 +25,12 @@ _MAX_SIDE = 4096
 
 @dataclass(frozen=True)
 class VideoAnalysis:
-    """What the first look at the video found.
+    """Shots and faces of a video.
 
     Attributes:
         frames: how many there are.
         shots: their first frames, rising.
-        interval: a look at every so many frames.
+        interval: frames between detections.
         tracks: the faces to hide, then the places of decoys.
     """
 
@@ -45,7 +45,7 @@ class VideoAnalysis:
         return tuple(track for track in self.tracks if not track.decoy)
 
     def zones(self, frame: int) -> np.ndarray:
-        """``(N, 4)`` float32, where decoys shall be seen in a frame."""
+        """``(N, 4)`` float32, the decoys in a frame."""
         boxes = [track.box(frame) for track in self.tracks if track.decoy and track.covers(frame)]
         return np.array(boxes, np.float32).reshape(-1, 4)
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from cloak.detectors.base import Detections
-from cloak.detectors.matching import matches_faces, merge_faces
+from cloak.detectors.matching import matches_faces, merge_faces, same_face
 from cloak.evaluate.detect import RELIABLE
 from provenance.errors import CorruptMediaError
 
 MAX_TRACKS = 10_000
 _MAX_FACES = 200
-#: Between two looks a face moves by so many of its sizes at most, and grows or shrinks by no more than this.
+#: Between two detections a face moves by at most so many of its sizes, and changes its size by at most this factor.
 _MAX_MOVE, _MAX_GROWTH = 2.0, 1.4
 #: Width of the small grey frames that are compared.
 SMALL_WIDTH = 64
@@ -34,11 +34,11 @@ class Track:
 
     Attributes:
         first, last: the frames it is worked on in, both inclusive.
-        at: frames in which it was looked for and found, rising.
+        at: frames in which it was detected, rising.
         boxes: for each of those ``x1 y1 x2 y2`` in pixels of the upright frame.
         seen_by: how often each family of detectors reported it.
         names: how often each detector did.
-        decoy: no face, but a place where one shall be seen.
+        decoy: not a face, but a place where a decoy is raised.
     """
 
     first: int
@@ -53,7 +53,9 @@ class Track:
         return self.first <= frame <= self.last
 
     def box(self, frame: int) -> np.ndarray:
-        """``(4,)``, between looks on a straight line, before the first and after the last as there."""
+        """The box ``(4,)`` in a frame, interpolated linearly between detections, constant before the first and after
+        the last.
+        """
         return np.array([np.interp(frame, self.at, [box[side] for box in self.boxes]) for side in range(4)])
 
     def side(self, first: int, last: int) -> tuple[float, float]:
@@ -62,7 +64,7 @@ class Track:
         return float((ends[:, 2] - ends[:, 0]).max()), float((ends[:, 3] - ends[:, 1]).max())
 
     def is_confirmed(self, named: bool) -> bool:
-        """Is it a face? A family that sees faces in cats needs a second one that agrees."""
+        """Whether it is a face: reported by a reliable family, by two families, or by detectors that were named."""
         return named or len(self.seen_by) >= 2 or any(family in RELIABLE for family in self.seen_by)
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class Track:
 
 
 class Tracker:
-    """Joins reports into tracks; told about looks in order."""
+    """Joins reports of successive frames into tracks."""
 
     def __init__(self, interval: int) -> None:
         self.interval = interval
@@ -127,7 +129,7 @@ class Tracker:
         faces = merge_faces(list(reports.values()))[:_MAX_FACES]
         seeing: list[set[str]] = [set() for _ in faces]
         for name, report in reports.items():
-            for face, hit in zip(seeing, matches_faces(report.boxes, faces).any(0).tolist(), strict=True):
+            for face, hit in zip(seeing, same_face(report.boxes, faces).any(0).tolist(), strict=True):
                 if hit:
                     face.add(name)
         before = self._continued(frame, faces)
@@ -135,7 +137,7 @@ class Tracker:
             if track is None:
                 if len(self.tracks) + len(self._open) >= MAX_TRACKS:
                     continue
-                # it may have been there since the look before
+                # it may have been there since the detection before
                 first = max(begins, frame - self.interval + 1)
                 track = Track(first, frame)
                 self._open.append(track)

@@ -1,8 +1,8 @@
-"""A stretch of frames that share one noise: what the search is shown, and where the noise lies later.
+"""A window: a range of frames that share one noise.
 
-The noise belongs to the first frame of the window, the key frame, and moves with optical flow. The search meets the
-frames of the window as it meets JPEG and resizing: as transformations, another one in each step. So what it finds
-holds for all of them, and nothing but movement changes from frame to frame.
+The noise belongs to the first frame of the window, the key frame, and moves with optical flow. In the search the frames
+are transformations, like JPEG and resizing: each step samples another one. The noise that is found therefore holds for
+all frames, and only its motion differs from frame to frame.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from cloak.video.flow import FlowTracker, grid_of, moved_tensor
 from cloak.video.patches import FrameSample, MovingNoise, PatchGeometry
 from cloak.video.tracks import Track
 
-#: So many frames of a window are shown to the search.
+#: Number of frames of a window that the search samples.
 SAMPLES = 10
-#: A window has so many frames at least, whatever moves in them.
+#: Smallest number of frames of a window, however much moves in them.
 _MIN_FRAMES = 5
 
 
@@ -109,7 +109,7 @@ class Window:
         return self.size[1] * scale, self.size[0] * scale
 
     def publication_conditions(self, quality: int, limit: float) -> list[Condition]:
-        """Ways in which the published video may reach a detector, each through any of the frames.
+        """The conditions under which the published video may reach a detector, each in any of the sampled frames.
 
         Args:
             quality: of the JPEG that stands for the encoder during the search.
@@ -171,7 +171,7 @@ class Window:
 
 
 class WindowSquares:
-    """Whole frames with the window's noise in them; each look is at the next one.
+    """Whole frames with the window's noise, shrunk to a square; each call of ``next_frame`` returns the next one.
 
     Args:
         window: whose samples are shown.

@@ -1,4 +1,4 @@
-"""``veilmark capture`` and ``veilmark watch``: signing where pictures come into being."""
+"""``veilmark capture`` and ``veilmark watch``: signing at capture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.console import clean, note, print_json, progress
-from provenance.commands.work import desk_for
+from provenance.commands.support.console import clean, note, print_json, progress
+from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
@@ -48,11 +48,11 @@ def capture(
     home.require_initialized()
     refuse_existing(output, force)
     source: str | int = int(device) if device.isdecimal() else device
-    with desk_for(home, identity) as desk:
+    with session_for(home, identity) as session:
 
         def sign(taken: Capture, target: Path) -> SignResult:
             spec = ManifestSpec(captured_at=taken.captured_at, device=device_name or "")
-            return sign_file(taken.path, target, SignRequest(spec), desk, force=force)
+            return sign_file(taken.path, target, SignRequest(spec), session, force=force)
 
         if video:
             with progress("Recording", None):
@@ -90,10 +90,10 @@ def watch(
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     journal = home.data / "watch" / f"{name}.sqlite3"
     journal.parent.mkdir(parents=True, exist_ok=True)
-    with desk_for(home, identity) as desk:
+    with session_for(home, identity) as session:
 
         def sign(source: Path, target: Path) -> Any:
-            return sign_file(source, target, SignRequest(ManifestSpec()), desk)
+            return sign_file(source, target, SignRequest(ManifestSpec()), session)
 
         def show(event: WatchEvent) -> None:
             if as_json:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import clean, print_json
-from provenance.errors import ExitCode, NoCredentialError, UsageError
+from provenance.commands.support.console import clean, print_json
+from provenance.errors import CheckError, ExitCode, NoCredentialError, UsageError
 from provenance.home import Home
 
 
@@ -44,10 +44,12 @@ def extract(
     found = sidecar or (beside if is_file(beside) and not media.embeddable else None)
     data = read_limited(found, MAX_SIDECAR_BYTES) if found else None
     if crjson:
-        anchors = TrustStore.load(Home.locate()).anchors_pem
+        anchors = TrustStore.load(Home.locate()).anchors
         report = read_manifest(path, media.mime, anchors_pem=anchors, manifest_data=data)
         if report is None:
             raise NoCredentialError(f"{path} holds no manifest")
+        if report.state is ManifestState.UNSUPPORTED:
+            raise CheckError(f"{path}: {report.unsupported}")
         typer.echo(json.dumps(json.loads(report.crjson()), ensure_ascii=False))
         raise typer.Exit(int(ExitCode.TAMPERED if report.state is ManifestState.INVALID else ExitCode.OK))
     folder = Path(str(output))

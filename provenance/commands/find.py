@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import print_json, stdout
-from provenance.commands.paths import Input, gathered
 from provenance.commands.sign import Paths
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import print_json, stdout
+from provenance.commands.support.paths import Input, gathered
 from provenance.errors import ExitCode, NotInitializedError
 from provenance.home import Home
 
@@ -26,9 +26,8 @@ def find(
     Exit codes: 0 a record was found; 4 none was found. A record says who claims what and when; likeness alone
     proves nothing.
     """
-    from provenance.media.picture import sha256_file
+    from provenance.media.media_file import MediaFile
     from provenance.search.lookup import open_lookup, similar_records
-    from provenance.sign import check_source
     from provenance.trust.store import TrustStore
 
     home = Home.locate()
@@ -38,8 +37,7 @@ def find(
             raise NotInitializedError(f"no ledger in {home.data}")
 
         def work(index: int, item: Input) -> Outcome:
-            media = check_source(item.path)
-            records = similar_records(item.path, media, sha256_file(item.path), lookup, trust)
+            records = similar_records(MediaFile.open(item.path), lookup, trust)
             return ExitCode.OK if records else ExitCode.NOT_FOUND, records
 
         def show(item: Input, records: list[SimilarRecord]) -> None:
@@ -47,7 +45,7 @@ def find(
                 found = [vars(record) for record in records]
                 print_json({"schema": "veilmark.found/1", "path": item.shown, "records": found})
                 return
-            from provenance.commands.show import show_similar
+            from provenance.commands.support.show import show_similar
 
             count = len(records)
             what = f"{count} record{'s' if count > 1 else ''} found" if records else "no record found"

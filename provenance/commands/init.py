@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import getpass
 import socket
+import sys
 from typing import Annotated
 
 import typer
 
-from provenance.commands.console import note, print_json
+from provenance.commands.support.console import note, print_json
 from provenance.home import Home
 
 
@@ -24,7 +25,7 @@ def init(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make an identity and a ledger here. Safe to run again: what exists is kept."""
-    from provenance.commands.secrets import new_passphrase, passphrase_for
+    from provenance.commands.support.secrets import new_passphrase, passphrase_for
     from provenance.setup import initialize
 
     home = Home.locate()
@@ -38,8 +39,25 @@ def init(
     typer.echo(f"identity  {done.claimed_name}  (key {done.key_id[:16]}, {done.algorithm})")
     typer.echo(f"ledger    {done.log_origin}  ({done.log_size} records)")
     typer.echo(f"kept in   {home.data}")
+    if fresh and sys.stdin.isatty() and sys.stderr.isatty():
+        _offer_lists(home)
     if fresh:
         note("The name is a claim: others see it as verified only if they trust your root certificate.")
         note(
             "Give it to them with `veilmark identity show --root`, and back up with `veilmark identity backup`."
         )
+
+
+def _offer_lists(home: Home) -> None:
+    """Ask whether the C2PA's trust lists count here; without an answer they do not."""
+    from provenance.trust.store import TrustStore
+    from provenance.trust.store.shipped import SHIPPED
+
+    question = "Trust the certificate authorities on the C2PA's public trust lists (cameras, software)?"
+    if not typer.confirm(question, default=False, err=True):
+        note("Not trusted. Say so later with `veilmark trust add --list c2pa`.")
+        return
+    store = TrustStore.load(home)
+    for one in SHIPPED["c2pa"]:
+        store.add_list(one.text(), one.name, purpose=one.purpose, url=one.url)
+    note("Trusted; see `veilmark trust list`. `veilmark trust update` gets the present issue.")

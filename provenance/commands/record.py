@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import print_json
-from provenance.commands.paths import Input, gathered, plan_outputs
-from provenance.commands.work import desk_for
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import print_json
+from provenance.commands.support.paths import Input, gathered, plan_outputs
+from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
@@ -44,12 +44,12 @@ def record(
         raise UsageError("name files or --hash, one of the two", hint="veilmark record FILE")
     home = Home.locate()
     home.require_initialized()
-    with desk_for(home, identity) as desk:
+    with session_for(home, identity) as session:
         if sha256:
             if output and len(sha256) > 1:
                 raise UsageError("-o names one receipt, but several hashes were given")
             for value in sha256:
-                _show(record_hash(value, media_type, desk, receipt_path=output, force=force), as_json)
+                _show(record_hash(value, media_type, session, receipt_path=output, force=force), as_json)
             return
         with gathered(paths or []) as inputs:
             if output:
@@ -66,7 +66,7 @@ def record(
 
             def work(index: int, item: Input) -> Outcome:
                 return ExitCode.OK, record_file(
-                    item.path, desk, any_file=any_file, receipt_path=receipts[index], force=force
+                    item.path, session, any_file=any_file, receipt_path=receipts[index], force=force
                 )
 
             def show(item: Input, result: SignResult) -> None:

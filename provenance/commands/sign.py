@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import note, print_json
-from provenance.commands.paths import Input, gathered, in_place_outputs, plan_outputs
-from provenance.commands.work import desk_for
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import note, print_json
+from provenance.commands.support.paths import Input, gathered, in_place_outputs, plan_outputs
+from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
 from provenance.home import Home
 
@@ -117,7 +117,7 @@ def sign(
             definition_folder=manifest.parent if manifest else None,
         )
         request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
-        with desk_for(home, identity) as desk:
+        with session_for(home, identity) as session:
             telling: list[str] = []
 
             def work(index: int, item: Input) -> Outcome:
@@ -125,12 +125,12 @@ def sign(
                 if target is None:
                     return ExitCode.OK, None
                 located = tells_location(item.path)
-                result = sign_file(item.path, target, request, desk, force=force or in_place)
+                result = sign_file(item.path, target, request, session, force=force or in_place)
                 if located:
                     telling.append(item.shown)
                 return ExitCode.OK, result
 
-            skipped = "named twice" if in_place else "exists"
+            skipped = "named-twice" if in_place else "exists"
 
             def show(item: Input, result: SignResult | None) -> None:
                 if as_json:

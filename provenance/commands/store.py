@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import complain, progress
+from provenance.commands.support.console import complain, progress
 from provenance.errors import ExitCode
 from provenance.home import Home
 

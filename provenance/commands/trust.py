@@ -1,4 +1,4 @@
-"""``veilmark trust``: whom and what the person at this machine trusts."""
+"""``veilmark trust``: the trust store of this machine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import print_json
-from provenance.commands.paths import read_text
+from provenance.commands.support.console import print_json
+from provenance.commands.support.paths import read_text
 from provenance.errors import UsageError
 from provenance.home import Home
 

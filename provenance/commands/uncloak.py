@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.console import clean, fraction, note, print_json
-from provenance.commands.secrets import encryption_passphrase_for, passphrase_for, passphrase_of_file
+from provenance.commands.support.console import clean, fraction, note, print_json
+from provenance.commands.support.secrets import encryption_passphrase_for, passphrase_for, passphrase_of_file
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -50,7 +50,7 @@ def uncloak(
     """Restore the signed original of a cloaked file, bit for bit. Needs a key that it was sealed for or granted to.
 
     Exit codes: 0 restored; 1 something was altered; 4 no sealed original, or no grant for your key; 3 the sealed
-    original is not at hand. Nothing is written unless all of it is right.
+    original is not available. Nothing is written unless all of it is right.
     """
     from provenance.sealed.shelf import GrantShelf
     from provenance.sealed.unseal import open_sealed

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.batch import Outcome, run_batch
-from provenance.commands.console import print_json
 from provenance.commands.ledger.anchors import anchor_checker
 from provenance.commands.ledger.chain import Rpc
-from provenance.commands.paths import Input, gathered
 from provenance.commands.sign import Paths
+from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.console import print_json
+from provenance.commands.support.paths import Input, gathered
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -84,7 +84,7 @@ def verify(
             if as_json:
                 print_json(verdict.to_json())
             else:
-                from provenance.commands.show import show_verdict
+                from provenance.commands.support.show import show_verdict
 
                 show_verdict(verdict, 0 if brief else 2 if verbose else 1)
 

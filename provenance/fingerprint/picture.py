@@ -23,7 +23,8 @@ from provenance.fingerprint.pdq import MIN_QUALITY, pdq_variants
 
 if TYPE_CHECKING:
     from provenance.fingerprint.features import LocalFeatures
-    from provenance.media.picture import Format
+    from provenance.media.formats import Format
+    from provenance.media.media_file import MediaFile
 
 #: Pictures are scaled before they are fingerprinted, so that the longer side lies between these, in pixels.
 SMALLEST_SIDE, WORKING_SIDE = 512, 640
@@ -133,14 +134,13 @@ def fingerprint_picture(pixels: NDArray[np.uint8], *, exact_pixels: bool = True)
     )
 
 
-def fingerprint_file(path: Path, media: Format, *, exact_pixels: bool | None = None) -> Fingerprint:
+def fingerprint_file(file: MediaFile, *, exact_pixels: bool | None = None) -> Fingerprint:
     """Fingerprint a file of any kind.
 
     A JPEG is decoded at a reduced DCT scale, so that 12 megapixels take some 60 ms of processor time.
 
     Args:
-        path: the file.
-        media: what :func:`provenance.media.picture.detect_format` said about it.
+        file: its decoded picture is kept for whoever needs it next.
         exact_pixels: for pictures, also hash every decoded pixel; None does so for all but JPEG, where it would
             cost a full decoding (some 300 ms for 12 megapixels).
 
@@ -151,16 +151,14 @@ def fingerprint_file(path: Path, media: Format, *, exact_pixels: bool | None = N
         CorruptMediaError: the bytes cannot be decoded as what they claim to be.
         MediaTooLargeError: over the limits on dimensions.
     """
-    if media.kind in ("video", "audio"):
-        return _recording(path, media)
-    if media.kind != "image":
+    if file.format.kind in ("video", "audio"):
+        return _recording(file.path, file.format)
+    if file.format.kind != "image":
         return NoFingerprint()
-    from provenance.media.picture import open_picture
-
     if exact_pixels is None:
-        exact_pixels = media.name != "JPEG"
+        exact_pixels = file.format.name != "JPEG"
     try:
-        picture = open_picture(path, reduce_to=None if exact_pixels else WORKING_SIDE)
+        picture = file.picture(reduce_to=None if exact_pixels else WORKING_SIDE)
     except UnknownFormatError:
         return NoFingerprint()
     return fingerprint_picture(picture.pixels, exact_pixels=exact_pixels)

@@ -25,7 +25,7 @@ class Status:
     Attributes:
         path, origin, log_key: the database, the log's name, its vkey.
         size, root: the last signed checkpoint; ``root`` in hex.
-        schema: version of the database's schema.
+        database_version: of the database's tables.
         bytes: size of the database with its write-ahead log.
         published, anchored, witnessed: the largest size that left the machine so, or None.
         pending: entries not covered by an anchored checkpoint.
@@ -37,7 +37,7 @@ class Status:
     log_key: str
     size: int
     root: str
-    schema: int
+    database_version: int
     bytes: int
     published: int | None
     anchored: int | None
@@ -116,7 +116,7 @@ def status(ledger: LocalLedger) -> Status:
         log_key=ledger.log_key,
         size=checkpoint.size,
         root=checkpoint.root.hex(),
-        schema=version,
+        database_version=version,
         bytes=sum(file.stat().st_size for file in files if file.exists()),
         published=largest.get("published"),
         anchored=largest.get("anchored"),
@@ -265,7 +265,7 @@ def check_published(old: Note, where: str | Path, keys: Sequence[VerifierKey]) -
 
 
 def check_extends(old: Note, new: Note, hashes: Sequence[bytes], keys: Sequence[VerifierKey]) -> None:
-    """Check, without any log at hand, that two checkpoints of one log are one history.
+    """Check, without access to the log, that two checkpoints of one log are one history.
 
     Raises:
         TamperedError: a signature or the proof is wrong: with both genuine, evidence of a fork.

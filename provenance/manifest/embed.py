@@ -51,6 +51,7 @@ def sign_manifest(
     *,
     media: Format | None = None,
     mime: str | None = None,
+    carries: bool | None = None,
     tsa_url: str | None = None,
 ) -> bytes:
     """Sign ``source`` into ``output``.
@@ -64,6 +65,7 @@ def sign_manifest(
     Args:
         output: written by this call; give a temporary path and rename it afterwards.
         media: the format of ``source``; detected where None. ``mime`` alone overrides its media type.
+        carries: whether ``source`` carries a manifest, where that is known already.
         tsa_url: RFC 3161 time-stamp authority to ask, or None for no network at all.
 
     Returns:
@@ -81,7 +83,8 @@ def sign_manifest(
     media = media or detect_format(source)
     embeds = media.embeddable
     media_type = mime or media.mime
-    spec = _with_own_parent(source, _with_named_files(spec), media_type if embeds else None)
+    carries = embeds and (carries_manifest(source, media_type) if carries is None else carries)
+    spec = _with_own_parent(source, _with_named_files(spec), carries)
     check_spec(spec)
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
         spec = replace(spec, thumbnail_data=_thumbnail(source))
@@ -123,7 +126,7 @@ def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
     return replace(spec, parents=(*spec.parents, *parents), thumbnail_data=data)
 
 
-def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -> ManifestSpec:
+def _with_own_parent(source: Path, spec: ManifestSpec, carries: bool) -> ManifestSpec:
     """A source that carries a manifest already becomes its own parent."""
     opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
     if opened is not None:
@@ -132,9 +135,7 @@ def _with_own_parent(source: Path, spec: ManifestSpec, media_type: str | None) -
             # something was done that nobody named; "opened" alone would say that nothing was
             return replace(spec, actions=(Action("c2pa.edited"),))
         return spec
-    if media_type is None:
-        return spec
-    if not carries_manifest(source, media_type):
+    if not carries:
         return spec
     relation = Relation.EDITED if spec.relation == Relation.CAPTURED else spec.relation
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))

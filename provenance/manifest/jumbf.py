@@ -19,6 +19,10 @@ _X5CHAIN_NAME = "x5chain"
 _UUID_TAIL = b"\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 #: Box types of a manifest store, a manifest, its assertions and its signature, as they stand in a file.
 STORE_MARKS = tuple(b"jumd" + kind + _UUID_TAIL for kind in (b"c2pa", b"c2ma", b"c2as", b"c2cs"))
+#: The same of the drafts before C2PA 1.0.
+DRAFT_MARKS = tuple(b"jumd" + kind + _UUID_TAIL for kind in (b"cacb", b"cast", b"caas", b"cacl"))
+#: What all of these begin with.
+MARK_START = b"jumdc"
 
 
 class MalformedError(ValueError):
@@ -32,7 +36,12 @@ def signature_certificates(store: bytes, manifest_label: str) -> list[bytes]:
         MalformedError: the store, the box or the COSE structure cannot be read, or its padding, which no
             signature covers, is not the zeros that C2PA asks for.
     """
-    cose = _decode(signature_box(store, manifest_label))
+    return cose_certificates(signature_box(store, manifest_label))
+
+
+def cose_certificates(data: bytes) -> list[bytes]:
+    """DER certificates, leaf first, of a COSE_Sign1 structure; MalformedError as above."""
+    cose = _decode(data)
     if not isinstance(cose, list) or len(cose) != 4:
         raise MalformedError("the signature box holds no COSE_Sign1")
     unprotected = cose[1] if isinstance(cose[1], dict) else {}
@@ -59,6 +68,23 @@ def signature_box(store: bytes, manifest_label: str) -> bytes:
                     if part_type == b"jumb" and _label(part) == "c2pa.signature":
                         return next((data for kind, data in _children(part) if kind == b"cbor"), b"")
     raise MalformedError(f"no signature box for manifest {manifest_label[:80]!r}")
+
+
+def assertion(store: bytes, manifest_label: str, label: str) -> Any:
+    """Content of an assertion that is kept as CBOR; MalformedError where there is none."""
+    for box_type, content in _boxes(store):
+        if box_type != b"jumb" or _label(content) != "c2pa":
+            continue
+        for manifest in _named(content, manifest_label):
+            for assertions in _named(manifest, "c2pa.assertions"):
+                for one in _named(assertions, label):
+                    return _decode(next((data for kind, data in _children(one) if kind == b"cbor"), b""))
+    raise MalformedError(f"no assertion {label[:80]!r}")
+
+
+def _named(content: bytes, label: str) -> Iterator[bytes]:
+    """Superboxes of a label inside another one."""
+    return (part for kind, part in _children(content) if kind == b"jumb" and _label(part) == label)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ from provenance.identity import certificates
 from provenance.manifest import jumbf
 from provenance.manifest.report import Failure, ManifestReport, ManifestState, report_from_json
 from provenance.record import key_id_of
+from provenance.trust.anchors import Anchors
 
 __all__ = ["Failure", "ManifestReport", "read_manifest"]
 
@@ -28,7 +30,9 @@ MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 MEMORY_MB = 64
 _BLOCK_BYTES = 1024 * 1024
 _OVERLAP_BYTES = 32
-_MARK_START = b"jumdc2"
+_DRAFT = "the manifest is of a draft of the format, from before C2PA 1.0"
+#: c2pa's words for a form that it does not read.
+_OTHER_VERSION = re.compile(r"version (is )?too new|pre-?release|VersionCompatibility", re.IGNORECASE)
 _SIDECAR_FORMAT = "application/c2pa"
 
 
@@ -36,7 +40,7 @@ def read_manifest(
     path: Path,
     mime: str,
     *,
-    anchors_pem: Sequence[str],
+    anchors_pem: Anchors | Sequence[str],
     manifest_data: bytes | None = None,
     online: bool = False,
 ) -> ManifestReport | None:
@@ -44,7 +48,7 @@ def read_manifest(
 
     Args:
         mime: media type of ``path``, decided from its bytes.
-        anchors_pem: certificates that the verifier trusts, PEM, one or several a string.
+        anchors_pem: certificates that the verifier trusts: by purpose, or as PEM texts those of signers alone.
         manifest_data: a side-car's bytes, instead of what is embedded.
         online: allow fetching a remote manifest and asking OCSP responders.
 
@@ -84,8 +88,8 @@ def read_manifest(
             return _report(reader, manifest_data)
 
 
-def reader_settings(anchors_pem: Sequence[str], *, online: bool) -> dict[str, Any]:
-    """c2pa settings for reading: verify everything, trust ``anchors_pem`` alone, no network unless asked."""
+def reader_settings(anchors: Anchors | Sequence[str], *, online: bool) -> dict[str, Any]:
+    """c2pa settings for reading: verify everything, trust ``anchors`` alone, no network unless asked."""
     settings: dict[str, Any] = {
         "version": 1,
         "core": {"backing_store_memory_threshold_in_mb": MEMORY_MB},
@@ -98,9 +102,9 @@ def reader_settings(anchors_pem: Sequence[str], *, online: bool) -> dict[str, An
             "ocsp_fetch": online,
         },
     }
-    anchors = "\n".join(anchors_pem)
-    if anchors.strip():
-        settings["trust"] = {"user_anchors": anchors}
+    trust = Anchors.of(anchors).settings()
+    if trust:
+        settings["trust"] = trust
     return settings
 
 
@@ -157,15 +161,23 @@ def _store_bytes(reader: Any, label: str) -> bytes:
 def _unreadable(
     path: Path, stream: BinaryIO, error: Exception, manifest_data: bytes | None
 ) -> ManifestReport:
-    """c2pa gave up: a damaged manifest is a finding, a damaged container an error."""
-    if manifest_data is None and not _has_store(stream):
+    """c2pa gave up: a damaged manifest is a finding, a damaged container an error, and what is of another version of
+    the format was not checked."""
+    if _OTHER_VERSION.search(str(error)):
+        return _unsupported(f"the manifest is of a version that cannot be read: {_text(error)}")
+    found = io.BytesIO(manifest_data) if manifest_data is not None else stream
+    if _has_mark(found, jumbf.DRAFT_MARKS):
+        return _unsupported(_DRAFT)
+    if manifest_data is None and not _has_mark(stream, jumbf.STORE_MARKS):
         raise CorruptMediaError(f"{path} cannot be read: {_text(error)}") from error
     return _damaged(f"the manifest cannot be read: {_text(error)}")
 
 
 def _leftover(stream: BinaryIO) -> ManifestReport | None:
     """No manifest where one should lie; but are there the remains of one?"""
-    if not _has_store(stream):
+    if _has_mark(stream, jumbf.DRAFT_MARKS):
+        return _unsupported(_DRAFT)
+    if not _has_mark(stream, jumbf.STORE_MARKS):
         return None
     return _damaged("the file holds the remains of a manifest that is not where it should be")
 
@@ -176,14 +188,20 @@ def _damaged(explanation: str) -> ManifestReport:
     return report
 
 
-def _has_store(stream: BinaryIO) -> bool:
+def _unsupported(explanation: str) -> ManifestReport:
+    report = ManifestReport(state=ManifestState.UNSUPPORTED)
+    report.unsupported = explanation
+    return report
+
+
+def _has_mark(stream: BinaryIO, marks: tuple[bytes, ...]) -> bool:
     """Whether the bytes of a manifest store, or parts of one, are somewhere in a file. Fast, proves nothing."""
     stream.seek(0)
     tail = b""
     while block := stream.read(_BLOCK_BYTES):
         window = tail + block
         # one fast pass for what all marks share
-        if _MARK_START in window and any(mark in window for mark in jumbf.STORE_MARKS):
+        if jumbf.MARK_START in window and any(mark in window for mark in marks):
             return True
         tail = window[-_OVERLAP_BYTES:]
     return False

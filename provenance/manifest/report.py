@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from provenance.identity.certificates import printable
-from provenance.verdict import TimeKind
+from provenance.manifest.identities import identities_of, is_about_identity
+from provenance.trust.anchors import Purpose, found_for
+from provenance.verdict import NamedIdentity, TimeKind
 
 _MAX_LIST = 200
 _MAX_DEPTH = 24
 _UNTRUSTED = "signingCredential.untrusted"
+_TRUSTED = "signingCredential.trusted"
+_EXPIRED = ("signingCredential.expired", "claimSignature.outsideValidity")
 _PARENTS_LABEL = "org.veilmark.parents"
 _SEALED_LABEL = "org.veilmark.sealed"
 
@@ -24,6 +28,9 @@ class ManifestState(StrEnum):
     TRUSTED = "trusted"  #: valid, and the signer's certificate chains to an anchor
     VALID = "valid"  #: valid; the signer is not known
     INVALID = "invalid"
+    UNSUPPORTED = (
+        "unsupported"  #: of a form that cannot be read, a draft or a later version; nothing was checked
+    )
 
 
 class FailureKind(StrEnum):
@@ -69,12 +76,14 @@ class Failure:
         explanation: one line.
         url: which part of the manifest store.
         kind: what it is about.
+        ingredient: title of the ingredient that it is about; empty for the file's own manifest.
     """
 
     code: str
     explanation: str
     url: str = ""
     kind: FailureKind = FailureKind.OTHER
+    ingredient: str = ""
 
 
 @dataclass
@@ -82,8 +91,10 @@ class ManifestReport:
     """A checked manifest.
 
     Attributes:
-        state: trusted, valid or invalid.
-        failures: of the active manifest; an unknown signer is not among them.
+        state: trusted, valid, invalid or unsupported.
+        signer_trusted: whether the signer's certificate leads to a trusted anchor, whatever else was found.
+        failures: of the active manifest, or of an ingredient that spoils the whole; an unknown signer is not among
+            them, nor is what is wrong with an identity.
         ingredient_failures: of the manifests it was made from, as recorded and as found now.
         signer_name: common name in the signing certificate; a claim unless ``state`` is ``trusted``.
         organization: organization in the signing certificate.
@@ -98,11 +109,14 @@ class ManifestReport:
         training: use to ``allowed``, ``notAllowed`` or ``constrained``.
         assertion_labels: of all assertions, without the numbers that tell several of one label apart.
         metadata: merged metadata assertions (author, description, device, time, place).
+        identities: whom its CAWG identity assertions name, confirmed or not.
         sealed: what the manifest says of a sealed original, as it stands there; empty where there is none.
+        unsupported: why nothing could be checked, where the state is ``unsupported``.
         manifest_bytes: the whole manifest store.
     """
 
     state: ManifestState
+    signer_trusted: bool = False
     failures: list[Failure] = field(default_factory=list)
     ingredient_failures: list[Failure] = field(default_factory=list)
     signer_name: str = ""
@@ -124,9 +138,11 @@ class ManifestReport:
     training: dict[str, str] = field(default_factory=dict)
     assertion_labels: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    identities: list[NamedIdentity] = field(default_factory=list)
     sealed: dict[str, Any] = field(default_factory=dict)
     thumbnail: str = ""
     embedded: bool = True
+    unsupported: str = ""
     remote_url: str = ""
     manifest_bytes: bytes = field(default=b"", repr=False)
     _crjson: str = field(default="{}", repr=False)
@@ -135,6 +151,11 @@ class ManifestReport:
     def manifest_sha256(self) -> str:
         """Hex SHA-256 of the manifest store, or empty where it could not be read."""
         return hashlib.sha256(self.manifest_bytes).hexdigest() if self.manifest_bytes else ""
+
+    @property
+    def expired(self) -> bool:
+        """Whether nothing is wrong but the certificate's end, and no time stamp shows that it was signed before."""
+        return bool(self.failures) and all(one.code in _EXPIRED for one in self.failures)
 
     def crjson(self) -> str:
         """The whole store as crJSON, c2pa's standard JSON form."""
@@ -158,16 +179,24 @@ def report_from_json(parsed: dict[str, Any], *, crjson: Callable[[], str], store
     active = _dict(manifests.get(label))
     results = _dict(parsed.get("validation_results"))
     own = _dict(results.get("activeManifest"))
-    named = str(parsed.get("validation_state")).lower()
-    state = ManifestState(named) if named in set(ManifestState) else ManifestState.INVALID
-    report = ManifestReport(state=state, active_label=label, manifest_bytes=store)
+    report = ManifestReport(state=ManifestState.VALID, active_label=label, manifest_bytes=store)
     report._crjson = crjson()
-    report.failures = [one for one in _failures(own.get("failure")) if one.code != _UNTRUSTED]
-    report.ingredient_failures = _ingredient_failures(results, manifests)
-    if state is ManifestState.INVALID and not report.failures:
+    report.failures = [one for one in _failures(own.get("failure")) if not _of_trust(one.code)]
+    found_now, recorded = _ingredient_failures(results, manifests)
+    report.ingredient_failures = _unique([*found_now, *recorded])
+    report.signer_trusted = any(
+        _dict(one).get("code") == _TRUSTED and found_for(str(_dict(one).get("explanation")), Purpose.SIGNERS)
+        for one in _list(own.get("success"))
+    )
+    rejected = str(parsed.get("validation_state")).lower() not in ("trusted", "valid")
+    if rejected and not report.failures:
         # c2pa rejects the whole because of what it was made from; say so instead of leaving it unexplained
-        report.failures = list(report.ingredient_failures)
-    if not report.failures and state is ManifestState.INVALID:
+        report.failures = _unique(found_now) or list(report.ingredient_failures)
+    if report.failures:
+        report.state = ManifestState.INVALID
+    elif report.signer_trusted and not rejected:
+        report.state = ManifestState.TRUSTED
+    if not report.failures and rejected:
         report.add_failure("veilmark.manifest.invalid", "c2pa calls the manifest invalid without a reason")
     _fill(report, active, manifests, own)
     return report
@@ -203,6 +232,7 @@ def _fill(
         elif name.split("__")[0] in ("c2pa.metadata", "cawg.metadata"):
             report.metadata |= {_text(k): v for k, v in data.items() if k != "@context"}
     report.signed_time, report.time_kind = _time(signature, report.actions, own)
+    report.identities = identities_of(report.active_label, _assertions(active), own, report.manifest_bytes)
 
 
 def _taken(references: list[dict[str, Any]], ingredient: dict[str, Any], *, by_title: bool) -> dict[str, Any]:
@@ -284,8 +314,12 @@ def _time(
     signature: dict[str, Any], actions: list[dict[str, Any]], own: dict[str, Any]
 ) -> tuple[str, TimeKind | None]:
     stamped = _text(signature.get("time"))
-    codes = {_text(_dict(one).get("code")) for group in own.values() for one in _list(group)}
-    if stamped and "timeStamp.trusted" in codes:
+    found = [_dict(one) for group in own.values() for one in _list(group)]
+    codes = {_text(one.get("code")) for one in found}
+    if stamped and any(
+        one.get("code") == "timeStamp.trusted" and found_for(str(one.get("explanation")), Purpose.TIME_STAMPS)
+        for one in found
+    ):
         return stamped, TimeKind.STAMPED
     if stamped and "timeStamp.validated" in codes:
         return stamped, TimeKind.STAMPED_BY_UNKNOWN
@@ -293,16 +327,40 @@ def _time(
     return (when, TimeKind.SELF_ASSERTED) if when else ("", None)
 
 
-def _ingredient_failures(results: dict[str, Any], manifests: dict[str, Any]) -> list[Failure]:
+def _ingredient_failures(
+    results: dict[str, Any], manifests: dict[str, Any]
+) -> tuple[list[Failure], list[Failure]]:
     """What is wrong with ingredients: found now (deltas), and recorded by those who signed over them."""
-    found = []
+    ingredients = [
+        _dict(one)
+        for manifest in list(manifests.values())[:_MAX_LIST]
+        for one in _list(_dict(manifest).get("ingredients"))
+    ]
+    titles = {_text(one.get("active_manifest")): _text(one.get("title")) for one in ingredients}
+    found_now, recorded = [], []
     for delta in _list(results.get("ingredientDeltas")):
-        found += _failures(_dict(_dict(delta).get("validationDeltas")).get("failure"))
-    for manifest in list(manifests.values())[:_MAX_LIST]:
-        for ingredient in _list(_dict(manifest).get("ingredients")):
-            found += _recorded_failures(_dict(ingredient))
-    unique = {(one.code, one.url): one for one in found if one.code != _UNTRUSTED}
-    return list(unique.values())[:_MAX_LIST]
+        for failure in _failures(_dict(_dict(delta).get("validationDeltas")).get("failure")):
+            found_now.append(replace(failure, ingredient=_title_in(failure.url, titles)))
+    for one in ingredients:
+        title = _text(one.get("title")) or "unnamed"
+        recorded += [replace(failure, ingredient=title) for failure in _recorded_failures(one)]
+    return found_now, recorded
+
+
+def _title_in(url: str, titles: dict[str, str]) -> str:
+    """The title of the ingredient whose manifest an address lies in."""
+    return next((title for label, title in titles.items() if label and label in url and title), "unnamed")
+
+
+def _unique(failures: list[Failure]) -> list[Failure]:
+    return list({(one.code, one.url): one for one in failures if not _of_trust(one.code)}.values())[
+        :_MAX_LIST
+    ]
+
+
+def _of_trust(code: str) -> bool:
+    """Codes that say whom the verifier trusts, nothing about the file."""
+    return code == _UNTRUSTED or is_about_identity(code)
 
 
 def _recorded_failures(ingredient: dict[str, Any]) -> list[Failure]:
@@ -310,7 +368,7 @@ def _recorded_failures(ingredient: dict[str, Any]) -> list[Failure]:
         _dict(_dict(ingredient.get("validation_results")).get("activeManifest")).get("failure")
     )
     recorded += _failures(ingredient.get("validation_status"))
-    return [one for one in recorded if one.code != _UNTRUSTED]
+    return [one for one in recorded if not _of_trust(one.code)]
 
 
 def _failures(raw: Any) -> list[Failure]:

@@ -1,4 +1,4 @@
-"""Frames of a film or a sound from its packets, past damage but not for ever."""
+"""Frames of a video or a sound from its packets. Damaged packets are skipped, up to a limit."""
 
 from __future__ import annotations
 

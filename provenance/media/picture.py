@@ -94,7 +94,11 @@ class Picture:
 
 
 def open_picture(
-    source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, reduce_to: int | None = None
+    source: Path | bytes,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    reduce_to: int | None = None,
+    form: Format | None = None,
 ) -> Picture:
     """Decode the first frame of a picture.
 
@@ -102,6 +106,7 @@ def open_picture(
         max_pixels: refuse pictures with more, before decoding anything.
         reduce_to: a JPEG may be decoded at 1/2, 1/4 or 1/8 (DCT scaling) as long as its longer side stays at
             least this many pixels; for fingerprints. ``max_pixels`` then counts the decoded pixels.
+        form: the format, where it is known already.
 
     Raises:
         UnknownFormatError: no picture format, or one that cannot be decoded here.
@@ -109,7 +114,7 @@ def open_picture(
         MediaTooLargeError: over the limit on pixels or bytes.
         MissingPathError: the path names no file.
     """
-    form = detect_format(source)
+    form = form or detect_format(source)
     shown = str(source) if isinstance(source, Path) else "the input"
     if form.kind != "image":
         known = f"{shown} is {form.name}, a picture was expected"

@@ -16,6 +16,7 @@ _WORDS = {
     State.TRUSTED: ("good", "Trusted"),
     State.VALID_UNKNOWN_SIGNER: ("open", "Valid, signer not trusted"),
     State.TAMPERED: ("bad", "Tampered"),
+    State.EXPIRED: ("bad", "Expired"),
     State.NO_CREDENTIAL: ("none", "No credential"),
     State.NOT_CHECKED: ("open", "Could not check"),
 }
@@ -38,8 +39,13 @@ def _card(verdict: Verdict, pictures: Mapping[str, bytes]) -> dict[str, Any]:
     tone, word = _WORDS[verdict.state]
     rows = [("Title", verdict.title)]
     if verdict.signer:
-        claim = "its certificate leads to an anchor you trust" if verdict.signer.trusted else "claimed name"
+        claim = {True: "its certificate leads to an anchor you trust", None: "claimed name; not judged"}.get(
+            verdict.signer.trusted, "claimed name"
+        )
         rows.append(("Signer", f"{verdict.signer.name} ({claim}; key {verdict.signer.key_id[:16]})"))
+    for one in verdict.identities:
+        standing = "confirmed" if one.confirmed else "not confirmed"
+        rows.append(("Identity", f"{one.name} (issued by {one.issuer or 'nobody named'}; {standing})"))
     rows += [("Time", f"{time.value} ({time.words})") for time in verdict.times]
     rows += [("What", " / ".join(part for part in (verdict.relation, verdict.source_type) if part))]
     rows += [("Action", _action(action)) for action in verdict.actions]

@@ -6,7 +6,7 @@ X25519 (RFC 7748). Beside an identity's signing key, 0600::
     identities/NAME/encryption.pub   the public half, one line, to give to others
 
 The public line is ``veilmark-x25519:`` and 48 characters of base64url: the key's 32 bytes and the first four of
-their SHA-256, so that a mistyped key is found out, for every 32 bytes are some key.
+their SHA-256, so that a mistyped key is detected: any 32 bytes are a valid key.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def open_key_file(path: Path, passphrase: str | None, *, what: str = "") -> X255
 
 @dataclass(frozen=True)
 class Keyring:
-    """The private keys at hand: which there are, and how to unlock one."""
+    """The available private keys: which there are, and how to unlock one."""
 
     ids: frozenset[str]
     _unlock: Callable[[str], X25519PrivateKey]

@@ -106,9 +106,9 @@ def read_cloaked(path: Path, trust: TrustStore) -> Cloaked:
 def manifest_of(path: Path, trust: TrustStore) -> ManifestReport | None:
     """The manifest in a file, or the one in ``FILE.c2pa`` beside it; None where there is neither."""
     media = check_source(path)
-    found = read_manifest(path, media.mime, anchors_pem=trust.anchors_pem)
+    found = read_manifest(path, media.mime, anchors_pem=trust.anchors)
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     if found is not None or not beside.is_file():
         return found
     data = read_limited(beside, MAX_MANIFEST_BYTES)
-    return read_manifest(path, media.mime, anchors_pem=trust.anchors_pem, manifest_data=data)
+    return read_manifest(path, media.mime, anchors_pem=trust.anchors, manifest_data=data)

@@ -25,7 +25,7 @@ from provenance.store.cid import Cid
 from provenance.store.unixfs import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
-    from provenance.session import Desk
+    from provenance.session import Session
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def sign_sealed(
     unsigned: Path,
     output: Path,
     request: SignRequest,
-    desk: Desk,
+    session: Session,
     *,
     original: Path,
     readers: Sequence[EncryptionKey],
@@ -139,13 +139,13 @@ def sign_sealed(
     Raises:
         as :func:`seal_original` and :func:`provenance.sign.sign_file`.
     """
-    shelf = GrantShelf(desk.store, desk.home.data / "grants")
-    sealed = seal_original(original, shelf=shelf, granter=desk.identity, recipients=readers)
+    shelf = GrantShelf(session.store, session.home.data / "grants")
+    sealed = seal_original(original, shelf=shelf, granter=session.identity, recipients=readers)
     try:
         named = sealed.reference.to_json()
         spec = replace(request.spec, extra_assertions=(*request.spec.extra_assertions, (LABEL, named)))
         request = replace(request, spec=spec, extra={**request.extra, "sealed": named})
-        return sign_file(unsigned, output, request, desk, force=force)
+        return sign_file(unsigned, output, request, session, force=force)
     except BaseException:
         _discard(shelf, sealed.reference.cid, list(zip(sealed.grants, sealed.grant_cids, strict=True)))
         raise

@@ -84,7 +84,7 @@ def open_sealed(
     and its own manifest verifies.
 
     Args:
-        keys: the private keys at hand.
+        keys: the private keys that are available.
         source: where the sealed object lies.
         shelf: where grants are looked for, beside ``grants``.
         grants: such as came in a file; they must be for this sealed original.
@@ -93,7 +93,7 @@ def open_sealed(
     Raises:
         MissingPathError, MediaError: the cloaked file cannot be read.
         TamperedError: the cloaked file, the sealed original or a grant was altered.
-        NoCredentialError: no manifest, no sealed original, or no grant for any key at hand.
+        NoCredentialError: no manifest, no sealed original, or no grant for any available key.
         UsageError: a grant is for something else.
         StoreError: the sealed original is not in the store, or damaged there.
         IdentityError: the key cannot be unlocked.
@@ -109,7 +109,7 @@ def open_sealed(
     about = read_cloaked(cloaked, trust)
     reference = about.reference
 
-    # 2. A grant for a key at hand yields the content key.
+    # 2. A grant for an available key yields the content key.
     fitting = _fitting(cloaked, about, keys, shelf, grants)
     if not source.has(reference.cid):
         raise StoreError(
@@ -139,7 +139,7 @@ def open_sealed(
             )
 
         # 4. The original's own provenance.
-        report = read_manifest(temporary, detect_format(temporary).mime, anchors_pem=trust.anchors_pem)
+        report = read_manifest(temporary, detect_format(temporary).mime, anchors_pem=trust.anchors)
         if report is None or report.state is ManifestState.INVALID:
             raise TamperedError("the original in the seal carries no manifest that verifies")
     trusted = report.state is ManifestState.TRUSTED
@@ -159,11 +159,11 @@ def grant_access(
 ) -> list[Grant]:
     """Let further readers open the sealed original of a cloaked file. No manifest changes; nothing can take it back.
 
-    Works without the sealed object at hand; where it is at hand, the key is tried on it.
+    Works without the sealed object; where it is available, the key is tried on it.
 
     Args:
         granter: signs the grants.
-        keys: the private keys at hand, one of which must be able to open the original.
+        keys: the available private keys, one of which must be able to open the original.
         source, shelf, trust, grants: as for :func:`open_sealed`. The new grants are kept on ``shelf``.
 
     Returns:
@@ -194,7 +194,7 @@ def grant_access(
 def _fitting(
     cloaked: Path, about: Cloaked, keys: Keyring, shelf: GrantShelf, grants: Sequence[Grant]
 ) -> list[Grant]:
-    """The grants for the keys at hand: those that were given, else those on the shelf."""
+    """The grants for the available keys: those that were given, else those on the shelf."""
     cid = about.reference.cid
     for grant in grants:
         if grant.sealed != cid:

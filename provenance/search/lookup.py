@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.fingerprint.picture import fingerprint_file
@@ -19,7 +18,7 @@ from provenance.verdict import MatchKind, SimilarRecord
 
 if TYPE_CHECKING:
     from provenance.manifest.read import ManifestReport
-    from provenance.media.picture import Format
+    from provenance.media.media_file import MediaFile
 
 
 class Lookup:
@@ -58,9 +57,7 @@ def open_lookup(home: Home) -> Iterator[Lookup | None]:
 
 
 def similar_records(
-    path: Path,
-    media: Format,
-    digest: str,
+    file: MediaFile,
     lookup: Lookup,
     trust: TrustStore,
     report: ManifestReport | None = None,
@@ -68,14 +65,13 @@ def similar_records(
     """Every record of the same or a similar file, in log order.
 
     Args:
-        digest: hex SHA-256 of the file at ``path``.
         report: the file's manifest, whose hash is looked up too.
 
     Raises:
         MediaError: the file cannot be decoded, so it cannot be looked up by likeness.
     """
     exact: dict[int, tuple[Entry, MatchKind]] = {}
-    hashes = [digest]
+    hashes = [file.sha256]
     if report is not None:
         hashes.append(hashlib.sha256(report.manifest_bytes).hexdigest())
     for value in hashes:
@@ -83,7 +79,7 @@ def similar_records(
             exact.setdefault(entry.index, (entry, _kind_of(entry, value)))
     found = [_similar(entry, kind, trust, None) for entry, kind in exact.values()]
     size = lookup.ledger.size
-    for match in lookup.index.search(fingerprint_file(path, media), known=exact):
+    for match in lookup.index.search(fingerprint_file(file), known=exact):
         # the index may know entries that a restored ledger has lost
         if match.entry_index not in exact and match.entry_index < size:
             found.append(_similar(lookup.ledger.entry(match.entry_index), match.kind, trust, match))

@@ -7,6 +7,7 @@ signed by) an anchor. c2pa does the same for manifests.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from provenance.errors import VeilmarkError
 from provenance.identity.certificates import parse_chain, printable
+from provenance.trust.lists import MAX_CERTIFICATES
 
 MAX_CHAIN = 10
 
@@ -35,7 +37,7 @@ def trusted_anchor(
         return None
     try:
         chain = [x509.load_der_x509_certificate(der) for der in chain_der]
-        anchors = [anchor for pem in anchors_pem for anchor in parse_chain(pem)]
+        anchors = [anchor for pem in anchors_pem for anchor in _parsed(pem)]
     except (ValueError, VeilmarkError):
         return None
     for depth, certificate in enumerate(chain):
@@ -50,6 +52,12 @@ def trusted_anchor(
         if depth + 1 == len(chain) or not _signed_by(certificate, chain[depth + 1]):
             return None
     return None
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(pem: str) -> tuple[x509.Certificate, ...]:
+    """An anchor's certificates; a published list holds dozens, and every record is checked against them."""
+    return tuple(parse_chain(pem, max_certificates=MAX_CERTIFICATES))
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

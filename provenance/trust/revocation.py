@@ -170,7 +170,7 @@ def check_revocations(
         times: ``(kind, RFC 3339 time)`` known about the signature; only :data:`INDEPENDENT_TIMES` count.
         chain_der: the signer's certificates; a revocation of an intermediate one counts too.
 
-    Statements that cannot be read or checked are skipped: a stranger's scrap must not revoke anything.
+    Statements that cannot be read or verified are skipped: they revoke nothing.
     """
     keys = {key_id} | {found for der in chain_der if (found := _key_id_or_none(der))}
     earliest: Revocation | None = None

@@ -2,11 +2,14 @@
 
 One file an entry, so that two programs adding at once lose nothing::
 
-    anchors/NAME.pem        certificate authorities (one or more certificates a file)
-    logs/NAME.vkey          ledgers, as C2SP verifier keys
-    witnesses/NAME.vkey     those who cosign checkpoints, as C2SP verifier keys
-    contracts/NAME.json     on-chain ledgers: chain id, address, and whose anchors in it count
-    revocations/NAME.json   signed statements that a key is no longer to be trusted
+    anchors/NAME.pem              certificate authorities of signers (one or more certificates a file)
+    time-stamp-anchors/NAME.pem   those of time-stamp authorities
+    identity-anchors/NAME.pem     those of identities (CAWG)
+    lists/NAME.json               published trust lists, as :mod:`provenance.trust.lists` reads them
+    logs/NAME.vkey                ledgers, as C2SP verifier keys
+    witnesses/NAME.vkey           those who cosign checkpoints, as C2SP verifier keys
+    contracts/NAME.json           on-chain ledgers: chain id, address, and whose anchors in it count
+    revocations/NAME.json         signed statements that a key is no longer to be trusted
 """
 
 from __future__ import annotations
@@ -17,51 +20,32 @@ import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from provenance.errors import IdentityError, UsageError, VeilmarkError
+from provenance.errors import UsageError
 from provenance.home import Home
 from provenance.identity import certificates
 from provenance.identity.certificates import printable
 from provenance.media import files as atomic
+from provenance.trust.anchors import Anchors, Purpose
+from provenance.trust.entries import (
+    ANCHOR_KINDS,
+    FOLDERS,
+    StoredList,
+    TrustedContract,
+    TrustEntry,
+    describe_anchor,
+    describe_list,
+    parse_anchor,
+    parse_contract,
+    parse_stored_list,
+    parse_vkey,
+)
+from provenance.trust.lists import parse_list
 
-KINDS = ("anchor", "log", "witness", "contract", "revocation")
-_FOLDERS = {
-    "anchor": ("anchors", ".pem"),
-    "log": ("logs", ".vkey"),
-    "witness": ("witnesses", ".vkey"),
-    "contract": ("contracts", ".json"),
-    "revocation": ("revocations", ".json"),
-}
+__all__ = ["StoredList", "TrustEntry", "TrustStore", "TrustedContract"]
+
 _MAX_ENTRY_BYTES = 4 * 1024 * 1024
 _MAX_ENTRIES = 10_000
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-
-
-@dataclass(frozen=True)
-class TrustedContract:
-    """An on-chain ledger.
-
-    Attributes:
-        name: how it is called here.
-        chain_id: EIP-155 chain id.
-        address: the contract, ``0x`` and 40 hex digits.
-        log_owner: whose checkpoint anchors in it count, ``0x`` and 40 hex digits.
-    """
-
-    name: str
-    chain_id: int
-    address: str
-    log_owner: str
-
-
-@dataclass(frozen=True)
-class TrustEntry:
-    """One line of ``veilmark trust list``."""
-
-    kind: str
-    name: str
-    detail: str
 
 
 @dataclass
@@ -69,7 +53,8 @@ class TrustStore:
     """The verifier's own trust store.
 
     Attributes:
-        anchors_pem: PEM texts, one or more certificates each.
+        own_anchors: certificates that were named one by one: purpose to entry name to PEM text.
+        lists: published lists that were added.
         log_keys: entry name to C2SP verifier key.
         witnesses: entry name to C2SP verifier key.
         contracts: on-chain ledgers.
@@ -77,12 +62,15 @@ class TrustStore:
     """
 
     folder: Path
-    anchors_pem: list[str] = field(default_factory=list)
+    own_anchors: dict[Purpose, dict[str, str]] = field(
+        default_factory=lambda: {purpose: {} for purpose in Purpose}
+    )
+    lists: list[StoredList] = field(default_factory=list)
     log_keys: dict[str, str] = field(default_factory=dict)
     witnesses: dict[str, str] = field(default_factory=dict)
     contracts: list[TrustedContract] = field(default_factory=list)
     revocations: list[str] = field(default_factory=list)
-    _anchor_names: list[str] = field(default_factory=list)
+    _anchors: Anchors | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(cls, home: Home) -> TrustStore:
@@ -92,31 +80,88 @@ class TrustStore:
             UsageError: an entry is damaged, or others may write to it.
         """
         store = cls(folder=home.trust)
-        for name, text in store._texts("anchor"):
-            _parse_anchor(text, name)
-            store.anchors_pem.append(text)
-            store._anchor_names.append(name)
-        store.log_keys = {name: _parse_vkey(text) for name, text in store._texts("log")}
-        store.witnesses = {name: _parse_vkey(text) for name, text in store._texts("witness")}
-        store.contracts = [_parse_contract(name, text) for name, text in store._texts("contract")]
+        for purpose, kind in ANCHOR_KINDS.items():
+            for name, text in store._texts(kind):
+                parse_anchor(text, name)
+                store.own_anchors[purpose][name] = text
+        store.lists = [parse_stored_list(name, text) for name, text in store._texts("list")]
+        store.log_keys = {name: parse_vkey(text) for name, text in store._texts("log")}
+        store.witnesses = {name: parse_vkey(text) for name, text in store._texts("witness")}
+        store.contracts = [parse_contract(name, text) for name, text in store._texts("contract")]
         store.revocations = [text for _, text in store._texts("revocation")]
         return store
 
-    def add_anchor(self, pem: str, name: str = "") -> str:
+    @property
+    def anchors(self) -> Anchors:
+        """Every certificate that is trusted, by purpose: named one by one, and from lists."""
+        if self._anchors is None:
+            self._anchors = self._gathered()
+        return self._anchors
+
+    def _gathered(self) -> Anchors:
+        by_purpose = {
+            purpose: (
+                *self.own_anchors[purpose].values(),
+                *(pem for one in self.lists if one.purpose is purpose and (pem := one.parsed.authorities())),
+            )
+            for purpose in Purpose
+        }
+        signers = [one.parsed for one in self.lists if one.purpose is Purpose.SIGNERS]
+        return Anchors(
+            signers=by_purpose[Purpose.SIGNERS],
+            time_stamps=by_purpose[Purpose.TIME_STAMPS],
+            identities=by_purpose[Purpose.IDENTITIES],
+            allowed=tuple(text for one in signers for text in one.allowed()),
+            usages=tuple(usage for one in signers for usage in one.usages),
+        )
+
+    @property
+    def anchors_pem(self) -> list[str]:
+        """Certificate authorities of signers, PEM, one or several a text."""
+        return list(self.anchors.signers)
+
+    def add_anchor(self, pem: str, name: str = "", purpose: Purpose = Purpose.SIGNERS) -> str:
         """Trust certificate authorities; returns the entry's name. Adding the same again changes nothing.
 
         Raises:
             UsageError: no certificate, or an end-entity certificate instead of an authority.
         """
-        chain = _parse_anchor(pem, name or "the file")
+        chain = parse_anchor(pem, name or "the file")
         text = certificates.to_pem(chain)
-        if text in self.anchors_pem:
-            return self._anchor_names[self.anchors_pem.index(text)]
-        name = self._free_name("anchor", name or certificates.claimed_name(chain[0]), text)
-        self._write("anchor", name, text)
-        self.anchors_pem.append(text)
-        self._anchor_names.append(name)
+        present = self.own_anchors[purpose]
+        for known, other in present.items():
+            if other == text:
+                return known
+        kind = ANCHOR_KINDS[purpose]
+        name = self._free_name(kind, name or certificates.claimed_name(chain[0]), text)
+        self._write(kind, name, text)
+        present[name] = text
         return name
+
+    def add_list(
+        self, published: str, name: str, *, purpose: Purpose | None = None, url: str = ""
+    ) -> StoredList:
+        """Trust a published list from now on; an entry of the same name is replaced.
+
+        Args:
+            published: the list in any of the forms of :func:`provenance.trust.lists.parse_list`.
+            purpose: what it is for; None goes by what the list says of itself.
+            url: where newer issues are published.
+
+        Raises:
+            UsageError: no list, or an allowed list for something else than signers.
+        """
+        parsed = parse_list(published)
+        purpose = purpose or parsed.guessed_purpose()
+        if purpose is not Purpose.SIGNERS and (parsed.allowed() or parsed.usages):
+            raise UsageError(
+                f"a list for {purpose.value} may hold certificate authorities only",
+                hint="allowed certificates and key usages are for signers: --for signers",
+            )
+        stored = StoredList(self.file_name("list", name), purpose, url, published, parsed)
+        self._write("list", stored.name, stored.to_text())
+        self.lists = [one for one in self.lists if one.name != stored.name] + [stored]
+        return stored
 
     def add_log_key(self, vkey: str, name: str = "") -> str:
         """Trust a ledger by its C2SP verifier key; returns the entry's name."""
@@ -129,7 +174,7 @@ class TrustStore:
     def add_contract(self, chain_id: int, address: str, log_owner: str, name: str = "") -> str:
         """Trust an on-chain ledger, and in it the anchors of ``log_owner``; returns the entry's name."""
         body = json.dumps({"chain_id": chain_id, "address": address, "log_owner": log_owner})
-        parsed = _parse_contract(name or "new", body)
+        parsed = parse_contract(name or "new", body)
         for known in self.contracts:
             if (known.chain_id, known.address, known.log_owner) == (chain_id, address, log_owner):
                 return known.name
@@ -160,7 +205,7 @@ class TrustStore:
             )
             hint = "see `veilmark trust list`" if not found else "say which kind"
             raise UsageError(problem, hint=hint)
-        folder, suffix = _FOLDERS[found[0].kind]
+        folder, suffix = FOLDERS[found[0].kind]
         (self.folder / folder / f"{name}{suffix}").unlink(missing_ok=True)
         fresh = TrustStore.load(Home(data=self.folder, config=self.folder.parent))
         self.__dict__.update(fresh.__dict__)
@@ -168,14 +213,12 @@ class TrustStore:
 
     def entries(self) -> list[TrustEntry]:
         """Everything trusted, by kind and name."""
-        listed = []
-        for name, pem in zip(self._anchor_names, self.anchors_pem, strict=True):
-            chain = certificates.parse_chain(pem)
-            digest = hashlib.sha256(certificates.to_der(chain[0])).hexdigest()
-            more = f" and {len(chain) - 1} more" if len(chain) > 1 else ""
-            until = f"until {chain[0].not_valid_after_utc:%Y-%m-%d}"
-            detail = f"{certificates.claimed_name(chain[0])}{more}, {until}, SHA-256 {digest[:16]}"
-            listed.append(TrustEntry("anchor", name, detail))
+        listed = [
+            describe_anchor(kind, name, pem)
+            for purpose, kind in ANCHOR_KINDS.items()
+            for name, pem in self.own_anchors[purpose].items()
+        ]
+        listed += [describe_list(one) for one in sorted(self.lists, key=lambda one: one.name)]
         listed += [TrustEntry("log", name, vkey) for name, vkey in self.log_keys.items()]
         listed += [TrustEntry("witness", name, vkey) for name, vkey in self.witnesses.items()]
         for one in self.contracts:
@@ -186,7 +229,7 @@ class TrustStore:
         return listed
 
     def _add_key(self, kind: str, present: dict[str, str], vkey: str, name: str) -> str:
-        vkey = _parse_vkey(vkey)
+        vkey = parse_vkey(vkey)
         for known, text in present.items():
             if text == vkey:
                 return known
@@ -195,20 +238,29 @@ class TrustStore:
         present[name] = vkey
         return name
 
+    @staticmethod
+    def file_name(kind: str, wanted: str) -> str:
+        """``wanted`` as the name of a file."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-.")[:80] or kind
+
     def _free_name(self, kind: str, wanted: str, text: str) -> str:
         """A file name from ``wanted``; one that is taken gets a digest added."""
-        base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-.")[:80] or kind
-        folder, suffix = _FOLDERS[kind]
+        base = self.file_name(kind, wanted)
+        folder, suffix = FOLDERS[kind]
         if not (self.folder / folder / f"{base}{suffix}").exists():
             return base
         return f"{base}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def _write(self, kind: str, name: str, text: str) -> None:
-        folder, suffix = _FOLDERS[kind]
-        atomic.write_bytes(self.folder / folder / f"{name}{suffix}", text.encode(), mode=0o600)
+        data = text.encode()
+        if len(data) > _MAX_ENTRY_BYTES:
+            raise UsageError(f"an entry of {len(data)} bytes is over the limit of {_MAX_ENTRY_BYTES}")
+        folder, suffix = FOLDERS[kind]
+        atomic.write_bytes(self.folder / folder / f"{name}{suffix}", data, mode=0o600)
+        self._anchors = None
 
     def _texts(self, kind: str) -> list[tuple[str, str]]:
-        folder, suffix = _FOLDERS[kind]
+        folder, suffix = FOLDERS[kind]
         where = self.folder / folder
         if not where.is_dir():
             return []
@@ -231,48 +283,3 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}", hint="remove or repair the file") from error
-
-
-def _parse_anchor(pem: str, name: str) -> list[Any]:
-    try:
-        chain = certificates.parse_chain(pem, max_certificates=1000)
-    except IdentityError as error:
-        raise UsageError(f"{name} is no trust anchor: {error}", hint=error.hint) from error
-    for one in chain:
-        if not certificates.is_authority(one):
-            raise UsageError(
-                f"{certificates.claimed_name(one)!r} in {name} is no certificate authority",
-                hint="trust the root that issued it: `veilmark identity show --root` prints one's own",
-            )
-    return chain
-
-
-def _parse_vkey(text: str) -> str:
-    from provenance.ledger.note import VerifierKey
-
-    try:
-        return str(VerifierKey.parse(text.strip()))
-    except VeilmarkError as error:
-        raise UsageError(
-            f"{printable(text.strip(), 80)!r} is no verifier key: {error}", hint="expected NAME+HASH+BASE64"
-        ) from error
-
-
-def _parse_contract(name: str, text: str) -> TrustedContract:
-    try:
-        body = json.loads(text)
-        contract = TrustedContract(
-            name=name,
-            chain_id=int(body["chain_id"]),
-            address=str(body["address"]),
-            log_owner=str(body["log_owner"]),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"contract entry {name!r} is damaged", hint="remove it and add it again") from error
-    good = _ADDRESS.fullmatch(contract.address) and _ADDRESS.fullmatch(contract.log_owner)
-    if not good or not 0 < contract.chain_id < 2**63:
-        raise UsageError(
-            f"contract entry {name!r} has a wrong chain id or address",
-            hint="an address is 0x and 40 hexadecimal digits",
-        )
-    return contract

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.batch import print_error_json
-from provenance.commands.console import clean, complain, fraction, note, print_json, stdout
+from provenance.commands.support.batch import print_error_json
+from provenance.commands.support.console import clean, complain, fraction, note, print_json, stdout
 from provenance.errors import (
     ExitCode,
     OutputExistsError,

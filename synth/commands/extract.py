@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.console import clean, fraction, note, print_json, stdout
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -218,7 +218,7 @@ def consent(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sign a statement that footage of yours may be used for training, by whom, for what, and how long."""
-    from provenance.commands.secrets import passphrase_for
+    from provenance.commands.support.secrets import passphrase_for
     from provenance.identity.identity import load_identity
     from provenance.media.files import refuse_existing, write_bytes
     from synth.consent.statement import make_statement, parse_statement
@@ -243,7 +243,7 @@ def permission(
     paths: list[Path], consents: list[Path] | None, declared: bool, *, online: bool = False
 ) -> Permission:
     """On which basis footage may be used; ConsentError where there is none. For every command that takes footage."""
-    from provenance.commands.secrets import passphrase_for
+    from provenance.commands.support.secrets import passphrase_for
     from synth.consent.permission import permission_for
     from synth.consent.statement import read_statement
 

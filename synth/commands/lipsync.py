@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.console import note, print_json, progress, stdout
-from provenance.commands.work import desk_for
+from provenance.commands.support.console import note, print_json, progress, stdout
+from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 from synth.commands.extract import Consents, Declared, Weights, permission
@@ -93,7 +93,7 @@ def lipsync(
     The result is signed as synthetic media, names its target and its sound, and is recorded. Exit codes: 0 done; 6 no
     face; 8 an owner forbids it, or nobody said that it is allowed.
     """
-    from provenance.commands.secrets import passphrase_for
+    from provenance.commands.support.secrets import passphrase_for
     from synth.lipsync.make import LipsyncRequest, make_lipsync
     from synth.lipsync.mouth.adapt import PRIOR
     from synth.lipsync.pipeline import LipsyncOptions
@@ -124,13 +124,13 @@ def lipsync(
         warned.append(line)
         note(f"note: {line}")
 
-    with desk_for(home, identity) as desk, interruptible() as stop, _stages() as report:
+    with session_for(home, identity) as session, interruptible() as stop, _stages() as report:
         done = make_lipsync(
             target,
             sound,
             output,
             request,
-            desk,
+            session,
             force=force,
             passphrase=lambda name: passphrase_for(home, name),
             progress=report,

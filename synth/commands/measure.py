@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.console import clean, fraction, note, print_json, stdout
-from provenance.commands.work import desk_for
+from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.work import session_for
 from provenance.errors import UsageError
 from provenance.home import Home
 from synth.commands.extract import Consents, Declared, Weights
@@ -18,7 +18,7 @@ from synth.commands.options import Attacked, Device, IdentityName, NoPictures, P
 from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
-    from synth.measure.run import Basis, DeskOpener, Measured
+    from synth.measure.run import Basis, Measured, SessionOpener
 
 measure_app = typer.Typer(
     help="What a cloak is worth: detectors, a face swapper and a lip-sync with and without it.",
@@ -169,7 +169,7 @@ def swap(
             options,
             _basis(consent, i_have_consent, home),
             home=home,
-            desk=_desk(home, identity),
+            session=_session(home, identity),
             plan_only=plan,
             pictures=not no_pictures,
             listener=Listener(note, report, interrupted),
@@ -233,7 +233,7 @@ def lipsync(
             _basis(consent, i_have_consent, home),
             home=home,
             parts=parts,
-            desk=_desk(home, identity),
+            session=_session(home, identity),
             plan_only=plan,
             pictures=not no_pictures,
             listener=Listener(note, report, interrupted),
@@ -243,15 +243,15 @@ def lipsync(
 
 
 def _basis(consent: list[Path] | None, declared: bool, home: Home) -> Basis:
-    from provenance.commands.secrets import passphrase_for
+    from provenance.commands.support.secrets import passphrase_for
     from synth.measure.run import Basis
 
     return Basis(tuple(consent or ()), declared, lambda name: passphrase_for(home, name))
 
 
-def _desk(home: Home, identity: str | None) -> DeskOpener | None:
+def _session(home: Home, identity: str | None) -> SessionOpener | None:
     """What signs generated pictures, where there is an identity."""
-    return (lambda: desk_for(home, identity)) if home.is_initialized() else None
+    return (lambda: session_for(home, identity)) if home.is_initialized() else None
 
 
 def _numbers(text: str) -> tuple[int, ...]:

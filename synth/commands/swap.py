@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.console import clean, fraction, note, print_json, stdout
-from provenance.commands.work import desk_for
+from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
 from synth.commands.extract import Consents, Declared, Weights
@@ -149,7 +149,7 @@ def swap(
 
     Exit codes: 0 done; 6 no face; 8 the footage's owner forbids it, or nobody said that it is allowed.
     """
-    from provenance.commands.secrets import passphrase_for
+    from provenance.commands.support.secrets import passphrase_for
     from synth.swap.conversion.convert import ConvertOptions
     from synth.swap.make import SwapRequest, make_swap
 
@@ -165,12 +165,12 @@ def swap(
         weights=weights,
         device=usable_device(device),
     )
-    with desk_for(home, identity) as desk, fraction("Swapping") as report:
+    with session_for(home, identity) as session, fraction("Swapping") as report:
         result = make_swap(
             footage,
             output,
             request,
-            desk,
+            session,
             force=force,
             passphrase=lambda name: passphrase_for(home, name),
             progress=report,
@@ -323,8 +323,8 @@ def _labeller(
 
     def label(step: int, sheet: NDArray[np.uint8]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with desk_for(home, identity) as desk:
-            label_picture(sheet, folder / f"step{step:07d}.png", about, desk, force=True)
+        with session_for(home, identity) as session:
+            label_picture(sheet, folder / f"step{step:07d}.png", about, session, force=True)
 
     return label
 

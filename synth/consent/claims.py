@@ -19,10 +19,11 @@ from provenance.home import Home
 from provenance.identity import certificates
 from provenance.manifest import jumbf
 from provenance.manifest.read import MAX_MANIFEST_BYTES, ManifestReport, read_manifest
-from provenance.media.picture import Format, sha256_file
+from provenance.media.media_file import MediaFile
+from provenance.media.picture import Format
 from provenance.record import key_id_of
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
+from provenance.sign import SIDECAR_SUFFIX, with_suffix_added
 from provenance.store.local import LocalStore
 from provenance.trust.store import TrustStore
 from provenance.verdict import SimilarRecord
@@ -94,12 +95,12 @@ def claims_about(
         CheckError: the manifest lies at a URL and ``online`` is false.
         LedgerError: the ledger cannot be asked.
     """
-    media = check_source(path)
-    digest = sha256_file(path)
-    report = _manifest(path, media, trust, online)
+    file = MediaFile.open(path)
+    digest = file.sha256
+    report = _manifest(path, file.format, trust, online)
     found = list(_of_manifest(report, digest)) if report is not None else []
     if lookup is not None:
-        records = similar_records(path, media, digest, lookup, trust, report)
+        records = similar_records(file, lookup, trust, report)
         found += [claim for one in records if (claim := _of_record(one, home, lookup)) is not None]
     return Claims(path, digest, tuple(found))
 
@@ -115,11 +116,11 @@ def policy_of(training: dict[str, str]) -> str:
 
 
 def _manifest(path: Path, media: Format, trust: TrustStore, online: bool) -> ManifestReport | None:
-    report = read_manifest(path, media.mime, anchors_pem=trust.anchors_pem, online=online)
+    report = read_manifest(path, media.mime, anchors_pem=trust.anchors, online=online)
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     if report is None and beside.is_file():
         data = read_limited(beside, MAX_SIDECAR_BYTES)
-        report = read_manifest(path, media.mime, anchors_pem=trust.anchors_pem, manifest_data=data)
+        report = read_manifest(path, media.mime, anchors_pem=trust.anchors, manifest_data=data)
     return report
 
 

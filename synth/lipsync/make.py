@@ -15,7 +15,7 @@ from provenance.errors import NotWritableError, OutputExistsError
 from provenance.home import Home
 from provenance.identity.certificates import printable
 from provenance.media.files import refuse_existing, require_writable
-from provenance.session import Desk
+from provenance.session import Session
 from provenance.sign import SignResult
 from synth.consent.permission import carried_permission, permission_for
 from synth.consent.statement import read_statement
@@ -77,7 +77,7 @@ def make_lipsync(
     sound: Path,
     output: Path,
     request: LipsyncRequest,
-    desk: Desk,
+    session: Session,
     *,
     force: bool = False,
     passphrase: Passphrase = lambda _: None,
@@ -96,7 +96,7 @@ def make_lipsync(
         sound: a sound file, or a video whose sound is meant.
         output: .mp4, .m4v, .mov or .mkv.
         request: see there.
-        desk: signs and records.
+        session: signs and records.
         force: overwrite outputs that exist.
         passphrase: for the identity of the given name, where its key is encrypted and has to prove that footage is
             this machine's own.
@@ -113,7 +113,7 @@ def make_lipsync(
         MissingPathError, MediaError: something that cannot be read, or that is too long.
         OutputExistsError, NotWritableError: an output cannot be written.
     """
-    options, home = request.options, desk.home
+    options, home = request.options, session.home
     # 1. Everything that can be wrong, before any work.
     refuse_existing(output, force)
     container_for(output)
@@ -143,7 +143,9 @@ def make_lipsync(
         keeper = None
         if request.keep:
             keeper = Keeper(
-                request.keep, private, lambda one, place: label_generated(one, place, about, desk, force=True)
+                request.keep,
+                private,
+                lambda one, place: label_generated(one, place, about, session, force=True),
             )
         made = private.place(f"said{output.suffix.lower()}")
         report = _render_lipsync(
@@ -155,7 +157,7 @@ def make_lipsync(
         # 4. Label and record: the only door out, also for what was kept of the stages.
         if keeper:
             keeper.close()
-        signed = label_generated(made, output, about, desk, force=force)
+        signed = label_generated(made, output, about, session, force=force)
     return LipsyncResult(output, report, signed, options.mark)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from provenance.errors import UsageError
 from provenance.home import Home
 from provenance.identity.certificates import printable
-from provenance.session import Desk
+from provenance.session import Session
 from synth.consent.permission import Permission, permission_for
 from synth.consent.statement import read_statement
 from synth.extraction.footage import open_footage
@@ -37,7 +37,7 @@ from synth.report.write import write_report
 #: Beside the report: what is finished, for the next run.
 WORK_FOLDER = ".work"
 _UNSIGNED = "the report will show no generated pictures, which must be signed; `veilmark init` makes a key"
-DeskOpener = Callable[[], AbstractContextManager[Desk]]
+SessionOpener = Callable[[], AbstractContextManager[Session]]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def run_swap(
     basis: Basis,
     *,
     home: Home,
-    desk: DeskOpener | None = None,
+    session: SessionOpener | None = None,
     plan_only: bool = False,
     pictures: bool = True,
     listener: Listener = Listener(),
@@ -153,7 +153,7 @@ def run_swap(
         target: the video into which the face is put.
         output: a folder for the report.
         home: knows which footage is this machine's own.
-        desk: opens what signs the generated pictures in the report; without it there are none.
+        session: opens what signs the generated pictures in the report; without it there are none.
         plan_only: tell how long it will take, and return None.
         pictures: false leaves all pictures out of the report.
 
@@ -188,7 +188,7 @@ def run_swap(
             tell=listener.tell,
             progress=listener.progress,
             stop=listener.stop,
-            label=_labeller(desk, sentence, "swap", listener),
+            label=_labeller(session, sentence, "swap", listener),
         )
     return _written(report_of(result), output, pictures)
 
@@ -201,7 +201,7 @@ def run_lipsync(
     *,
     home: Home,
     parts: int = 5,
-    desk: DeskOpener | None = None,
+    session: SessionOpener | None = None,
     plan_only: bool = False,
     pictures: bool = True,
     listener: Listener = Listener(),
@@ -212,7 +212,7 @@ def run_lipsync(
     Args:
         person: a video in which one person speaks.
         parts: 3 to 20; each lip-sync goes without another one of so many parts of the footage.
-        output, home, desk, plan_only, pictures: see :func:`run_swap`.
+        output, home, session, plan_only, pictures: see :func:`run_swap`.
 
     Raises:
         ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, NotWritableError.
@@ -234,22 +234,22 @@ def run_lipsync(
             tell=listener.tell,
             progress=listener.progress,
             stop=listener.stop,
-            label=_labeller(desk, permission.sentence, "lipsync", listener),
+            label=_labeller(session, permission.sentence, "lipsync", listener),
         )
     return _written(report_of(result), output, pictures)
 
 
 def _labeller(
-    desk: DeskOpener | None, consent: str, kind: str, listener: Listener
+    session: SessionOpener | None, consent: str, kind: str, listener: Listener
 ) -> Callable[[NDArray[np.uint8], Path, int], None] | None:
     """Writes generated pictures marked and signed as synthetic."""
-    if desk is None:
+    if session is None:
         listener.tell(f"note: {_UNSIGNED}")
         return None
 
     def label(pixels: NDArray[np.uint8], path: Path, seed: int) -> None:
         about = Generated(f"veilmark measure {kind}", [], False, printable(consent, 4000), seed)
-        with desk() as opened:
+        with session() as opened:
             label_picture(pixels, path, about, opened, force=True)
 
     return label

@@ -14,7 +14,7 @@ from cloak.video.write import container_for
 from provenance.errors import UsageError
 from provenance.media.files import refuse_existing, require_writable
 from provenance.media.picture import detect_format
-from provenance.session import Desk
+from provenance.session import Session
 from provenance.sign import SignResult
 from synth.consent.permission import carried_permission, permission_for
 from synth.consent.statement import read_statement
@@ -93,7 +93,7 @@ def make_swap(
     footage: Path,
     output: Path,
     request: SwapRequest,
-    desk: Desk,
+    session: Session,
     *,
     force: bool = False,
     passphrase: Passphrase = lambda _: None,
@@ -109,7 +109,7 @@ def make_swap(
         footage: a picture, or a video.
         output: .png or .jpg for a picture; .mp4, .m4v, .mov or .mkv for a video.
         request: see there.
-        desk: signs and records.
+        session: signs and records.
         force: overwrite an output that exists.
         passphrase: for the identity of the given name, where its key is encrypted and has to prove that footage is
             this machine's own.
@@ -135,13 +135,15 @@ def make_swap(
     # 2. Consent: for the footage, and again for everybody whose face the model learned.
     basis = permission_for(
         [footage],
-        desk.home,
+        session.home,
         statements=[read_statement(path) for path in request.consent],
         declared=request.declared,
         passphrase=passphrase,
         online=request.online,
     )
-    said = [f"{side}: {carried_permission(one, desk.home)}" for side, one in sorted(origin.consent.items())]
+    said = [
+        f"{side}: {carried_permission(one, session.home)}" for side, one in sorted(origin.consent.items())
+    ]
     statement = (
         f"{described(origin, request.options.to)}. Footage: {basis.sentence}. Faces: {'; '.join(said)}"
     )
@@ -155,7 +157,7 @@ def make_swap(
 
     # 4. Generate, in quarantine.
     mark = request.visible_mark
-    with ending_cleanly(), quarantine(desk.home) as private:
+    with ending_cleanly(), quarantine(session.home) as private:
         made = private.place(f"swapped{suffix}")
         if picture:
             report = _render_picture(footage, made, swapper, finder, mark=mark, whom=whom)
@@ -171,7 +173,7 @@ def make_swap(
             seed=origin.seed,
             learned_from=learned_from(origin),
         )
-        signed = label_generated(made, output, about, desk, force=force)
+        signed = label_generated(made, output, about, session, force=force)
     return SwapResult(
         output, report, signed, request.options.to, mark, _notes(footage, report, picture, request)
     )

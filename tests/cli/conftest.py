@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.support.schemas import checked
+
 
 @dataclass
 class Run:
@@ -24,7 +26,8 @@ class Run:
 
     @property
     def json(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
+        """The objects that were printed, each checked against the schema that it names."""
+        return [checked(json.loads(line)) for line in self.out.splitlines()]
 
 
 @pytest.fixture

@@ -257,8 +257,9 @@ def test_bytes_that_the_manifest_does_not_cover_are_covered_by_the_record(
     at = data.index(b"jumb")
     data[at : at + 4] = b"jumc"  # the type of the outermost box lies outside of every C2PA hash
     signed["hopper"].write_bytes(data)
-    assert ready("verify", signed["hopper"]).code in (1, 4)
-    assert not ready("verify", signed["hopper"]).out.startswith("✔")
+    done = ready("verify", signed["hopper"], "--json")
+    print(done.code, done.out)
+    assert done.code == 1
 
 
 def test_verdict_page_escapes_what_files_say(

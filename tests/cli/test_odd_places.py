@@ -67,7 +67,7 @@ def test_links_are_followed_and_stay_links(
     link.symlink_to(portrait_files["hopper"])
     done = ready("sign", link, portrait_files["hopper"], "--in-place", "--json")
     assert done.code == 0, done.err
-    assert [line.get("skipped") for line in done.json] == [None, "named twice"]
+    assert [line.get("skipped") for line in done.json] == [None, "named-twice"]
     assert link.is_symlink()
     assert ready("verify", portrait_files["hopper"]).code == 0
     dangling = tmp_path / "dangling.jpg"

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from tests.cli.conftest import Run
 from tests.support.video_clips import panned, write_clip
 
-QUICK = ("--detectors", "centerface", "--judges", "none", "--steps", "2")
+#: One step within the smallest budget hides no clear face: the command ends with 7.
+QUICK = ("--detectors", "centerface", "--judges", "none", "--steps", "1", "--strength", "low")
 
 
 @dataclass
@@ -69,7 +70,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, portraits_once: np.ndarray) 
     done = olive(
         "cloak", folder / "signed.jpg", "-o", folder / "cloaked.jpg", "--reversible", *QUICK, "--json"
     )
-    assert done.code in (0, 7), done.err
+    assert done.code == 7, done.err
     sealed = done.json[0]["signed"]["record"]["extra"]["sealed"]["cid"]
     return Scene(olive, anna, folder / "signed.jpg", folder / "cloaked.jpg", sealed)
 
@@ -99,7 +100,7 @@ def test_a_colleague_is_granted_access(scene: Scene, tmp_path: Path) -> None:
     output = tmp_path / "anna.jpg"
     refused = scene.anna("uncloak", scene.cloaked, "-o", output)
     assert refused.code == 4 and "no grant" in refused.err and "hint: " in refused.err
-    (tmp_path / "anna.key").write_text(f"# Anna at the desk\n{scene.anna.key}\n")
+    (tmp_path / "anna.key").write_text(f"# Anna at the session\n{scene.anna.key}\n")
     before = scene.cloaked.read_bytes()
     done = scene.olive(
         "grant",
@@ -242,9 +243,9 @@ def test_a_film_comes_back_for_its_readers(
     assert scene.olive("sign", film, "-o", tmp_path / "signed.mp4").code == 0
     done = scene.olive(
         "cloak", tmp_path / "signed.mp4", "-o", tmp_path / "out.mp4", "--reversible", "--for", scene.anna.key,
-        "--detectors", "centerface", "--steps", "2",
+        *QUICK,
     )  # fmt: skip
-    assert done.code in (0, 7) and "the original is sealed as" in done.out, done.err
+    assert done.code == 7 and "the original is sealed as" in done.out, done.err
     assert scene.olive("uncloak", tmp_path / "out.mp4", "-o", tmp_path / "back.mp4").code == 0
     assert (tmp_path / "back.mp4").read_bytes() == (tmp_path / "signed.mp4").read_bytes()
     assert scene.olive("verify", tmp_path / "back.mp4").code == 0

@@ -18,7 +18,7 @@ from provenance.home import Home
 from provenance.manifest.read import read_manifest
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.picture import sha256_file
-from provenance.session import Desk, open_desk
+from provenance.session import Session, open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from provenance.trust.store import TrustStore
@@ -28,10 +28,10 @@ QUICK = PublishRequest(CloakOptions(detectors=("blazeface-short",), judges=(), s
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def session() -> Iterator[Session]:
     home = Home.locate()
     initialize(home, subject="Photographer", algorithm="es256", passphrase=None)
-    with open_desk(home) as opened:
+    with open_session(home) as opened:
         yield opened
 
 
@@ -43,16 +43,16 @@ def portrait(tmp_path: Path) -> Path:
 
 
 def test_the_manifest_says_how_it_was_cloaked_and_names_the_original(
-    desk: Desk, portrait: Path, tmp_path: Path
+    session: Session, portrait: Path, tmp_path: Path
 ) -> None:
     original, output = sha256_file(portrait), tmp_path / "out.png"
     told: list[float] = []
-    done = publish_file(portrait, output, QUICK, desk, progress=told.append)
+    done = publish_file(portrait, output, QUICK, session, progress=told.append)
     assert done.report is not None and done.signed is not None and told[-1] == 1
     assert sha256_file(portrait) == original
     assert done.to_json()["schema"] == "veilmark.cloaked/1" and json.dumps(done.to_json())
 
-    verdict = verify_file(output, TrustStore.load(desk.home))
+    verdict = verify_file(output, TrustStore.load(session.home))
     assert (verdict.state, verdict.relation) == ("trusted", "cloaked")
     assert [one["sha256"] for one in verdict.ingredients] == [original]
     report = read_manifest(output, "image/png", anchors_pem=())
@@ -68,19 +68,21 @@ def test_the_manifest_says_how_it_was_cloaked_and_names_the_original(
         "attacked": ["blazeface-short"],
     }
     with pytest.raises(UsageError, match="cloaked already"):
-        publish_file(output, tmp_path / "twice.png", QUICK, desk)
+        publish_file(output, tmp_path / "twice.png", QUICK, session)
     with pytest.raises(OutputExistsError):
-        publish_file(portrait, output, QUICK, desk)
+        publish_file(portrait, output, QUICK, session)
     assert not (tmp_path / "twice.png").exists()
 
 
 def test_files_from_before_there_was_the_assertion_are_known(
-    desk: Desk, portrait: Path, tmp_path: Path
+    session: Session, portrait: Path, tmp_path: Path
 ) -> None:
     old, edited = tmp_path / "old.png", tmp_path / "edited.png"
-    sign_file(portrait, old, SignRequest(ManifestSpec(relation="cloaked", parents=(Parent(portrait),))), desk)
     sign_file(
-        portrait, edited, SignRequest(ManifestSpec(relation="edited", parents=(Parent(portrait),))), desk
+        portrait, old, SignRequest(ManifestSpec(relation="cloaked", parents=(Parent(portrait),))), session
+    )
+    sign_file(
+        portrait, edited, SignRequest(ManifestSpec(relation="edited", parents=(Parent(portrait),))), session
     )
     assert already_cloaked(old) and not already_cloaked(edited) and not already_cloaked(portrait)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import veilmark
 from provenance.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,10 @@ def test_the_site_builds_without_a_broken_link() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (ROOT / "build/site/guides/sign.html").exists()
+    page = (ROOT / "build/site/reference/python.html").read_text()
+    methods = [name for name in dir(veilmark.Veilmark) if not name.startswith("_")]
+    assert {"sign", "verify", "find", "cloak", "measure"} <= set(methods)
+    assert [name for name in methods if f'id="veilmark.Veilmark.{name}"' not in page] == []
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
@@ -89,6 +95,43 @@ def test_the_page_of_environment_variables_has_what_the_code_reads() -> None:
     listed = set(name.findall((DOCS / "reference/environment.md").read_text()))
     made_by_the_shell = {"VEILMARK_COMPLETE"}
     assert listed == used - made_by_the_shell
+
+
+def _shown_commands() -> list[tuple[str, str]]:
+    """Every ``veilmark ...`` line of the pages' shell blocks: page and line, continued lines joined."""
+    found = []
+    for page in (
+        ROOT / "README.md",
+        *sorted(DOCS.rglob("*.md")),
+        *sorted((ROOT / "benchmarks").glob("*.md")),
+    ):
+        for block in re.findall(r"^ *```(?:sh|console)\n(.*?)^ *```", page.read_text(), re.M | re.S):
+            lines = block.replace("\\\n", " ").splitlines()
+            commands = (line.strip().removeprefix("$ ") for line in lines)
+            found += [(page.name, one) for one in commands if one.startswith("veilmark ")]
+    return found
+
+
+def test_every_command_that_a_page_shows_exists_with_its_options() -> None:
+    import typer
+
+    import cli
+
+    every = dict(build.commands(typer.main.get_command(cli.app), "veilmark"))
+    shown = _shown_commands()
+    assert len(shown) > 60
+    wrong = []
+    for page, line in shown:
+        words = shlex.split(line, comments=True)
+        name = next(" ".join(words[:n]) for n in (4, 3, 2, 1) if " ".join(words[:n]) in every)
+        options = {
+            one for parameter in every[name].params for one in (*parameter.opts, *parameter.secondary_opts)
+        }
+        used = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        wrong += [f"{page}: {line}: {option}" for option in used - options - {"-h", "--help"}]
+        if hasattr(every[name], "commands") and len(words) > len(name.split()) and name != "veilmark models":
+            wrong += [] if words[len(name.split())].startswith("-") else [f"{page}: {line}: no such command"]
+    assert wrong == []
 
 
 def test_every_room_on_the_map_is_there() -> None:

@@ -11,7 +11,7 @@ from cloak import models
 from provenance.home import Home
 from provenance.identity.identity import Identity, load_identity
 from provenance.manifest.embed import ManifestSpec
-from provenance.session import open_desk
+from provenance.session import open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from synth.extraction.embedding import DlibEmbedder
@@ -67,6 +67,6 @@ def owner(owner_home: Home) -> Identity:
 def signed(owner_home: Home, portrait_files: dict[str, Path], tmp_path: Path) -> Path:
     """The owner's picture, signed; its manifest forbids training, as it does by default."""
     output = tmp_path / "signed.jpg"
-    with open_desk(owner_home) as desk:
-        sign_file(portrait_files["astronaut"], output, SignRequest(ManifestSpec()), desk)
+    with open_session(owner_home) as session:
+        sign_file(portrait_files["astronaut"], output, SignRequest(ManifestSpec()), session)
     return output

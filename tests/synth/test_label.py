@@ -12,7 +12,7 @@ from PIL import Image
 from provenance.errors import OutputExistsError, UsageError
 from provenance.home import Home
 from provenance.media.picture import sha256_file
-from provenance.session import Desk, open_desk
+from provenance.session import Session, open_session
 from provenance.setup import initialize
 from provenance.trust.store import TrustStore
 from provenance.verify import verify_file
@@ -20,10 +20,10 @@ from synth.label import Generated, label_generated, mark_visibly
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def session() -> Iterator[Session]:
     home = Home.locate()
     initialize(home, subject="Researcher", algorithm="es256", passphrase=None)
-    with open_desk(home) as opened:
+    with open_session(home) as opened:
         yield opened
 
 
@@ -43,7 +43,7 @@ def unlabelled(tmp_path: Path) -> Path:
     ],
 )
 def test_generated_file_is_signed_as_synthetic(
-    desk: Desk,
+    session: Session,
     unlabelled: Path,
     portrait_files: dict[str, Path],
     tmp_path: Path,
@@ -55,10 +55,10 @@ def test_generated_file_is_signed_as_synthetic(
         "veilmark test", [portrait_files["hopper"]], composite, "public-domain portrait", seed=7
     )
     output = tmp_path / "labelled.png"
-    result = label_generated(unlabelled, output, about, desk)
+    result = label_generated(unlabelled, output, about, session)
     assert not unlabelled.exists(), "the unlabelled file must be gone"
     assert result.record.relation == "synthetic"
-    verdict = verify_file(output, TrustStore.load(desk.home))
+    verdict = verify_file(output, TrustStore.load(session.home))
     assert verdict.state == "trusted"
     assert verdict.relation == "synthetic"
     assert source_type in [entry["digital_source_type"] for entry in verdict.actions]
@@ -67,7 +67,7 @@ def test_generated_file_is_signed_as_synthetic(
 
 
 def test_each_input_is_named_with_its_own_hash(
-    desk: Desk, unlabelled: Path, portrait_files: dict[str, Path], tmp_path: Path
+    session: Session, unlabelled: Path, portrait_files: dict[str, Path], tmp_path: Path
 ) -> None:
     """Several that nobody signed, two of one name, and what was learned from, which is not at hand."""
     other = tmp_path / "elsewhere" / portrait_files["hopper"].name
@@ -77,27 +77,27 @@ def test_each_input_is_named_with_its_own_hash(
     learned = [(portrait_files["hopper"].name, "training footage"), ("clip.mp4", "training footage")]
     output = tmp_path / "made.png"
     about = Generated("veilmark test", inputs, True, "declared", learned_from=learned)
-    label_generated(unlabelled, output, about, desk)
+    label_generated(unlabelled, output, about, session)
     verdict = verify_file(output, TrustStore.load(Home.locate()))
     named = [(one["title"], one["sha256"]) for one in verdict.ingredients]
     hashed = [(one.name, sha256_file(one)) for one in inputs]
     assert sorted(named) == sorted([*hashed, *((title, "") for title, _ in learned)])
 
 
-def test_without_consent_nothing_leaves(desk: Desk, unlabelled: Path, tmp_path: Path) -> None:
+def test_without_consent_nothing_leaves(session: Session, unlabelled: Path, tmp_path: Path) -> None:
     output = tmp_path / "labelled.png"
     with pytest.raises(UsageError, match="consent"):
-        label_generated(unlabelled, output, Generated("veilmark test", [], False, " "), desk)
+        label_generated(unlabelled, output, Generated("veilmark test", [], False, " "), session)
     assert not output.exists() and not unlabelled.exists()
 
 
 def test_existing_output_is_kept_and_the_unlabelled_file_deleted(
-    desk: Desk, unlabelled: Path, tmp_path: Path
+    session: Session, unlabelled: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "labelled.png"
     output.write_bytes(b"precious")
     with pytest.raises(OutputExistsError):
-        label_generated(unlabelled, output, Generated("veilmark test", [], False, "mine"), desk)
+        label_generated(unlabelled, output, Generated("veilmark test", [], False, "mine"), session)
     assert output.read_bytes() == b"precious" and not unlabelled.exists()
 
 

@@ -28,7 +28,7 @@ import synth
 from provenance.errors import ConsentError, MediaError, UsageError
 from provenance.home import Home
 from provenance.media.formats import detect_format
-from provenance.session import open_desk
+from provenance.session import open_session
 from provenance.trust.store import TrustStore
 from provenance.verify import verify_file
 from synth import LipsyncRequest, SwapRequest, make_lipsync, make_swap
@@ -223,20 +223,20 @@ def test_a_swap_leaves_labelled_files_only(
 ) -> None:
     clip = write_clip(tmp_path / "clip.mp4", panned(portraits["astronaut"], 4))
     before = media(tmp_path)
-    with open_desk(home) as desk:
+    with open_session(home) as session:
         with pytest.raises(ConsentError):
-            make_swap(clip, tmp_path / "never.mp4", SwapRequest(model), desk)
+            make_swap(clip, tmp_path / "never.mp4", SwapRequest(model), session)
         assert media(tmp_path) == before
         request = SwapRequest(model, declared=True)
         told: list[float] = []
-        film = make_swap(clip, tmp_path / "film.mp4", request, desk, progress=told.append)
-        picture = make_swap(portrait_files["astronaut"], tmp_path / "picture.png", request, desk)
+        film = make_swap(clip, tmp_path / "film.mp4", request, session, progress=told.append)
+        picture = make_swap(portrait_files["astronaut"], tmp_path / "picture.png", request, session)
         assert (film.report.frames, film.report.swapped, film.marked, told[-1]) == (4, 4, True, 1)
         assert picture.to_json()["schema"] == "veilmark.swapped/1"
         # the label cannot be written: nothing stays
         (tmp_path / "taken.png.receipt").write_text("precious")
         with pytest.raises(UsageError):
-            make_swap(portrait_files["astronaut"], tmp_path / "taken.png", request, desk)
+            make_swap(portrait_files["astronaut"], tmp_path / "taken.png", request, session)
     assert all_labelled(tmp_path, before, home) == {film.output, picture.output}
     assert not (home.data / FOLDER).exists()
 
@@ -247,14 +247,14 @@ def test_a_lipsync_leaves_labelled_files_only(tmp_path: Path, home: Home, test_d
     before = media(tmp_path)
     options = LipsyncOptions(mouth=MouthOptions(epochs=2, units=8), prior=None)
     request = LipsyncRequest(options, declared=True, keep=tmp_path / "kept", work=tmp_path / "work")
-    with open_desk(home) as desk:
+    with open_session(home) as session:
         asked: list[str] = []
         stopped = make_lipsync(
-            target, sound, tmp_path / "no.mp4", request, desk,
+            target, sound, tmp_path / "no.mp4", request, session,
             progress=lambda stage, _: asked.append(stage), stop=lambda: "picture" in asked,
         )  # fmt: skip
         assert stopped is None and media(tmp_path) == before, "stopped within the frames"
-        made = make_lipsync(target, sound, tmp_path / "made.mp4", request, desk)
+        made = make_lipsync(target, sound, tmp_path / "made.mp4", request, session)
     assert made is not None and made.output.exists()
     diagrams = {tmp_path / "kept" / name for name in ("1-sound.png", "3-timing.png")}
     new = all_labelled(tmp_path, before | diagrams, home)
@@ -272,7 +272,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from provenance.home import Home
-from provenance.session import open_desk
+from provenance.session import open_session
 from synth import LipsyncRequest, SwapRequest, make_lipsync, make_swap
 import synth.lipsync.film.film, synth.swap.conversion.footage
 
@@ -292,15 +292,15 @@ if len(sys.argv) > 3:  # while the labelled copy is made: complete, and not yet 
     finish = lambda *_: None
 else:
     writer.__exit__ = killed
-with open_desk(Home.locate()) as desk:
+with open_session(Home.locate()) as session:
     if kind == "swap":
-        make_swap(folder / "clip.mp4", folder / "out.mp4", SwapRequest(folder / "model", declared=True), desk)
+        make_swap(folder / "clip.mp4", folder / "out.mp4", SwapRequest(folder / "model", declared=True), session)
     else:
         from synth.lipsync.mouth.model import MouthOptions
         from synth.lipsync.pipeline import LipsyncOptions
         options = LipsyncOptions(mouth=MouthOptions(epochs=1, units=8), prior=None)
         request = LipsyncRequest(options, declared=True, work=folder / "work")
-        make_lipsync(folder / "target.mp4", folder / "sound.wav", folder / "out.mp4", request, desk)
+        make_lipsync(folder / "target.mp4", folder / "sound.wav", folder / "out.mp4", request, session)
 """
 
 

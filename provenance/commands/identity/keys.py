@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import print_json
 from provenance.commands.identity.group import Signer, TokenUri, app
-from provenance.commands.paths import read_bytes
-from provenance.commands.secrets import (
+from provenance.commands.support.console import print_json
+from provenance.commands.support.paths import read_bytes
+from provenance.commands.support.secrets import (
     encryption_passphrase_for,
     new_passphrase,
     passphrase_for,
@@ -96,7 +96,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines
     default = default_name(home)
     for name in list_names(home):
         if as_json:
-            print_json({"schema": "veilmark.identity/1", "name": name, "default": name == default})
+            print_json({"schema": "veilmark.identity-name/1", "name": name, "default": name == default})
         else:
             typer.echo(f"{'*' if name == default else ' '} {name}")
 
@@ -145,7 +145,7 @@ def show(
     if (encryption := published_key(home, identity.name)) is not None:
         about["encryption_key_id"] = encryption.key_id
     if as_json:
-        print_json({"schema": "veilmark.identity/1", **about})
+        print_json({"schema": "veilmark.identity-info/1", **about})
         return
     for label, value in about.items():
         typer.echo(f"{label.replace('_', ' '):<18}{value}")

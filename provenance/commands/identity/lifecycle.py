@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import note
 from provenance.commands.identity.group import Signer, TokenUri, app
-from provenance.commands.paths import read_text
-from provenance.commands.secrets import new_passphrase, passphrase_for, token_pin
+from provenance.commands.support.console import note
+from provenance.commands.support.paths import read_text
+from provenance.commands.support.secrets import new_passphrase, passphrase_for, token_pin
 from provenance.errors import UsageError
 from provenance.home import Home
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import note, print_json
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.group import app, own_ledger
+from provenance.commands.support.console import note, print_json
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
@@ -57,7 +57,7 @@ def anchor(
             progress=note,
         )
     about = {
-        "schema": "veilmark.anchor/1",
+        "schema": "veilmark.anchor-status/1",
         "state": status.state.value,
         "chain_id": status.key.chain_id,
         "contract": status.key.contract,

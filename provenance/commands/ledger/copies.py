@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import fraction
 from provenance.commands.ledger.group import (
     Force,
     app,
     own_ledger,
 )
+from provenance.commands.support.console import fraction
 from provenance.home import Home
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.console import clean, print_json
+from provenance.commands.support.console import clean, print_json
 from provenance.home import Home
 
 if TYPE_CHECKING:

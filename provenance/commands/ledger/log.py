@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import clean, print_json
 from provenance.commands.ledger.group import (
     Force,
     Json,
@@ -18,6 +17,7 @@ from provenance.commands.ledger.group import (
     print_values,
     read_receipt,
 )
+from provenance.commands.support.console import clean, print_json
 from provenance.errors import ExitCode
 from provenance.home import Home
 
@@ -69,7 +69,7 @@ def info(receipt: Annotated[Path, typer.Argument(help="A receipt.")], as_json: J
     found = info_of(parsed, own_policy())
     if as_json:
         full = parsed.opening.signed.record.to_json()
-        print_json({"schema": "veilmark.receipt/1", **asdict(found), "record": full})
+        print_json({"schema": "veilmark.receipt-info/1", **asdict(found), "record": full})
     else:
         record = found.line
         trusted = "you trust" if found.trusted_log else "you do not trust"

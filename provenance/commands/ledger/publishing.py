@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import clean, fraction, print_json
 from provenance.commands.ledger.group import (
     Json,
     app,
@@ -16,6 +15,7 @@ from provenance.commands.ledger.group import (
     own_policy,
     print_values,
 )
+from provenance.commands.support.console import clean, fraction, print_json
 from provenance.errors import ExitCode
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import clean, note, print_json
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.chain import Contract, NetworkName, Rpc, connect, contract_of
 from provenance.commands.ledger.group import Force, Json, app
-from provenance.commands.paths import read_bytes
+from provenance.commands.support.console import clean, note, print_json
+from provenance.commands.support.paths import read_bytes
 from provenance.errors import ReceiptError
 from provenance.home import Home
 
@@ -30,7 +30,7 @@ MAX_STATEMENT_BYTES = 64 * 1024
 @relay_app.command("sign")
 def sign(
     cid: Annotated[str, typer.Argument(help="What the record is about: a content id or another identifier.")],
-    text: Annotated[str, typer.Argument(help="The record, or the reason of a withdrawal. Public for ever.")],
+    text: Annotated[str, typer.Argument(help="The record, or the reason of a withdrawal. It stays public.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to hand to whoever sends it.")],
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Withdraw what this account recorded about it.")

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import print_json
 from provenance.commands.ledger.group import Json, app, own_ledger, read_checkpoint
-from provenance.commands.paths import read_bytes
+from provenance.commands.support.console import print_json
+from provenance.commands.support.paths import read_bytes
 from provenance.errors import ReceiptError, UsageError
 from provenance.home import Home
 

@@ -198,8 +198,8 @@ def read_export(folder: Path) -> Iterator[tuple[int, Opening, bytes | None]]:
 def catch_up(ledger: LocalLedger, folder: Path) -> int:
     """Add to a restored log the entries it lost, from an export; returns how many.
 
-    They are added only if the result is exactly the last state that the log signed, so that no second history
-    comes into being; after that the log signs again once it is reopened.
+    They are added only if the result is exactly the last state that the log signed, so that there is
+    never a second history; after that the log signs again once it is reopened.
 
     Raises:
         ForkError: the export does not lead to that state.

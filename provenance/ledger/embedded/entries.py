@@ -1,7 +1,7 @@
 """The openings of all entries, packed: an append-only run of bytes, cut into rows that fill a page each.
 
 Stored one to a row, records of about 900 bytes would leave a tenth of every page empty. Here they follow each
-other in ``chunks``; ``entries`` says where each one ends, when it was logged and by whom it was signed, sixteen
+other in ``chunks``; ``entries`` says where each one ends, when it was logged and who signed it, sixteen
 to a row.
 """
 

@@ -1,4 +1,4 @@
-"""Appending: one durable transaction for everything that waits, whoever waits.
+"""Appending: one durable transaction for all waiting entries, of every thread and process.
 
 Threads of a process queue their requests; whoever gets the lock next commits the whole queue (group commit).
 Processes do the same through :mod:`provenance.ledger.embedded.inbox`.

@@ -71,7 +71,7 @@ def check_anchor(
     """Find out whether a checkpoint is anchored.
 
     Args:
-        key: what should be anchored, by the verifier's own trust store and the checkpoint at hand.
+        key: what should be anchored, by the verifier's own trust store and the checkpoint.
         rpc: nodes to ask; two or more on different hosts or ports are compared.
         claim: the receipt's claim, if it has one; saves asking, proves nothing by itself.
         trusted_block_hash: hash of a block that the verifier knows to be on the chain.

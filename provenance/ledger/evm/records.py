@@ -1,6 +1,6 @@
 """Single statements on a chain: deploy a MediaLedger, commit (ERC-7053), relay, withdraw, make findable.
 
-Nothing here is done by default: what is recorded is public for ever. The ordinary way is to anchor a log's
+Nothing here is done by default: what is recorded stays public. The ordinary way is to anchor a log's
 checkpoint (:mod:`provenance.ledger.evm.anchor`), which reveals nothing but a hash.
 """
 
@@ -134,7 +134,7 @@ def commit(ledger: MediaLedger, account: LocalAccount, cid: str, data: str, **op
 
     Args:
         cid: content identifier, at most 128 bytes.
-        data: the statement, at most 2048 bytes of UTF-8; public for ever.
+        data: the statement, at most 2048 bytes of UTF-8; it stays public.
         options: as :func:`provenance.ledger.evm.transact.transact` takes them.
 
     Raises:

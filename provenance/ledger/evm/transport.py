@@ -54,8 +54,8 @@ class BoundedProvider(JSONBaseProvider):
         return self.decode_rpc_response(answer)
 
     def _in_time(self, body: bytes) -> bytes:
-        # a socket's timeout is for each read, so that a server that drips would hold us for ever: the exchange
-        # runs in a thread that is left behind when its time is over
+        # a socket's timeout is for each read, so a server that sends a byte now and then
+        # would never time out: the exchange runs in a thread that is abandoned when its time is over
         outcome: queue.Queue[bytes | Exception] = queue.Queue(1)
 
         def run() -> None:

@@ -6,7 +6,8 @@ import torch
 
 from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
 from cloak.detectors.base import Candidates, Detections
-from cloak.detectors.matching import expand_boxes, faces_found, matches_faces
+from cloak.detectors.boxes import overlaps
+from cloak.detectors.matching import expand_boxes, faces_found, matches_faces, same_face
 
 FACE = torch.tensor([[10.0, 10.0, 50.0, 60.0]])
 
@@ -95,6 +96,25 @@ def test_found_means_overlap_or_a_similar_box_around_the_centre() -> None:
     assert faces_found(Detections(boxes[2:], torch.ones(2)), FACE).tolist() == [False]
     assert faces_found(Detections(boxes[:1], torch.ones(1)), FACE).tolist() == [True]
     assert matches_faces(torch.zeros(0, 4), FACE).shape == (0, 1)
+
+
+def test_a_body_around_a_face_is_another_thing() -> None:
+    """For hiding, a box four times a face's area still gives it away; for counting, it is no second report of it."""
+    face = torch.tensor([[40.0, 20.0, 60.0, 45.0]])
+    body = torch.tensor([[30.0, 15.0, 70.0, 64.0]])  # holds the face, 3.9 times its area
+    assert (
+        matches_faces(face, body).item()
+        and not same_face(face, body).item()
+        and not same_face(body, face).item()
+    )
+    loose = torch.tensor([[37.0, 14.0, 64.0, 49.0]])  # a detector that frames hair and chin as well
+    beside = torch.tensor([[48.0, 27.0, 66.0, 50.0]])  # as large, moved by less than half
+    wide = torch.tensor(
+        [[31.0, 11.0, 69.0, 57.0]]
+    )  # three and a half times the area, but around the face's middle
+    assert overlaps(face, wide).item() < 0.3
+    assert same_face(face, torch.cat([loose, beside, wide]))[0].tolist() == [True, True, True]
+    assert same_face(torch.zeros(0, 4), face).shape == (0, 1)
 
 
 def test_widening_is_relative_to_the_box() -> None:

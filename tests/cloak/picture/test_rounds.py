@@ -18,7 +18,7 @@ from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections
 from cloak.detectors.matching import centres_inside
 from cloak.evaluate.evaluation import Evaluation
-from cloak.picture.rounds import FULL_AREA, MIN_STEPS, Encoder, PatchOptimiser
+from cloak.picture.rounds import FULL_AREA, MIN_STEPS, ImageEncoder, PatchOptimiser
 from cloak.pixels import display_picture, scaled, to_tensor
 from provenance.media.picture import open_picture
 
@@ -65,7 +65,7 @@ def test_many_faces_get_fewer_steps_and_only_the_detectors_that_see_them(
         "centerface": Detections(nothing, torch.ones(0)),
     }
     optimiser = PatchOptimiser(
-        picture, loaded, Encoder("PNG", None), CloakOptions(steps=60), faces, faces, displayed, before
+        picture, loaded, ImageEncoder("PNG", None), CloakOptions(steps=60), faces, faces, displayed, before
     )
     assert optimiser.pixel_count > FULL_AREA
     assert MIN_STEPS <= optimiser.steps_per_patch < 60
@@ -130,7 +130,7 @@ def test_the_full_frame_is_offered_where_it_is_what_detectors_are_shown(
         picture, displayed = open_picture(_as_png(pixels)), display_picture(pixels)
         options = CloakOptions(steps=60)
         optimiser = PatchOptimiser(
-            picture, loaded, Encoder("PNG", None), options, face, face, displayed, {"centerface": report}
+            picture, loaded, ImageEncoder("PNG", None), options, face, face, displayed, {"centerface": report}
         )
         return optimiser._full_frame(optimiser.patches[0], 0)
 

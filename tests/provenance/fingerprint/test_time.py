@@ -18,7 +18,7 @@ from provenance.fingerprint import video as video_module
 from provenance.fingerprint.picture import fingerprint_file, fingerprint_picture
 from provenance.fingerprint.sound import SoundFingerprint, fingerprint_sound, sound_of, subfingerprints
 from provenance.fingerprint.video import VideoFingerprint, fingerprint_video
-from provenance.media.picture import detect_format
+from provenance.media.media_file import MediaFile
 from provenance.search.similar import SimilarIndex
 
 FPS, SOUND_RATE = 25, 16_000
@@ -106,7 +106,7 @@ def film_files(
 def index(film_files: list[Path]) -> SimilarIndex:
     filled = SimilarIndex()
     for number, path in enumerate(film_files):
-        fingerprint = fingerprint_file(path, detect_format(path))
+        fingerprint = fingerprint_file(MediaFile.open(path))
         filled.add(number, fingerprint.to_record(), fingerprint.to_blob())
     return filled
 
@@ -123,7 +123,7 @@ def test_three_seconds_scaled_and_reencoded_lead_to_source_and_moment(
 ) -> None:
     for number, film in enumerate(films):
         path = write_movie(tmp_path / "excerpt.mp4", excerpt(film)[0], None, crf=34, scale=0.5)
-        (match,) = index.search(fingerprint_file(path, detect_format(path)))
+        (match,) = index.search(fingerprint_file(MediaFile.open(path)))
         assert (match.entry_index, match.kind, match.confirmed) == (number, "video", True)
         assert match.offset == pytest.approx(START, abs=0.15)
 
@@ -137,7 +137,7 @@ def test_sound_of_a_film_leads_to_it(
     suffix: str,
 ) -> None:
     path = write_sound(tmp_path / f"excerpt{suffix}", excerpt(films[1])[1], codec)
-    (match,) = index.search(fingerprint_file(path, detect_format(path)))
+    (match,) = index.search(fingerprint_file(MediaFile.open(path)))
     assert (match.entry_index, match.kind) == (1, "sound")
     assert match.offset == pytest.approx(START, abs=0.15)
 
@@ -147,7 +147,7 @@ def test_foreign_pictures_with_the_film_s_sound(
 ) -> None:
     """A dubbed or re-shot clip is found by what it took."""
     path = write_movie(tmp_path / "mixed.mp4", excerpt(films[0])[0], excerpt(films[2])[1])
-    matches = index.search(fingerprint_file(path, detect_format(path)))
+    matches = index.search(fingerprint_file(MediaFile.open(path)))
     assert [(match.entry_index, match.kind) for match in matches] == [(0, "video"), (2, "sound")]
 
 
@@ -165,7 +165,7 @@ def test_other_films_and_sounds_match_nothing(
     import skimage.data
 
     path = write_movie(tmp_path / "other.mp4", walk(np.asarray(skimage.data.coffee()), 9, 4), melody(9, 4))
-    assert index.search(fingerprint_file(path, detect_format(path))) == []
+    assert index.search(fingerprint_file(MediaFile.open(path))) == []
 
 
 @pytest.mark.parametrize("loudness", [0.0, 0.5])

@@ -23,7 +23,7 @@ from tests.support.mutants import mutant
 
 
 class Samples:
-    """Every format, as it is and signed; and a desk to work at."""
+    """Every format, as it is and signed; and a session to work at."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

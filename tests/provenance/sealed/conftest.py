@@ -18,20 +18,20 @@ from provenance.sealed.keys import EncryptionKey, Keyring, ensure_encryption_key
 from provenance.sealed.seal import sign_sealed
 from provenance.sealed.shelf import GrantShelf
 from provenance.sealed.unseal import Opened
-from provenance.session import Desk, open_desk
+from provenance.session import Session, open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, SignResult, sign_file
 from provenance.trust.store import TrustStore
 
 
 def sign_cloak(
-    original: Path, unsigned: Path, output: Path, desk: Desk, readers: Sequence[EncryptionKey] | None
+    original: Path, unsigned: Path, output: Path, session: Session, readers: Sequence[EncryptionKey] | None
 ) -> SignResult:
     """Sign what stands for a cloak of ``original``, which is sealed for its readers."""
     request = SignRequest(ManifestSpec(relation="cloaked", parents=(Parent(original, embed=False),)))
     if readers is None:
-        return sign_file(unsigned, output, request, desk)
-    return sign_sealed(unsigned, output, request, desk, original=original, readers=readers)
+        return sign_file(unsigned, output, request, session)
+    return sign_sealed(unsigned, output, request, session, original=original, readers=readers)
 
 
 @dataclass
@@ -76,28 +76,28 @@ def ben(tmp_path: Path) -> Person:
 
 
 @pytest.fixture
-def desk(owner: Person) -> Iterator[Desk]:
-    with open_desk(owner.home) as opened:
+def session(owner: Person) -> Iterator[Session]:
+    with open_session(owner.home) as opened:
         yield opened
 
 
 @pytest.fixture
-def signed(desk: Desk, portrait_files: dict[str, Path], tmp_path: Path) -> Path:
+def signed(session: Session, portrait_files: dict[str, Path], tmp_path: Path) -> Path:
     """The signed original."""
     output = tmp_path / "signed.jpg"
-    sign_file(portrait_files["astronaut"], output, SignRequest(ManifestSpec(author="Olive")), desk)
+    sign_file(portrait_files["astronaut"], output, SignRequest(ManifestSpec(author="Olive")), session)
     return output
 
 
 @pytest.fixture
-def publish(desk: Desk, tmp_path: Path) -> Callable[..., Path]:
+def publish(session: Session, tmp_path: Path) -> Callable[..., Path]:
     """Write a changed copy of a picture as its cloak, its original sealed for these readers."""
 
     def call(original: Path, *readers: EncryptionKey, name: str = "cloaked.jpg") -> Path:
         changed = tmp_path / f"unsigned-{name}"
         with Image.open(original) as picture:
             picture.convert("RGB").filter(ImageFilter.GaussianBlur(4)).save(changed, quality=90)
-        sign_cloak(original, changed, tmp_path / name, desk, readers)
+        sign_cloak(original, changed, tmp_path / name, session, readers)
         return tmp_path / name
 
     return call

@@ -16,7 +16,7 @@ from provenance.record import canonical_json, key_id_of
 from provenance.sealed.grants import MAX_GRANT_BYTES, Grant, grants_text, make_grant, read_grants
 from provenance.sealed.keys import EncryptionKey
 from provenance.sealed.shelf import GrantShelf
-from provenance.session import Desk
+from provenance.session import Session
 from provenance.store.local import LocalStore
 from provenance.store.unixfs import cid_of
 from tests.provenance.sealed.conftest import Person
@@ -27,19 +27,21 @@ READER = X25519PrivateKey.generate()
 
 
 @pytest.fixture
-def grant(desk: Desk) -> Grant:
-    return make_grant(SEALED, KEY, EncryptionKey.of(READER), desk.identity, cloaked_by=desk.identity.key_id)
+def grant(session: Session) -> Grant:
+    return make_grant(
+        SEALED, KEY, EncryptionKey.of(READER), session.identity, cloaked_by=session.identity.key_id
+    )
 
 
 def changed(grant: Grant, **fields: object) -> bytes:
     return canonical_json({**json.loads(grant.data), **fields})
 
 
-def test_it_reads_back_and_unwraps(grant: Grant, desk: Desk, tmp_path: Path) -> None:
+def test_it_reads_back_and_unwraps(grant: Grant, session: Session, tmp_path: Path) -> None:
     (tmp_path / "two.grant").write_bytes(grants_text([grant, grant]))
     assert read_grants(tmp_path / "two.grant") == [grant, grant]
     assert grant.unwrap(READER) == KEY
-    assert (grant.granter, grant.granter_key_id) == ("Olive Owner", desk.identity.key_id)
+    assert (grant.granter, grant.granter_key_id) == ("Olive Owner", session.identity.key_id)
     assert KEY not in grant.data and base64.b64encode(KEY) not in grant.data
 
 
@@ -75,12 +77,12 @@ def test_an_altered_grant_is_refused(grant: Grant, fields: dict[str, object]) ->
         Grant.parse(changed(grant, **fields))
 
 
-def test_a_grant_signed_anew_for_something_else_does_not_unwrap(grant: Grant, desk: Desk) -> None:
+def test_a_grant_signed_anew_for_something_else_does_not_unwrap(grant: Grant, session: Session) -> None:
     """Whoever moves a wrapped key into a grant of their own gains nothing: HPKE's info is another one."""
     for name, value in (("sealed", OTHER), ("cloaked_by", "0" * 64)):
         body = {**json.loads(grant.data), name: value}
         del body["signature"]
-        signature = desk.identity.sign(b"veilmark grant signature v1\x00" + canonical_json(body))
+        signature = session.identity.sign(b"veilmark grant signature v1\x00" + canonical_json(body))
         moved = Grant.parse(canonical_json({**body, "signature": base64.b64encode(signature).decode()}))
         with pytest.raises(TamperedError, match="made for something else"):
             moved.unwrap(READER)
@@ -123,10 +125,12 @@ def test_litter_is_refused(data: bytes, tmp_path: Path) -> None:
         read_grants(tmp_path / "missing.grant")
 
 
-def test_a_key_of_low_order_is_no_reader(desk: Desk) -> None:
+def test_a_key_of_low_order_is_no_reader(session: Session) -> None:
     """X25519 with this key gives every sender the same secret (RFC 7748, section 6.1)."""
     with pytest.raises(IdentityError, match="cannot be encrypted for"):
-        make_grant(SEALED, KEY, EncryptionKey(bytes(32)), desk.identity, cloaked_by=desk.identity.key_id)
+        make_grant(
+            SEALED, KEY, EncryptionKey(bytes(32)), session.identity, cloaked_by=session.identity.key_id
+        )
 
 
 def test_the_shelf_finds_grants_by_what_they_open(grant: Grant, owner: Person, tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ def test_the_public_line_reads_back_and_finds_typing_errors() -> None:
 
 def test_a_file_of_keys(tmp_path: Path) -> None:
     keys = [EncryptionKey.of(X25519PrivateKey.generate()) for _ in range(3)]
-    file = tmp_path / "desk.keys"
-    file.write_text("# the desk\n\n" + "\n".join(f"  {key}" for key in keys) + "\n")
+    file = tmp_path / "session.keys"
+    file.write_text("# the session\n\n" + "\n".join(f"  {key}" for key in keys) + "\n")
     assert read_recipients(str(file)) == keys
     assert read_recipients(str(keys[0])) == keys[:1]
     with pytest.raises(MissingPathError, match="neither"):

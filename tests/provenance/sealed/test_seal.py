@@ -27,7 +27,7 @@ from provenance.sealed import grant_access, open_sealed
 from provenance.sealed.envelope import encrypt, new_key, padded_size, sealed_size
 from provenance.sealed.grants import Grant, make_grant
 from provenance.sealed.reference import LABEL, SealedReference, read_cloaked
-from provenance.session import Desk, open_desk
+from provenance.session import Session, open_session
 from provenance.sign import SignRequest, sign_file
 from provenance.store.car import export_car, import_car
 from provenance.store.cid import Cid
@@ -39,11 +39,11 @@ Publish = Callable[..., Path]
 
 
 def grant_to(granter: Person, cloaked: Path, *readers: Person) -> list[Grant]:
-    with open_desk(granter.home) as desk:
+    with open_session(granter.home) as session:
         return grant_access(
             cloaked,
             [reader.key for reader in readers],
-            granter=desk.identity,
+            granter=session.identity,
             keys=granter.keys,
             source=granter.shelf.store,
             shelf=granter.shelf,
@@ -70,7 +70,7 @@ def test_the_original_comes_back_bit_for_bit(
 
 
 def test_without_a_key_only_the_link_and_the_padded_size_show(
-    owner: Person, cloaked: Path, signed: Path, publish: Publish, desk: Desk, tmp_path: Path
+    owner: Person, cloaked: Path, signed: Path, publish: Publish, session: Session, tmp_path: Path
 ) -> None:
     original = signed.read_bytes()
     reference = read_cloaked(cloaked, owner.trust).reference
@@ -83,7 +83,7 @@ def test_without_a_key_only_the_link_and_the_padded_size_show(
     # the manifest has the one assertion more than that of a cloak which cannot be taken back
     with Image.open(signed) as picture:
         picture.convert("RGB").save(tmp_path / "plain.jpg", quality=50)
-    sign_cloak(signed, tmp_path / "plain.jpg", tmp_path / "p.jpg", desk, None)
+    sign_cloak(signed, tmp_path / "plain.jpg", tmp_path / "p.jpg", session, None)
     labels = []
     for file in (cloaked, tmp_path / "p.jpg"):
         report = read_manifest(file, "image/jpeg", anchors_pem=())
@@ -221,7 +221,7 @@ def test_a_wrong_key_in_a_strangers_grant_is_not_in_the_way(
     owner: Person, ben: Person, cloaked: Path, signed: Path, tmp_path: Path
 ) -> None:
     about = read_cloaked(cloaked, owner.trust)
-    with open_desk(ben.home) as theirs:
+    with open_session(ben.home) as theirs:
         bogus = [
             make_grant(
                 about.reference.cid, new_key(), owner.key, theirs.identity, cloaked_by=about.cloaked_by
@@ -248,7 +248,7 @@ def test_a_file_that_names_a_strangers_original_is_granted_to_nobody(
         parents=(Parent(signed, embed=False),),
         extra_assertions=((LABEL, about.reference.to_json()),),
     )
-    with open_desk(anna.home) as theirs:
+    with open_session(anna.home) as theirs:
         sign_file(tmp_path / "dull.jpg", lure, SignRequest(spec), theirs)
     with pytest.raises(UsageError, match="not the file that this original belongs to"):
         grant_to(owner, lure, anna)
@@ -257,7 +257,7 @@ def test_a_file_that_names_a_strangers_original_is_granted_to_nobody(
 
 
 def test_an_owner_who_seals_something_else_is_found_out(
-    owner: Person, signed: Path, cloaked: Path, desk: Desk, tmp_path: Path
+    owner: Person, signed: Path, cloaked: Path, session: Session, tmp_path: Path
 ) -> None:
     """The manifest names one original, the seal holds another; or one whose own manifest was altered."""
     content = signed.read_bytes()
@@ -268,8 +268,8 @@ def test_an_owner_who_seals_something_else_is_found_out(
         named = tmp_path / f"named-{what}.jpg"
         named.write_bytes(content if what == "another" else sealed_bytes)
         key = new_key()
-        cid = desk.store.put_pieces(encrypt(key, io.BytesIO(sealed_bytes), len(sealed_bytes)))
-        owner.shelf.put(make_grant(cid, key, owner.key, desk.identity, cloaked_by=desk.identity.key_id))
+        cid = session.store.put_pieces(encrypt(key, io.BytesIO(sealed_bytes), len(sealed_bytes)))
+        owner.shelf.put(make_grant(cid, key, owner.key, session.identity, cloaked_by=session.identity.key_id))
         with Image.open(signed) as picture:
             picture.resize((64, 64)).save(tmp_path / f"{what}.png")
         spec = ManifestSpec(
@@ -277,7 +277,7 @@ def test_an_owner_who_seals_something_else_is_found_out(
             parents=(Parent(named, embed=False),),
             extra_assertions=((LABEL, SealedReference(cid, padded_size(len(sealed_bytes))).to_json()),),
         )
-        sign_file(tmp_path / f"{what}.png", tmp_path / f"{what}-signed.png", SignRequest(spec), desk)
+        sign_file(tmp_path / f"{what}.png", tmp_path / f"{what}-signed.png", SignRequest(spec), session)
         with pytest.raises(TamperedError) as caught:
             restore(owner, tmp_path / f"{what}-signed.png", tmp_path / "out.jpg")
         assert ("names" if what == "another" else "no manifest that verifies") in str(caught.value)

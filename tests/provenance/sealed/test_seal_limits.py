@@ -22,7 +22,7 @@ from provenance.errors import (
 from provenance.manifest.spec import ManifestSpec
 from provenance.sealed import open_sealed
 from provenance.sealed.reference import read_cloaked
-from provenance.session import Desk
+from provenance.session import Session
 from provenance.sign import SignRequest, sign_file
 from provenance.store.cid import Cid
 from tests.provenance.sealed.conftest import Person, flipped, noise, restore, sign_cloak
@@ -31,9 +31,14 @@ Publish = Callable[..., Path]
 
 
 def test_only_signed_originals_are_sealed(
-    owner: Person, desk: Desk, signed: Path, portrait_files: dict[str, Path], publish: Publish, tmp_path: Path
+    owner: Person,
+    session: Session,
+    signed: Path,
+    portrait_files: dict[str, Path],
+    publish: Publish,
+    tmp_path: Path,
 ) -> None:
-    before = sorted(map(str, desk.store.cids()))
+    before = sorted(map(str, session.store.cids()))
     with pytest.raises(UsageError, match="is not signed") as caught:
         publish(portrait_files["hopper"], owner.key, name="never.jpg")
     assert "veilmark sign" in caught.value.hint
@@ -47,24 +52,24 @@ def test_only_signed_originals_are_sealed(
     assert "cannot hold a manifest" in caught.value.hint
     with pytest.raises(UsageError, match="1 to"):
         publish(signed, name="never.jpg")
-    assert sorted(map(str, desk.store.cids())) == before
+    assert sorted(map(str, session.store.cids())) == before
     assert not (tmp_path / "never.jpg").exists()
 
 
 def test_where_signing_fails_the_seal_goes_again(
-    owner: Person, desk: Desk, signed: Path, tmp_path: Path
+    owner: Person, session: Session, signed: Path, tmp_path: Path
 ) -> None:
-    before = sorted(map(str, desk.store.cids()))
+    before = sorted(map(str, session.store.cids()))
     (tmp_path / "there.jpg").write_bytes(b"in the way")
     with Image.open(signed) as picture:
         picture.resize((64, 64)).save(tmp_path / "small.jpg")
     with pytest.raises(OutputExistsError):
-        sign_cloak(signed, tmp_path / "small.jpg", tmp_path / "there.jpg", desk, [owner.key])
-    assert sorted(map(str, desk.store.cids())) == before
+        sign_cloak(signed, tmp_path / "small.jpg", tmp_path / "there.jpg", session, [owner.key])
+    assert sorted(map(str, session.store.cids())) == before
     assert (tmp_path / "there.jpg").read_bytes() == b"in the way"
 
 
-def test_a_seal_of_many_blocks(owner: Person, desk: Desk, tmp_path: Path) -> None:
+def test_a_seal_of_many_blocks(owner: Person, session: Session, tmp_path: Path) -> None:
     """A signed WAV of 5 MB: what is larger than one block of the store."""
     import wave
 
@@ -72,8 +77,8 @@ def test_a_seal_of_many_blocks(owner: Person, desk: Desk, tmp_path: Path) -> Non
         with wave.open(str(tmp_path / f"{name}.wav"), "wb") as stream:
             stream.setparams((1, 2, 44_100, 0, "NONE", ""))
             stream.writeframes(noise(size))
-    sign_file(tmp_path / "sound.wav", tmp_path / "signed.wav", SignRequest(ManifestSpec()), desk)
-    sign_cloak(tmp_path / "signed.wav", tmp_path / "soft.wav", tmp_path / "out.wav", desk, [owner.key])
+    sign_file(tmp_path / "sound.wav", tmp_path / "signed.wav", SignRequest(ManifestSpec()), session)
+    sign_cloak(tmp_path / "signed.wav", tmp_path / "soft.wav", tmp_path / "out.wav", session, [owner.key])
     assert read_cloaked(tmp_path / "out.wav", owner.trust).reference.cid.startswith("bafybei")
     steps: list[float] = []
     open_sealed(
@@ -101,7 +106,7 @@ def test_a_seal_of_many_blocks(owner: Person, desk: Desk, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_killed_in_the_middle_nothing_half_written_passes_for_the_original(
-    owner: Person, desk: Desk, tmp_path: Path, how: signal.Signals
+    owner: Person, session: Session, tmp_path: Path, how: signal.Signals
 ) -> None:
     import wave
 
@@ -109,8 +114,8 @@ def test_killed_in_the_middle_nothing_half_written_passes_for_the_original(
         with wave.open(str(tmp_path / f"{name}.wav"), "wb") as stream:
             stream.setparams((1, 2, 44_100, 0, "NONE", ""))
             stream.writeframes(noise(size))
-    sign_file(tmp_path / "sound.wav", tmp_path / "signed.wav", SignRequest(ManifestSpec()), desk)
-    sign_cloak(tmp_path / "signed.wav", tmp_path / "soft.wav", tmp_path / "out.wav", desk, [owner.key])
+    sign_file(tmp_path / "sound.wav", tmp_path / "signed.wav", SignRequest(ManifestSpec()), session)
+    sign_cloak(tmp_path / "signed.wav", tmp_path / "soft.wav", tmp_path / "out.wav", session, [owner.key])
     folder = tmp_path / "restored"
     folder.mkdir()
     command = [

@@ -18,7 +18,7 @@ from provenance.fingerprint.features import LocalFeatures
 from provenance.fingerprint.geometry import place
 from provenance.fingerprint.pdq import MATCH_DISTANCE, MIN_QUALITY, hamming, pdq_hash
 from provenance.fingerprint.picture import fingerprint_file, fingerprint_picture
-from provenance.media.picture import detect_format
+from provenance.media.media_file import MediaFile
 from provenance.search import index_store
 from provenance.search.similar import SimilarIndex
 
@@ -51,7 +51,7 @@ def test_reencoded_file_is_found(
     for number, pixels in enumerate(portraits.values()):
         path = tmp_path / "stripped.jpg"
         Image.fromarray(pixels).save(path, quality=40)
-        (match,) = index.search(fingerprint_file(path, detect_format(path)))
+        (match,) = index.search(fingerprint_file(MediaFile.open(path)))
         assert (match.entry_index, match.kind, match.confirmed) == (number, "pdq", True)
 
 

@@ -26,7 +26,7 @@ from provenance.identity.identity import (
 from provenance.identity.keyfiles import key_signer
 from provenance.manifest.embed import ManifestSpec
 from provenance.record import canonical_json
-from provenance.session import open_desk
+from provenance.session import open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, record_file, sign_file
 from provenance.trust.revocation import revoke_key
@@ -38,10 +38,10 @@ from synth.label import Generated, label_generated
 
 def recorded_here(home: Home, owner: Identity, source: Path, tmp_path: Path) -> Path:
     """The owner's signed picture, whose record lies in the researcher's ledger too (a shared one)."""
-    with open_desk(home) as desk:
-        desk.identity = owner
+    with open_session(home) as session:
+        session.identity = owner
         output = tmp_path / "recorded.jpg"
-        sign_file(source, output, SignRequest(ManifestSpec()), desk)
+        sign_file(source, output, SignRequest(ManifestSpec()), session)
     return output
 
 
@@ -70,8 +70,8 @@ def test_the_owners_own_key_passes(owner_home: Home, signed: Path) -> None:
 def test_a_protected_own_key_needs_its_passphrase(tmp_path: Path, portrait_files: dict[str, Path]) -> None:
     home = Home(data=tmp_path / "locked", config=tmp_path / "locked" / "config")
     initialize(home, subject="Careful", algorithm="ed25519", passphrase="correct horse")
-    with open_desk(home, passphrase="correct horse") as desk:
-        sign_file(portrait_files["hopper"], tmp_path / "h.jpg", SignRequest(ManifestSpec()), desk)
+    with open_session(home, passphrase="correct horse") as session:
+        sign_file(portrait_files["hopper"], tmp_path / "h.jpg", SignRequest(ManifestSpec()), session)
     assert permission_for([tmp_path / "h.jpg"], home, passphrase=lambda _: "correct horse").basis == "own-key"
     for wrong in (None, "incorrect horse"):
         with pytest.raises(ConsentError, match="forbids"):
@@ -144,17 +144,17 @@ def test_signing_it_again_does_not_make_it_ones_own(
 ) -> None:
     published = recorded_here(home, owner, portrait_files["astronaut"], tmp_path)
     copy = stripped(published, tmp_path / "copy.jpg")
-    with open_desk(home) as desk:
+    with open_session(home) as session:
         spec = ManifestSpec(allow_training=True)
-        sign_file(copy, tmp_path / "mine.jpg", SignRequest(spec), desk)
+        sign_file(copy, tmp_path / "mine.jpg", SignRequest(spec), session)
     with pytest.raises(ConsentError, match="ledger entry 0"):
         permission_for([tmp_path / "mine.jpg"], home, declared=True)
 
 
 def test_signing_over_the_manifest_keeps_the_owners_word(home: Home, signed: Path, tmp_path: Path) -> None:
     """The owner's manifest stays inside as that of an ingredient, whatever the new one allows."""
-    with open_desk(home) as desk:
-        sign_file(signed, tmp_path / "over.jpg", SignRequest(ManifestSpec(allow_training=True)), desk)
+    with open_session(home) as session:
+        sign_file(signed, tmp_path / "over.jpg", SignRequest(ManifestSpec(allow_training=True)), session)
     with pytest.raises(ConsentError, match="what it was made from"):
         permission_for([tmp_path / "over.jpg"], home, declared=True)
 
@@ -162,8 +162,8 @@ def test_signing_over_the_manifest_keeps_the_owners_word(home: Home, signed: Pat
 def test_who_recorded_it_first_in_the_same_ledger_is_not_stopped_by_a_later_signer(
     home: Home, owner: Identity, portrait_files: dict[str, Path], tmp_path: Path
 ) -> None:
-    with open_desk(home) as desk:
-        sign_file(portrait_files["astronaut"], tmp_path / "first.jpg", SignRequest(ManifestSpec()), desk)
+    with open_session(home) as session:
+        sign_file(portrait_files["astronaut"], tmp_path / "first.jpg", SignRequest(ManifestSpec()), session)
     recorded_here(home, owner, stripped(portrait_files["astronaut"], tmp_path / "c.jpg"), tmp_path)
     assert permission_for([tmp_path / "first.jpg"], home).basis == "own-key"
 
@@ -172,8 +172,8 @@ def test_recording_what_nobody_signed_does_not_make_it_ones_own(
     home: Home, portrait_files: dict[str, Path]
 ) -> None:
     """A record says that somebody has seen the file, not that it is theirs: a declaration is still needed."""
-    with open_desk(home) as desk:
-        record_file(portrait_files["hopper"], desk)
+    with open_session(home) as session:
+        record_file(portrait_files["hopper"], session)
     with pytest.raises(ConsentError, match="not signed"):
         permission_for([portrait_files["hopper"]], home)
     assert permission_for([portrait_files["hopper"]], home, declared=True).basis == "declared"
@@ -188,8 +188,8 @@ def generated_from(home: Home, source: Path, output: Path) -> Path:
     about = Generated(
         "veilmark synth swap", [source], True, "declared", learned_from=[("other.mp4", "training")]
     )
-    with open_desk(home) as desk:
-        label_generated(unlabelled, output, about, desk)
+    with open_session(home) as session:
+        label_generated(unlabelled, output, about, session)
     return output
 
 
@@ -213,16 +213,16 @@ def test_footage_of_ones_own_stays_so_after_something_was_generated_from_it(
     home: Home, portrait_files: dict[str, Path], tmp_path: Path
 ) -> None:
     own = tmp_path / "own.jpg"
-    with open_desk(home) as desk:
-        sign_file(portrait_files["astronaut"], own, SignRequest(ManifestSpec()), desk)
+    with open_session(home) as session:
+        sign_file(portrait_files["astronaut"], own, SignRequest(ManifestSpec()), session)
     made = generated_from(home, own, tmp_path / "made.png")
     assert permission_for([own], home).basis == "own-key"
     assert permission_for([made], home).basis == "own-key", "found by its looks: it shows one's own picture"
 
 
 def test_recording_a_signed_file_first_does_not_silence_its_manifest(home: Home, signed: Path) -> None:
-    with open_desk(home) as desk:
-        record_file(signed, desk)
+    with open_session(home) as session:
+        record_file(signed, session)
     with pytest.raises(ConsentError, match="its manifest"):
         permission_for([signed], home)
 

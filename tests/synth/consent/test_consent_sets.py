@@ -13,7 +13,7 @@ from provenance.errors import ConsentError, MediaError, TamperedError
 from provenance.home import Home
 from provenance.identity.identity import Identity
 from provenance.manifest.embed import ManifestSpec
-from provenance.session import open_desk
+from provenance.session import open_session
 from provenance.sign import SignRequest, sign_file
 from synth.consent.permission import carried_permission, permission_for
 from synth.consent.statement import parse_statement
@@ -37,9 +37,9 @@ def test_without_any_home_unsigned_footage_can_be_declared(portrait_files: dict[
 def test_a_manifest_that_allows_training_is_enough(
     home: Home, owner_home: Home, portrait_files: dict[str, Path], tmp_path: Path
 ) -> None:
-    with open_desk(owner_home) as desk:
+    with open_session(owner_home) as session:
         spec = ManifestSpec(allow_training=True)
-        sign_file(portrait_files["hopper"], tmp_path / "free.jpg", SignRequest(spec), desk)
+        sign_file(portrait_files["hopper"], tmp_path / "free.jpg", SignRequest(spec), session)
     found = permission_for([tmp_path / "free.jpg"], home)
     assert found.basis == "allowed" and "allows training" in found.sentence
 

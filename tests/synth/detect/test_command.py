@@ -27,6 +27,7 @@ from synth.detect.plots import draw
 from synth.detect.watch import Watched, Watcher
 from synth.extraction.footage import open_footage
 from tests.support.clips import film, wandering
+from tests.support.schemas import checked
 
 app = typer.Typer()
 app.command("detect")(commands.detect)
@@ -67,7 +68,7 @@ def test_a_picture_is_judged_by_what_needs_no_time(portrait_files: dict[str, Pat
 
 def test_a_clip_that_is_too_short_says_so_and_json_has_everything(clip: Path, tmp_path: Path) -> None:
     code, text = run(clip, "--json", "-o", tmp_path / "saw")
-    data = json.loads(text)
+    data = checked(json.loads(text))
     assert code == 0
     assert data["schema"] == "veilmark.detect/1"
     assert (data["kind"], data["frames"], data["frames_with_face"]) == ("video", 24, 24)
@@ -262,7 +263,7 @@ def test_of_several_files_the_good_ones_are_judged(tmp_path: Path, portrait_file
         app, [str(tmp_path / "a.txt"), str(portrait_files["hopper"]), "--json", "--detectors", "warp"]
     )
     assert result.exit_code == 3
-    bad, good = (json.loads(line) for line in result.stdout.strip().splitlines())
+    bad, good = (checked(json.loads(line)) for line in result.stdout.strip().splitlines())
     assert (bad["schema"], bad["path"], bad["exit_code"]) == (
         "veilmark.error/1",
         str(tmp_path / "a.txt"),
@@ -278,7 +279,7 @@ def test_files_of_one_name_do_not_overwrite_what_was_seen_in_them(
     other = tmp_path / "more" / portrait_files["hopper"].name
     other.write_bytes(portrait_files["astronaut"].read_bytes())
     code, text = run(portrait_files["hopper"], other, "-o", tmp_path / "saw", "--json", "--detectors", "warp")
-    saved = [json.loads(line)["saved"] for line in text.strip().splitlines() if line.startswith("{")]
+    saved = [checked(json.loads(line))["saved"] for line in text.strip().splitlines() if line.startswith("{")]
     assert code == 0 and saved[0] and saved[1] and not set(saved[0]) & set(saved[1])
     assert len(list((tmp_path / "saw").iterdir())) == len(saved[0]) + len(saved[1])
 

@@ -163,7 +163,7 @@ def test_limits_on_frames_and_their_number(
 def test_a_songs_cover_is_no_film(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
     """Neither to extraction nor to the fingerprint, which is that of the sound."""
     from provenance.fingerprint.picture import fingerprint_file
-    from provenance.media.formats import detect_format
+    from provenance.media.media_file import MediaFile
 
     def song(name: str, covered: bool) -> Path:
         rng, path = np.random.default_rng(0), tmp_path / name
@@ -185,5 +185,5 @@ def test_a_songs_cover_is_no_film(portraits: dict[str, np.ndarray], tmp_path: Pa
     with_cover, without = song("covered.mp4", True), song("plain.mp4", False)
     with pytest.raises(CorruptMediaError, match="no video track"):
         list(open_footage(with_cover)[0].frames())
-    kinds = [fingerprint_file(one, detect_format(one)).to_record().keys() for one in (with_cover, without)]
+    kinds = [fingerprint_file(MediaFile.open(one)).to_record().keys() for one in (with_cover, without)]
     assert kinds[0] == kinds[1] and kinds[0]

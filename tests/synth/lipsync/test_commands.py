@@ -29,6 +29,7 @@ from provenance.setup import initialize
 from provenance.trust.store import TrustStore
 from provenance.verify import verify_file
 from synth.lipsync.texture.composite import Compositor
+from tests.support.schemas import checked
 from tests.support.video_clips import panned, write_clip
 
 app = typer.Typer()
@@ -112,7 +113,7 @@ def test_a_person_says_a_sound(
     monkeypatch.setattr(Compositor, "compose", counted)
     call(*words, "--i-have-consent", code=130)
     assert not output.exists() and not list(tmp_path.glob(".veilmark-*")), "nothing unlabelled is left"
-    done = json.loads(call(*words, "--i-have-consent", "--json"))
+    done = checked(json.loads(call(*words, "--i-have-consent", "--json")))
     assert done["frames"] == done["composited"] == 19 and len(made) == 18 + 3, "16 frames were not made again"
 
     verdict = verify_file(output, TrustStore.load(home))
@@ -141,7 +142,9 @@ def test_a_person_says_a_sound(
         patch.setattr("synth.lipsync.film.retime.MAX_CELLS", 300)
         call("lipsync", *silent, "--i-have-consent")
     assert sorted(work.rglob("mouth-*")) == taught, "too long a sound is refused before a mouth is taught"
-    told = json.loads(call("lipsync", *silent, "--keep", kept, "--hush", "1", "--i-have-consent", "--json"))
+    told = checked(
+        json.loads(call("lipsync", *silent, "--keep", kept, "--hush", "1", "--i-have-consent", "--json"))
+    )
     assert any("too short to do better" in one for one in told["notes"])
     assert "silent" in " ".join(told["notes"]) and told["mouth"]["epochs"] == 0
     names = {one.name for one in kept.iterdir() if one.suffix != ".receipt"}

@@ -22,7 +22,7 @@ from cloak.detectors.base import Detections, FaceDetector
 from provenance.errors import MissingPathError, UsageError
 from provenance.home import Home
 from provenance.manifest.embed import ManifestSpec, Parent
-from provenance.session import open_desk
+from provenance.session import open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from synth.commands.measure import measure_app
@@ -33,6 +33,7 @@ from synth.measure.detectors.experiment import GIVEN, NOISE, DetectorOptions, Me
 from synth.measure.detectors.look import faces_agreed_on, look
 from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
 from synth.measure.detectors.report import group_effect, recall_effects
+from tests.support.schemas import checked
 
 CREW = ("blazeface-short", "centerface")
 
@@ -200,8 +201,8 @@ def test_pairs_by_name_and_by_what_the_manifest_says(portrait_files: dict[str, P
     renamed, other = tmp_path / "c" / "IMG_1.jpg", tmp_path / "c" / "hopper.png"
     renamed.parent.mkdir()
     spec = ManifestSpec(relation="cloaked", parents=(Parent(portrait_files["astronaut"], embed=False),))
-    with open_desk(home) as desk:
-        sign_file(portrait_files["astronaut"], renamed, SignRequest(spec), desk)
+    with open_session(home) as session:
+        sign_file(portrait_files["astronaut"], renamed, SignRequest(spec), session)
     Image.open(portrait_files["hopper"]).save(other)
     Image.open(portrait_files["hopper"]).save(tmp_path / "c" / "stranger.jpg")
     originals = pictures_in(sorted(portrait_files.values()))
@@ -298,7 +299,7 @@ def test_the_command_from_files_to_report(faces: dict[str, np.ndarray], tmp_path
     ]
     call += ["--detectors", "blazeface-short", "--json"]
     first = CliRunner().invoke(app, call, catch_exceptions=False)
-    said = json.loads(first.stdout)
+    said = checked(json.loads(first.stdout))
     assert said["schema"] == "veilmark.measured/1" and said["kind"] == "detectors"
     assert (
         "are still found: 0 % by blazeface-short, the one detector that the cloak was made"

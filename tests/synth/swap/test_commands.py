@@ -41,6 +41,7 @@ from synth.extraction.run import ExtractOptions, extract_faces
 from synth.quarantine import FOLDER
 from synth.swap.model import Generator
 from synth.swap.training.checkpoint import MODEL_FILE, load_model, save_model
+from tests.support.schemas import checked
 from tests.support.swap_faces import minute_preset, origin
 from tests.support.video_clips import panned, write_clip
 
@@ -103,7 +104,11 @@ def test_a_video_leaves_signed_with_its_sound_and_times(
     upright, _, _ = decoded(source)
     assert np.abs(upright[5].astype(int) - pictures[5]).mean() < 6, "the fixture itself must be upright"
     output = tmp_path / "made.mp4"
-    said = json.loads(call("swap", source, "--model", model, "-o", output, "--i-have-consent", "--json"))
+    said = checked(
+        checked(
+            json.loads(call("swap", source, "--model", model, "-o", output, "--i-have-consent", "--json"))
+        )
+    )
     assert (said["frames"], said["swapped"], said["without_face"], said["marked"]) == (8, 6, 2, True)
 
     before, after = decoded(source), decoded(output)
@@ -273,9 +278,9 @@ def test_training_from_folders_of_faces(
     monkeypatch.setitem(commands_presets(), "tiny", small)
     common = ("--preset", "tiny", "--features", "none")
     run = ("train", faces, faces, *common, "-o", tmp_path / "pair")
-    stopped = json.loads(call(*run, "--until-time", "0m", "--no-previews", "--json"))
+    stopped = checked(json.loads(call(*run, "--until-time", "0m", "--no-previews", "--json")))
     assert (stopped["finished"], stopped["steps"]) == (False, 1)
-    done = json.loads(call(*run, "--resume", "--json"))
+    done = checked(json.loads(call(*run, "--resume", "--json")))
     assert (done["finished"], done["steps"]) == (True, 20) and done["held_out"]["ssim"] > -1
     previews = sorted((tmp_path / "pair" / "previews").iterdir())
     assert len([one for one in previews if one.suffix == ".png"]) >= 2

@@ -5,13 +5,14 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from provenance.commands.console import clean, stdout
+from provenance.commands.support.console import clean, stdout
 from provenance.verdict import LedgerStatus, SimilarRecord, State, Verdict
 
 _MARKS = {
     State.TRUSTED: ("green", "✔", "TRUSTED"),
     State.VALID_UNKNOWN_SIGNER: ("yellow", "●", "VALID, SIGNER NOT TRUSTED"),
     State.TAMPERED: ("red", "✘", "TAMPERED"),
+    State.EXPIRED: ("red", "✘", "EXPIRED"),
     State.NO_CREDENTIAL: ("cyan", "○", "NO CREDENTIAL"),
     State.NOT_CHECKED: ("magenta", "?", "COULD NOT CHECK"),
 }
@@ -80,8 +81,13 @@ def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
 def _summary(verdict: Verdict) -> list[tuple[str, str]]:
     rows = [("verdict", verdict.headline)]
     if verdict.signer:
-        kind = "its certificate chains to an anchor you trust" if verdict.signer.trusted else "claimed name"
+        kind = {True: "its certificate chains to an anchor you trust", None: "claimed name; not judged"}.get(
+            verdict.signer.trusted, "claimed name"
+        )
         rows.append(("signer", f"{verdict.signer.name}  ({kind}; key {verdict.signer.key_id[:16]})"))
+    for one in verdict.identities:
+        standing = "confirmed" if one.confirmed else "not confirmed"
+        rows.append(("identity", f"{one.name}  (issued by {one.issuer or 'nobody named'}; {standing})"))
     for time in verdict.times[:2]:
         rows.append(("when", f"{time.value}  ({time.words})"))
     if verdict.relation or verdict.source_type:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from provenance.commands.console import complain, note, print_json, progress
-from provenance.commands.paths import Input
+from provenance.commands.support.console import complain, note, print_json, progress
+from provenance.commands.support.paths import Input
 from provenance.errors import ExitCode, VeilmarkError, combine
 
 Outcome = tuple[ExitCode, Any]

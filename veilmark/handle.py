@@ -13,20 +13,20 @@ from veilmark.choices import StrPath
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from provenance.session import Desk
+    from provenance.session import Session
     from provenance.trust.store import TrustStore
 
 Progress = Callable[[float], None]
 
 
-class Session:
+class Handle:
     """An identity, a ledger and a trust store. Not to be shared between threads."""
 
     def __init__(self, home: Home, *, identity: str | None = None, passphrase: str | None = None) -> None:
         self.home = home
         self._identity, self._passphrase = identity, passphrase
         self._stack = ExitStack()
-        self._opened: Desk | None = None
+        self._opened: Session | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -41,14 +41,17 @@ class Session:
         self._opened = None
         self._stack.close()
 
-    def _desk(self) -> Desk:
+    def _session(self) -> Session:
         if self._opened is None:
-            from provenance.session import open_desk
+            from provenance.session import open_session
 
             self._opened = self._stack.enter_context(
-                open_desk(self.home, identity=self._identity, passphrase=self._passphrase)
+                open_session(self.home, identity=self._identity, passphrase=self._passphrase)
             )
         return self._opened
+
+    def _unlock(self) -> str | None:
+        return self._passphrase
 
     def _trust(self) -> TrustStore:
         from provenance.trust.store import TrustStore

@@ -1,9 +1,9 @@
 """Detectors as their own libraries run them: Haar cascades, which only judge, and dlib's two.
 
 What the cascades still find tells how far a cloak carries to detectors it never saw. dlib's get their gradients in
-:mod:`cloak.detectors.hog` and :mod:`cloak.detectors.mmod`, and are asked here. Results have the same form as
-everybody's; where the original reports another kind of score, its sigmoid is given, so that 0.5 is the original's own
-threshold.
+:mod:`cloak.detectors.hog` and :mod:`cloak.detectors.mmod`, and are run here. Results have the same form as
+those of all detectors; where the original reports another kind of score, its sigmoid is given, so that 0.5 is the
+original's own threshold.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class NativeDetector(FaceDetector):
         return results
 
     def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
-        """Judges have none.
+        """These detectors have no gradients.
 
         Raises:
             UsageError: always.

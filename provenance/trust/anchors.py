@@ -1,0 +1,89 @@
+"""Which certificates are trusted for what, and how c2pa is told.
+
+Three purposes are kept apart: who may sign a manifest, who may stamp a time, and who may vouch for a person's or an
+organization's identity (CAWG). c2pa looks for a signer in every list that it is given, whatever the list's kind, but
+says in which one it was found; so each purpose gets its own address, and what was found elsewhere does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Purpose(StrEnum):
+    """What a certificate authority is trusted for."""
+
+    SIGNERS = "signers"
+    TIME_STAMPS = "time-stamps"
+    IDENTITIES = "identities"
+
+
+#: c2pa's names for the purposes.
+_KINDS = {Purpose.SIGNERS: "manifest", Purpose.TIME_STAMPS: "tsa", Purpose.IDENTITIES: "cawg"}
+_ADDRESS = "veilmark:"
+#: How c2pa says where it found a certificate: "found in [ADDRESS]" or "trust list: ADDRESS".
+_FOUND = re.compile(r"found in \[([^\]]*)\]|trust list: (\S+)$")
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Certificates that a verifier trusts, by purpose.
+
+    Attributes:
+        signers: certificate authorities of those who sign manifests and records; PEM, one or several a text.
+        time_stamps: those of time-stamp authorities.
+        identities: those of CAWG identities.
+        allowed: end-entity certificates that may sign manifests without any authority: PEM texts, or the Base64
+            SHA-256 of their DER form.
+        usages: further extended key usages (dotted object identifiers) that a signer's certificate may have.
+    """
+
+    signers: tuple[str, ...] = ()
+    time_stamps: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    usages: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, anchors: Anchors | Sequence[str]) -> Anchors:
+        """As given, or certificate authorities of signers alone."""
+        return anchors if isinstance(anchors, Anchors) else cls(signers=tuple(anchors))
+
+    def settings(self) -> dict[str, Any]:
+        """The ``trust`` section of c2pa's settings; empty where nothing is trusted."""
+        entries = []
+        for purpose, texts in (
+            (Purpose.SIGNERS, self.signers),
+            (Purpose.TIME_STAMPS, self.time_stamps),
+            (Purpose.IDENTITIES, self.identities),
+        ):
+            signers = purpose is Purpose.SIGNERS
+            if not texts and not (signers and self.allowed):
+                continue
+            entry: dict[str, Any] = {
+                "trust_anchors": "\n".join(texts),
+                "trust_uri": _ADDRESS + purpose,
+                "trust_kind": _KINDS[purpose],
+            }
+            if signers and self.allowed:
+                entry["allowed_list"] = "\n".join(self.allowed)
+            if signers and self.usages:
+                entry["trust_config"] = "\n".join(self.usages)
+            entries.append(entry)
+        return {"anchors": entries} if entries else {}
+
+
+def found_for(explanation: str, purpose: Purpose) -> bool:
+    """Whether c2pa's explanation of a "trusted" status names a list of this purpose.
+
+    A certificate from the allowed list is found in a list without address; only signers have one.
+    """
+    match = _FOUND.search(explanation)
+    if match is None:
+        return False
+    address = match.group(1) if match.group(1) is not None else match.group(2)
+    return address == _ADDRESS + purpose or (address == "" and purpose is Purpose.SIGNERS)
