@@ -29,6 +29,10 @@ Crf = Annotated[int, _written(min=0, max=40, help="Of a video's H.264 encoder: 1
 KeepGps = Annotated[bool, _written("--keep-gps", help="Keep the position in the EXIF data.")]
 Force = Annotated[bool, _written("--force", help="Overwrite outputs that exist.")]
 Resume = Annotated[bool, _written("--resume", help="Skip inputs whose output is there from an earlier run.")]
+Jobs = Annotated[
+    int,
+    _written(min=1, max=16, help="Pictures cloaked at the same time, where there is memory for them."),
+]
 AsJson = Annotated[bool, _written("--json", help="Print JSON lines.")]
 
 _search = partial(typer.Option, rich_help_panel="How faces are hidden")

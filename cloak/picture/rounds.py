@@ -45,7 +45,7 @@ _SUBSAMPLED_BELOW = 90
 #: Patches of so many pixels together get all steps; more pixels get fewer steps, at least the second number.
 FULL_AREA, MIN_STEPS = 1_000_000, 16
 #: Steps of the trial that tells how long the search will take.
-_TRIAL_STEPS = 2
+_TRIAL_STEPS = 3
 #: Weight of the loss on features in the first round, and amount of the warp in each step. Both make noise transfer to
 #: detectors that are not attacked (docs/transfer.md), at these strengths: with less noise hardly more transfers, the
 #: search takes half as long again, and the noise is more visible.
@@ -82,6 +82,23 @@ class ImageEncoder:
 
     def encode(self, picture: Picture, keep_gps: bool) -> bytes:
         return encode_picture(picture, self.format, quality=self.quality, keep_gps=keep_gps)
+
+
+@dataclass(frozen=True)
+class TrialCost:
+    """What a few real steps took.
+
+    Attributes:
+        step: seconds for one step.
+        check: seconds for one check whether the search may stop.
+        check_every: steps between two checks.
+        pixels: of the patch on which this was measured.
+    """
+
+    step: float
+    check: float
+    check_every: int
+    pixels: int
 
 
 class PatchOptimiser:
@@ -208,14 +225,23 @@ class PatchOptimiser:
             relevant = [one for one in self.attacked if one.name in detecting or one.name not in self.before]
         return [one.for_patch(patch) for one in relevant]
 
-    def seconds_per_step(self) -> float:
-        """Seconds for a step on one patch, its share of the evaluations included; measured on the median patch."""
+    def trial(self) -> TrialCost:
+        """The cost of a step, of the check of a search, measured on the median patch; nothing of it is kept."""
         index = sorted(self.pending, key=lambda i: self.patches[i].height * self.patches[i].width)[
             len(self.pending) // 2
         ]
-        started = time.perf_counter()
-        self._search(index, 0, _TRIAL_STEPS)
-        return (time.perf_counter() - started) / _TRIAL_STEPS
+        times = [time.perf_counter()]
+        self._search(index, 0, _TRIAL_STEPS, lambda _: times.append(time.perf_counter()))
+        times.append(time.perf_counter())
+        # the first step prepares what later ones find ready; an attack that tells nothing of its steps is divided
+        told = len(times) > _TRIAL_STEPS + 1
+        step = (times[-2] - times[1]) / (_TRIAL_STEPS - 1) if told else (times[-1] - times[0]) / _TRIAL_STEPS
+        return TrialCost(
+            step=step,
+            check=times[-1] - times[-2] if told else 0.0,
+            check_every=Schedule.check_every,
+            pixels=self.patches[index].height * self.patches[index].width,
+        )
 
     def _optimise_patch(self, index: int, round_number: int, progress: Progress) -> None:
         steps = self.options.steps if self.options.torchattack else self.steps_per_patch
