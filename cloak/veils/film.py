@@ -13,7 +13,7 @@ from cloak.veils.grain import grain, soft_limit, strength_map
 from cloak.veils.names import VeilName
 
 #: No grain is stronger than so many standard deviations.
-_MOST_DEVIATIONS = 2.5
+_MOST_DEVIATIONS = 2.0
 _UNEVENNESS_SEED = 20
 
 
@@ -35,7 +35,7 @@ class Film:
 
     size: float = 0.6
     unevenness: float = 0.7
-    blue: float = 1.5
+    blue: float = 0.8
     slow: float = 3.0
     name: VeilName = VeilName.FILM
     pace: float = 0.25
@@ -50,14 +50,14 @@ class Film:
         return parameters * (1 / spent.clamp_min(1e-6)).clamp_max(1)
 
     def render(self, canvas: Canvas, parameters: Tensor, amplitude: float) -> Tensor:
-        layers = soft_limit(self._layers(canvas, parameters), _MOST_DEVIATIONS)
+        layers = self._layers(canvas, parameters)
+        if self.unevenness:
+            size = (canvas.clean.shape[-2], canvas.clean.shape[-1])
+            layers = layers * _unevenness(self.unevenness, size).to(layers)
+        layers = soft_limit(layers, _MOST_DEVIATIONS)
         change = layers[:, :1].expand(-1, 3, -1, -1)
         if self.blue:
             change = change + self.blue * torch.cat([torch.zeros_like(change[:, :2]), layers[:, 1:]], 1)
-        if self.unevenness:
-            change = change * _unevenness(
-                self.unevenness, (canvas.clean.shape[-2], canvas.clean.shape[-1])
-            ).to(change)
         scaled = amplitude * strength_map(canvas.clean) * canvas.share * change
         return (canvas.clean + scaled).clamp(0, 1)
 
