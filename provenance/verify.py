@@ -17,7 +17,7 @@ from provenance.errors import (
     UntrustedSignerError,
 )
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
-from provenance.manifest.embed.judge import conclude_expired, conclude_unsupported, judge_manifest
+from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
 from provenance.media.files import is_file

@@ -13,7 +13,8 @@ from cloak.picture.rounds import PatchOptimiser
 _VIEWS = 2.25
 #: Share of a search's steps after which the first patches are hidden: early ends seldom come before.
 _SHORTEST_SHARE = 0.3
-#: The mean cost of a step in a search that ends early, as a share of a first one: detectors that are evaded are shown a third of the steps.
+#: The mean cost of a step in a search that ends early, as a share of a first one: detectors that are evaded are shown
+#: a third of the steps.
 _LATER_STEPS = 0.6
 
 #: How far off the expected time may be, as a factor; measured: 0.8 to 1.2 on idle processors.

@@ -21,7 +21,7 @@ from provenance.identity import certificates
 from provenance.manifest import jumbf
 from provenance.manifest.report import Failure, ManifestReport, ManifestState, report_from_json
 from provenance.record import key_id_of
-from provenance.trust.store.anchors import Anchors
+from provenance.trust.anchors import Anchors
 
 __all__ = ["Failure", "ManifestReport", "read_manifest"]
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from provenance.identity.certificates import printable
-from provenance.manifest.embed.identities import identities_of, is_about_identity
-from provenance.trust.store.anchors import Purpose, found_for
+from provenance.manifest.identities import identities_of, is_about_identity
+from provenance.trust.anchors import Purpose, found_for
 from provenance.verdict import NamedIdentity, TimeKind
 
 _MAX_LIST = 200

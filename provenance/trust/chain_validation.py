@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from provenance.errors import VeilmarkError
 from provenance.identity.certificates import parse_chain, printable
-from provenance.trust.store.lists import MAX_CERTIFICATES
+from provenance.trust.lists import MAX_CERTIFICATES
 
 MAX_CHAIN = 10
 

@@ -5,7 +5,7 @@ One file an entry, so that two programs adding at once lose nothing::
     anchors/NAME.pem              certificate authorities of signers (one or more certificates a file)
     time-stamp-anchors/NAME.pem   those of time-stamp authorities
     identity-anchors/NAME.pem     those of identities (CAWG)
-    lists/NAME.json               published trust lists, as :mod:`provenance.trust.store.lists` reads them
+    lists/NAME.json               published trust lists, as :mod:`provenance.trust.lists` reads them
     logs/NAME.vkey                ledgers, as C2SP verifier keys
     witnesses/NAME.vkey           those who cosign checkpoints, as C2SP verifier keys
     contracts/NAME.json           on-chain ledgers: chain id, address, and whose anchors in it count
@@ -26,8 +26,8 @@ from provenance.home import Home
 from provenance.identity import certificates
 from provenance.identity.certificates import printable
 from provenance.media import files as atomic
-from provenance.trust.store.anchors import Anchors, Purpose
-from provenance.trust.store.entries import (
+from provenance.trust.anchors import Anchors, Purpose
+from provenance.trust.entries import (
     ANCHOR_KINDS,
     FOLDERS,
     StoredList,
@@ -40,7 +40,7 @@ from provenance.trust.store.entries import (
     parse_stored_list,
     parse_vkey,
 )
-from provenance.trust.store.lists import parse_list
+from provenance.trust.lists import parse_list
 
 __all__ = ["StoredList", "TrustEntry", "TrustStore", "TrustedContract"]
 
@@ -144,7 +144,7 @@ class TrustStore:
         """Trust a published list from now on; an entry of the same name is replaced.
 
         Args:
-            published: the list in any of the forms of :func:`provenance.trust.store.lists.parse_list`.
+            published: the list in any of the forms of :func:`provenance.trust.lists.parse_list`.
             purpose: what it is for; None goes by what the list says of itself.
             url: where newer issues are published.
 
