@@ -43,6 +43,7 @@ def cloak(
     paths: Paths,
     output: opt.Output = None,
     strength: opt.StrengthName = Strength.MID,
+    veil: opt.Veil = None,
     attack: opt.Attack = "ensemble",
     detectors: opt.Detectors = None,
     detector: opt.Detector = None,
@@ -100,6 +101,7 @@ def cloak(
         raise MissingPathError(f"{weights} is no folder with weights")
     options = CloakOptions(
         strength=strength,
+        veil=veil,
         attack=attack,
         detectors=_names(detectors) if detectors else None,
         brought=brought(detector or (), head or ()),

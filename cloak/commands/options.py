@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cloak.strength import Strength
+from cloak.veils.names import VeilName
 
 _written = partial(typer.Option, rich_help_panel="What is written")
 Output = Annotated[
@@ -35,7 +36,18 @@ Jobs = Annotated[
 AsJson = Annotated[bool, _written("--json", help="Print JSON lines.")]
 
 _search = partial(typer.Option, rich_help_panel="How faces are hidden")
-StrengthName = Annotated[Strength, _search(help="At most 8, 12 or 16 levels of 255 per pixel.")]
+StrengthName = Annotated[
+    Strength,
+    _search(
+        help="How much may be seen: FLIP up to .10, .15 or .21 on a face; of noise 8, 12 or 16 levels of 255."
+    ),
+]
+Veil = Annotated[
+    VeilName | None,
+    _search(
+        help="What the cloak looks like. Default: film; noise with --attack, --smooth or --strict. Videos get noise."
+    ),
+]
 Attack = Annotated[str, _search(help="ensemble (ours), or torchattacks:NAME, such as torchattacks:PGD.")]
 Detectors = Annotated[
     str | None,

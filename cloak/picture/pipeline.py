@@ -31,6 +31,8 @@ from cloak.picture.output_format import choose_format, with_source_quality
 from cloak.picture.rounds import CONTEXT, LOSSY, ImageEncoder, PatchOptimiser, Progress
 from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.objective import Recogniser, recogniser_for
+from cloak.veils import VeilName
+from cloak.veils.grey import without_colour
 from provenance.errors import MissingModelError, UsageError
 from provenance.media.files import refuse_existing, write_bytes
 from provenance.media.picture import Picture, open_picture
@@ -154,6 +156,9 @@ def cloak_bytes(
     initial = detect_all(picture.pixels, options, loader)
     detectors, displayed, before = initial.detectors, initial.displayed, initial.before
     faces = select_faces(initial.confirmed_faces, options)
+
+    if options.look is VeilName.FILM_BW:  # what it is compared with is the picture without colours
+        picture = picture.with_pixels(without_colour(picture.pixels))
 
     def encoded(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
         data = encoder.encode(picture.with_pixels(pixels), options.keep_gps)

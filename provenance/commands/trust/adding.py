@@ -18,7 +18,10 @@ from provenance.trust.anchors import Purpose
 if TYPE_CHECKING:
     from provenance.trust.store import TrustStore
 
-_OPTIONS = "--anchor, --time-stamp-anchor, --identity-anchor, --list, --log, --witness, --contract, --revocation, --file"
+_OPTIONS = (
+    "--anchor, --time-stamp-anchor, --identity-anchor, --list, --log, --witness, --contract, --revocation, "
+    "--file"
+)
 
 
 @app.command("add")
