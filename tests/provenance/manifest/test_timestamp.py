@@ -152,7 +152,9 @@ def test_a_stamp_counts_for_who_trusts_its_authority(
     ):
         report = read_manifest(output, "image/jpeg", anchors_pem=anchors)
         assert report is not None
-        assert (report.state, report.signer_trusted) == ("valid", False), "an authority of time vouches for no signer"
+        assert (report.state, report.signer_trusted) == ("valid", False), (
+            "an authority of time vouches for no signer"
+        )
 
 
 def test_without_an_authority_the_time_is_self_asserted(
