@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from provenance.home import Home
 from provenance.identity import certificates
+from provenance.identity.admin import import_identity
 from provenance.identity.credential import load_credential
 from provenance.identity.identity import create_identity
 from provenance.manifest.embed import ManifestSpec, sign_manifest
+from provenance.manifest.judge import conclude_expired
+from provenance.manifest.read import read_manifest
+from provenance.session import open_session
+from provenance.setup import initialize
+from provenance.sign import SignRequest, sign_file
 from provenance.trust.anchors import Purpose
 from provenance.trust.store import TrustStore
-from provenance.verdict import CheckName, State, Verdict
+from provenance.verdict import CheckName, LedgerStatus, State, Time, TimeKind, Verdict
 from provenance.verify import verify_file
 from tests.support import odd_manifests
 from tests.support.certificates import pem_of
@@ -176,3 +184,39 @@ def test_an_expired_certificate_is_not_tampering(trust: TrustStore, photo: Path,
     assert f"{camera.ends:%Y-%m-%d}" in verdict.headline and "log" not in verdict.headline
     odd_manifests.break_content(shot)
     assert verify_file(shot, trust).state is State.TAMPERED
+
+
+def test_a_log_that_recorded_it_before_the_end_counts_as_what_it_is(photo: Path, tmp_path: Path) -> None:
+    home = Home(tmp_path / "desk", tmp_path / "desk/config")
+    initialize(home, subject="House", algorithm="es256", passphrase=None)
+    camera = Vendor("Camera", seconds=6)
+    chain = certificates.to_pem([camera.leaf, camera.root]).encode()
+    import_identity(home, "camera", chain_pem=chain, key_pem=pem_of(camera.key))
+    with open_session(home, identity="camera") as session:
+        sign_file(photo, tmp_path / "out.jpg", SignRequest(ManifestSpec()), session)
+    camera.wait_for_the_end()
+    trust = TrustStore.load(home)
+    trust.add_anchor(camera.root_pem)
+    verdict = verify_file(tmp_path / "out.jpg", trust)
+    assert (verdict.state, verdict.exit_code) == (State.EXPIRED, 1)
+    assert verdict.ledger_status is LedgerStatus.LOGGED
+    own_clock = "; a log you trust holds its record, dated before by the signer's own clock: "
+    assert own_clock in verdict.headline
+
+    report = read_manifest(tmp_path / "out.jpg", "image/jpeg", anchors_pem=trust.anchors)
+    assert report is not None
+    early, late = (f"{camera.ends + timedelta(seconds=s):%Y-%m-%dT%H:%M:%SZ}" for s in (-3, 3))
+    for time, said in (
+        (
+            Time(early, TimeKind.WITNESSED, "witness.example"),
+            f"; witness.example, a witness you trust, saw its record before, on {early}",
+        ),
+        (Time(early, TimeKind.ANCHORED), f"; its record was anchored on a chain before, on {early}"),
+        (Time(late, TimeKind.ANCHORED), own_clock),
+        (Time("soon", TimeKind.ANCHORED), own_clock),
+    ):
+        seen = replace(verdict, times=[*verdict.times, time])
+        conclude_expired(seen, report)
+        assert said in seen.headline
+    stranger = verify_file(tmp_path / "out.jpg", TrustStore(tmp_path / "nothing"))
+    assert stranger.state is State.EXPIRED and "log" not in stranger.headline
