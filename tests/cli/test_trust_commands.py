@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from provenance.ledger.note import SigningKey
 from provenance.trust.store import TrustStore
 from tests.cli.conftest import Run
 from tests.support import trust_lists
+from tests.support.certificates import pem_of
 
 
 def test_the_c2pa_lists_count_only_once_somebody_says_so(veilmark: Callable[..., Run]) -> None:
@@ -117,3 +122,71 @@ def test_two_things_at_once_or_none_are_refused(veilmark: Callable[..., Run], tm
     assert veilmark("trust", "add", "--list", "nothing-of-that-name").code == 2
     assert veilmark("trust", "add", "--log", "x", "--for", "signers").code == 2
     assert veilmark("trust", "add", "--list", "c2pa", "--url", "http://example.org/").code == 2
+
+
+def test_all_that_is_kept_is_for_the_owner_alone(ready: Callable[..., Run], signed: dict[str, Path]) -> None:
+    assert ready("trust", "add", "--list", "c2pa").code == 0
+    assert ready("find", signed["hopper"]).code == 0
+    home = Home.locate()
+    open_to_others = [
+        path
+        for folder in (home.data, home.config)
+        for path in folder.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o077
+    ]
+    assert open_to_others == []
+
+
+def test_an_identity_beside_the_signer_from_the_command_line(
+    ready: Callable[..., Run], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    root_key, key = certificates.generate_key("es256"), certificates.generate_key("es256")
+    root = certificates.make_root(root_key, "Example Identities")
+    leaf = certificates.make_leaf(root, root_key, key.public_key(), "Jane Q. Public")
+    cert, private, anchor, output = (tmp_path / name for name in ("j.pem", "j.key", "r.pem", "out.jpg"))
+    cert.write_text(certificates.to_pem([leaf, root]))
+    anchor.write_text(certificates.to_pem([root]))
+    private.write_bytes(pem_of(key))
+    options = ("--identity-cert", cert, "--identity-key", private, "-o", output)
+    refused = ready("sign", portrait_files["hopper"], *options)
+    assert refused.code == 2 and "chmod 600" in refused.err and not output.exists()
+    private.chmod(0o600)
+    assert ready("sign", portrait_files["hopper"], *options[:2], "-o", output).code == 2
+    assert ready("sign", portrait_files["hopper"], *options).code == 0
+    shown = ready("verify", output)
+    assert shown.code == 0
+    assert "Jane Q. Public  (issued by Example Identities root; not confirmed)" in shown.out
+    assert ready("trust", "add", "--identity-anchor", anchor).code == 0
+    assert "Jane Q. Public  (issued by Example Identities root; confirmed)" in ready("verify", output).out
+    other = tmp_path / "other.key"
+    other.write_bytes(pem_of(root_key))
+    other.chmod(0o600)
+    wrong = ready("sign", portrait_files["hopper"], *options[:3], other, "-o", tmp_path / "x.jpg")
+    assert wrong.code == 2 and "is not the key of 'Jane Q. Public'" in wrong.err
+
+
+@pytest.mark.parametrize(("answer", "lists"), [("y", ["c2pa", "c2pa-tsa"]), ("n", []), ("", [])])
+def test_init_asks_on_a_terminal(tmp_path: Path, answer: str, lists: list[str]) -> None:
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "VEILMARK_HOME": str(tmp_path / "fresh"), "PYTHONPATH": str(root)}
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, f"{answer}\n".encode())
+        done = subprocess.run(
+            [sys.executable, str(root / "cli.py"), "init", "--name", "Jane"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment,
+            timeout=120,
+            check=False,
+        )
+        said = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 0, said
+    assert "public trust lists" in said
+    store = TrustStore.load(Home.at(tmp_path / "fresh"))
+    assert sorted(one.name for one in store.lists) == lists
+    assert len(store.anchors.signers) == 1 + bool(lists), "one's own root, and the list where it was wanted"

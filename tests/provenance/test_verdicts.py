@@ -81,7 +81,7 @@ class Person:
     def __init__(self, folder: Path) -> None:
         root_key, key = certificates.generate_key("es256"), certificates.generate_key("es256")
         self.root = certificates.make_root(root_key, "Example Identities")
-        leaf = certificates.make_leaf(self.root, root_key, key.public_key(), "Jane Q. Public")  # type: ignore[arg-type]
+        leaf = certificates.make_leaf(self.root, root_key, key.public_key(), "Jane Q. Public")
         self.certificate, self.key = folder / "jane.pem", folder / "jane.key"
         self.certificate.write_text(certificates.to_pem([leaf, self.root]))
         self.key.write_bytes(pem_of(key))

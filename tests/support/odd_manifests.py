@@ -32,7 +32,7 @@ class Vendor:
     def __post_init__(self) -> None:
         self.key, root_key = certificates.generate_key("es256"), certificates.generate_key("es256")
         self.root = certificates.make_root(root_key, self.name)
-        leaf = certificates.make_leaf(self.root, root_key, self.key.public_key(), self.name)  # type: ignore[arg-type]
+        leaf = certificates.make_leaf(self.root, root_key, self.key.public_key(), self.name)
         self.ends = datetime.now(UTC) + timedelta(seconds=self.seconds)
         builder = (
             x509.CertificateBuilder()
