@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import clean, note
-from provenance.commands.paths import read_text
+from provenance.commands.support.console import clean, note
+from provenance.commands.support.paths import read_text
 from provenance.commands.trust.group import app, show_added
 from provenance.errors import MissingPathError, UsageError
 from provenance.home import Home
@@ -18,7 +18,9 @@ from provenance.trust.anchors import Purpose
 if TYPE_CHECKING:
     from provenance.trust.store import TrustStore
 
-_OPTIONS = "--anchor, --time-stamp-anchor, --identity-anchor, --list, --log, --witness, --contract, --revocation, --file"
+_OPTIONS = (
+    "--anchor, --time-stamp-anchor, --identity-anchor, --list, --log, --witness, --contract, --revocation, --file"
+)
 
 
 @app.command("add")

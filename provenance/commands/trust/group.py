@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from provenance.commands.console import clean
+from provenance.commands.support.console import clean
 
 if TYPE_CHECKING:
     from provenance.trust.store import TrustEntry

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.console import clean, note, print_json
+from provenance.commands.support.console import clean, note, print_json
 from provenance.commands.trust.group import app, show_certificates
 from provenance.home import Home
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.console import clean
+from provenance.commands.support.console import clean
 from provenance.commands.trust.group import app
 from provenance.errors import UsageError
 from provenance.home import Home
