@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloak.strength import Strength
+from cloak.veils.names import VeilName
 from provenance.errors import UsageError
 
 _MOST_DECOYS = 12
@@ -49,6 +50,8 @@ class CloakOptions:
 
     Attributes:
         strength: how much visible change is accepted; its name will do.
+        veil: what the cloak looks like: ``film``, ``film-bw``, ``light`` or ``noise``; None for film, and for noise where
+            something is asked for that only noise can do (torchattacks, ``smooth``, ``strict``).
         detectors: names of the detectors to evade; None for every one that is installed.
         brought: detectors in files, which are attacked besides those.
         judges: names of further detectors that only judge the result; None for every one that is installed.
@@ -75,6 +78,7 @@ class CloakOptions:
     """
 
     strength: Strength | str = Strength.MID
+    veil: VeilName | str | None = None
     detectors: tuple[str, ...] | None = None
     brought: tuple[BroughtDetector, ...] = ()
     judges: tuple[str, ...] | None = None
@@ -105,6 +109,16 @@ class CloakOptions:
             raise UsageError(
                 f"unknown strength {str(self.strength)!r}", hint="choose low, mid or high"
             ) from None
+        if self.veil is not None:
+            try:
+                object.__setattr__(self, "veil", VeilName(self.veil))
+            except ValueError:
+                raise UsageError(
+                    f"unknown veil {str(self.veil)!r}",
+                    hint="choose " + ", ".join(name.value for name in VeilName),
+                ) from None
+        if self.veil not in (None, VeilName.NOISE) and (noise_only := self._needs_noise):
+            raise UsageError(f"{noise_only} works with plain noise only", hint="add --veil noise")
         if not 1 <= self.steps <= 10_000:
             raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
         if not 1 <= self.rounds <= 20:
@@ -144,3 +158,19 @@ class CloakOptions:
     def torchattack(self) -> str | None:
         """The name of torchattacks' attack, or None for ours."""
         return self.attack.partition(":")[2] or None
+
+    @property
+    def look(self) -> VeilName:
+        """The veil, chosen or by default."""
+        if self.veil is not None:
+            return VeilName(self.veil)
+        return VeilName.NOISE if self._needs_noise else VeilName.FILM
+
+    @property
+    def _needs_noise(self) -> str | None:
+        """What was asked for that a veil cannot do."""
+        if self.torchattack:
+            return "torchattacks"
+        if self.strict:
+            return "--strict"
+        return "--smooth" if self.smooth else None

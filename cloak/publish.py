@@ -22,8 +22,9 @@ from provenance.record import Relation
 from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
 if TYPE_CHECKING:
+    from cloak.evaluate.detect import DetectorLoader
     from cloak.evaluate.report import CloakReport
-    from cloak.picture.pipeline import WorkEstimate
+    from cloak.picture.estimate import WorkEstimate
     from cloak.video.report import VideoReport
     from provenance.home import Home
     from provenance.sealed.keys import EncryptionKey
@@ -125,6 +126,7 @@ def publish_file(
     force: bool = False,
     progress: Progress | None = None,
     on_estimate: Callable[[WorkEstimate], None] | None = None,
+    loader: DetectorLoader | None = None,
 ) -> PublishResult:
     """Cloak ``source``, and write the result to ``output``: signed, recorded, and naming the original as its parent.
 
@@ -141,6 +143,7 @@ def publish_file(
         force: overwrite outputs that exist.
         progress: is told the share of the work done, in [0, 1].
         on_estimate: is told how much work a picture is, before it begins.
+        loader: has the detectors, where several pictures are cloaked with the same ones; None loads them.
 
     Returns:
         What was written; ``success`` is false where an attacked detector still finds a face, which is no error.
@@ -166,7 +169,7 @@ def publish_file(
     if media.kind == "video":
         return _publish_video(source, output, request, session, force, progress)
 
-    options = _named_format(request.options, output)
+    options = _named_format(request.options, source, output)
 
     # 2. A recorded cloak that lost its manifest is not cloaked twice. (One that has it is refused in step 3.)
     if home and not options.again:
@@ -178,7 +181,7 @@ def publish_file(
     from cloak.picture.pipeline import cloak_file
 
     try:
-        cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate)
+        cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate, loader=loader)
     except NoFaceError as error:
         return _without_face(source, output, options, request.faceless, home, error, force=force)
 
@@ -193,13 +196,21 @@ def publish_file(
     return PublishResult(source, output, cloaked.report, signed)
 
 
-def _named_format(options: CloakOptions, output: Path) -> CloakOptions:
+def _named_format(options: CloakOptions, source: Path, output: Path) -> CloakOptions:
     """The options with the format that the output's name announces, where none is chosen."""
     from cloak.picture.output_format import choose_format
 
     if options.format is not None or not output.suffix:
         return options
-    return replace(options, format=choose_format("", output.suffix))
+    try:
+        return replace(options, format=choose_format("", output.suffix))
+    except UsageError:
+        # what is wrong with the source itself comes first: another name would not help an animation
+        from cloak.picture.pipeline import refuse_animated
+        from provenance.media.picture import open_picture
+
+        refuse_animated(open_picture(source))
+        raise
 
 
 def _publish_video(

@@ -53,7 +53,7 @@ class ConvertChoices(TypedDict, total=False):
 
 
 class MeasureChoices(TypedDict, total=False):
-    """Of :class:`synth.measure.swap.options.SwapOptions`, but for the preset."""
+    """Of :class:`synth.measure.swap.options.SwapExperimentOptions`, but for the preset."""
 
     steps: int | None
     strengths: Sequence[str]

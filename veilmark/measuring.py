@@ -137,7 +137,7 @@ class Measuring(Handle):
             i_have_consent: declare that the people shown agreed; opens only footage that nobody signed.
             pictures: false leaves them out of the report.
             tell: is told what begins.
-            **options: of :class:`synth.measure.swap.options.SwapOptions`, such as ``seeds=(1, 2, 3)``,
+            **options: of :class:`synth.measure.swap.options.SwapExperimentOptions`, such as ``seeds=(1, 2, 3)``,
                 ``steps=400``, ``strengths=("mid",)``.
 
         Raises:
@@ -148,7 +148,7 @@ class Measuring(Handle):
 
         from provenance.errors import UsageError
         from synth.measure.run import run_swap
-        from synth.measure.swap.options import PRESETS, SwapOptions
+        from synth.measure.swap.options import PRESETS, SwapExperimentOptions
 
         if preset not in PRESETS:
             raise UsageError(f"no preset is called {preset[:40]!r}", hint="one of " + ", ".join(PRESETS))
@@ -156,7 +156,7 @@ class Measuring(Handle):
             Path(person),
             Path(target),
             Path(output),
-            replace(PRESETS[preset], **known_options(SwapOptions, options)),
+            replace(PRESETS[preset], **known_options(SwapExperimentOptions, options)),
             self._basis(consent, i_have_consent),
             home=self.home,
             session=self._signing(),
@@ -191,16 +191,15 @@ class Measuring(Handle):
             VeilmarkError: one of ConsentError, NoFaceError, UsageError, MissingPathError, MediaError,
                 MissingModelError, NotWritableError.
         """
+        from synth.measure.lipsync.options import LipsyncExperimentOptions
         from synth.measure.run import run_lipsync
-        from synth.measure.swap.options import SwapOptions
 
         measured = run_lipsync(
             Path(person),
             Path(output),
-            SwapOptions(**known_options(SwapOptions, options)),
+            LipsyncExperimentOptions(parts=parts, **known_options(LipsyncExperimentOptions, options)),
             self._basis(consent, i_have_consent),
             home=self.home,
-            parts=parts,
             session=self._signing(),
             pictures=pictures,
             listener=_listener(tell, progress),

@@ -34,23 +34,23 @@ from provenance.media.files import require_writable, write_bytes
 from synth.detect import pulse
 from synth.detect.base import DETECTORS
 from synth.detect.calibrate import auc, fit_joint
-from synth.detect.judges import Judges
-from synth.detect.run import judge
+from synth.detect.learned import LearnedDetectors
+from synth.detect.observe import FaceObserver, collect_pixels
+from synth.detect.run import score_footage
 from synth.detect.training import splice as train_splice
 from synth.detect.training.clips import KINDS, REAL_KINDS, Remade
 from synth.detect.training.train import (
     HELD_OUT,
     IN_JOINT,
     SECONDS,
-    Lesson,
     Row,
+    TrainingSet,
+    build_training_set,
     calibrate,
     footage_of,
     held_out_scores,
     load_held_out,
-    prepare,
 )
-from synth.detect.watch import Watcher, collect
 from synth.extraction.footage import open_footage
 
 SCHEMA = "veilmark.detect-benchmark/1"
@@ -88,7 +88,7 @@ def main() -> None:
         require_writable(chosen.json)
     torch.set_num_threads(1)
     together = [name for name in chosen.together.split(",") if name]
-    lesson = prepare(footage_of(chosen.footage), chosen.photos, chosen.work, together=together)
+    lesson = build_training_set(footage_of(chosen.footage), chosen.photos, chosen.work, together=together)
     folders = [chosen.models / f"fold-{number}" for number in range(len(lesson.groups))]
     print(f"held out in turn: {'; '.join(' '.join(group) for group in lesson.groups)}")
     if chosen.proof or chosen.splices:
@@ -105,7 +105,7 @@ def main() -> None:
     write(chosen.json, lesson, report(with_joint(lesson, rows)))
 
 
-def write(path: Path | None, lesson: Lesson, found: dict[str, Any]) -> None:
+def write(path: Path | None, lesson: TrainingSet, found: dict[str, Any]) -> None:
     """What was found, with the groups and versions, as one JSON object."""
     if path is None:
         return
@@ -120,7 +120,7 @@ def write(path: Path | None, lesson: Lesson, found: dict[str, Any]) -> None:
     print(f"\n{path}: all of these figures")
 
 
-def with_joint(lesson: Lesson, rows: list[Row]) -> list[Row]:
+def with_joint(lesson: TrainingSet, rows: list[Row]) -> list[Row]:
     """Adds the joint score by a calibration that saw none of the group's people."""
     result = []
     for group in lesson.groups:
@@ -224,37 +224,39 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _fold(lesson: Lesson, folders: list[Path], people: tuple[str, ...]) -> Judges:
+def _fold(lesson: TrainingSet, folders: list[Path], people: tuple[str, ...]) -> LearnedDetectors:
     for group, folder in zip(lesson.groups, folders, strict=True):
         if set(people) <= set(group):
-            return Judges(folder, joint=False)
+            return LearnedDetectors(folder, joint=False)
     raise SystemExit(f"no detectors saw none of {', '.join(people)}: name them with --together")
 
 
-def _scores(lesson: Lesson, folders: list[Path], person: str, path: Path) -> dict[str, float | None]:
-    watched = Watcher().watch(open_footage(path)[0], max_seconds=SECONDS)
-    return judge(path, watched, _fold(lesson, folders, (person,))).scores
+def _scores(lesson: TrainingSet, folders: list[Path], person: str, path: Path) -> dict[str, float | None]:
+    observed = FaceObserver().observe(open_footage(path)[0], max_seconds=SECONDS)
+    return score_footage(path, observed, _fold(lesson, folders, (person,))).scores
 
 
-def swapped(lesson: Lesson, folders: list[Path], model: Path, first: Path, second: Path) -> Iterator[Row]:
-    """Both directions, converted, encoded and watched as any file; in memory."""
+def swapped(
+    lesson: TrainingSet, folders: list[Path], model: Path, first: Path, second: Path
+) -> Iterator[Row]:
+    """Both directions, converted, encoded and observed as any file; in memory."""
     from synth.swap.conversion import smooth
     from synth.swap.conversion.convert import ConvertOptions, Swapper
     from synth.swap.training.checkpoint import load_model
 
     judges = _fold(lesson, folders, (first.stem, second.stem))
     generator, origin = load_model(model)
-    watcher = Watcher()
+    observer = FaceObserver()
     for path, to in ((first, "b"), (second, "a")):
         clip = next(one for one in lesson.clips if one.person == path.stem)
         swapper = Swapper(generator, ConvertOptions(to=to))
-        watched = clip.watched
-        steady = smooth.steadied(
-            "savgol", watched.landmarks[..., :2], watched.times, swapper.options.steadiness
+        observed = clip.observed
+        steady = smooth.stabilised(
+            "savgol", observed.landmarks[..., :2], observed.times, swapper.options.steadiness
         )
-        remade = Remade(open_footage(path)[0], watched, _changer(swapper, steady))
-        made = watcher.watch(remade, max_seconds=SECONDS)
-        yield path.stem, f"swap-{origin.preset.name}", judge(path, made, judges).scores
+        remade = Remade(open_footage(path)[0], observed, _changer(swapper, steady))
+        made = observer.observe(remade, max_seconds=SECONDS)
+        yield path.stem, f"swap-{origin.preset.name}", score_footage(path, made, judges).scores
 
 
 def _changer(swapper: Any, steady: np.ndarray) -> Any:
@@ -270,7 +272,7 @@ def _changer(swapper: Any, steady: np.ndarray) -> Any:
     return change
 
 
-def proof(lesson: Lesson) -> dict[str, Any]:
+def proof(lesson: TrainingSet) -> dict[str, Any]:
     """A pulse of 0.5 % at a known rate, put into every clip, read from the decoded frames and after encoding.
 
     Returns:
@@ -284,23 +286,23 @@ def proof(lesson: Lesson) -> dict[str, Any]:
     hits = {(how, method): [] for how in ("none", "direct", "crf 17") for method in pulse.METHODS}
     for number, clip in enumerate(lesson.clips):
         beats = rates[number % len(rates)]
-        source = open_footage(clip.watched.path)[0]
-        pulsing = Pulsing(source, clip.watched, beats / 60, 0.005)
+        source = open_footage(clip.observed.path)[0]
+        pulsing = Pulsing(source, clip.observed, beats / 60, 0.005)
         for how in ("none", "direct", "crf 17"):
-            watched = copy.deepcopy(clip.watched)
+            observed = copy.deepcopy(clip.observed)
             if how == "direct":
-                collect(pulsing, watched)
+                collect_pixels(pulsing, observed)
             elif how == "crf 17":
-                made = Remade(pulsing, clip.watched, None, crf=17)
-                watched.landmarks[..., :2] -= np.array(made.corner, np.float32)
-                collect(made, watched)
+                made = Remade(pulsing, clip.observed, None, crf=17)
+                observed.landmarks[..., :2] -= np.array(made.corner, np.float32)
+                collect_pixels(made, observed)
             cells = []
             for method in pulse.METHODS:
-                even = pulse.uniform(watched.colours, watched.times)
+                even = pulse.uniform(observed.colours, observed.times)
                 found = pulse.spectrum(pulse.face_signal(method, even))
-                near = 60 / max(4.0, watched.seconds) / 2
+                near = 60 / max(4.0, observed.seconds) / 2
                 hits[how, method].append(abs(60 * found.peak - beats) <= near)
-                strength = pulse.signal_to_noise(found, watched.seconds, beats / 60)
+                strength = pulse.signal_to_noise(found, observed.seconds, beats / 60)
                 cells.append(f"{60 * found.peak:4.0f} ({strength:5.1f})")
                 clips.append(
                     {
@@ -324,10 +326,10 @@ def proof(lesson: Lesson) -> dict[str, Any]:
     return {"clips": clips, "right": right}
 
 
-def splices(lesson: Lesson, folders: list[Path]) -> dict[str, Any]:
+def splices(lesson: TrainingSet, folders: list[Path]) -> dict[str, Any]:
     """The network, which learned from photographs, on frames of the clips, with fresh histories."""
     patches = train_splice.make_patches(lesson.scenes, 48, 6, 100)
-    network = Judges(folders[0], joint=False).splice[0]
+    network = LearnedDetectors(folders[0], joint=False).splice[0]
     held = [n for n, one in enumerate(lesson.scenes) if not one.person.startswith("photo-")]
     found = train_splice.measure(network, patches, lesson.scenes, held, count=40, seed=7)
     print(f"\npairs of patches of different pictures, same history or not: AUC {found.pair_auc:.3f}")

@@ -32,7 +32,7 @@ from synth.extraction.canonical import transformed, warp
 from synth.extraction.embedding import DlibEmbedder
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import RawFrame, open_footage
-from synth.extraction.rules import Thresholds, centre, judge, person_limit
+from synth.extraction.rules import Thresholds, apply_rules, centre, person_limit
 from synth.extraction.run import ExtractOptions, aligned_face
 
 Spoil = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -97,7 +97,7 @@ def extracted(folder: Path, target: Path, embedder: DlibEmbedder, limits: Thresh
 
 def fate_of(alignments: Alignments, number: int) -> str:
     frame = alignments.frames[number]
-    return frame.faces[0].fate if frame.faces else frame.fate
+    return frame.faces[0].outcome if frame.faces else frame.outcome
 
 
 def main() -> None:
@@ -140,7 +140,9 @@ def main() -> None:
     print(f"{'':<34}{'refused':>9}   as")
     for name, counts in spoilt.items():
         total = sum(counts.values())
-        others = ", ".join(f"{fate} {number}" for fate, number in counts.most_common() if fate != "keep")
+        others = ", ".join(
+            f"{outcome} {number}" for outcome, number in counts.most_common() if outcome != "keep"
+        )
         print(f"{name:<34}{1 - counts['keep'] / total:>9.0%}   {others}")
     total = sum(harmed.values())
     print(f"{'(good frames beside them)':<34}{1 - harmed['keep'] / total:>9.1%}   of {total}")
@@ -217,9 +219,9 @@ def spoilt_fates(
                     aligned_face(raw, found, number, place, folder, embedder, options)
                     for place, found in enumerate(finder.find(shown))
                 ]
-                frame.fate = "faces" if frame.faces else "no-face"
+                frame.outcome = "faces" if frame.faces else "no-face"
             for face in frame.faces:
-                face.fate = face.judged = "keep"
+                face.outcome = face.judged = "keep"
                 pictures[id(face)] = shown
             rows.append(frame)
         result = replace(clean, frames=rows)
@@ -228,7 +230,7 @@ def spoilt_fates(
             aligned = warp(pictures[id(face)], face.matrix, 256)
             return measures.point_colours(aligned, transformed(face.landmarks, face.matrix))
 
-        judge(result, limits, colours=colours)
+        apply_rules(result, limits, colours=colours)
         return [fate_of(result, number) for number in range(len(frames))]
 
 

@@ -40,16 +40,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.synth.mouth import best_lag, correlation
-from synth.lipsync.film.frame_reader import Reel
+from synth.lipsync.film.frame_reader import FrameReader
 from synth.lipsync.film.retime import there_and_back
 from synth.lipsync.mouth import audio
 from synth.lipsync.mouth.adapt import PRIOR, adapt_mouth
 from synth.lipsync.mouth.model import MouthModel, MouthOptions, load_mouth, resampled
 from synth.lipsync.mouth.train import train_mouth
-from synth.lipsync.person import Person, at_frames, closed_mouth, resting_mouth, study
-from synth.lipsync.pipeline import collect, led
+from synth.lipsync.person import Person, at_frames, closed_mouth, resting_mouth, study_target
+from synth.lipsync.pipeline import collect_candidates, drive_mouth
 from synth.lipsync.shape import LIP_POINTS, opening
-from synth.lipsync.texture.composite import CompositeOptions, Compositor
+from synth.lipsync.texture.compositor import CompositeOptions, Compositor
 from synth.lipsync.texture.texture import TextureOptions, synthesize_textures
 from synth.lipsync.workspace import Workspace
 
@@ -80,11 +80,13 @@ def said_at(
 ) -> Shapes:
     """The mouth at the held-out frames, led by the clip's own sound: heard whole, as a sound that is said would be."""
     assert person.sound is not None
-    heard, quiet = audio.heard(person.sound), audio.silent(person.sound)
+    heard, quiet = audio.speech_features(person.sound), audio.silent(person.sound)
     quiet = quiet if resting else np.zeros_like(quiet)
     rest = closed_mouth(person, SHARE) if closed else resting_mouth(person, model, SHARE)
     shown = person.expression(SHARE)
-    return led(model, heard, quiet, rest, person.track.times[rows], None if shown is None else shown[rows])
+    return drive_mouth(
+        model, heard, quiet, rest, person.track.times[rows], None if shown is None else shown[rows]
+    )
 
 
 def face_alone(person: Person, model: MouthModel, rows: NDArray[np.int64]) -> Shapes:
@@ -107,7 +109,7 @@ def baselines(person: Person, rows: NDArray[np.int64], seed: int = 0) -> dict[st
     known = np.flatnonzero(person.track.found[:first])
     random = np.random.default_rng(seed).choice(known, len(rows))
     assert person.sound is not None
-    heard = audio.heard(person.sound)
+    heard = audio.speech_features(person.sound)
     heard = (heard - heard.mean(0)) / np.maximum(heard.std(0), 1e-6)
     around = np.hstack([np.roll(heard, shift, axis=0) for shift in range(-10, 11)])
     at = np.clip((person.track.times * audio.FEATURE_RATE).astype(int), 0, len(around) - 1)
@@ -136,8 +138,8 @@ def composited(
     person: Person, candidates: Any, rows: NDArray[np.int64], shapes: Shapes, watch: Any = None
 ) -> tuple[list[NDArray[np.uint8]], dict[str, float]]:
     """Crops around the face of all rows, and CPU seconds of texture and compositing."""
-    reel, compositor = (
-        Reel(person.info, person.track.times),
+    reader, compositor = (
+        FrameReader(person.info, person.track.times),
         Compositor(person.track, CompositeOptions(), until=SHARE),
     )
     spent, result = {"texture": 0.0, "composite": 0.0}, []
@@ -146,7 +148,7 @@ def composited(
         start = time.process_time()
         texture, alpha = next(textures)
         spent["texture"] += time.process_time() - start
-        base, landmarks = reel[int(row)], person.track.landmarks[row]
+        base, landmarks = reader[int(row)], person.track.landmarks[row]
         start = time.process_time()
         made = compositor.compose(base, landmarks, texture, alpha, shapes[number])
         spent["composite"] += time.process_time() - start
@@ -260,16 +262,16 @@ def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel
             print(f"{label:<11} {distance:7.2f} {corr:6.2f} {lag:7.0f}", flush=True)
         return model
     start = time.process_time()
-    candidates = collect(person, SHARE)
+    candidates = collect_candidates(person, SHARE)
     print(f"{'':<10} {len(candidates.indices)} candidates in {time.process_time() - start:.1f} s")
     few = (
         rows[np.linspace(0, len(rows) - 1, min(args.frames, len(rows))).round().astype(int)]
         if args.spread
         else rows[: args.frames]
     )
-    reel = Reel(person.info, person.track.times)
+    reader = FrameReader(person.info, person.track.times)
     filmed = [
-        np.ascontiguousarray(reel[int(row)][face_box(person.track.landmarks[row], reel[int(row)].shape)])
+        np.ascontiguousarray(reader[int(row)][face_box(person.track.landmarks[row], reader[int(row)].shape)])
         for row in few
     ]
     shown, spent = [filmed[:: max(1, len(few) // 6)][:6]], {}
@@ -293,7 +295,7 @@ def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel
 def foreign(person: Person, model: MouthModel, sound: Path) -> None:
     """The mouth led by somebody else's sound: does it follow energy and voice, does it rest in pauses."""
     spoken = audio.load_sound(sound)
-    heard, quiet = audio.heard(spoken), audio.silent(spoken)
+    heard, quiet = audio.speech_features(spoken), audio.silent(spoken)
     times = np.arange(round(spoken.seconds * person.rate)) / person.rate
     # the target is played there and back under it; and without what its face adds
     shown, played = person.expression(SHARE), there_and_back(len(person.track.times), len(times))
@@ -307,8 +309,12 @@ def foreign(person: Person, model: MouthModel, sound: Path) -> None:
     # what phonemes want, by the prior's mouth: who opens against the energy has no lag that energy could tell
     wanted = load_mouth(PRIOR).predict(heard, times)
     face = None if shown is None else shown[played[: len(times)]]
-    for label, seen, hush in (("", face, 0.0), (", hushed", face, 1.0), (", sound alone", None, 0.0)):
-        shapes = led(model, heard, quiet, rest, times, seen, hush)
+    for label, seen, pause_damping in (
+        ("", face, 0.0),
+        (", hushed", face, 1.0),
+        (", sound alone", None, 0.0),
+    ):
+        shapes = drive_mouth(model, heard, quiet, rest, times, seen, pause_damping)
         said = opening(shapes)
         moving = np.abs(np.gradient(said)) * person.rate
         late = 1000 * best_lag(shapes, wanted, round(0.3 * person.rate)) / person.rate
@@ -358,7 +364,7 @@ def main() -> None:
     workspace = Workspace(args.work)
     for path in args.clips:
         start = time.process_time()
-        person = study(path, workspace, until=SHARE)
+        person = study_target(path, workspace, until=SHARE)
         length = float(person.track.times[-1])
         print(
             f"{path.name}: face found in {(time.process_time() - start) / length:.1f} s of computing a second"

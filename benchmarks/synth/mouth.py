@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 
 from synth.lipsync.mouth.adapt import PRIOR, adapt_mouth
 from synth.lipsync.mouth.model import MouthModel, MouthOptions, load_mouth
-from synth.lipsync.mouth.train import Clip, train_mouth
-from synth.lipsync.person import study
+from synth.lipsync.mouth.train import SpeechClip, train_mouth
+from synth.lipsync.person import study_target
 from synth.lipsync.shape import opening
 from synth.lipsync.workspace import Workspace
 
@@ -65,7 +65,7 @@ def best_lag(said: NDArray[np.floating], truth: NDArray[np.floating], most: int 
 
 
 def judged(
-    model: MouthModel, said: NDArray[np.floating], clip: Clip, still: NDArray[np.floating]
+    model: MouthModel, said: NDArray[np.floating], clip: SpeechClip, still: NDArray[np.floating]
 ) -> tuple[float, float, int]:
     """Error as a share of the mean mouth's, correlation and lag of the opening."""
     seen = clip.seen
@@ -76,7 +76,7 @@ def judged(
     return error / base, correlation(got[seen], wanted[seen]), best_lag(said[seen], clip.shapes[seen])
 
 
-def linear(taught: Clip, heard: NDArray[np.floating]) -> NDArray[np.float64]:
+def linear(taught: SpeechClip, heard: NDArray[np.floating]) -> NDArray[np.float64]:
     """Ridge regression of shapes from features around each step; softness by the last fifth of what is taught."""
     mean, scale = taught.features.mean(0), np.maximum(taught.features.std(0), 1e-3)
 
@@ -84,7 +84,7 @@ def linear(taught: Clip, heard: NDArray[np.floating]) -> NDArray[np.float64]:
         values = np.pad((features - mean) / scale, ((24, 24), (0, 0)), mode="edge")
         return np.hstack([values[24 + k : len(values) - 24 + k] for k in _CONTEXT])
 
-    def solved(clip: Clip, softness: float, features: NDArray[np.floating]) -> NDArray[np.float64]:
+    def solved(clip: SpeechClip, softness: float, features: NDArray[np.floating]) -> NDArray[np.float64]:
         a, y = around(clip.features)[clip.seen], clip.shapes[clip.seen]
         weights = np.linalg.solve(a.T @ a + softness * np.eye(a.shape[1]), a.T @ (y - y.mean(0)))
         return np.asarray(around(features) @ weights + y.mean(0))
@@ -106,14 +106,14 @@ def variants(delays: list[int], epochs: int) -> dict[str, MouthOptions]:
     return rows
 
 
-def joined(parts: list[Clip]) -> Clip:
+def joined(parts: list[SpeechClip]) -> SpeechClip:
     """One clip after the other."""
-    return Clip(
+    return SpeechClip(
         *(np.concatenate([getattr(one, name) for one in parts]) for name in ("features", "shapes", "seen"))
     )
 
 
-def folds(name: str, clip: Clip, count: int, delays: list[int], epochs: int) -> None:
+def folds(name: str, clip: SpeechClip, count: int, delays: list[int], epochs: int) -> None:
     """Each part of a clip in turn, judged by what the rest taught; means over the parts."""
     machine, rows = load_mouth(PRIOR), dict[str, list[tuple[float, float, int]]]()
     for fold in range(count):
@@ -156,7 +156,7 @@ def main() -> None:
     args = parser.parse_args()
     workspace, clips = Workspace(args.work), {}
     for path in args.clips:
-        clip = study(path, workspace).clip()
+        clip = study_target(path, workspace).clip()
         if clip is None:
             print(f"{path.name}: no sound, left out")
             continue

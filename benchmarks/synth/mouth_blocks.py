@@ -10,9 +10,9 @@ of it. The end of the clips, after ``--until``, is not looked at. Means over the
 * ``corr``: correlation of the mouth's opening with the filmed one, all blocks in one
 
 ``sound`` has learned nothing from the upper face, ``face`` hears nothing, ``linear`` is ridge regression from features
-at -240 to +240 ms, ``prior`` is not fitted, ``slow`` is the filmed mouth's own mean over a second. ``hush`` leaves
-that share of the expression out of a mouth in pauses, ``no rest`` follows the sound there, ``closed`` closes the mouth
-there whatever the footage shows.
+at -240 to +240 ms, ``prior`` is not fitted, ``slow`` is the filmed mouth's own mean over a second. ``pause_damping``
+leaves that share of the expression out of a mouth in pauses, ``no rest`` follows the sound there, ``closed`` closes
+the mouth there whatever the footage shows.
 
 Then each mouth is led by each other clip's sound, and compared with how that person's mouth moved: correlation of the
 ``opening``, of the ``fast`` opening (without the mean over a second), and of all ``points``, fast. A dub is often a
@@ -35,8 +35,8 @@ from benchmarks.synth.mouth import correlation, linear
 from synth.lipsync.mouth import audio
 from synth.lipsync.mouth.adapt import PRIOR, adapt_mouth, at_rest
 from synth.lipsync.mouth.model import MouthModel, MouthOptions, load_mouth, resampled
-from synth.lipsync.mouth.train import Clip
-from synth.lipsync.person import USUAL_PAUSES, study
+from synth.lipsync.mouth.train import SpeechClip
+from synth.lipsync.person import USUAL_PAUSES, study_target
 from synth.lipsync.shape import opening
 from synth.lipsync.workspace import Workspace
 
@@ -53,20 +53,20 @@ class Known:
     rate: float
     shapes: Shapes
     shown: NDArray[np.float64]
-    clip: Clip
+    clip: SpeechClip
     quiet: Flags
 
     def at(self, steps: Shapes) -> Shapes:
         return resampled(steps, audio.feature_times(len(steps)), self.times)
 
-    def taught(self, train: Flags) -> Clip:
+    def taught(self, train: Flags) -> SpeechClip:
         """Only what is learned from is seen."""
         at = np.round(audio.feature_times(len(self.clip.seen)) * self.rate).astype(int)
         return replace(self.clip, seen=self.clip.seen & train[np.clip(at, 0, len(train) - 1)])
 
 
 def known(path: Path, workspace: Workspace, until: float) -> Known:
-    person = study(path, workspace)
+    person = study_target(path, workspace)
     end = until * person.seconds
     clip, shown = person.clip(0.0, end), person.expression(until)
     if clip is None or person.sound is None or shown is None:
@@ -84,7 +84,7 @@ def said(
     face: bool = True,
     sound: bool = True,
     rest: str = "own",
-    hush: float = 0.0,
+    pause_damping: float = 0.0,
 ) -> Shapes:
     """``(T, 36)`` of all frames, by a mouth that the ``train`` frames taught."""
     taught = one.taught(train)
@@ -102,7 +102,7 @@ def said(
             share = calm.sum() / (calm.sum() + USUAL_PAUSES * one.rate)
             goal = share * (one.shapes - more)[calm].mean(0) + (1 - share) * goal
         steps = at_rest(steps, one.quiet, goal)
-    return one.at(steps) + more * (1 - hush * stillness)
+    return one.at(steps) + more * (1 - pause_damping * stillness)
 
 
 def in_blocks(one: Known, seconds: float, gap: float, make: Callable[[Known, Flags], Shapes]) -> Shapes:
@@ -161,8 +161,8 @@ def main() -> None:
     clips = [known(path, workspace, args.until) for path in args.clips]
     makers: dict[str, Callable[[Known, Flags], Shapes]] = {
         "lip-sync": lambda one, train: said(one, train, prior),
-        "hush 0.5": lambda one, train: said(one, train, prior, hush=0.5),
-        "hush 1": lambda one, train: said(one, train, prior, hush=1.0),
+        "pause_damping 0.5": lambda one, train: said(one, train, prior, pause_damping=0.5),
+        "pause_damping 1": lambda one, train: said(one, train, prior, pause_damping=1.0),
         "no rest": lambda one, train: said(one, train, prior, rest="none"),
         "closed": lambda one, train: said(one, train, prior, rest="closed"),
         "sound": lambda one, train: said(one, train, prior, face=False),

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.synth.mouth_prior_spoken import Said, recordings
-from synth.lipsync.mouth.audio import FEATURE_RATE, RATE, Sound, heard
+from synth.lipsync.mouth.audio import FEATURE_RATE, RATE, Sound, speech_features
 from synth.lipsync.mouth.model import MouthOptions, save_mouth
-from synth.lipsync.mouth.train import Clip, train_mouth
+from synth.lipsync.mouth.train import SpeechClip, train_mouth
 from synth.lipsync.mouth.visemes import KINDS, Phone, controls, kinds, lips
 
 LANGUAGES = (
@@ -192,7 +192,7 @@ def recorded(said: Said, random: np.random.Generator) -> NDArray[np.float32]:
     return np.asarray(coloured + hiss * power * 10 ** (-random.uniform(18, 60) / 20), np.float32)
 
 
-def clips(minutes: float, seed: int = 0) -> Iterator[Clip]:
+def clips(minutes: float, seed: int = 0) -> Iterator[SpeechClip]:
     """Sound and mouth, voice after voice, of a machine."""
     random, speaker, made = np.random.default_rng(seed), Speaker(), 0.0
     while made < 60 * minutes:
@@ -206,7 +206,7 @@ def clips(minutes: float, seed: int = 0) -> Iterator[Clip]:
         yield one
 
 
-def recorded_clips(minutes: float, seed: int = 7) -> Iterator[Clip]:
+def recorded_clips(minutes: float, seed: int = 7) -> Iterator[SpeechClip]:
     """Sound and mouth of recordings."""
     random, made = np.random.default_rng(seed), 0.0
     for said in recordings(random):
@@ -217,10 +217,10 @@ def recorded_clips(minutes: float, seed: int = 7) -> Iterator[Clip]:
         yield one
 
 
-def _clip(said: Said, random: np.random.Generator) -> Clip:
-    features = heard(Sound(recorded(said, random)))
+def _clip(said: Said, random: np.random.Generator) -> SpeechClip:
+    features = speech_features(Sound(recorded(said, random)))
     told = controls(said.phones, len(features)) * random.uniform(0.8, 1.25, 4)
-    return Clip(features, lips(told), np.ones(len(features), bool), kinds(said.phones, len(features)))
+    return SpeechClip(features, lips(told), np.ones(len(features), bool), kinds(said.phones, len(features)))
 
 
 def main() -> None:

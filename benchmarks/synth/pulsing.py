@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from synth.detect.watch import Footage, Watched
+from synth.detect.observe import FrameSource, ObservedFace
 from synth.extraction.footage import RawFrame
 
 _STRENGTHS = np.array([0.33, 0.77, 0.53]) / 0.77
@@ -25,11 +25,11 @@ LARGEST = 0.1
 
 
 class Pulsing:
-    """Footage with a pulse in the face that was watched in it.
+    """Footage with a pulse in the face that was observed in it.
 
     Args:
         footage: the real footage.
-        watched: the same footage, watched.
+        observed: the same footage, observed.
         hertz: of the pulse.
         amplitude: in the green channel: 0.005 is 0.5 %; at most 10 %.
 
@@ -37,10 +37,12 @@ class Pulsing:
         UsageError: an amplitude or a rate out of bounds.
     """
 
-    def __init__(self, footage: Footage, watched: Watched, hertz: float, amplitude: float = 0.005) -> None:
+    def __init__(
+        self, footage: FrameSource, observed: ObservedFace, hertz: float, amplitude: float = 0.005
+    ) -> None:
         if not (0 <= amplitude <= LARGEST and 0 < hertz < 10):
             raise UsageError(f"a pulse of {hertz:g} Hz and {amplitude:g} is out of bounds")
-        self._footage, self._watched = footage, watched
+        self._footage, self._watched = footage, observed
         self._hertz, self._amplitude = hertz, amplitude
 
     @property

@@ -85,7 +85,7 @@ def segment(clip: Path, finder: FaceFinder, most: int) -> Segment:
 def swapped(generator: Any, part: Segment, to: str, device: str, **changes: Any) -> tuple[list[Any], float]:
     """Every frame swapped, and the CPU seconds of one frame."""
     options = replace(ConvertOptions(to=to), **changes)
-    steady = smooth.steadied(options.steady, part.landmarks, part.times, options.steadiness)
+    steady = smooth.stabilised(options.steady, part.landmarks, part.times, options.steadiness)
     swapper, began = Swapper(generator, options, device), time.process_time()
     results = swapper.swap(part.frames, list(steady))
     return results, (time.process_time() - began) / len(results)

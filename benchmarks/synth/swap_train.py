@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from synth.swap.config import PRESETS, Preset, preset
 from synth.swap.model import Generator
-from synth.swap.training.augment import Batch, shown
+from synth.swap.training.augment import Batch, encoder_input
 from synth.swap.training.checkpoint import Origin
 from synth.swap.training.critic import Critic
 from synth.swap.training.data import Bank
@@ -94,7 +94,7 @@ class PlainFaces(Dataset):  # type: ignore[type-arg]
         seen[..., :3] = np.clip(seen[..., :3] + noise, 0, 1)
         planes = np.ascontiguousarray(np.dstack([seen, moved]).transpose(2, 0, 1))
         whole = torch.from_numpy(planes)
-        seen_of = shown(whole[None, :3], whole[None, 3:4], whole[None, 8:9])[0]
+        seen_of = encoder_input(whole[None, :3], whole[None, 3:4], whole[None, 8:9])[0]
         return seen_of, whole[4:7], whole[7:8], whole[8:9]
 
 

@@ -78,5 +78,18 @@ def publication_conditions(
     ]
 
 
+def blurred(published: Condition, most: float = 2.0) -> Condition:
+    """As published, then cleaned by a Gaussian blur of a sigma up to so many pixels, or shown at another size."""
+    first = published.evaluation_transforms[0]
+
+    def random_transform(rng: random.Random) -> Transform:
+        shown = published.random_transform(rng)
+        if rng.random() < 0.5:
+            return shown.then(transforms.resize(rng.uniform(0.6, 1.1)))
+        return shown.then(transforms.blur(rng.uniform(0.4, most)))
+
+    return Condition("blurred", random_transform, (first.then(transforms.blur(most / 2)),), published.encode)
+
+
 #: Shifts of the evaluation transforms, across and down, in shares of the largest shift.
 _SHIFT_SHARES = ((0.29, 0.63), (0.71, 0.21), (0.5, 0.92))

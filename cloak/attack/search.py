@@ -7,7 +7,6 @@ Noise stays within the context of the faces.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cloak.attack import transforms
-from cloak.attack.budget import NoiseBudget, project, to_grey
+from cloak.attack.budget import project
 from cloak.attack.conditions import Condition
 from cloak.attack.detector_query import DetectorQuery, TransformedView
 from cloak.attack.evaluation import (
@@ -28,6 +27,7 @@ from cloak.attack.evaluation import (
 )
 from cloak.attack.features import FeatureRecorder, feature_similarity
 from cloak.attack.input_policy import input_policy_of
+from cloak.attack.noise_change import Change, NoiseChange
 from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.transforms import Transform
@@ -50,6 +50,7 @@ def optimise(
     unresolved: Collection[tuple[str, str]] = (),
     stop_when: Callable[[Tensor], bool] | None = None,
     progress: Progress | None = None,
+    begin: Callable[[Task, Schedule, random.Random, Tensor | None], Change] = NoiseChange,
 ) -> SearchResult:
     """Search noise within the limit that reaches the goals against every detector in every condition.
 
@@ -62,21 +63,23 @@ def optimise(
         unresolved: pairs of detector and condition that still find a face in the encoded picture.
         stop_when: given the noise, whether to stop; None stops when every evaluation transform is evaded.
         progress: is told the share of the work done, in [0, 1].
+        begin: makes what is searched, from the task, the schedule, the source of random choices, and ``start``.
     """
     goals, schedule = goals or Goals(), schedule or Schedule()
     best: SearchResult | None = None
     steps_done = 0
     for attempt in range(schedule.restarts + 1):
         rng = random.Random(schedule.seed * 1000 + attempt)
-        state = _Search(
-            task, detectors, conditions, goals, schedule, rng, start if attempt == 0 else None, unresolved
-        )
+        change = begin(task, schedule, rng, start if attempt == 0 else None)
+        state = _Search(task, detectors, conditions, goals, schedule, rng, change, unresolved)
         for step in range(schedule.steps):
             state.step(schedule, step)
             steps_done += 1
             if progress:
                 progress(steps_done / (schedule.steps * (schedule.restarts + 1)))
-            if (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps:
+            if schedule.check_every and (
+                (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps
+            ):
                 evaded = state.evaluate()
                 result = SearchResult(state.noise, evaded, steps_done)
                 if best is None or result.unresolved_count <= best.unresolved_count:
@@ -85,6 +88,9 @@ def optimise(
                     continue
                 if result.unresolved_count == 0 if stop_when is None else stop_when(state.noise):
                     return SearchResult(state.noise, evaded, steps_done)
+        if not schedule.check_every:  # the encoded picture will tell
+            best = SearchResult(state.noise, {}, steps_done)
+            break
         if best is not None and best.unresolved_count == 0:
             break
     if best is None:
@@ -122,8 +128,6 @@ _EVADED_DISTANCE = 0.3
 _RAISED_DISTANCE = 0.35
 #: Factors of a detector's loss weight for each step in which it still finds a face, and for each other step.
 _WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
-#: The largest step of one value, in multiples of the root mean square.
-_MAX_STEP_RATIO = 3.0
 #: Probability that a detector is shown the full frame where that costs little: where the picture has at most so many
 #: pixels, or for a cascade, which evaluates only the places it is given.
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
@@ -144,7 +148,7 @@ class _Search:
         goals: Goals,
         schedule: Schedule,
         rng: random.Random,
-        start: Tensor | None,
+        change: Change,
         unresolved: Collection[tuple[str, str]] = (),
     ) -> None:
         self.task, self.detectors, self.conditions, self.goals, self.rng = (
@@ -154,20 +158,11 @@ class _Search:
             goals,
             rng,
         )
-        if start is None:
-            generator = torch.Generator().manual_seed(rng.randrange(2**31))
-            start = (torch.rand(task.clean.shape, generator=generator) - 0.5).to(task.clean)
-            start = (
-                (transforms.gaussian_blur(start, schedule.smooth) if schedule.smooth else start)
-                * task.limit
-                / 2
-            )
         # a warp would change by how far landmarks are displaced
         self.warp = 0.0 if goals.landmark else schedule.warp
         self.bf16 = schedule.bf16
-        self.budget = NoiseBudget(task)
-        self.noise = self.budget.project(start)
-        self.velocity = torch.zeros_like(task.clean)
+        self.least_weight = schedule.least_weight
+        self.change = change
         pairs = [(d.name, c.name) for d in detectors for c in conditions]
         self.residual = {
             pair: 1.0 if pair in unresolved or not unresolved else _INITIAL_RESIDUAL for pair in pairs
@@ -182,7 +177,7 @@ class _Search:
         gradient_sum = torch.zeros_like(noise)
         detectors_by_view: dict[tuple[str, bool], list[FaceDetector]] = {}
         for detector in self.detectors:
-            if number % _EVADED_INTERVAL and self._is_evaded(detector):
+            if number % _EVADED_INTERVAL and not self.least_weight and self._is_evaded(detector):
                 continue
             sees_whole_frame = whole_frame_side(self.task, detector) > 0
             for condition in self._conditions_for(detector):
@@ -215,14 +210,21 @@ class _Search:
                 query.view.gradient += gradient
         for view in views:
             gradient_sum += view.noise_gradient(noise)
-        if self.task.grey:
-            gradient_sum = to_grey(gradient_sum)
-        if schedule.smooth:
-            gradient_sum = transforms.gaussian_blur(gradient_sum, schedule.smooth)
-        self.velocity = schedule.momentum * self.velocity + gradient_sum
-        share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
-        size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
-        self.noise = self.budget.project(self.noise - size * self.task.limit * self._direction())
+        self.change.update(gradient_sum, number, self._worst_residual())
+
+    @property
+    def noise(self) -> Tensor:
+        return self.change.noise
+
+    def _worst_residual(self) -> float:
+        """Of the detector that is furthest from evaded, on average over the conditions."""
+        return max(
+            (
+                sum(self.residual[d.name, c.name] for c in self.conditions) / len(self.conditions)
+                for d in self.detectors
+            ),
+            default=0.0,
+        )
 
     def _uses_full_frame(self, detector: FaceDetector, condition: Condition) -> bool:
         """Whether the detector is shown the full frame in this step, instead of a shifted crop around the faces."""
@@ -246,7 +248,12 @@ class _Search:
         return [
             c
             for c in self.conditions
-            if c is drawn or (c.downscale < 1 and self.residual[detector.name, c.name] > _EVADED_DISTANCE)
+            if c is drawn
+            or (
+                not self.least_weight
+                and c.downscale < 1
+                and self.residual[detector.name, c.name] > _EVADED_DISTANCE
+            )
         ]
 
     def _patch_view(self, condition: Condition, noise: Tensor) -> TransformedView:
@@ -313,7 +320,7 @@ class _Search:
         """The loss weight of a detector in this step: by how far it is from evaded, and for how long it has been."""
         pair = (detector.name, condition.name)
         self.residual[pair] = 0.5 * self.residual[pair] + 0.5 * min(1.0, distance)
-        floor = 0.3 if pair in self.unresolved else 0.0
+        floor = max(0.3 if pair in self.unresolved else 0.0, self.least_weight)
         need = min(max((distance - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
         change = _WEIGHT_GROWTH if need > 0.7 else _WEIGHT_DECAY
         self.loss_weight[detector.name] = min(max(self.loss_weight[detector.name] * change, 0.5), 4.0)
@@ -374,14 +381,3 @@ class _Search:
                 candidates, faces, points, share=self.goals.displacement
             )
         return loss, decoys_loss, distance
-
-    def _direction(self) -> Tensor:
-        """The velocity scaled to a root mean square of 1 where noise may be; no value beyond :data:`_MAX_STEP_RATIO`.
-
-        What a face may be changed is bounded by energy rather than by the largest change, so steps are longer where
-        more is gained: at equal PSNR more falls than with the velocity's sign.
-        """
-        allowed = self.velocity * (self.task.limit > 0)
-        share = (self.task.limit > 0).float().mean().clamp_min(1e-6)
-        size = (allowed.square().mean() / share).sqrt().clamp_min(1e-12)
-        return (allowed / size).clamp(-_MAX_STEP_RATIO, _MAX_STEP_RATIO)

@@ -71,7 +71,7 @@ class Schedule:
         steps: at most so many steps for each start.
         min_steps: steps before the search may stop.
         restarts: further starts, from other noise, while a face is found.
-        check_every: steps between evaluations; the search stops once everything is evaded.
+        check_every: steps between evaluations; the search stops once everything is evaded. 0: no evaluation, and no early stop.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
         smooth: Gaussian sigma in pixels of the patch, by which each step is blurred so that noise has no finer detail;
@@ -79,6 +79,8 @@ class Schedule:
         warp: how far faces are turned and bent in each step, see :func:`cloak.attack.transforms.warp`; 0: not at all.
         bf16: detectors compute with bfloat16 in the search; evaluations use float32.
         seed: of every random choice.
+        least_weight: how much a detector counts that misses every face already: what is pushed further carries over to
+            detectors that are not attacked; 0: it rests.
     """
 
     steps: int = 60
@@ -92,6 +94,7 @@ class Schedule:
     warp: float = 0.0
     bf16: bool = False
     seed: int = 0
+    least_weight: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from provenance.errors import (
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from cloak.picture.pipeline import WorkEstimate
+    from cloak.picture.estimate import WorkEstimate
     from cloak.publish import PublishResult
     from provenance.session import Session
 
@@ -42,6 +43,7 @@ def cloak(
     paths: Paths,
     output: opt.Output = None,
     strength: opt.StrengthName = Strength.MID,
+    veil: opt.Veil = None,
     attack: opt.Attack = "ensemble",
     detectors: opt.Detectors = None,
     detector: opt.Detector = None,
@@ -73,6 +75,7 @@ def cloak(
     readers: opt.Readers = None,
     force: opt.Force = False,
     resume: opt.Resume = False,
+    jobs: opt.Jobs = 1,
     as_json: opt.AsJson = False,
 ) -> None:
     """Hide faces from face detectors before publishing, and link the result to its signed original.
@@ -82,9 +85,11 @@ def cloak(
     file is written); 6 no face found (nothing is written). Videos become H.264 with their sound
     as it was; an interrupted run goes on where it stopped.
     """
-    from contextlib import ExitStack
+    from contextlib import ExitStack, nullcontext
 
+    from cloak.commands.batch import jobs_that_fit, who_looks_note
     from cloak.device import usable_device
+    from cloak.evaluate.detect import DetectorLoader
     from cloak.options import CloakOptions, brought
     from cloak.publish import PublishRequest, publish_file
     from cloak.video.options import VideoOptions
@@ -96,6 +101,7 @@ def cloak(
         raise MissingPathError(f"{weights} is no folder with weights")
     options = CloakOptions(
         strength=strength,
+        veil=veil,
         attack=attack,
         detectors=_names(detectors) if detectors else None,
         brought=brought(detector or (), head or ()),
@@ -132,11 +138,17 @@ def cloak(
 
         request = PublishRequest(options, VideoOptions(crf=crf), faceless=faceless, readers=sealed_for)
 
+        if any(outputs):
+            note(who_looks_note(options))
+        at_once = jobs_that_fit(min(jobs, len(inputs)), options, tell=note)
+        loader = DetectorLoader(options)
+
         def work(index: int, item: Input) -> Outcome:
             target = outputs[index]
             if target is None:
                 return ExitCode.OK, None
-            with fraction(f"Cloaking {item.path.name}") as report:
+            # one bar on a terminal: of the picture, or of the batch where several are made at once
+            with fraction(f"Cloaking {item.path.name}") if at_once == 1 else nullcontext() as report:
                 done = publish_file(
                     item.path,
                     target,
@@ -145,7 +157,8 @@ def cloak(
                     home=home,
                     force=force,
                     progress=report,
-                    on_estimate=_tell,
+                    on_estimate=partial(_tell, item.shown if len(inputs) > 1 else ""),
+                    loader=loader,
                 )
             if done.report is None:
                 return ExitCode.NO_FACE, done
@@ -154,7 +167,7 @@ def cloak(
         def show(item: Input, done: PublishResult | None) -> None:
             _show(item, done, as_json)
 
-        code = run_batch("Cloaking", inputs, work, show, as_json=as_json)
+        code = run_batch("Cloaking", inputs, work, show, as_json=as_json, jobs=at_once)
     raise typer.Exit(int(code))
 
 
@@ -228,10 +241,11 @@ def _list_faces(paths: list[Path], options: Any, *, as_json: bool) -> ExitCode:
         return run_batch("Looking for faces", inputs, work, show, as_json=as_json)
 
 
-def _tell(estimate: WorkEstimate) -> None:
-    """Say beforehand what will take long."""
-    if estimate.patches > _FEW_PATCHES or estimate.seconds > _LONG:
-        note(f"note: {estimate}; --faces chooses some, --steps and --detectors make it shorter")
+def _tell(name: str, estimate: WorkEstimate) -> None:
+    """Say beforehand what will take long; ``name`` says which picture, where there are several."""
+    if estimate.patches > _FEW_PATCHES or estimate.expected > _LONG:
+        where = f"{name}: " if name else ""
+        note(f"note: {where}{estimate}; --faces chooses some, --steps and --detectors make it shorter")
 
 
 def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cloak.strength import Strength
+from cloak.veils.names import VeilName
 
 _written = partial(typer.Option, rich_help_panel="What is written")
 Output = Annotated[
@@ -28,10 +29,25 @@ Crf = Annotated[int, _written(min=0, max=40, help="Of a video's H.264 encoder: 1
 KeepGps = Annotated[bool, _written("--keep-gps", help="Keep the position in the EXIF data.")]
 Force = Annotated[bool, _written("--force", help="Overwrite outputs that exist.")]
 Resume = Annotated[bool, _written("--resume", help="Skip inputs whose output is there from an earlier run.")]
+Jobs = Annotated[
+    int,
+    _written(min=1, max=16, help="Pictures cloaked at the same time, where there is memory for them."),
+]
 AsJson = Annotated[bool, _written("--json", help="Print JSON lines.")]
 
 _search = partial(typer.Option, rich_help_panel="How faces are hidden")
-StrengthName = Annotated[Strength, _search(help="At most 8, 12 or 16 levels of 255 per pixel.")]
+StrengthName = Annotated[
+    Strength,
+    _search(
+        help="How much may be seen: FLIP up to .10, .15 or .21 on a face; of noise 8, 12 or 16 levels of 255."
+    ),
+]
+Veil = Annotated[
+    VeilName | None,
+    _search(
+        help="What the cloak looks like. Default: film; noise with --attack, --smooth or --strict. Videos get noise."
+    ),
+]
 Attack = Annotated[str, _search(help="ensemble (ours), or torchattacks:NAME, such as torchattacks:PGD.")]
 Detectors = Annotated[
     str | None,

@@ -7,12 +7,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cloak import models
-from cloak.detectors import DETECTORS, available
+from cloak.detectors import DETECTORS, available, info
+from cloak.options import CloakOptions
+from provenance.errors import UsageError
 
 #: The package that brings a module, where its name is another one.
 _PACKAGES = {"dlib": "dlib-bin", "cv2": "opencv-python-headless"}
 #: More commands than this are not spelled out.
 _FEW_COMMANDS = 3
+
+
+def chosen_detectors(options: CloakOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the detectors to hide from, by default all that are here, and of those that only judge. Those that a
+    person brings as files are not among them.
+
+    Raises:
+        UsageError: an unknown name, or a detector that cannot be attacked.
+    """
+    attacked = options.detectors or tuple(available(options.weights, differentiable=True))
+    for name in attacked:
+        if not info(name).differentiable:
+            raise UsageError(
+                f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
+            )
+    # where nothing is installed, the loader's own message says which weights are missing
+    attacked = tuple(dict.fromkeys(attacked or ("mtcnn",)))
+    judging = tuple(available(options.weights)) if options.judges is None else options.judges
+    return attacked, tuple(info(name).name for name in dict.fromkeys(judging) if name not in attacked)
 
 
 def missing_detectors(weights_dir: Path | None = None) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.matching import merge_faces, same_face
+from cloak.detectors.presence import chosen_detectors
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.parallel import map_parallel
@@ -63,7 +65,7 @@ class InitialDetections:
         detectors: the detectors.
         displayed: the picture at the size at which they are shown it.
         before: by name, what each reports in the view.
-        seconds_per_pixel: detection time of the attacked ones per displayed pixel.
+        seconds_attacked, seconds_judging: how long the detectors took for that.
         all_faces, confirmed_faces: ``(N, 4)`` in pixels of the picture: all reports merged, and those confirmed as
             faces.
     """
@@ -71,33 +73,66 @@ class InitialDetections:
     detectors: DetectorSet
     displayed: DisplayedPicture
     before: dict[str, Detections]
-    seconds_per_pixel: float
+    seconds_attacked: float
+    seconds_judging: float
     all_faces: Tensor
     confirmed_faces: Tensor
 
 
-def detect_all(pixels: np.ndarray, options: CloakOptions) -> InitialDetections:
+class DetectorLoader:
+    """Loads detectors at first use, once in each thread: for several pictures with the same options.
+
+    A detector is not asked by two threads at the same time, for not all of them can bear it.
+
+    Args:
+        options: that say which.
+    """
+
+    def __init__(self, options: CloakOptions) -> None:
+        self._options = options
+        self._loaded = threading.local()
+
+    def __call__(self) -> DetectorSet:
+        """The detectors.
+
+        Raises:
+            UsageError, MissingModelError: see :func:`load_detectors`.
+        """
+        if not hasattr(self._loaded, "detectors"):
+            self._loaded.detectors = load_detectors(self._options)
+        found: DetectorSet = self._loaded.detectors
+        return found
+
+
+def detect_all(
+    pixels: np.ndarray, options: CloakOptions, loader: DetectorLoader | None = None
+) -> InitialDetections:
     """Run every detector, attacked or judging, on a picture, uint8 ``(H, W, 3)``.
+
+    Args:
+        pixels: of the picture.
+        options: that say which detectors.
+        loader: has them, made with the same options; None loads them.
 
     Raises:
         UsageError: a detector that cannot be attacked.
         MissingModelError: a detector's weights are not on this machine.
     """
-    detectors = load_detectors(options)
+    detectors = loader() if loader else load_detectors(options)
     displayed = display_picture(pixels)
     started = time.perf_counter()
     before = _detect_each(detectors.attacked, displayed.pixels, options.device)
-    seconds_per_pixel = (time.perf_counter() - started) / (
-        displayed.pixels.shape[0] * displayed.pixels.shape[1]
-    )
+    judged_from = time.perf_counter()
     before |= _detect_each(detectors.judging, displayed.pixels, options.device)
+    ended = time.perf_counter()
     all_faces = merge_faces(list(before.values()))
     confirmed = all_faces[confirmed_by(all_faces, before, detectors, explicit=options.detectors is not None)]
     return InitialDetections(
         detectors,
         displayed,
         before,
-        seconds_per_pixel,
+        judged_from - started,
+        ended - judged_from,
         all_faces / displayed.scale,
         confirmed / displayed.scale,
     )
@@ -159,23 +194,11 @@ def load_detectors(options: CloakOptions) -> DetectorSet:
         UsageError: a detector that cannot be attacked, or an unknown name.
         MissingModelError: weights that are not on this machine.
     """
-    attacked = options.detectors or tuple(detector_list.available(options.weights, differentiable=True))
-    for name in attacked:
-        if not detector_list.info(name).differentiable:
-            raise UsageError(
-                f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
-            )
-    # where nothing is installed, the loader's own message says which weights are missing
-    attacked = tuple(dict.fromkeys(attacked or ("mtcnn",)))
-    judging = detector_list.available(options.weights) if options.judges is None else options.judges
+    attacked, judging = chosen_detectors(options)
     return DetectorSet(
         [detector_list.load(name, options.device, options.weights) for name in attacked]
         + load_brought_detectors(options),
-        [
-            detector_list.load(name, options.device, options.weights)
-            for name in dict.fromkeys(judging)
-            if name not in attacked
-        ],
+        [detector_list.load(name, options.device, options.weights) for name in judging],
     )
 
 

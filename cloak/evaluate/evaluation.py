@@ -22,6 +22,7 @@ from cloak.options import CloakOptions
 from cloak.parallel import map_parallel
 from cloak.pixels import display_picture, render_conditions, to_tensor
 from cloak.recognition.objective import Recogniser
+from cloak.veils.visibility import dislike
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
 CONDITION_WEIGHTS = {"published": 100.0, "jpeg75": 10.0, "half": 1.0}
@@ -190,6 +191,9 @@ def build_report(
                 found_before=tuple(found_before),
                 found_by=found_by,
                 quality=compare(crop(uncloaked, corners), crop(evaluation.pixels, corners)),
+                dislike=None
+                if number is None
+                else dislike(crop(uncloaked, corners), crop(evaluation.pixels, corners)).total,
             )
         )
     reports = [
@@ -234,6 +238,7 @@ def build_report(
         strength=str(options.level),
         levels=options.level.levels,
         attack=options.attack,
+        veil=options.look.value,
         seed=options.seed,
         device=options.device,
         versions=versions,

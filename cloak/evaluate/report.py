@@ -28,6 +28,8 @@ class FaceReport:
         found_by: by condition (``published``, ``jpeg75``, ``half``), names of the detectors that still report it in
             the cloaked file; empty for a face that was not chosen.
         quality: the crop around the face, cloaked against uncloaked in the same encoding.
+        dislike: how much of the change looks like a fault, see :mod:`cloak.veils.visibility`; 1 is what an attentive
+            person begins to see. None for a face that was left as it is.
     """
 
     box: tuple[float, float, float, float]
@@ -36,6 +38,7 @@ class FaceReport:
     found_before: tuple[str, ...]
     found_by: dict[str, tuple[str, ...]]
     quality: Quality
+    dislike: float | None = None
 
     @property
     def hidden(self) -> bool:
@@ -51,6 +54,7 @@ class FaceReport:
             "found_before": list(self.found_before),
             "found_by": {condition: list(names) for condition, names in self.found_by.items()},
             "quality": self.quality.to_json(),
+            "dislike": None if self.dislike is None else round(self.dislike, 3),
         }
 
 
@@ -141,6 +145,7 @@ class CloakReport:
     Attributes:
         strength, levels: chosen strength and its L-infinity budget in levels of 255.
         attack: what searched the noise.
+        veil: what the cloak looks like.
         seed, device, versions: what makes it repeatable.
         steps, seconds: how much work it was.
         size: width and height of the picture.
@@ -159,6 +164,7 @@ class CloakReport:
     strength: str
     levels: int
     attack: str
+    veil: str
     seed: int
     device: str
     versions: dict[str, str]
@@ -200,6 +206,7 @@ class CloakReport:
             "strength": self.strength,
             "levels": self.levels,
             "attack": self.attack,
+            "veil": self.veil,
             "seed": self.seed,
             "device": self.device,
             "versions": dict(self.versions),
@@ -243,6 +250,7 @@ class CloakReport:
             f"face crop: PSNR {face.psnr:.1f} dB, SSIM {face.ssim:.3f}; picture: PSNR {self.quality.psnr:.1f} "
             f"dB; 99.9 % of all values changed by at most {self.quality.p999:.0f} of 255"
         )
+        lines.append(f"visible on the worst face (veil {self.veil}): " + self._visible())
         if self.advice:
             lines.append(self.advice)
         lines.extend(self.notes)
@@ -251,6 +259,13 @@ class CloakReport:
             "they are trained on it; and a person can still mark the face by hand."
         )
         return lines
+
+    def _visible(self) -> str:
+        chosen = [face for face in self.faces if face.chosen]
+        seen = [face.quality.flip for face in chosen if face.quality.flip is not None]
+        disliked = [face.dislike for face in chosen if face.dislike is not None]
+        flip = f"FLIP {max(seen):.3f}" if seen else "FLIP unknown, flip-evaluator is not installed"
+        return flip + (f", dislike {max(disliked):.1f}" if disliked else "")
 
     def _decoy_line(self) -> str:
         seen = ", ".join(f"{one.name} {one.decoys}" for one in self.detectors)

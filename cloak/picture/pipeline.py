@@ -19,26 +19,25 @@ from torch import Tensor
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import Detections
 from cloak.detectors.matching import expand_boxes
-from cloak.evaluate.detect import detect_all, load_encoders, select_faces
+from cloak.evaluate.detect import DetectorLoader, detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
 from cloak.evaluate.report import CloakReport
 from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
-from cloak.picture.output_format import bit_depth, choose_format, with_source_quality
+from cloak.picture.conversion import conversion_notes
+from cloak.picture.estimate import WorkEstimate, estimate_work
+from cloak.picture.output_format import choose_format, with_source_quality
 from cloak.picture.rounds import CONTEXT, LOSSY, ImageEncoder, PatchOptimiser, Progress
 from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.objective import Recogniser, recogniser_for
+from cloak.veils import VeilName
+from cloak.veils.grey import without_colour
 from provenance.errors import MissingModelError, UsageError
 from provenance.media.files import refuse_existing, write_bytes
 from provenance.media.picture import Picture, open_picture
 
 _DEFAULT_QUALITY = 95
-_WRITTEN_BITS = 8
-#: The time of a search step, in multiples of the detection time for as many pixels (measured: 2 to 4).
-_STEP_COST = 3.0
-#: Above so many seconds the estimate is replaced by a measured step: some detectors are shown far less in the search.
-_MAX_ROUGH_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -54,26 +53,6 @@ class CloakResult:
     encoded: bytes
     format: str
     report: CloakReport
-
-
-@dataclass(frozen=True)
-class WorkEstimate:
-    """How much work a picture is: each of its patches (faces and decoys that lie together) takes up to ``steps`` steps
-    in each of up to ``rounds`` rounds, which takes about ``seconds`` on this machine if no search stops early.
-    """
-
-    faces: int
-    patches: int
-    steps: int
-    rounds: int
-    seconds: float
-
-    def __str__(self) -> str:
-        minutes = max(1, round(self.seconds / 60))
-        return (
-            f"{self.faces} faces to hide, in {self.patches} patches of the picture; up to {self.rounds} rounds of "
-            f"{self.steps} steps for each patch, at most about {minutes} minute{'s' * (minutes > 1)}"
-        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +92,7 @@ def cloak_file(
     *,
     progress: Progress | None = None,
     on_estimate: Callable[[WorkEstimate], None] | None = None,
+    loader: DetectorLoader | None = None,
 ) -> CloakResult:
     """Cloak a picture file, and hand back the cloaked file's bytes, in the source's format and quality unless others
     are chosen.
@@ -123,11 +103,14 @@ def cloak_file(
     refuse_cloaked(source, options)
     picture = open_picture(source)
     result = cloak_bytes(
-        picture, with_source_quality(options, source), progress=progress, on_estimate=on_estimate
+        picture,
+        with_source_quality(options, source),
+        progress=progress,
+        on_estimate=on_estimate,
+        loader=loader,
     )
-    if (bits := bit_depth(source)) > _WRITTEN_BITS:
-        note = f"the picture had {bits} bits a channel; it is written with 8"
-        result = replace(result, report=replace(result.report, notes=(*result.report.notes, note)))
+    if notes := conversion_notes(source, result.format, len(result.encoded)):
+        result = replace(result, report=replace(result.report, notes=(*result.report.notes, *notes)))
     return result
 
 
@@ -136,7 +119,7 @@ def encode_uncloaked(source: Path, options: CloakOptions) -> bytes:
     folder of results is complete and has no locations in it either.
     """
     picture = open_picture(source)
-    _refuse_animated(picture)
+    refuse_animated(picture)
     return _encoder_for(picture, with_source_quality(options, source)).encode(picture, options.keep_gps)
 
 
@@ -146,6 +129,7 @@ def cloak_bytes(
     *,
     progress: Progress | None = None,
     on_estimate: Callable[[WorkEstimate], None] | None = None,
+    loader: DetectorLoader | None = None,
 ) -> CloakResult:
     """Cloak a decoded picture.
 
@@ -154,6 +138,7 @@ def cloak_bytes(
         options: see there.
         progress: is told the share of the work done, in [0, 1].
         on_estimate: is told how much work there is, before it begins.
+        loader: has the detectors, where several pictures are cloaked with the same ones; None loads them.
 
     Returns:
         The encoded picture and its report; ``report.success`` is false where an attacked detector still finds a
@@ -165,12 +150,15 @@ def cloak_bytes(
         MissingModelError: a detector's weights are not on this machine.
     """
     started = time.perf_counter()
-    _refuse_animated(picture)
+    refuse_animated(picture)
     # 1. The detectors, and what they find before.
     encoder = _encoder_for(picture, options)
-    initial = detect_all(picture.pixels, options)
+    initial = detect_all(picture.pixels, options, loader)
     detectors, displayed, before = initial.detectors, initial.displayed, initial.before
     faces = select_faces(initial.confirmed_faces, options)
+
+    if options.look is VeilName.FILM_BW:  # what it is compared with is the picture without colours
+        picture = picture.with_pixels(without_colour(picture.pixels))
 
     def encoded(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
         data = encoder.encode(picture.with_pixels(pixels), options.keep_gps)
@@ -220,15 +208,7 @@ def cloak_bytes(
             picture.pixels, uncloaked, round_trip, levels, boxes=noise_boxes, seed=options.seed
         )
     if on_estimate:
-        steps = optimiser.steps_per_patch * (options.rounds + options.restarts)
-        seconds = initial.seconds_per_pixel * optimiser.pixel_count * steps * _STEP_COST
-        if seconds > _MAX_ROUGH_SECONDS:
-            seconds = optimiser.seconds_per_step() * len(optimiser.patches) * steps
-        on_estimate(
-            WorkEstimate(
-                len(faces), len(optimiser.patches), optimiser.steps_per_patch, options.rounds, seconds
-            )
-        )
+        on_estimate(estimate_work(optimiser, initial, options, len(faces)))
     best: _EncodedRound | None = None
     for number in range(options.rounds):
         encoded_round = encode_and_evaluate(optimiser.run_round(number, progress))
@@ -302,7 +282,12 @@ def _recognisers(
     return [recogniser_for(network, shown, displayed.scale, selected, before) for network in networks]
 
 
-def _refuse_animated(picture: Picture) -> None:
+def refuse_animated(picture: Picture) -> None:
+    """Refuse what holds several frames.
+
+    Raises:
+        UsageError: it does.
+    """
     if picture.frames > 1:
         raise UsageError(
             f"the picture holds {picture.frames} frames; only still pictures can be cloaked as pictures",

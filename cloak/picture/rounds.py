@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from cloak.attack.budget import context_mask, visibility_mask
-from cloak.attack.conditions import Condition, publication_conditions
+from cloak.attack.conditions import Condition, blurred, publication_conditions
 from cloak.attack.decoys import place_decoys
 from cloak.attack.frames import FullResolutionFrame, WholeFrame
+from cloak.attack.noise_change import Change, NoiseChange
 from cloak.attack.regions import plan_patches
 from cloak.attack.search import optimise
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
@@ -26,6 +28,13 @@ from cloak.options import CloakOptions
 from cloak.picture.display_scale import with_display_scale
 from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.strength import Strength
+from cloak.veils import VeilName, veil_of
+from cloak.veils.background import add_background
+from cloak.veils.base import Canvas
+from cloak.veils.grain import spread_share
+from cloak.veils.search import VeilChange
+from cloak.veils.visibility import CEILINGS, Visibility
+from provenance.errors import UsageError
 from provenance.media.picture import Picture, encode_picture
 
 #: How far noise reaches beyond a face, in face sizes.
@@ -36,12 +45,19 @@ _SUBSAMPLED_BELOW = 90
 #: Patches of so many pixels together get all steps; more pixels get fewer steps, at least the second number.
 FULL_AREA, MIN_STEPS = 1_000_000, 16
 #: Steps of the trial that tells how long the search will take.
-_TRIAL_STEPS = 2
+_TRIAL_STEPS = 3
 #: Weight of the loss on features in the first round, and amount of the warp in each step. Both make noise transfer to
 #: detectors that are not attacked (docs/transfer.md), at these strengths: with less noise hardly more transfers, the
 #: search takes half as long again, and the noise is more visible.
 FEATURE_WEIGHT, WARP = 0.6, 0.15
 TRANSFER_STRENGTHS = (Strength.HIGH,)
+
+#: A veil is searched on faces of up to so many pixels: its grain has to be fine.
+VEIL_FACE_SIDE = 288
+#: How much a detector still counts that misses the face already, see :class:`cloak.attack.task.Schedule`.
+LEAST_WEIGHT = 0.25
+#: Veils that have grain all over the picture, and how strong it is at most where nothing was searched.
+GRAINY, BACKGROUND = (VeilName.FILM, VeilName.FILM_BW), 0.045
 
 Progress = Callable[[float], None]
 
@@ -66,6 +82,23 @@ class ImageEncoder:
 
     def encode(self, picture: Picture, keep_gps: bool) -> bytes:
         return encode_picture(picture, self.format, quality=self.quality, keep_gps=keep_gps)
+
+
+@dataclass(frozen=True)
+class TrialCost:
+    """What a few real steps took.
+
+    Attributes:
+        step: seconds for one step.
+        check: seconds for one check whether the search may stop.
+        check_every: steps between two checks.
+        pixels: of the patch on which this was measured.
+    """
+
+    step: float
+    check: float
+    check_every: int
+    pixels: int
 
 
 class PatchOptimiser:
@@ -102,7 +135,15 @@ class PatchOptimiser:
         self.selected, self.displayed, self.before = selected, displayed, before
         self.zones = place_decoys(picture.pixels, all_faces, options.decoys, options.seed)
         size = picture.pixels.shape[:2]
-        self.patches = plan_patches(size, torch.cat([selected, self.zones]), display_scale=displayed.scale)
+        #: None for plain noise.
+        self.veil = veil_of(options.look)
+        self.patches = plan_patches(
+            size,
+            torch.cat([selected, self.zones]),
+            display_scale=displayed.scale,
+            **({} if self.veil is None else {"face_side": VEIL_FACE_SIDE}),
+        )
+        self.changes: list[VeilChange | None] = [None] * len(self.patches)
         self.square = SquareFrame(picture.pixels, options.device)
         self.top_left_square = SquareFrame(picture.pixels, options.device, top_left=True)
         self.noises: list[Tensor | None] = [None] * len(self.patches)
@@ -128,9 +169,21 @@ class PatchOptimiser:
         for patch, noise in zip(self.patches, noises, strict=True):
             if noise is not None:
                 _add_noise(canvas, patch, noise)
-        levels = self.options.level.levels
-        moved = self.pixels.astype(np.int16) + np.clip(canvas, -levels, levels)
-        return np.clip(moved, 0, 255).astype(np.uint8)
+        if self.veil is None:
+            levels = self.options.level.levels
+            canvas = np.clip(canvas, -levels, levels)
+        elif self.veil.name in GRAINY:
+            self._add_background(canvas)
+        return np.clip(self.pixels.astype(np.int16) + canvas, 0, 255).astype(np.uint8)
+
+    def _add_background(self, canvas: np.ndarray) -> None:
+        """Grain where nothing was searched, no stronger than on any face, and as large as on the largest."""
+        made = [(patch, change) for patch, change in zip(self.patches, self.changes, strict=True) if change]
+        if made and self.veil is not None:
+            amplitude = min(BACKGROUND, *(change.amplitude for _, change in made))
+            scale = min(patch.scale for patch, _ in made)
+            places = torch.cat([self.selected, self.zones])
+            add_background(canvas, self.pixels, places, self.veil, amplitude, scale, self.options.seed)
 
     def update_pending(self, evaluation: Evaluation) -> None:
         """The patches of the next round are those whose faces an attacked detector still finds."""
@@ -172,14 +225,23 @@ class PatchOptimiser:
             relevant = [one for one in self.attacked if one.name in detecting or one.name not in self.before]
         return [one.for_patch(patch) for one in relevant]
 
-    def seconds_per_step(self) -> float:
-        """Seconds for a step on one patch, its share of the evaluations included; measured on the median patch."""
+    def trial(self) -> TrialCost:
+        """The cost of a step, of the check of a search, measured on the median patch; nothing of it is kept."""
         index = sorted(self.pending, key=lambda i: self.patches[i].height * self.patches[i].width)[
             len(self.pending) // 2
         ]
-        started = time.perf_counter()
-        self._search(index, 0, _TRIAL_STEPS)
-        return (time.perf_counter() - started) / _TRIAL_STEPS
+        times = [time.perf_counter()]
+        self._search(index, 0, _TRIAL_STEPS, lambda _: times.append(time.perf_counter()))
+        times.append(time.perf_counter())
+        # the first step prepares what later ones find ready; an attack that tells nothing of its steps is divided
+        told = len(times) > _TRIAL_STEPS + 1
+        step = (times[-2] - times[1]) / (_TRIAL_STEPS - 1) if told else (times[-1] - times[0]) / _TRIAL_STEPS
+        return TrialCost(
+            step=step,
+            check=times[-1] - times[-2] if told else 0.0,
+            check_every=Schedule.check_every,
+            pixels=self.patches[index].height * self.patches[index].width,
+        )
 
     def _optimise_patch(self, index: int, round_number: int, progress: Progress) -> None:
         steps = self.options.steps if self.options.torchattack else self.steps_per_patch
@@ -214,10 +276,25 @@ class PatchOptimiser:
                 self.evaluate(self._compose(noises)), patch
             )
 
+        if self.veil is not None:
+            transfers = False
+            conditions = [*conditions, blurred(conditions[0])]
+        detectors = self._relevant_detectors(index)
+
+        def begin(task: Task, schedule: Schedule, rng: random.Random, start: Tensor | None) -> Change:
+            if self.veil is None:
+                return NoiseChange(task, schedule, rng, start)
+            change = self.changes[index]
+            if change is None or start is None:
+                change = self._veil_change(task, patch, schedule)
+            self.changes[index] = change
+            return change
+
         return optimise(
             task,
-            self._relevant_detectors(index),
+            detectors,
             conditions,
+            begin=begin,
             goals=Goals(
                 features=FEATURE_WEIGHT if transfers and round_number == 0 and len(task.faces) else 0.0,
                 decoy=1.0 if len(task.zones) else 0.0,
@@ -231,11 +308,29 @@ class PatchOptimiser:
                 warp=WARP if transfers else 0.0,
                 bf16=options.bf16,
                 seed=options.seed + round_number,
+                least_weight=0.0 if self.veil is None else LEAST_WEIGHT,
+                check_every=10 if self.veil is None else 0,
             ),
             start=self.noises[index],
             unresolved=self.unresolved[index],
             stop_when=stop_when if round_number and self.evaluate else None,
             progress=progress,
+        )
+
+    def _veil_change(self, task: Task, patch: Patch, schedule: Schedule) -> VeilChange:
+        veil = self.veil
+        if veil is None:
+            raise UsageError("plain noise is no veil")
+        places = torch.cat([task.faces, task.zones])
+        pixel = self.displayed.scale / patch.scale
+        canvas = Canvas(task.clean, spread_share((patch.height, patch.width), places), pixel)
+        return VeilChange(
+            veil,
+            canvas,
+            Visibility(task.clean, places, pixel),
+            CEILINGS[self.options.level],
+            steps=schedule.steps,
+            seed=schedule.seed,
         )
 
     def _task(self, patch: Patch, index: int) -> Task:

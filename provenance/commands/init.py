@@ -50,8 +50,8 @@ def init(
 
 def _offer_lists(home: Home) -> None:
     """Ask whether the C2PA's trust lists count here; without an answer they do not."""
+    from provenance.trust.shipped import SHIPPED
     from provenance.trust.store import TrustStore
-    from provenance.trust.store.shipped import SHIPPED
 
     question = "Trust the certificate authorities on the C2PA's public trust lists (cameras, software)?"
     if not typer.confirm(question, default=False, err=True):

@@ -15,6 +15,7 @@ from provenance.errors import ExitCode, MissingPathError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
+    from provenance.identity.credential import IdentityCredential
     from provenance.manifest.embed import Parent
     from provenance.sign import SignResult
 
@@ -66,6 +67,15 @@ def sign(
     thumbnail: Annotated[
         bool, typer.Option("--thumbnail", help="Embed a thumbnail in the manifest (slower).")
     ] = False,
+    identity_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--identity-cert", help="Name a person or organization too (CAWG): certificate chain, PEM."
+        ),
+    ] = None,
+    identity_key: Annotated[
+        Path | None, typer.Option("--identity-key", help="The private key of --identity-cert, PEM.")
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option("-m", "--manifest", help="A manifest definition as c2patool takes it (JSON)."),
@@ -113,6 +123,7 @@ def sign(
             digital_source_type=source_type or "",
             allow_training=allow_training,
             thumbnail=thumbnail,
+            credential=_credential(identity_cert, identity_key),
             definition=load_definition(manifest) if manifest else None,
             definition_folder=manifest.parent if manifest else None,
         )
@@ -152,6 +163,17 @@ def sign(
                     "so remove it before signing if the place shall stay private"
                 )
     raise typer.Exit(int(code))
+
+
+def _credential(certificate: Path | None, key: Path | None) -> IdentityCredential | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("--identity-cert and --identity-key belong together", hint="give both")
+    from provenance.commands.support.secrets import passphrase_of_file
+    from provenance.identity.credential import load_credential
+
+    return load_credential(certificate, key, passphrase_of_file(key))
 
 
 def parse_location(text: str) -> tuple[float, float]:

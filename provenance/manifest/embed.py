@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +31,7 @@ from provenance.identity.identity import Identity
 from provenance.manifest.actions import Action
 from provenance.manifest.build import build_definition
 from provenance.manifest.definition import definition_files
+from provenance.manifest.identity_signer import REFERENCED, with_identity
 from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec
 from provenance.media.formats import Format, detect_format
@@ -100,6 +102,10 @@ def sign_manifest(
                 builder.add_resource("thumbnail", io.BytesIO(spec.thumbnail_data))
             algorithm = getattr(c2pa.C2paSigningAlg, identity.algorithm.upper())
             signer = c2pa.Signer.from_callback(job.sign, algorithm, identity.chain_pem, tsa_url)
+            if spec.credential:
+                present = {one["label"] for one in definition["assertions"]}
+                vouched = [label for label in REFERENCED if label in present]
+                signer = with_identity(signer, spec.credential, job.guarded(spec.credential.sign), vouched)
             if not embeds:
                 builder.set_no_embed()
             with source.open("rb") as reading, _Output(output, job) as writing:
@@ -201,13 +207,21 @@ class _Job:
 
     def sign(self, data: bytes) -> bytes:
         """The signature, or nothing where it failed; c2pa then gives up."""
-        try:
-            signature = self.identity.sign(data)
-        except BaseException as error:
-            self.failure = error
-            return b""
-        self.signed = True
+        signature = self.guarded(self.identity.sign)(data)
+        self.signed = bool(signature)
         return signature
+
+    def guarded(self, sign: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+        """The same function, which keeps the reason of a failure and then returns nothing."""
+
+        def call(data: bytes) -> bytes:
+            try:
+                return sign(data)
+            except BaseException as error:
+                self.failure = error
+                return b""
+
+        return call
 
 
 class _Output(io.FileIO):

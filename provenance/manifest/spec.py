@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provenance.errors import UsageError
+from provenance.identity.credential import IdentityCredential
 from provenance.manifest.actions import Action, check_action
 from provenance.record import Relation
 
@@ -60,6 +61,7 @@ class ManifestSpec:
         definition: a manifest definition as c2patool takes it; what it says comes on top.
         definition_folder: where relative paths in ``definition`` start.
         claim_generator: further fields of the claim generator info.
+        credential: names a person or an organization in a CAWG identity assertion, beside the signer.
         extra_assertions: ``(label, data)`` pairs; labels need a dot.
     """
 
@@ -80,6 +82,7 @@ class ManifestSpec:
     definition: Mapping[str, Any] | None = None
     definition_folder: Path | None = None
     claim_generator: Mapping[str, str] = field(default_factory=dict)
+    credential: IdentityCredential | None = None
     extra_assertions: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 

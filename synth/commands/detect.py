@@ -17,7 +17,7 @@ from provenance.errors import (
     VeilmarkError,
     combine,
 )
-from synth.commands.extract import Weights
+from synth.commands.extract import WeightsFolder
 from synth.commands.options import Device
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def detect(
     seconds: Annotated[
         float, typer.Option("--seconds", help="How much of a video is looked at, 0.1 to 600.")
     ] = 30.0,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Overwrite pictures that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,

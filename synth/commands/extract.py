@@ -33,7 +33,9 @@ Declared = Annotated[
         help="Declare that the people shown agreed; opens only footage that nobody signed, and is said in the result.",
     ),
 ]
-Weights = Annotated[Path | None, typer.Option("--weights", help="A folder with weights to look in first.")]
+WeightsFolder = Annotated[
+    Path | None, typer.Option("--weights", help="A folder with weights to look in first.")
+]
 
 
 @synth_app.command("extract")
@@ -57,7 +59,7 @@ def extract(
         list[str] | None,
         typer.Option("--threshold", help="A rule's limit, NAME=NUMBER, such as yaw=30. Repeatable."),
     ] = None,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     online: Annotated[bool, typer.Option("--online", help="Fetch manifests that lie at a URL.")] = False,
     force: Annotated[
@@ -65,9 +67,9 @@ def extract(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Extract aligned faces for training; every frame's fate goes into alignments.json.
+    """Extract aligned faces for training; every frame's outcome goes into alignments.json.
 
-    Interrupted, it goes on where it stopped when run again; finished, it applies new thresholds and edited fates
+    Interrupted, it goes on where it stopped when run again; finished, it applies new thresholds and edited outcomes
     without looking at the frames again. Exit codes: 0 faces were kept; 6 none was; 8 the footage's owner forbids it,
     or nobody said that it is allowed.
     """
@@ -106,9 +108,9 @@ def extract(
         console = stdout()
         faces = "1 face" if summary["kept"] == 1 else f"{summary['kept']} faces"
         console.print(f"kept {faces} of {summary['frames']} frames in {output}", markup=False)
-        for fate, number in summary["counts"].items():
-            if fate != "keep":
-                console.print(f"  {fate:<14} {number}", markup=False)
+        for outcome, number in summary["counts"].items():
+            if outcome != "keep":
+                console.print(f"  {outcome:<14} {number}", markup=False)
         if done.resumed:
             console.print(f"  {done.resumed} frames had been done before", markup=False)
         console.print(f"  consent: {clean(basis.sentence, 400)}", markup=False)
@@ -145,13 +147,13 @@ def sort(
                 {
                     "schema": "veilmark.sorted/1",
                     "file": face.file,
-                    "fate": face.fate,
+                    "fate": face.outcome,
                     "by": by,
                     "value": value,
                 }
             )
         else:
-            typer.echo(f"{value:10.3f}  {face.fate:<14} {face.file}")
+            typer.echo(f"{value:10.3f}  {face.outcome:<14} {face.file}")
     if sheet:
         write_ordered(folder, rows, sheet)
         note(f"contact sheet: {sheet}")
@@ -181,11 +183,12 @@ def alignments(
         Path | None, typer.Option("--export", help="Copy its alignments.json to this file.")
     ] = None,
     take: Annotated[
-        Path | None, typer.Option("--import", help="Take the fates that this file gives; then extract again.")
+        Path | None,
+        typer.Option("--import", help="Take the outcomes that this file gives; then extract again."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that exists.")] = False,
 ) -> None:
-    """Export every frame's fate, or import one that was edited by hand."""
+    """Export every frame's outcome, or import one that was edited by hand."""
     from provenance.media.files import write_bytes
     from synth.extraction.alignments import Alignments
     from synth.extraction.decisions import import_decisions
@@ -197,7 +200,7 @@ def alignments(
         typer.echo(f"exported {export}")
     elif take is not None:
         changed = import_decisions(take, folder)
-        typer.echo(f"{changed} fates changed; run `veilmark synth extract` again to apply them")
+        typer.echo(f"{changed} outcomes changed; run `veilmark synth extract` again to apply them")
 
 
 def consent(

@@ -15,7 +15,7 @@ from provenance.commands.support.console import note, print_json, progress, stdo
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, Weights, permission
+from synth.commands.extract import Consents, Declared, WeightsFolder, permission
 from synth.commands.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
 from synth.interrupt import interruptible
 
@@ -60,14 +60,16 @@ def lipsync(
     layers: Layers = None,
     bidirectional: Bidirectional = None,
     seed: Seed = 0,
-    hush: Annotated[
+    pause_damping: Annotated[
         float,
         typer.Option(
+            "--pause-damping",
             min=0,
             max=1,
             help="How far the mouth rests in the sound's pauses, whatever the eyes do; 1 for a dub by another voice.",
         ),
     ] = 0.0,
+    hush: Annotated[float | None, typer.Option("--hush", min=0, max=1, hidden=True)] = None,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +80,7 @@ def lipsync(
     ] = None,
     work: Work = None,
     visible_mark: VisibleMark = True,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     online: Online = False,
     identity: IdentityName = None,
@@ -107,7 +109,7 @@ def lipsync(
             mouth=taught,
             texture=TextureOptions(device=where),
             prior=mouth or (None if own else PRIOR),
-            hush=hush,
+            pause_damping=pause_damping if hush is None else hush,
             mark=visible_mark,
             device=where,
             weights_dir=weights,
@@ -155,7 +157,7 @@ def mouth(
     bidirectional: Bidirectional = None,
     seed: Seed = 0,
     work: Work = None,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     online: Online = False,
     force: Force = False,
@@ -168,7 +170,7 @@ def mouth(
     from provenance.media.files import refuse_existing, require_writable
     from synth.lipsync.mouth.model import save_mouth
     from synth.lipsync.mouth.train import train_mouth
-    from synth.lipsync.person import study
+    from synth.lipsync.person import study_target
     from synth.lipsync.workspace import Workspace
 
     refuse_existing(output, force)
@@ -179,7 +181,7 @@ def mouth(
     clips = []
     with interruptible() as stop, _stages() as report:
         for place, path in enumerate(footage):
-            person = study(path, workspace, device=where, weights_dir=weights)
+            person = study_target(path, workspace, device=where, weights_dir=weights)
             clip = person.clip()
             if clip is None:
                 raise UsageError(f"{path} has no sound", hint="name videos in which people speak")

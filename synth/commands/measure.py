@@ -13,8 +13,8 @@ from provenance.commands.support.console import clean, fraction, note, print_jso
 from provenance.commands.support.work import session_for
 from provenance.errors import UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, Weights
-from synth.commands.options import Attacked, Device, IdentityName, NoPictures, Plan, ReportFolder
+from synth.commands.extract import Consents, Declared, WeightsFolder
+from synth.commands.options import Attacked, Device, IdentityName, NoPictures, PlanOnly, ReportFolder
 from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def detectors(
     control: Annotated[
         bool, typer.Option("--control/--no-control", help="Also measure random noise of equal energy.")
     ] = True,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     show: Annotated[
         str | None,
@@ -128,11 +128,11 @@ def swap(
     ] = None,
     against: Attacked = None,
     cloak_steps: Annotated[int | None, typer.Option(min=1, help="Of the cloak's search, a round.")] = None,
-    plan: Plan = False,
+    plan: PlanOnly = False,
     consent: Consents = None,
     i_have_consent: Declared = False,
     identity: IdentityName = None,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     no_pictures: NoPictures = False,
     as_json: Json = False,
@@ -197,11 +197,11 @@ def lipsync(
     side: Annotated[int, typer.Option(min=128, help="Longer side of what is published, pixels.")] = 640,
     against: Attacked = None,
     cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 60,
-    plan: Plan = False,
+    plan: PlanOnly = False,
     consent: Consents = None,
     i_have_consent: Declared = False,
     identity: IdentityName = None,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     no_pictures: NoPictures = False,
     as_json: Json = False,
@@ -212,15 +212,16 @@ def lipsync(
     Ctrl-C stops; the same command goes on there. No generated clip is kept; generated pictures in the report are marked
     and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
+    from synth.measure.lipsync.options import LipsyncExperimentOptions
     from synth.measure.run import Listener, run_lipsync
-    from synth.measure.swap.options import SwapOptions
 
-    options = SwapOptions(
+    options = LipsyncExperimentOptions(
         strengths=_names(strength),
         attackers=_names(attackers),
         against=_names(against) if against is not None else None,
         side=side,
         cloak_steps=cloak_steps,
+        parts=parts,
         weights=weights,
         device=usable_device(device),
     )
@@ -232,7 +233,6 @@ def lipsync(
             options,
             _basis(consent, i_have_consent, home),
             home=home,
-            parts=parts,
             session=_session(home, identity),
             plan_only=plan,
             pictures=not no_pictures,

@@ -33,7 +33,7 @@ NoPictures = Annotated[
         "--no-pictures", help="Leave pictures out of the report, so that it shows nobody and may be shared."
     ),
 ]
-Plan = Annotated[bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")]
 ReportFolder = Annotated[
     Path,
     typer.Option(

@@ -15,7 +15,7 @@ from provenance.commands.support.console import clean, fraction, note, print_jso
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, Weights
+from synth.commands.extract import Consents, Declared, WeightsFolder
 from synth.commands.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
 from synth.interrupt import interruptible
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from synth.extraction import FaceSet
     from synth.swap.config import Preset
     from synth.swap.training.checkpoint import Origin
-    from synth.swap.training.train import Outcome
+    from synth.swap.training.train import TrainingResult
 
 _SHOWN_FACES = 6
 
@@ -138,7 +138,7 @@ def swap(
         float, typer.Option(help="How much of a colour match comes from frames before, 0 to 0.99.")
     ] = 0.0,
     visible_mark: VisibleMark = True,
-    weights: Weights = None,
+    weights: WeightsFolder = None,
     device: Device = "cpu",
     online: Online = False,
     identity: IdentityName = None,
@@ -246,7 +246,7 @@ def _run(
         raise typer.Exit(int(ExitCode.INTERRUPTED))
 
 
-def _say(done: Outcome, output: Path, as_json: bool) -> None:
+def _say(done: TrainingResult, output: Path, as_json: bool) -> None:
     if as_json:
         figures = {name: round(value, 5) for name, value in done.measures.items()}
         about = {"folder": str(output), "finished": done.finished, "steps": done.steps}

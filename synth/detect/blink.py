@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.detect.base import Finding, Line, Plot, bounded
-from synth.detect.watch import TIMELESS, Watched
+from synth.detect.observe import TIMELESS, ObservedFace
 
 #: Blinks a minute over people and occasions: mean and shape of a gamma distribution (standard deviation 13).
 MEAN_RATE, SHAPE = 17.0, 1.7
@@ -51,25 +51,25 @@ class Blink:
     left: float
 
 
-def blink_finding(watched: Watched) -> Finding:
+def blink_finding(observed: ObservedFace) -> Finding:
     """Judge the openness curve of footage."""
-    if watched.kind != "video" or len(watched.times) < 2:
+    if observed.kind != "video" or len(observed.times) < 2:
         return Finding.cannot("a single picture does not blink")
-    if watched.timeless:
+    if observed.timeless:
         return Finding.cannot(TIMELESS)
-    judged = float(watched.found.mean()) * watched.seconds
-    if watched.rate < LEAST_RATE:
+    judged = float(observed.found.mean()) * observed.seconds
+    if observed.rate < LEAST_RATE:
         return Finding.cannot(
-            f"{watched.rate:.0f} frames a second are too few to see blinks (at least {LEAST_RATE:.0f})"
+            f"{observed.rate:.0f} frames a second are too few to see blinks (at least {LEAST_RATE:.0f})"
         )
     if judged < LEAST_SECONDS:
         return Finding.cannot(f"too short: {judged:.1f} s with a face, at least {LEAST_SECONDS:.0f} s needed")
-    if 1 - watched.found.mean() > _MOST_MISSING:
-        return Finding.cannot(f"no face in {1 - watched.found.mean():.0%} of the frames")
-    curve, usual = relative_openness(watched)
+    if 1 - observed.found.mean() > _MOST_MISSING:
+        return Finding.cannot(f"no face in {1 - observed.found.mean():.0%} of the frames")
+    curve, usual = relative_openness(observed)
     if not np.isfinite(usual) or usual < _LEAST_OPEN:
         return Finding.cannot("the eyes cannot be seen well enough")
-    dips = find_blinks(curve, watched.times)
+    dips = find_blinks(curve, observed.times)
     blinks = [dip for dip in dips if dip.duration <= LONGEST]
     chance = count_chance(len(blinks), judged)
     durations = [blink.duration for blink in blinks]
@@ -101,7 +101,7 @@ def blink_finding(watched: Watched) -> Finding:
                 "Openness of the eyes",
                 "seconds",
                 "share of the usual openness",
-                (Line("both eyes", watched.times, curve),),
+                (Line("both eyes", observed.times, curve),),
                 marks=tuple(blink.time for blink in blinks),
             )
         ],
@@ -116,12 +116,12 @@ def rarity(p: float) -> str:
     return f"rarer than {share} % of clips of people"
 
 
-def relative_openness(watched: Watched) -> tuple[Floats, float]:
+def relative_openness(observed: ObservedFace) -> tuple[Floats, float]:
     """Openness ``(T,)`` of both eyes over what is usual around that time (1 is usually open), and the median of that
     usual openness, height over width.
     """
-    both = np.nanmean(np.where(np.isfinite(watched.openness), watched.openness, np.nan), axis=1)
-    half = max(1, round(_BASELINE_SECONDS * max(watched.rate, 1) / 2))
+    both = np.nanmean(np.where(np.isfinite(observed.openness), observed.openness, np.nan), axis=1)
+    half = max(1, round(_BASELINE_SECONDS * max(observed.rate, 1) / 2))
     usual = np.full(len(both), np.nan)
     for place in range(len(both)):
         near = both[max(0, place - half) : place + half + 1]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from synth.detect.base import Plot
+from synth.report.curve import axis_ticks
 
 _WIDTH, _HEIGHT, _FINE = 720, 340, 2
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 56, 44
@@ -31,11 +32,11 @@ def draw(plot: Plot) -> NDArray[np.uint8]:
         down = _TOP + (1 - (y - y_low) / (y_high - y_low)) * (_HEIGHT - _TOP - _BOTTOM)
         return across * _FINE, down * _FINE
 
-    for value in _steps(y_low, y_high):
+    for value in axis_ticks(y_low, y_high):
         pen.line([at(x_low, value), at(x_high, value)], fill=_PALE, width=_FINE)
         x, y = at(x_low, value)
         pen.text((x - 6 * _FINE, y), f"{value:g}", fill=_INK, font=font, anchor="rm")
-    for value in _steps(x_low, x_high):
+    for value in axis_ticks(x_low, x_high):
         x, y = at(value, y_low)
         pen.text((x, y + 4 * _FINE), f"{value:g}", fill=_INK, font=font, anchor="mt")
     for mark in plot.marks:
@@ -80,12 +81,3 @@ def _bounds(series: Sequence[object], room: float) -> tuple[float, float]:
     if high - low < 1e-9:
         return low - 0.5, high + 0.5
     return low - room * (high - low), high + room * (high - low)
-
-
-def _steps(low: float, high: float) -> list[float]:
-    """About five round values."""
-    rough = (high - low) / 5
-    scale = 10.0 ** math.floor(math.log10(rough))
-    step = next(one * scale for one in (1, 2, 2.5, 5, 10) if one * scale >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 10) + 0.0 for number in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -13,6 +13,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from synth.detect.observe import REGIONS, ObservedFace
 from synth.detect.pulse import (
     METHODS,
     RATE,
@@ -23,7 +24,6 @@ from synth.detect.pulse import (
     spectrum,
     uniform,
 )
-from synth.detect.watch import REGIONS, Watched
 
 Floats = NDArray[np.float64]
 WINDOW, STEP = 4.0, 1.0
@@ -43,22 +43,24 @@ _FLICKER = ("flicker level", "flicker over detail", "flicker over surroundings",
 FEATURES = (*(f"{method} {kind}" for method in METHODS for kind in _KINDS), *_FLICKER)
 
 
-def windows(watched: Watched) -> list[tuple[float, Floats]]:
+def windows(observed: ObservedFace) -> list[tuple[float, Floats]]:
     """Start (s) and features ``(len(FEATURES),)`` of each window of footage with a face in nine of ten frames."""
     result = []
-    times = watched.times
+    times = observed.times
     last = float(times[-1]) - WINDOW
     start = 0.0
     while start <= last + 0.5 / RATE + 1e-6:
         chosen = (times >= start - 1e-6) & (times <= start + WINDOW + 1e-6)
-        whole = np.isfinite(watched.colours[chosen]).all((1, 2))
+        whole = np.isfinite(observed.colours[chosen]).all((1, 2))
         if chosen.sum() >= 3 * WINDOW and (1 - whole.mean()) <= _MOST_MISSING:
-            result.append((start, features(watched.colours[chosen], times[chosen], watched.flicker[chosen])))
+            result.append(
+                (start, window_features(observed.colours[chosen], times[chosen], observed.flicker[chosen]))
+            )
         start += STEP
     return result
 
 
-def features(colours: Floats, times: Floats, flicker: Floats) -> Floats:
+def window_features(colours: Floats, times: Floats, flicker: Floats) -> Floats:
     """Of one window.
 
     Args:

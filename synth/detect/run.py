@@ -11,8 +11,8 @@ from typing import Any
 from provenance.errors import UsageError
 from synth.detect.base import DETECTORS, Finding
 from synth.detect.blink import blink_finding
-from synth.detect.judges import Judges
-from synth.detect.watch import TIMELESS, Watched, Watcher, whole_picture
+from synth.detect.learned import LearnedDetectors
+from synth.detect.observe import TIMELESS, FaceObserver, ObservedFace, whole_picture
 
 SCHEMA = "veilmark.detect/1"
 _NO_FACE = "no face was found"
@@ -59,14 +59,14 @@ class Detection:
         findings: by detector, in their order.
         joint: calibrated joint score, 0 to 1, or None where the detectors that could judge carry less than a third of
             all weight: by the calibration that comes with veilmark it takes "blend", or "warp" and "splice" together.
-        watched: what they looked at.
+        observed: what they looked at.
         notes: about the file, for people.
     """
 
     path: Path
     findings: dict[str, Finding]
     joint: float | None
-    watched: Watched
+    observed: ObservedFace
     notes: tuple[str, ...] = ()
 
     @property
@@ -82,17 +82,17 @@ class Detection:
     @property
     def face(self) -> bool:
         """A face was found."""
-        return bool(self.watched.found.any())
+        return bool(self.observed.found.any())
 
     def to_json(self) -> dict[str, Any]:
         """As docs/research/detect.md describes it."""
         return {
             "schema": SCHEMA,
             "file": str(self.path),
-            "kind": self.watched.kind,
-            "seconds": round(self.watched.seconds, 3),
-            "frames": len(self.watched.times),
-            "frames_with_face": int(self.watched.found.sum()),
+            "kind": self.observed.kind,
+            "seconds": round(self.observed.seconds, 3),
+            "frames": len(self.observed.times),
+            "frames_with_face": int(self.observed.found.sum()),
             "joint": None if self.joint is None else round(self.joint, 4),
             "detectors": {
                 name: {
@@ -111,8 +111,8 @@ def detect_file(
     path: Path,
     options: DetectOptions | None = None,
     *,
-    watcher: Watcher | None = None,
-    judges: Judges | None = None,
+    observer: FaceObserver | None = None,
+    judges: LearnedDetectors | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Detection:
     """Look at a video or a picture and ask the fake detectors.
@@ -120,7 +120,7 @@ def detect_file(
     Args:
         path: a file.
         options: which detectors, and how.
-        watcher, judges: ready ones, for many files.
+        observer, judges: ready ones, for many files.
         progress: is told the share done.
 
     Raises:
@@ -135,65 +135,65 @@ def detect_file(
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name the files in it")
     source = open_footage(path)[0]
-    watcher = watcher or _watcher(chosen.device, chosen.weights_dir)
+    observer = observer or _observer(chosen.device, chosen.weights_dir)
     judges = judges or _judges(chosen.models, chosen.device)
-    watched = watcher.watch(source, max_seconds=chosen.max_seconds, progress=progress)
-    if not watched.found.any():
-        whole_picture(source, watched)
-    return judge(path, watched, judges, chosen, damage=source.damage, pages=source.pages)
+    observed = observer.observe(source, max_seconds=chosen.max_seconds, progress=progress)
+    if not observed.found.any():
+        whole_picture(source, observed)
+    return score_footage(path, observed, judges, chosen, damage=source.damage, pages=source.pages)
 
 
-def judge(
+def score_footage(
     path: Path,
-    watched: Watched,
-    judges: Judges,
+    observed: ObservedFace,
+    judges: LearnedDetectors,
     options: DetectOptions | None = None,
     *,
     damage: str = "",
     pages: int = 1,
 ) -> Detection:
-    """Ask the fake detectors about footage that was watched.
+    """Ask the fake detectors about footage that was observed.
 
     Args:
         path: what the result names.
-        watched: the footage.
+        observed: the footage.
         judges: the detectors.
         options: which of them, and whether they draw maps.
         damage: why decoding ended early, for the notes.
         pages: how many pictures the file of a picture holds, for the notes.
     """
     chosen = options or DetectOptions()
-    face = bool(watched.found.any())
+    face = bool(observed.found.any())
     findings: dict[str, Finding] = {}
     for name in DETECTORS:
         if name not in chosen.detectors:
             continue
         if name == "splice":
-            findings[name] = judges.consistency(watched, pictures=chosen.pictures)
+            findings[name] = judges.consistency(observed, pictures=chosen.pictures)
         elif not face:
             findings[name] = Finding.cannot(_NO_FACE)
         elif name == "blink":
-            findings[name] = blink_finding(watched)
+            findings[name] = blink_finding(observed)
         elif name == "pulse":
-            findings[name] = judges.pulse(watched)
+            findings[name] = judges.pulse(observed)
         else:
-            findings[name] = judges.face(name, watched, pictures=chosen.pictures)
+            findings[name] = judges.face(name, observed, pictures=chosen.pictures)
     scores = {name: finding.score for name, finding in findings.items()}
     joint = judges.joint.probability(scores) if judges.joint is not None else None
-    return Detection(path, findings, joint, watched, _notes(watched, damage, pages))
+    return Detection(path, findings, joint, observed, _notes(observed, damage, pages))
 
 
-def _notes(watched: Watched, damage: str, pages: int) -> tuple[str, ...]:
+def _notes(observed: ObservedFace, damage: str, pages: int) -> tuple[str, ...]:
     notes = []
-    if watched.cut:
-        seen = f"{len(watched.times)} frames" if watched.timeless else f"{watched.seconds:.0f} s"
+    if observed.cut:
+        seen = f"{len(observed.times)} frames" if observed.timeless else f"{observed.seconds:.0f} s"
         notes.append(f"only the first {seen} were looked at")
-    if watched.several > 0.05:
+    if observed.several > 0.05:
         notes.append(
-            f"{watched.several:.0%} of the frames show more than one face: "
+            f"{observed.several:.0%} of the frames show more than one face: "
             "one of them was followed, the largest at first"
         )
-    if watched.timeless:
+    if observed.timeless:
         notes.append(TIMELESS)
     if pages > 1:
         notes.append(
@@ -206,10 +206,10 @@ def _notes(watched: Watched, damage: str, pages: int) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2)
-def _watcher(device: str, weights_dir: Path | None) -> Watcher:
-    return Watcher(device, weights_dir)
+def _observer(device: str, weights_dir: Path | None) -> FaceObserver:
+    return FaceObserver(device, weights_dir)
 
 
 @lru_cache(maxsize=2)
-def _judges(models: Path | None, device: str) -> Judges:
-    return Judges(models, device)
+def _judges(models: Path | None, device: str) -> LearnedDetectors:
+    return LearnedDetectors(models, device)

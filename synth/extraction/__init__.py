@@ -2,7 +2,7 @@
 
 * :func:`extract_faces` (run.py) is the pipeline; its comments number its steps.
 * :class:`FaceSet` (faceset.py) loads what it wrote, for training and for measuring.
-* :class:`Alignments` (alignments.py) is the file ``alignments.json``: every frame's fate, editable by hand.
+* :class:`Alignments` (alignments.py) is the file ``alignments.json``: every frame's outcome, editable by hand.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ SCHEMA = "veilmark.alignments/1"
 FILE_NAME = "alignments.json"
 KEPT_FOLDER, REFUSED_FOLDER = "faces", "refused"
 KEEP, BY_HAND = "keep", "by-hand"
-#: In the order in which they are asked; the first that applies is the face's fate.
+#: In the order in which they are asked; the first that applies is the face's outcome.
 RULES = (
     "not-a-face",
     "several-people",
@@ -67,8 +67,8 @@ RULES = (
     "wrong-person",
     "duplicate",
 )
-FATES = (KEEP, *RULES, BY_HAND)
-FRAME_FATES = ("faces", "no-face", "unreadable")
+OUTCOMES = (KEEP, *RULES, BY_HAND)
+FRAME_OUTCOMES = ("faces", "no-face", "unreadable")
 MAX_BYTES = 2 * 1024**3
 MAX_FRAMES = 1_000_000
 MAX_FACES_PER_FRAME = 50
@@ -82,7 +82,7 @@ class Face:
     """One face of one frame; the attributes are described in the module."""
 
     file: str
-    fate: str
+    outcome: str
     judged: str
     box: tuple[float, ...]
     score: float
@@ -101,13 +101,13 @@ class Face:
     @property
     def edited(self) -> bool:
         """Whether a person decided otherwise than the rules."""
-        return self.fate != self.judged
+        return self.outcome != self.judged
 
     def to_json(self) -> dict[str, Any]:
         embedding, classic = self.embedding, self.landmarks68
         return {
             "file": self.file,
-            "fate": self.fate,
+            "fate": self.outcome,
             "judged": self.judged,
             "box": [round(float(side), 1) for side in self.box],
             **{name: round(float(getattr(self, name)), 3) for name in _NUMBERS},
@@ -125,8 +125,8 @@ class Face:
         if not isinstance(data["file"], str) or not _FILE.fullmatch(data["file"]):
             raise ValueError(f"file {str(data['file'])[:60]!r} is not like faces/000123_0.png")
         for name in ("fate", "judged"):
-            if data[name] not in FATES:
-                raise ValueError(f"{name} {str(data[name])[:40]!r} is none of {', '.join(FATES)}")
+            if data[name] not in OUTCOMES:
+                raise ValueError(f"{name} {str(data[name])[:40]!r} is none of {', '.join(OUTCOMES)}")
         if not isinstance(data["fingerprint"], str) or not _FINGERPRINT.fullmatch(data["fingerprint"]):
             raise ValueError("fingerprint is not 64 hex digits")
         classic = _optional(data.get("landmarks68"), 136)
@@ -135,7 +135,7 @@ class Face:
             raise ValueError("measures are no short list of names and numbers")
         return cls(
             file=data["file"],
-            fate=data["fate"],
+            outcome=data["fate"],
             judged=data["judged"],
             box=tuple(_numbers(data["box"], 4).tolist()),
             matrix=_numbers(data["matrix"], 6).reshape(2, 3),
@@ -158,23 +158,26 @@ class Frame:
     time: float
     width: int
     height: int
-    fate: str
+    outcome: str
     faces: list[Face] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        data = {one.name: getattr(self, one.name) for one in fields(self)}
+        # in the file an outcome is called fate
+        data = {
+            "fate" if one.name == "outcome" else one.name: getattr(self, one.name) for one in fields(self)
+        }
         return {**data, "time": round(self.time, 6), "faces": [face.to_json() for face in self.faces]}
 
     @classmethod
     def from_json(cls, data: Any) -> Frame:
         """Parse and check. ValueError, KeyError or TypeError where something is wrong."""
-        if data["fate"] not in FRAME_FATES:
-            raise ValueError(f"frame fate {str(data['fate'])[:40]!r} is none of {', '.join(FRAME_FATES)}")
+        if data["fate"] not in FRAME_OUTCOMES:
+            raise ValueError(f"frame fate {str(data['fate'])[:40]!r} is none of {', '.join(FRAME_OUTCOMES)}")
         if len(data["faces"]) > MAX_FACES_PER_FRAME:
             raise ValueError(f"{len(data['faces'])} faces in one frame")
         whole = {name: _whole(data[name]) for name in ("number", "source", "index", "width", "height")}
         faces = [Face.from_json(one) for one in data["faces"]]
-        return cls(**whole, time=_number(data["time"]), fate=data["fate"], faces=faces)
+        return cls(**whole, time=_number(data["time"]), outcome=data["fate"], faces=faces)
 
 
 @dataclass
@@ -190,15 +193,15 @@ class Alignments:
     def faces(self, *, kept: bool = True) -> list[tuple[Frame, Face]]:
         """Faces with their frames in order of time; only those that are kept, or all."""
         return [
-            (frame, face) for frame in self.frames for face in frame.faces if face.fate == KEEP or not kept
+            (frame, face) for frame in self.frames for face in frame.faces if face.outcome == KEEP or not kept
         ]
 
     def counts(self) -> dict[str, int]:
         """Fate to number: of faces, and of frames without any."""
-        fates = Counter(face.fate for _, face in self.faces(kept=False))
-        fates.update(frame.fate for frame in self.frames if frame.fate != "faces")
-        order = (*FATES, *FRAME_FATES)
-        return {fate: fates[fate] for fate in order if fates[fate]}
+        outcomes = Counter(face.outcome for _, face in self.faces(kept=False))
+        outcomes.update(frame.outcome for frame in self.frames if frame.outcome != "faces")
+        order = (*OUTCOMES, *FRAME_OUTCOMES)
+        return {outcome: outcomes[outcome] for outcome in order if outcomes[outcome]}
 
     def to_bytes(self) -> bytes:
         """JSON with one line for each frame, so that a text editor shows and changes it well."""

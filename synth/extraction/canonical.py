@@ -107,16 +107,17 @@ _ANCHORS_68 = {36: 33, 39: 133, 42: 362, 45: 263, 27: 168, 31: 98, 33: 2, 35: 32
 
 
 def umeyama(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The similarity (rotation, one scale, shift; never a mirror image) that takes points nearest to others.
+    """The similarity (rotation, one scale, shift; never a mirror image) that takes points nearest to others, in two or
+    three dimensions.
 
     Least squares after Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
     IEEE PAMI 13(4), 1991, equations 40 to 43.
 
     Args:
-        source, target: ``(K, 2)``, at least two different points each.
+        source, target: ``(K, D)`` with D of 2 or 3, at least D different points each.
 
     Returns:
-        ``(2, 3)``: ``target ~ source @ M[:, :2].T + M[:, 2]``.
+        ``(D, D + 1)``: ``target ~ source @ M[:, :D].T + M[:, D]``.
 
     Raises:
         UsageError: other shapes, values that are not finite, or all points in one place.
@@ -125,18 +126,21 @@ def umeyama(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArr
     if (
         a.shape != b.shape
         or a.ndim != 2
-        or a.shape[1] != 2
+        or a.shape[1] not in (2, 3)
         or not (np.isfinite(a).all() and np.isfinite(b).all())
     ):
-        raise UsageError(f"found points of shapes {a.shape} and {b.shape}, expected two finite (K, 2)")
+        raise UsageError(
+            f"found points of shapes {a.shape} and {b.shape}, expected two finite (K, 2) or (K, 3)"
+        )
     middle, goal = a.mean(0), b.mean(0)
     spread = float(((a - middle) ** 2).sum() / len(a))
     covariance = (b - goal).T @ (a - middle) / len(a)
     u, values, vt = np.linalg.svd(covariance)
-    signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
+    signs = np.ones(a.shape[1])
+    signs[-1] = np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0
     if spread < 1e-12 or values[0] < 1e-12:
         raise UsageError("the landmarks of a face are all in one place", hint="ask another detector for them")
-    rotation = u @ np.diag(signs) @ vt
+    rotation = (u * signs) @ vt
     scale = float((values * signs).sum()) / spread
     return np.hstack([scale * rotation, (goal - scale * rotation @ middle)[:, None]])
 
@@ -210,8 +214,7 @@ def transformed(points: NDArray[np.floating], matrix: NDArray[np.floating]) -> N
 
 
 def pose(landmarks: NDArray[np.floating]) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees, from the rotation that turns the template onto the face (Kabsch, Acta
-    Crystallographica A32, 1976).
+    """Yaw, pitch and roll in degrees, from the rotation that turns the template onto the face.
 
     Yaw is positive when the nose points to the right of the picture, pitch when it points up, roll when the head leans
     clockwise as seen. Depth comes from the mesh, so the figures are good to some degrees.
@@ -221,9 +224,8 @@ def pose(landmarks: NDArray[np.floating]) -> tuple[float, float, float]:
     """
     face = np.asarray(landmarks, np.float64)[list(_RIGID)]
     model = np.array([TEMPLATE[index] for index in _RIGID])
-    face, model = face - face.mean(0), model - model.mean(0)
-    u, _, vt = np.linalg.svd(face.T @ model)
-    turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0]) @ vt
+    turn = umeyama(model, face)[:, :3]
+    turn /= np.cbrt(np.linalg.det(turn))
     yaw = np.degrees(np.arctan2(-turn[0, 2], turn[2, 2]))
     pitch = np.degrees(np.arcsin(np.clip(turn[1, 2], -1, 1)))
     roll = np.degrees(np.arctan2(turn[1, 0], turn[1, 1]))

@@ -11,12 +11,12 @@ from synth.extraction.alignments import Alignments, Face
 def import_decisions(file: Path, folder: Path) -> int:
     """Take over what a person decided in ``file`` for the same faces of the same footage in ``folder``.
 
-    A face is the same when its source's SHA-256, its frame's index and its number within the frame are. Only fates that
-    differ from what the rules said there are decisions; all others stay with the rules here. The pictures move when the
-    set is extracted again.
+    A face is the same when its source's SHA-256, its frame's index and its number within the frame are. Only outcomes
+    that differ from what the rules said there are decisions; all others stay with the rules here. The pictures move
+    when the set is extracted again.
 
     Returns:
-        how many fates changed.
+        how many outcomes changed.
 
     Raises:
         MissingPathError, CorruptMediaError: one of the two cannot be read.
@@ -32,8 +32,8 @@ def import_decisions(file: Path, folder: Path) -> int:
         )
     changed = 0
     for key, face in decided.items():
-        if key in here and here[key].fate != face.fate:
-            here[key].fate = face.fate
+        if key in here and here[key].outcome != face.outcome:
+            here[key].outcome = face.outcome
             changed += 1
     if changed:
         own.save(folder)

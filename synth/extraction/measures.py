@@ -34,7 +34,7 @@ def scaled(
     return np.asarray(small, np.uint8), np.asarray(landmarks * factor, np.float32)
 
 
-def measured(pixels: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> dict[str, float]:
+def measure_face(pixels: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> dict[str, float]:
     """Every measure that one face alone allows.
 
     Args:

@@ -1,7 +1,7 @@
 """Which faces are kept: one rule for each thing that spoils a training set.
 
 Rules about one face alone come first. The others compare a face with its set, and the set is what the first rules left.
-Every rule has a threshold in :class:`Thresholds`, and a name that ``alignments.json`` gives as a face's fate.
+Every rule has a threshold in :class:`Thresholds`, and a name that ``alignments.json`` gives as a face's outcome.
 """
 
 from __future__ import annotations
@@ -106,28 +106,28 @@ class Thresholds:
         return cls(**values)
 
 
-def judge(
+def apply_rules(
     alignments: Alignments,
     thresholds: Thresholds,
     *,
     colours: Callable[[Face], NDArray[np.float32]],
     reference: NDArray[np.float32] | None = None,
 ) -> None:
-    """Give every face its fate; what a person decided stays.
+    """Give every face its outcome; what a person decided stays.
 
     Args:
-        alignments: changed in place: ``judged``, ``fate`` and the measures that depend on the set.
+        alignments: changed in place: ``judged``, ``outcome`` and the measures that depend on the set.
         colours: gives a face's :func:`~synth.extraction.measures.point_colours`.
         reference: embedding of the wanted person; without it the set's own average is taken.
     """
     pairs = alignments.faces(kept=False)
-    decided = {id(face): face.fate for _, face in pairs if face.edited}
+    decided = {id(face): face.outcome for _, face in pairs if face.edited}
     alone = [(frame, face, _alone(frame, face, thresholds)) for frame, face in pairs]
     members = [face for _, face, rule in alone if rule is None]
     wanted = _by_set(members, thresholds, colours, reference)
     for _, face, rule in alone:
         face.judged = rule or wanted[id(face)]
-        face.fate = decided.get(id(face), face.judged)
+        face.outcome = decided.get(id(face), face.judged)
 
 
 def _alone(frame: Frame, face: Face, limits: Thresholds) -> str | None:
@@ -157,7 +157,7 @@ def _by_set(
     reference: NDArray[np.float32] | None,
 ) -> dict[int, str]:
     """Fates of faces that are good by themselves, by identity of the object."""
-    fates = {id(face): KEEP for face in members}
+    outcomes = {id(face): KEEP for face in members}
     embedded = [face for face in members if face.embedding is not None]
     if reference is None and len(embedded) >= SMALLEST_SET:
         reference = centre(np.stack([face.embedding for face in embedded if face.embedding is not None]))
@@ -167,22 +167,22 @@ def _by_set(
         limit = person_limit([face.measures["distance"] for face in embedded], limits)
         for face in embedded:
             if face.measures["distance"] > limit:
-                fates[id(face)] = "wrong-person"
-    own = [face for face in members if fates[id(face)] == KEEP]
+                outcomes[id(face)] = "wrong-person"
+    own = [face for face in members if outcomes[id(face)] == KEEP]
     if len(own) >= SMALLEST_SET:
-        _compare(own, limits, colours, fates)
+        _compare(own, limits, colours, outcomes)
     seen: list[bytes] = []
     for face in own:
-        if fates[id(face)] == KEEP and _is_duplicate(face, seen, limits.bits):
-            fates[id(face)] = "duplicate"
-    return fates
+        if outcomes[id(face)] == KEEP and _is_duplicate(face, seen, limits.bits):
+            outcomes[id(face)] = "duplicate"
+    return outcomes
 
 
 def _compare(
     own: Sequence[Face],
     limits: Thresholds,
     colours: Callable[[Face], NDArray[np.float32]],
-    fates: dict[int, str],
+    outcomes: dict[int, str],
 ) -> None:
     """Faces of one person against what is usual for them."""
     looks = {id(face): colours(face) for face in own[:: max(1, -(-len(own) // _SAMPLE))]}
@@ -197,11 +197,11 @@ def _compare(
         face.measures["face_share"] = face.mesh_score / score if score > 0 else 1.0
         departs = face.measures["departure"] > limits.departure
         if departs or face.measures["face_share"] < limits.face_share:
-            fates[id(face)] = "occluded"
+            outcomes[id(face)] = "occluded"
         elif face.measures["cast_from_set"] > limits.cast_from_set:
-            fates[id(face)] = "tinted"
+            outcomes[id(face)] = "tinted"
         elif face.measures["blur"] > blur + limits.blur_over_set:
-            fates[id(face)] = "blurred"
+            outcomes[id(face)] = "blurred"
 
 
 def person_limit(distances: Sequence[float], limits: Thresholds) -> float:

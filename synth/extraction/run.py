@@ -2,7 +2,7 @@
 
 What it writes::
 
-    FACES/alignments.json       every frame's fate, see alignments.py
+    FACES/alignments.json       every frame's outcome, see alignments.py
     FACES/faces/NNNNNN_F.png    aligned faces that are kept
     FACES/refused/NNNNNN_F.png  those that a rule, or a person, refused
     FACES/sheet.png             a contact sheet of both
@@ -54,8 +54,8 @@ from synth.extraction.embedding import Embedder
 from synth.extraction.finder import DEFAULT_DETECTORS, FaceFinder, Found
 from synth.extraction.footage import RawFrame, Source, open_footage
 from synth.extraction.journal import Journal
-from synth.extraction.rules import Thresholds, judge
-from synth.extraction.workspace import earlier_run, prepare, read_colours, settle, write_png
+from synth.extraction.rules import Thresholds, apply_rules
+from synth.extraction.workspace import earlier_run, prepare_folder, read_colours, sort_pictures, write_png
 
 DEFAULT_SIZE = 256
 ALIGN_BY = ("facemesh", "dlib68")
@@ -173,7 +173,7 @@ def extract_faces(
         "embedder": embedder.name if embedder else None,
         "sources": digests,
     }
-    prepare(folder, work, force)
+    prepare_folder(folder, work, force)
     earlier = earlier_run(folder, work)
     reference = _reference(options, embedder)
 
@@ -204,13 +204,13 @@ def extract_faces(
     result = Alignments(options.size, described, consent, settings, frames)
 
     # 3. The rules, over each face and over the set; what a person decided stays.
-    judge(
+    apply_rules(
         result,
         options.thresholds,
         colours=lambda face: read_colours(folder, face, options.size),
         reference=reference,
     )
-    settle(folder, result)
+    sort_pictures(folder, result)
     Journal.remove(folder)
 
     # 4. The contact sheet, and what a person should know.
@@ -271,7 +271,7 @@ def _work_through(
             aligned_face(raw, found, frame.number, place, folder, embedder, options)
             for place, found in enumerate(finder.find(raw.pixels))
         ]
-        frame.fate = "faces" if frame.faces else "no-face"
+        frame.outcome = "faces" if frame.faces else "no-face"
         journal.add(frame)
         if progress:
             progress(
@@ -285,7 +285,7 @@ def _work_through(
 def _note_unreadable(number: int, journal: Journal) -> None:
     """Of a file among others that cannot be decoded, or not further."""
     own = [frame for frame in journal.frames if frame.source == number]
-    if not own or own[-1].fate != "unreadable":
+    if not own or own[-1].outcome != "unreadable":
         index = own[-1].index + 1 if own else 0
         journal.add(Frame(len(journal.frames), number, index, 0.0, 0, 0, "unreadable"))
 
@@ -316,11 +316,11 @@ def aligned_face(
     write_png(folder / name, pixels)
     height, width = raw.pixels.shape[:2]
     scale = measures.SIDE / options.size
-    taken = measures.measured(pixels, aligned)
+    taken = measures.measure_face(pixels, aligned)
     taken["outside"] = measures.outside_share(flat, matrix * scale, width, height)
     return Face(
         file=name,
-        fate=KEEP,
+        outcome=KEEP,
         judged=KEEP,
         box=tuple(float(np.clip(side, -_EDGE, _EDGE)) for side in found.box),
         score=found.score,
@@ -369,7 +369,7 @@ _ADVICE = {
 
 def _nothing(footage: Path, alignments: Alignments) -> tuple[str, str]:
     counts = alignments.counts()
-    said = ", ".join(f"{fate} {number}" for fate, number in counts.items())
-    most = max(counts, key=lambda fate: counts[fate], default="no-face")
+    said = ", ".join(f"{outcome} {number}" for outcome, number in counts.items())
+    most = max(counts, key=lambda outcome: counts[outcome], default="no-face")
     advice = _ADVICE.get(most, f"alignments.json says why; loosen the rule {most} with --threshold")
     return f"no face of {footage} was kept ({said or 'no frame'})", advice

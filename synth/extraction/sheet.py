@@ -1,4 +1,4 @@
-"""Contact sheets: many faces on one page, with their fate and what was measured."""
+"""Contact sheets: many faces on one page, with their outcome and what was measured."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def write_sheet(folder: Path, alignments: Alignments, path: Path | None = None) 
         path: where to write, ``.png`` or ``.jpg``; default ``sheet.png`` in ``folder``.
     """
     kept = alignments.faces()
-    refused = [pair for pair in alignments.faces(kept=False) if pair[1].fate != KEEP]
+    refused = [pair for pair in alignments.faces(kept=False) if pair[1].outcome != KEEP]
     chosen = _thinned(kept, _MOST // 2 if refused else _MOST) + _thinned(refused, _MOST // 2)
     if not chosen:
         return None
-    captions = [(_caption(frame, face), face.fate == KEEP) for frame, face in chosen]
+    captions = [(_caption(frame, face), face.outcome == KEEP) for frame, face in chosen]
     target = path or folder / FILE_NAME
     write_bytes(
         target, contact_sheet([_thumbnail(folder, face) for _, face in chosen], captions, target.suffix)
@@ -50,7 +50,7 @@ def write_ordered(folder: Path, rows: Sequence[tuple[Frame, Face, float]], path:
     """
     chosen = _thinned(list(rows), _MOST)
     captions = [
-        (f"{frame.number} {value:.2f}\n{face.fate}", face.fate == KEEP) for frame, face, value in chosen
+        (f"{frame.number} {value:.2f}\n{face.outcome}", face.outcome == KEEP) for frame, face, value in chosen
     ]
     write_bytes(
         path, contact_sheet([_thumbnail(folder, face) for _, face, _ in chosen], captions, path.suffix)
@@ -93,7 +93,7 @@ def _thumbnail(folder: Path, face: Face) -> NDArray[np.uint8]:
 
 
 def _caption(frame: Frame, face: Face) -> str:
-    first = f"{frame.number} " + ("" if face.fate == KEEP else face.fate)
+    first = f"{frame.number} " + ("" if face.outcome == KEEP else face.outcome)
     return f"{first}\ny{face.yaw:.0f} p{face.pitch:.0f} b{face.measures.get('blur', 0):.2f}"
 
 

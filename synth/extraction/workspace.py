@@ -1,4 +1,4 @@
-"""The folder that an extraction writes: made ready, read again, its pictures put where their fates say."""
+"""The folder that an extraction writes: made ready, read again, its pictures put where their outcomes say."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from synth.extraction.journal import Journal
 from synth.extraction.sheet import FILE_NAME as SHEET_NAME
 
 
-def prepare(folder: Path, work: dict[str, Any], force: bool) -> None:
+def prepare_folder(folder: Path, work: dict[str, Any], force: bool) -> None:
     """Make the folder, and refuse one that holds something else (with ``force``: clear it of earlier faces).
 
     Raises:
@@ -92,11 +92,11 @@ def read_colours(folder: Path, face: Face, size: int) -> NDArray[np.float32]:
     return measures.point_colours(pixels, transformed(face.landmarks, face.matrix).astype(np.float32))
 
 
-def settle(folder: Path, alignments: Alignments) -> None:
-    """Write ``alignments.json``, then move every picture to where its fate says."""
+def sort_pictures(folder: Path, alignments: Alignments) -> None:
+    """Write ``alignments.json``, then move every picture to where its outcome says."""
     moves = []
     for _, face in alignments.faces(kept=False):
-        wanted = f"{KEPT_FOLDER if face.fate == KEEP else REFUSED_FOLDER}/{Path(face.file).name}"
+        wanted = f"{KEPT_FOLDER if face.outcome == KEEP else REFUSED_FOLDER}/{Path(face.file).name}"
         if wanted != face.file:
             moves.append((folder / face.file, folder / wanted))
             face.file = wanted

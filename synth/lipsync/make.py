@@ -21,10 +21,10 @@ from synth.consent.permission import carried_permission, permission_for
 from synth.consent.statement import read_statement
 from synth.interrupt import ending_cleanly
 from synth.label import Generated, label_generated
-from synth.lipsync.keep import NAMES, Keeper
 from synth.lipsync.mouth.adapt import PRIOR
 from synth.lipsync.mouth.model import MouthModel, load_mouth
-from synth.lipsync.pipeline import LipsyncOptions, LipsyncReport, Progress, _render_lipsync
+from synth.lipsync.pipeline import LipsyncOptions, LipsyncReport, StageProgress, _render_lipsync
+from synth.lipsync.stage_recorder import RECORD_NAMES, StageRecorder
 from synth.lipsync.workspace import Workspace
 from synth.quarantine import quarantine
 
@@ -81,7 +81,7 @@ def make_lipsync(
     *,
     force: bool = False,
     passphrase: Passphrase = lambda _: None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     stop: Callable[[], bool] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> LipsyncResult | None:
@@ -140,23 +140,31 @@ def make_lipsync(
     # 3. Generate, in quarantine.
     workspace = Workspace(request.work or home.data / "lipsync")
     with ending_cleanly(), quarantine(home) as private:
-        keeper = None
+        recorder = None
         if request.keep:
-            keeper = Keeper(
+            recorder = StageRecorder(
                 request.keep,
                 private,
                 lambda one, place: label_generated(one, place, about, session, force=True),
             )
         made = private.place(f"said{output.suffix.lower()}")
         report = _render_lipsync(
-            target, sound, made, options, workspace, progress=progress, stop=stop, keeper=keeper, warn=warn
+            target,
+            sound,
+            made,
+            options,
+            workspace,
+            progress=progress,
+            stop=stop,
+            recorder=recorder,
+            warn=warn,
         )
         if report is None:
             return None
 
         # 4. Label and record: the only door out, also for what was kept of the stages.
-        if keeper:
-            keeper.close()
+        if recorder:
+            recorder.close()
         signed = label_generated(made, output, about, session, force=force)
     return LipsyncResult(output, report, signed, options.mark)
 
@@ -174,7 +182,7 @@ def _require_free(folder: Path, force: bool) -> None:
     """Raise where what stages find would replace somebody's file, or cannot be written there."""
     if folder.exists() and not folder.is_dir():
         raise NotWritableError(f"{folder} is no folder", hint="give --keep another name")
-    there = [name for name in NAMES if (folder / name).exists()]
+    there = [name for name in RECORD_NAMES if (folder / name).exists()]
     if there and not force:
         raise OutputExistsError(
             f"{folder / there[0]} exists", hint="add --force, or give --keep another name"

@@ -17,10 +17,18 @@ from synth.code_version import code_of_module
 from synth.extraction.canonical import pose
 from synth.extraction.finder import FaceFinder
 from synth.lipsync.mouth.adapt import adapt_mouth, at_rest
-from synth.lipsync.mouth.audio import FEATURE_RATE, Sound, feature_times, heard, load_sound, silent, voiced
+from synth.lipsync.mouth.audio import (
+    FEATURE_RATE,
+    Sound,
+    feature_times,
+    load_sound,
+    silent,
+    speech_features,
+    voiced,
+)
 from synth.lipsync.mouth.expression import expressions, load_small, save_small, upper_faces
 from synth.lipsync.mouth.model import MouthModel, MouthOptions, load_mouth, resampled, save_mouth
-from synth.lipsync.mouth.train import Clip, train_mouth
+from synth.lipsync.mouth.train import SpeechClip, train_mouth
 from synth.lipsync.shape import Track, mouth_shapes, opening, track_face
 from synth.lipsync.workspace import Workspace, fingerprint
 
@@ -34,11 +42,9 @@ LEAST_MOVEMENT = 0.012
 USUAL_PAUSES = 4.0
 #: With fewer seconds of face and sound a mouth that does not move may be nearer to the filmed one.
 ENOUGH = 3.0
-Report = Callable[[float], None]
-
-
-#: What a mouth model hangs on; one of other code is not taken for this one's.
-_TEACHING = ("mouth.audio", "mouth.expression", "mouth.adapt", "mouth.model", "mouth.train")
+Progress = Callable[[float], None]
+#: Modules of :mod:`synth.lipsync.mouth` that a mouth model depends on; one of other code is not taken for this one's.
+_MOUTH_CODE = ("adapt", "audio", "expression", "model", "train")
 
 
 @dataclass
@@ -75,7 +81,7 @@ class Person:
         """``(T, 12)`` of all frames, in terms of the footage's first share; None where nothing is seen of it."""
         return expressions(self.upper, self.track, until)
 
-    def clip(self, start: float = 0.0, end: float = float("inf")) -> Clip | None:
+    def clip(self, start: float = 0.0, end: float = float("inf")) -> SpeechClip | None:
         """Sound, mouth and expression side by side, from second to second; None without sound."""
         if self.sound is None or self.sound.is_silent:
             return None
@@ -86,21 +92,21 @@ class Person:
         if inside.sum() < 2:
             return None
         shown = self.expression(min(1.0, end / self.seconds))
-        return Clip.of(
-            heard(part)[first:],
+        return SpeechClip.of(
+            speech_features(part)[first:],
             self.shapes[inside],
             self.track.times[inside] - first / FEATURE_RATE,
             None if shown is None else shown[inside],
         )
 
 
-def study(
+def study_target(
     path: Path,
     workspace: Workspace,
     *,
     device: str = "cpu",
     weights_dir: Path | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
     until: float = 1.0,
 ) -> Person:
@@ -150,7 +156,7 @@ def require_usable(track: Track, name: str) -> None:
         )
 
 
-def mouth_of(
+def mouth_model_for(
     person: Person,
     workspace: Workspace,
     options: MouthOptions,
@@ -159,7 +165,7 @@ def mouth_of(
     until: float = 1.0,
     stop: Callable[[], bool] | None = None,
     device: str = "cpu",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> tuple[MouthModel, bool]:
     """The person's mouth model: kept from an earlier run, or taught now; and whether it was kept.
 
@@ -187,7 +193,7 @@ def mouth_of(
         "options": asdict(options),
         "prior": sha256_file(prior) if prior else None,
         "until": until,
-        "code": [code_of_module(f"synth.lipsync.{name}") for name in _TEACHING],
+        "code": [code_of_module(f"synth.lipsync.mouth.{name}") for name in _MOUTH_CODE],
     }
     file = workspace.person(person.sha256) / f"mouth-{fingerprint(how)[:16]}.safetensors"
     try:
@@ -211,7 +217,7 @@ def mouth_of(
     return model, False
 
 
-def _require_speaking(person: Person, clip: Clip) -> None:
+def _require_speaking(person: Person, clip: SpeechClip) -> None:
     assert person.sound is not None  # noqa: S101 - there is a clip
     said = voiced(person.sound)[: len(clip.seen)] & clip.seen[: person.sound.steps]
     if said.sum() < 50:
@@ -297,7 +303,7 @@ def _kept_upper(file: Path, count: int) -> NDArray[np.uint8] | None:
         return None
 
 
-def described(person: Person) -> dict[str, Any]:
+def target_summary(person: Person) -> dict[str, Any]:
     """For the report: what is known of the target."""
     return {
         "frames": len(person.track.times),

@@ -21,24 +21,32 @@ from provenance.errors import UsageError
 from provenance.media.picture import sha256_file
 from synth.label import mark_visibly
 from synth.lipsync.film.film import Film
-from synth.lipsync.film.frame_reader import Reel
-from synth.lipsync.film.render import Stage, render
+from synth.lipsync.film.frame_reader import FrameReader
+from synth.lipsync.film.render import Stage, compose_frames
 from synth.lipsync.film.retime import (
     Retimed,
-    Weights,
+    RetimeWeights,
     blinks,
     movement,
     refuse_too_many,
     retime,
     there_and_back,
 )
-from synth.lipsync.keep import Keeper
 from synth.lipsync.mouth import audio
 from synth.lipsync.mouth.adapt import PRIOR, at_rest
 from synth.lipsync.mouth.model import MouthModel, MouthOptions, resampled
-from synth.lipsync.person import Person, at_frames, described, mouth_of, resting_mouth, study, too_short
+from synth.lipsync.person import (
+    Person,
+    at_frames,
+    mouth_model_for,
+    resting_mouth,
+    study_target,
+    target_summary,
+    too_short,
+)
+from synth.lipsync.stage_recorder import StageRecorder
 from synth.lipsync.texture.candidates import Candidates
-from synth.lipsync.texture.composite import CompositeOptions, Compositor
+from synth.lipsync.texture.compositor import CompositeOptions, Compositor
 from synth.lipsync.texture.frontal import Frontal
 from synth.lipsync.texture.texture import TextureOptions
 from synth.lipsync.workspace import Changes, Workspace
@@ -47,7 +55,7 @@ from synth.quarantine import Unlabelled
 STAGES = ("sound", "face", "mouth", "timing", "candidates", "picture", "film")
 #: A target is played at no more than so many frames a second.
 MOST_FRAMES_A_SECOND = 60
-Progress = Callable[[str, float], None]
+StageProgress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -58,19 +66,19 @@ class LipsyncOptions:
         mouth, weights, texture, composite: of the stages.
         prior: a mouth model of others, which the target's footage adapts, or which a target without sound uses; the
             package's own where nothing is said. None: a network is trained from the target alone, as ``mouth`` says.
-        hush: 0 to 1, by how much what the face shows loses its say over the mouth in the sound's pauses. 0: a mouth
-            below smiling eyes smiles in pauses as well, as it was filmed; 1: it rests there, whatever the eyes do.
+        pause_damping: 0 to 1, by how much the expression of the face loses its effect on the mouth in the sound's
+            pauses. 0: a mouth below smiling eyes smiles in pauses too, as it was filmed; 1: it rests there.
         mark: draw the word SYNTHETIC into each frame.
         until: share of the target that is learned from (mouth and texture); less than 1 for measuring.
         device, weights_dir: where torch computes, and where to look for the detectors' weights first.
     """
 
     mouth: MouthOptions = field(default_factory=MouthOptions)
-    weights: Weights = field(default_factory=Weights)
+    weights: RetimeWeights = field(default_factory=RetimeWeights)
     texture: TextureOptions = field(default_factory=TextureOptions)
     composite: CompositeOptions = field(default_factory=CompositeOptions)
     prior: Path | None = PRIOR
-    hush: float = 0.0
+    pause_damping: float = 0.0
     mark: bool = True
     until: float = 1.0
     device: str = "cpu"
@@ -79,8 +87,10 @@ class LipsyncOptions:
     def check(self) -> None:
         """Raise UsageError for values that make no sense."""
         self.mouth.check()
-        if not 0 <= self.hush <= 1:
-            raise UsageError(f"{self.hush} of the expression to leave out in pauses, expected 0 to 1")
+        if not 0 <= self.pause_damping <= 1:
+            raise UsageError(
+                f"{self.pause_damping} of the expression to leave out in pauses, expected 0 to 1"
+            )
         if not 0.1 <= self.until <= 1:
             raise UsageError(f"{self.until} of the target to learn from, expected 0.1 to 1")
 
@@ -117,9 +127,9 @@ def _render_lipsync(
     options: LipsyncOptions,
     workspace: Workspace,
     *,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     stop: Callable[[], bool] | None = None,
-    keeper: Keeper | None = None,
+    recorder: StageRecorder | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> LipsyncReport | None:
     """Make a video of the target's person saying a sound. It lasts as long as the sound.
@@ -135,7 +145,7 @@ def _render_lipsync(
         progress: is told the stage (one of :data:`STAGES`) and its share done.
         stop: asked often; when it says yes the state is kept, and None is returned (KeyboardInterrupt while the face is
             followed, of which nothing is kept).
-        keeper: is given what each stage found, to look at.
+        recorder: is given what each stage found, to look at.
         warn: is told, before the mouth is taught, what the result will suffer from; the report's notes say it again.
 
     Raises:
@@ -148,14 +158,14 @@ def _render_lipsync(
     # 1. Sound to features: 28 numbers, 100 times a second.
     with clock.stage("sound"):
         spoken = audio.load_sound(sound)
-        heard, quiet = audio.heard(spoken), audio.silent(spoken)
+        features, quiet = audio.speech_features(spoken), audio.silent(spoken)
         notes += _about(spoken, sound)
-    if keeper:
-        keeper.sound(heard, quiet)
+    if recorder:
+        recorder.sound(features, quiet)
 
     # 2. The target's face in each frame.
     with clock.stage("face") as report:
-        person = study(
+        person = study_target(
             target,
             workspace,
             device=options.device,
@@ -174,7 +184,7 @@ def _render_lipsync(
 
     # 3. The mouth: learned from the target's own sound, then led by the new one.
     with clock.stage("mouth") as report:
-        model, _ = mouth_of(
+        model, _ = mouth_model_for(
             person, workspace, options.mouth, prior=options.prior, until=options.until, stop=stop,
             device=options.device, progress=report,
         )  # fmt: skip
@@ -183,25 +193,25 @@ def _render_lipsync(
 
     # 4. Which frame of the target is shown when.
     with clock.stage("timing") as report:
-        played, timing = timed(person, quiet, times, options.weights, report)
+        played, timing = choose_frames(person, quiet, times, options.weights, report)
         if len(played) > len(person.track.times):
             notes.append("the target is too short for the sound, and is played there and back")
-    if keeper:
-        keeper.timing(
+    if recorder:
+        recorder.timing(
             timing, movement(person.track.landmarks[played], _even(played, person)), at_frames(quiet, times)
         )
-    shown = person.expression(options.until)
-    shapes = led(
-        model, heard, quiet, resting_mouth(person, model, options.until), times,
-        None if shown is None else shown[played[timing.base]], options.hush,
+    expression = person.expression(options.until)
+    shapes = drive_mouth(
+        model, features, quiet, resting_mouth(person, model, options.until), times,
+        None if expression is None else expression[played[timing.base]], options.pause_damping,
     )  # fmt: skip
-    if keeper:
-        keeper.mouth(shapes, model.mean, person.rate)
+    if recorder:
+        recorder.mouth(shapes, model.mean, person.rate)
 
     # 5. Mouth to texture, texture into the target's frame.
     with clock.stage("candidates") as report:
-        candidates = collect(person, options.until, report)
-    pictures = _pictures(person, played, timing, shapes, candidates, options, workspace, sound, keeper)
+        candidates = collect_candidates(person, options.until, report)
+    pictures = _pictures(person, played, timing, shapes, candidates, options, workspace, sound, recorder)
 
     # 6. Frames and sound to a film.
     width, height = person.info.upright
@@ -224,7 +234,7 @@ def _render_lipsync(
         name: model.notes[name] for name in ("epochs", "best_epoch", "held_out_error") if name in model.notes
     }
     return LipsyncReport(
-        len(times), composited, int(timing.halves.sum()), round(spoken.seconds, 3), described(person), told,
+        len(times), composited, int(timing.halves.sum()), round(spoken.seconds, 3), target_summary(person), told,
         clock.spent, notes,
     )  # fmt: skip
 
@@ -234,36 +244,36 @@ def frame_times(seconds: float, rate: float) -> NDArray[np.float64]:
     return np.arange(max(1, int(np.ceil(seconds * rate - 1e-6)))) / rate
 
 
-def led(
+def drive_mouth(
     model: MouthModel,
-    heard: NDArray[np.floating],
+    features: NDArray[np.floating],
     quiet: NDArray[np.bool_],
     rest: NDArray[np.float64],
     times: NDArray[np.floating],
-    shown: NDArray[np.floating] | None = None,
-    hush: float = 0.0,
+    expression: NDArray[np.floating] | None = None,
+    pause_damping: float = 0.0,
 ) -> NDArray[np.float64]:
     """``(N, 36)`` shapes of the mouth at the frames' times: as the sound leads it, and at rest in its pauses.
 
     Args:
         rest: ``(36,)`` of :func:`synth.lipsync.person.resting_mouth`.
-        shown: ``(N, 12)`` the expression of the target's frames that it is put into.
-        hush: see :class:`LipsyncOptions`.
+        expression: ``(N, 12)`` the expression of the target's frames that it is put into.
+        pause_damping: see :class:`LipsyncOptions`.
     """
-    steps = at_rest(model.predict_steps(heard), quiet, rest)
+    steps = at_rest(model.predict_steps(features), quiet, rest)
     moments = audio.feature_times(len(steps))
     shapes = resampled(steps, moments, times)
-    if shown is None:
+    if expression is None:
         return shapes
     pausing = resampled(at_rest(np.zeros((len(steps), 1)), quiet, np.ones(1)), moments, times)
-    return shapes + model.expressed(shown) * (1 - hush * pausing)
+    return shapes + model.expressed(expression) * (1 - pause_damping * pausing)
 
 
-def timed(
+def choose_frames(
     person: Person,
     quiet: NDArray[np.bool_],
     times: NDArray[np.floating],
-    weights: Weights,
+    weights: RetimeWeights,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[NDArray[np.int64], Retimed]:
     """The order in which the target's frames are played, and which of them each made frame is laid onto."""
@@ -276,7 +286,7 @@ def timed(
     return played, retime(speed, blink, calm, begun, weights, progress)
 
 
-def collect(
+def collect_candidates(
     person: Person, until: float = 1.0, progress: Callable[[float], None] | None = None
 ) -> Candidates:
     """The person's own frames, seen from the front, out of the first share of the target."""
@@ -284,7 +294,7 @@ def collect(
 
     last = max(2, round(until * len(person.track.times)))
 
-    def shown() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def usable_frames() -> Iterator[tuple[int, NDArray[np.uint8]]]:
         for frame in frames(person.info):
             if frame.index >= last:
                 return
@@ -293,7 +303,9 @@ def collect(
             if progress:
                 progress((frame.index + 1) / last)
 
-    return Candidates.collect(person.track, shown(), Frontal.of(person.track), lambda index: index < last)
+    return Candidates.collect(
+        person.track, usable_frames(), Frontal.of(person.track), lambda index: index < last
+    )
 
 
 def changes_of(person: Person, sound: Path, options: LipsyncOptions, workspace: Workspace) -> Changes:
@@ -313,13 +325,15 @@ def _pictures(
     options: LipsyncOptions,
     workspace: Workspace,
     sound: Path,
-    keeper: Keeper | None,
+    recorder: StageRecorder | None,
 ) -> Iterator[Any]:
-    stage = Stage(Reel(person.info, person.track.times), person.track.landmarks, played, timing)
+    stage = Stage(FrameReader(person.info, person.track.times), person.track.landmarks, played, timing)
     compositor = Compositor(person.track, options.composite, until=options.until)
     changes = changes_of(person, sound, options, workspace)
-    watch = keeper.watch(person.rate) if keeper else None
-    yield from render(stage, shapes, candidates, compositor, options.texture, changes=changes, watch=watch)
+    show = recorder.shower(person.rate) if recorder else None
+    yield from compose_frames(
+        stage, shapes, candidates, compositor, options.texture, changes=changes, show=show
+    )
 
 
 def _even(played: NDArray[np.int64], person: Person) -> NDArray[np.float64]:
@@ -348,7 +362,7 @@ def _about(sound: audio.Sound, path: Path) -> list[str]:
 class _Clock:
     """Seconds of computing by stage, and who is told about them."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: StageProgress | None) -> None:
         self.progress, self.spent = progress, dict[str, float]()
 
     @contextmanager

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
-from synth.extraction.canonical import LEFT_EYE, RIGHT_EYE, TEMPLATE
+from synth.extraction.canonical import LEFT_EYE, RIGHT_EYE, TEMPLATE, umeyama
 from synth.extraction.rules import Thresholds
-from synth.swap.conversion.smooth import steadied
+from synth.swap.conversion.smooth import stabilised
 
 POINTS = 468
 #: The 18 lip points as mesh points: 12 of the outer border clockwise from the corner at the left in the picture, 6 of
@@ -203,12 +203,12 @@ def track_of(
         )
     points = np.where(found[:, None, None], points, np.nan)
     base = _mean_face(points[_taught(found, until)])
-    steady = steadied("savgol", points[:, :, :2], np.asarray(times, np.float64), _STEADINESS)
+    steady = stabilised("savgol", points[:, :, :2], np.asarray(times, np.float64), _STEADINESS)
     whole = np.concatenate([steady, points[:, :, 2:]], -1)
     rough, poses = np.full((len(points), 3, 4), np.nan), np.full((len(points), 3, 4), np.nan)
     for row in np.flatnonzero(found):
         rough[row], poses[row] = pose_of(points[row], base), pose_of(whole[row], base)
-        points[row] = placed(poses[row], unposed(rough[row], points[row]))
+        points[row] = apply_pose(poses[row], remove_pose(rough[row], points[row]))
     return Track(points, np.asarray(times, np.float64), poses, _openness(points), base, size)
 
 
@@ -232,11 +232,11 @@ def _mean_face(points: Series) -> Series:
     goal = np.array([TEMPLATE[index] for index in known])
     chosen = [index for index in known if index in RIGID]
     model = np.array([TEMPLATE[index] for index in chosen])
-    base = np.median([unposed(_similarity(model, one[chosen]), one) for one in few], 0)
+    base = np.median([remove_pose(umeyama(model, one[chosen]), one) for one in few], 0)
     for _ in range(2):
-        base = np.median([unposed(pose_of(one, base), one) for one in few], 0)
+        base = np.median([remove_pose(pose_of(one, base), one) for one in few], 0)
     # upright and in the template's units, whatever the poses of the footage
-    return unposed(_similarity(goal[[known.index(i) for i in chosen]], base[chosen]), base)
+    return remove_pose(umeyama(goal[[known.index(i) for i in chosen]], base[chosen]), base)
 
 
 def pose_of(landmarks: NDArray[np.floating], base: Series) -> Series:
@@ -246,26 +246,16 @@ def pose_of(landmarks: NDArray[np.floating], base: Series) -> Series:
         landmarks: ``(468, 3)`` pixels.
         base: ``(468, 3)`` of :class:`Track`.
     """
-    return _similarity(base[list(RIGID)], np.asarray(landmarks, np.float64)[list(RIGID)])
+    return umeyama(base[list(RIGID)], np.asarray(landmarks, np.float64)[list(RIGID)])
 
 
-def _similarity(source: Series, target: Series) -> Series:
-    """Umeyama 1991 in three dimensions, one scale."""
-    middle, goal = source.mean(0), target.mean(0)
-    u, values, vt = np.linalg.svd((target - goal).T @ (source - middle))
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
-    scale = float((values * signs).sum()) / max(float(((source - middle) ** 2).sum()), 1e-12)
-    turn = scale * (u * signs) @ vt
-    return np.hstack([turn, (goal - turn @ middle)[:, None]])
-
-
-def placed(pose: Series, points: NDArray[np.floating]) -> Series:
+def apply_pose(pose: Series, points: NDArray[np.floating]) -> Series:
     """Points ``(..., 3)`` of the person's frame to pixels (and depth in pixels)."""
     moved: Series = np.asarray(points, np.float64) @ pose[:, :3].T + pose[:, 3]
     return moved
 
 
-def unposed(pose: Series, points: NDArray[np.floating]) -> Series:
+def remove_pose(pose: Series, points: NDArray[np.floating]) -> Series:
     """The inverse of :func:`placed`."""
     back: Series = (np.asarray(points, np.float64) - pose[:, 3]) @ np.linalg.inv(pose[:, :3]).T
     return back
@@ -275,7 +265,7 @@ def frontalised(track: Track) -> Series:
     """``(T, 468, 3)`` landmarks in the person's frame: the pose taken away, in distances between the eyes."""
     result = np.full_like(track.landmarks, np.nan)
     for row in np.flatnonzero(track.found):
-        result[row] = unposed(track.poses[row], track.landmarks[row])
+        result[row] = remove_pose(track.poses[row], track.landmarks[row])
     return result
 
 

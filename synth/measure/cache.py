@@ -22,14 +22,14 @@ from provenance.version import VERSION
 from synth.quarantine import process_runs
 
 #: Rises when results are computed in another way than before.
-EDITION = 1
+CACHE_VERSION = 1
 _SCRATCH = "scratch-"
 _LARGEST = 64 * 1024 * 1024
 
 
 def key_of(kind: str, depends: dict[str, Any]) -> str:
     """The name of a result: a hash of its kind, of all that it depends on, and of the program's version."""
-    whole = {"kind": kind, "edition": EDITION, "version": VERSION, "depends": depends}
+    whole = {"kind": kind, "edition": CACHE_VERSION, "version": VERSION, "depends": depends}
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 

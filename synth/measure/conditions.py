@@ -6,6 +6,7 @@ Each is a function from ``(H, W, 3)`` uint8 RGB to the same, perhaps of another 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 
 import cv2
 import numpy as np
@@ -16,6 +17,31 @@ from provenance.errors import UsageError
 
 Pixels = NDArray[np.uint8]
 Treatment = Callable[[Pixels], Pixels]
+#: Names of what is published: clean data, pictures that came cloaked, and before a strength its noise control.
+CLEAN, GIVEN, NOISE = "clean", "cloaked", "noise like "
+
+
+class Condition(StrEnum):
+    """What a published picture goes through before detectors are asked about it."""
+
+    NOTHING = "nothing"
+    JPEG_90 = "JPEG 90"
+    JPEG_75 = "JPEG 75"
+    JPEG_50 = "JPEG 50"
+    HALF_SIZE = "half size"
+    THREE_QUARTERS = "3/4 size"
+    BLUR = "blur"
+    SCREENSHOT = "screenshot"
+    SOCIAL_NETWORKS = "social networks"
+
+
+class Cleaning(StrEnum):
+    """How an attacker cleans data before extracting faces."""
+
+    JPEG = "jpeg"
+    BLUR = "blur"
+    DENOISE = "denoise"
+    RESIZE = "resize"
 
 
 def screenshot(pixels: Pixels) -> Pixels:
@@ -30,27 +56,32 @@ def network_chain(pixels: Pixels) -> Pixels:
     return recompressed(scaled(recompressed(pixels, 80), 0.7), 65)
 
 
-#: The conditions of a measurement of detectors, by name.
-CONDITIONS: dict[str, Treatment] = {
-    "nothing": lambda pixels: pixels,
-    "JPEG 90": lambda pixels: recompressed(pixels, 90),
-    "JPEG 75": lambda pixels: recompressed(pixels, 75),
-    "JPEG 50": lambda pixels: recompressed(pixels, 50),
-    "half size": lambda pixels: scaled(pixels, 0.5),
-    "3/4 size": lambda pixels: scaled(pixels, 0.75),
-    "blur": lambda pixels: np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.2), np.uint8),
-    "screenshot": screenshot,
-    "social networks": network_chain,
-}
+def blurred(pixels: Pixels, sigma: float) -> Pixels:
+    """Gaussian blur, ``sigma`` in pixels."""
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.uint8)
 
-#: What an attacker cleans data with before extracting faces, by name.
-CLEANING: dict[str, Treatment] = {
-    "jpeg": lambda pixels: recompressed(pixels, 60),
-    "blur": lambda pixels: np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.5), np.uint8),
-    "denoise": lambda pixels: np.asarray(
-        cv2.fastNlMeansDenoisingColored(pixels, None, 8, 8, 5, 15), np.uint8
-    ),
-    "resize": lambda pixels: scaled(pixels, 0.5),
+
+def denoised(pixels: Pixels) -> Pixels:
+    """Non-local means (Buades et al., CVPR 2005), as OpenCV has it."""
+    return np.asarray(cv2.fastNlMeansDenoisingColored(pixels, None, 8, 8, 5, 15), np.uint8)
+
+
+CONDITIONS: dict[Condition, Treatment] = {
+    Condition.NOTHING: lambda pixels: pixels,
+    Condition.JPEG_90: lambda pixels: recompressed(pixels, 90),
+    Condition.JPEG_75: lambda pixels: recompressed(pixels, 75),
+    Condition.JPEG_50: lambda pixels: recompressed(pixels, 50),
+    Condition.HALF_SIZE: lambda pixels: scaled(pixels, 0.5),
+    Condition.THREE_QUARTERS: lambda pixels: scaled(pixels, 0.75),
+    Condition.BLUR: lambda pixels: blurred(pixels, 1.2),
+    Condition.SCREENSHOT: screenshot,
+    Condition.SOCIAL_NETWORKS: network_chain,
+}
+CLEANING: dict[Cleaning, Treatment] = {
+    Cleaning.JPEG: lambda pixels: recompressed(pixels, 60),
+    Cleaning.BLUR: lambda pixels: blurred(pixels, 1.5),
+    Cleaning.DENOISE: denoised,
+    Cleaning.RESIZE: lambda pixels: scaled(pixels, 0.5),
 }
 
 

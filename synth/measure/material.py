@@ -13,26 +13,25 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from cloak.options import CloakOptions
 from cloak.pixels import scaled
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
-from provenance.errors import CorruptMediaError, NoFaceError, UsageError
+from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import sha256_file
 from synth.code_version import code_of, code_of_module
 from synth.extraction.footage import Source, open_footage
+from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache, key_of
-from synth.measure.conditions import equal_energy
-from synth.measure.detectors.experiment import NOISE, DetectorOptions, versions_of
+from synth.measure.clips import frames_of, write_clip_whole
+from synth.measure.conditions import CLEAN, NOISE, Pixels, equal_energy
+from synth.measure.detectors.experiment import DetectorOptions, versions_of
 from synth.measure.detectors.pairs import Pair
+from synth.measure.options import ExperimentOptions
 from synth.measure.split import FEWEST, GAP, Split, split_of
-from synth.measure.swap.options import CLEAN, SwapOptions
 
-Pixels = NDArray[np.uint8]
 Progress = Callable[[float], None]
 _MASTER_CRF = 6
 
@@ -47,21 +46,21 @@ class Material:
         rate: frames a second of a video, or None for pictures.
         clips: by variant, the published video (no noise control: that is made from the others).
         pairs: of published pictures.
-        late: the held-out clip, or pictures.
+        held_out_files: the held-out clip, or pictures.
         gap: how many frames or pictures lie between, that are neither published nor held out.
-        between: the clip of them; empty for pictures, and without a gap.
+        gap_clips: the clip of them; empty for pictures, and without a gap.
     """
 
     files: list[Path]
     digests: list[str]
-    options: SwapOptions
+    options: ExperimentOptions
     cache: Cache
     rate: Fraction | None
     clips: dict[str, Path]
     pairs: list[Pair]
-    late: list[Path]
+    held_out_files: list[Path]
     gap: int = 0
-    between: list[Path] = field(default_factory=list)
+    gap_clips: list[Path] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -82,12 +81,12 @@ class Material:
 
     def held_out(self) -> Iterator[Pixels]:
         """Frames that nobody learns from."""
-        for path in self.late:
+        for path in self.held_out_files:
             yield from frames_of(path)
 
     def after(self) -> Iterator[Pixels]:
         """Of a video, all that follows what is published: the gap's frames, then the held-out ones."""
-        for path in (*self.between, *self.late):
+        for path in (*self.gap_clips, *self.held_out_files):
             yield from frames_of(path)
 
     @property
@@ -108,13 +107,43 @@ class Material:
             yield clean if plain == CLEAN else versions[NOISE + plain if noise else plain]
 
 
-def published_key(digests: list[str], options: SwapOptions) -> str:
+def published_key(digests: list[str], options: ExperimentOptions) -> str:
     """The cache's name of published footage."""
     chosen = {name: getattr(options, name) for name in ("frames", "held_out", "side", "crf")}
     return key_of("published", {"files": digests, "split": code_of_module("synth.measure.split"), **chosen})
 
 
-def prepare(path: Path, options: SwapOptions, cache: Cache) -> Material:
+def attacked_footage(material: Material, variant: str, attacker: Attacker) -> dict[str, Any]:
+    """All that an attacker's frames, and the faces found in them, depend on; for the names of results in the cache.
+    Clean data with clean data mixed in is clean data.
+    """
+    options, clean = material.options, variant == CLEAN
+    chosen: dict[str, Any] = {
+        "published": material.key,
+        "variant": variant,
+        "cleaning": attacker.cleaning,
+        "detectors": list(attacker.detectors),
+        "share": 0.0 if clean else attacker.share,
+        "code": code_of("synth.extraction") if clean else code_of("synth.extraction", "cloak"),
+    }
+    if not clean:
+        chosen |= {"against": list(options.attacked), "seed": options.cloak_seed}
+        chosen |= {"cloak": [options.cloak_steps, options.cloak_rounds]}
+    return chosen
+
+
+def attacked_frames(material: Material, variant: str, attacker: Attacker) -> Iterator[Pixels]:
+    """The published frames as an attacker learns from them: cleaned, or evenly mixed with clean ones."""
+    if attacker.share and variant != CLEAN:
+        both = zip(material.frames(CLEAN), material.frames(variant), strict=True)
+        for number, (clean, other) in enumerate(both):
+            mixed_in = int((number + 1) * attacker.share) > int(number * attacker.share)
+            yield clean if mixed_in else other
+        return
+    yield from map(attacker.treat, material.frames(variant))
+
+
+def prepare_material(path: Path, options: ExperimentOptions, cache: Cache) -> Material:
     """Split a person's footage into what is published and what is held out; the clean version is made here.
 
     Raises:
@@ -133,13 +162,13 @@ def prepare(path: Path, options: SwapOptions, cache: Cache) -> Material:
     if not videos:
         split = _split(len(files), None, path)
         made.pairs = [Pair(one) for one in _spread(files[: split.published], options.frames)]
-        made.late, made.gap = _spread(files[split.held_out :], options.held_out), split.gap
+        made.held_out_files, made.gap = _spread(files[split.held_out :], options.held_out), split.gap
         return made
     _split_video(videos[0], made)
     return made
 
 
-def publish(made: Material, strength: str, progress: Progress | None = None) -> None:
+def publish_cloaked(made: Material, strength: str, progress: Progress | None = None) -> None:
     """Cloak what is published at one strength; what an earlier run left is continued.
 
     Raises:
@@ -174,43 +203,6 @@ def publish(made: Material, strength: str, progress: Progress | None = None) -> 
     made.clips[strength] = path
 
 
-def frames_of(path: Path) -> Iterator[Pixels]:
-    """Frames of a clip, or the one picture."""
-    for raw in open_footage(path)[0].frames():
-        yield raw.pixels
-
-
-def film(path: Path, frames: Iterator[Pixels], rate: Fraction, crf: int) -> int:
-    """Encode frames of one size as H.264 in MP4; returns how many.
-
-    Raises:
-        CorruptMediaError: no frame, or frames of different sizes.
-    """
-    import av
-
-    count, shape = 0, None
-    with av.open(str(path), "w", format="mp4") as container:
-        stream: Any = container.add_stream(
-            "libx264", rate=rate, options={"crf": str(crf), "preset": "medium"}
-        )
-        for pixels in frames:
-            if shape is None:
-                shape = pixels.shape
-                stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
-            elif pixels.shape != shape:
-                raise CorruptMediaError(
-                    f"frame {count} changes its size from {shape[:2]} to {pixels.shape[:2]}"
-                )
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base = count, 1 / rate
-            container.mux(stream.encode(frame))
-            count += 1
-        if not count:
-            raise CorruptMediaError("there is no frame to encode")
-        container.mux(stream.encode(None))
-    return count
-
-
 def _split_video(source: Source, made: Material) -> None:
     """Clips: the master (near lossless, to be cloaked), the clean one as it is published, the gap, the held-out one."""
     import av
@@ -220,16 +212,16 @@ def _split_video(source: Source, made: Material) -> None:
         made.rate = Fraction(container.streams.video[0].average_rate or 25).limit_denominator(1001)
     count = source.expected or sum(1 for _ in source.frames(lambda _: True))
     split = _split(count, float(made.rate), source.path)
-    early = set(_spread(list(range(split.published)), options.frames))
-    late = set(list(range(split.held_out, count))[: options.held_out])
+    published = set(_spread(list(range(split.published)), options.frames))
+    held_out = set(range(split.held_out, count)[: options.held_out])
     parts: dict[str, tuple[set[int] | None, int]] = {
-        ".master.mp4": (early, _MASTER_CRF),
-        ".late.mp4": (late, _MASTER_CRF),
+        ".master.mp4": (published, _MASTER_CRF),
+        ".held-out.mp4": (held_out, _MASTER_CRF),
         ".clean.mp4": (None, options.crf),
     }
     if split.gap:
-        parts[".between.mp4"] = (set(range(split.published, split.held_out)), _MASTER_CRF)
-        made.gap, made.between = split.gap, [cache.file(key, ".between.mp4")]
+        parts[".gap.mp4"] = (set(range(split.published, split.held_out)), _MASTER_CRF)
+        made.gap, made.gap_clips = split.gap, [cache.file(key, ".gap.mp4")]
     for suffix, (wanted, crf) in parts.items():
         path = cache.file(key, suffix)
         if not path.is_file():
@@ -238,11 +230,9 @@ def _split_video(source: Source, made: Material) -> None:
                 if wanted is not None
                 else frames_of(cache.file(key, ".master.mp4"))
             )
-            partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-            film(partial, frames, made.rate, crf)
-            partial.replace(path)
+            write_clip_whole(path, frames, made.rate, crf)
     made.clips[CLEAN] = cache.file(key, ".clean.mp4")
-    made.late = [cache.file(key, ".late.mp4")]
+    made.held_out_files = [cache.file(key, ".held-out.mp4")]
 
 
 def _publish_pictures(made: Material, strength: str, progress: Progress | None) -> None:
@@ -260,7 +250,7 @@ def _publish_pictures(made: Material, strength: str, progress: Progress | None) 
     made.pairs = kept
 
 
-def _picture_options(options: SwapOptions, noise: bool) -> DetectorOptions:
+def _picture_options(options: ExperimentOptions, noise: bool) -> DetectorOptions:
     return DetectorOptions(
         strengths=options.strengths,
         attacked=options.attacked,
@@ -283,9 +273,9 @@ def _split(count: int, rate: float | None, path: Path) -> Split:
     return found
 
 
-def _spread(items: list[Any], most: int) -> list[Any]:
-    """At most so many, evenly spread."""
-    if len(items) <= most:
+def _spread(items: list[Any], most: int | None) -> list[Any]:
+    """At most so many, evenly spread; None for all."""
+    if most is None or len(items) <= most:
         return items
     return [items[index] for index in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
@@ -296,16 +286,3 @@ def _even(pixels: Pixels, side: int) -> Pixels:
     small = scaled(pixels, scale) if scale < 1 else pixels
     height, width = (length // 2 * 2 for length in small.shape[:2])
     return np.ascontiguousarray(small[:height, :width])
-
-
-def write_pictures(folder: Path, frames: Iterator[Pixels]) -> int:
-    """Frames as PNG files, named by their number; returns how many."""
-    folder.mkdir(parents=True, exist_ok=True)
-    count = 0
-    for count, pixels in enumerate(frames, 1):
-        good, data = cv2.imencode(
-            ".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        )
-        if good:
-            (folder / f"{count - 1:06d}.png").write_bytes(data.tobytes())
-    return count

@@ -1,9 +1,10 @@
-"""What is measured of a generator, and what a measurement of its kind does not show."""
+"""What is measured of a generator, how the two kinds of experiment are designed, and what they do not show."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,32 @@ MEASURES: dict[str, Measure] = {
 }
 
 
+class Kind(StrEnum):
+    """Which generator an experiment is about."""
+
+    SWAP = "swap"
+    LIPSYNC = "lipsync"
+
+    @property
+    def design(self) -> Design:
+        return DESIGNS[self]
+
+
 @dataclass(frozen=True)
-class Words:
-    """What a kind of measurement is called, and what its repetitions are.
+class Design:
+    """How a kind of experiment is repeated, tested and described.
 
     Attributes:
+        title: of the report.
         primary: the measure that was chosen beforehand to sum up with.
         achieves: what the generator does, before the measure's value.
         shown: the title above generated pictures.
-        repetition: what is repeated, and how a difference is tested.
+        repeat: a repetition in words, with a place for its number.
         over: what means are over.
+        test: what is repeated, and how a difference is tested.
+        jackknife: a repetition leaves out a part of the data, instead of drawing another seed.
+        real: which real footage fake detectors are asked about.
+        counts_decoys: tables of faces say in how many frames detectors report only what is no face.
         limits: what was not shown.
     """
 
@@ -87,8 +104,12 @@ class Words:
     primary: str
     achieves: str
     shown: str
-    repetition: str
+    repeat: str
     over: str
+    test: str
+    jackknife: bool
+    real: str
+    counts_decoys: bool
     limits: tuple[str, ...]
 
 
@@ -99,17 +120,19 @@ LIMITS = (
     "The fake detectors' own weights were learned from real footage of 13 people, among them model1 and model2 "
     "of this project's own measurements: where these are measured, the scores are of people they have seen.",
 )
-#: Names of fake detectors' scores begin with it.
-PREFIX = "fake: "
-KINDS = {
-    "swap": Words(
-        "What a cloak does to a face swapper",
-        "rebuilt ssim",
-        "rebuilds clean held-out faces with an SSIM of",
-        "The target with the person's face",
-        "Pairs of equal seeds ({count}); sign-flip test",
-        "seeds",
-        (
+DESIGNS = {
+    Kind.SWAP: Design(
+        title="What a cloak does to a face swapper",
+        primary="rebuilt ssim",
+        achieves="rebuilds clean held-out faces with an SSIM of",
+        shown="The target with the person's face",
+        repeat="seed {}",
+        over="seeds",
+        test="Pairs of equal seeds ({count}); sign-flip test",
+        jackknife=False,
+        real="The target's real clip",
+        counts_decoys=False,
+        limits=(
             "One person, one target, one generator: nothing here says how other people's footage or other generators "
             "fare.",
             "A generator that trains longer, or starts from a face prior, may learn past what is shown.",
@@ -117,14 +140,18 @@ KINDS = {
             "alone, and say nothing about other footage.",
         ),
     ),
-    "lipsync": Words(
-        "What a cloak does to a lip-sync",
-        "lips error",
-        "follows held-out speech with an error of the mouth, in distances between the eyes, of",
-        "The held-out speech, said again",
-        "Pairs without the same part of the footage ({count}); jackknife, Student's t",
-        "parts left out",
-        (
+    Kind.LIPSYNC: Design(
+        title="What a cloak does to a lip-sync",
+        primary="lips error",
+        achieves="follows held-out speech with an error of the mouth, in distances between the eyes, of",
+        shown="The held-out speech, said again",
+        repeat="without part {}",
+        over="parts left out",
+        test="Pairs without the same part of the footage ({count}); jackknife, Student's t",
+        jackknife=True,
+        real="The held-out frames as filmed",
+        counts_decoys=True,
+        limits=(
             "One person, one clip, one generator: nothing here says how other people's footage or other generators "
             "fare. The intervals are about other seconds of the same clip, nothing else.",
             "The generator refuses footage that shows a face in fewer than half of its frames; the report then says "

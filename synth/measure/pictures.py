@@ -24,18 +24,12 @@ def gallery(
     """Original and cloaked (to be compared by a slider), the amplified difference, the control, and both with boxes.
 
     Args:
-        row: what detectors saw, of :func:`synth.measure.detectors.look.look`.
+        row: what detectors saw, of :func:`synth.measure.detectors.observations.look`.
         clean, versions: uint8 ``(H, W, 3)`` of one size.
     """
     cloaked = versions[version]
     label = "cloaked" if version == "cloaked" else f"cloaked at {version}"
-    shots = [
-        Shot("original", jpeg(shrunk(clean))),
-        Shot(label, jpeg(shrunk(cloaked))),
-        Shot(f"what was changed, {GAIN} times (grey: nothing)", jpeg(shrunk(amplified(clean, cloaked)))),
-    ]
-    if control in versions:
-        shots.append(Shot("random noise of equal energy", jpeg(shrunk(versions[control]))))
+    shots = comparison(clean, cloaked, versions.get(control), "original", label)
     for name, pixels, title in (("clean", clean, "original"), (version, cloaked, label)):
         boxes = row["boxes"][name]
         hits = sum(len(found) for found in boxes.values())
@@ -51,6 +45,26 @@ def gallery(
         slider=True,
         note="Green, dashed: faces that were counted. Orange: what detectors report.",
     )
+
+
+def comparison(
+    clean: Pixels, cloaked: Pixels, noise: Pixels | None, clean_label: str, cloaked_label: str
+) -> list[Shot]:
+    """Clean and cloaked, the amplified difference, and the noise control where there is one."""
+    shots = [
+        Shot(clean_label, jpeg(shrunk(clean))),
+        Shot(cloaked_label, jpeg(shrunk(cloaked))),
+        Shot(f"what was changed, {GAIN} times (grey: nothing)", jpeg(shrunk(amplified(clean, cloaked)))),
+    ]
+    if noise is not None:
+        shots.append(Shot("random noise of equal energy", jpeg(shrunk(noise))))
+    return shots
+
+
+def in_rows(tiles: Sequence[Pixels], columns: int = 3) -> Pixels:
+    """Pictures ``(H, W, 3)`` of one size in rows; the last row is filled up with black."""
+    filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
+    return np.vstack([np.hstack(filled[at : at + columns]) for at in range(0, len(filled), columns)])
 
 
 def amplified(first: Pixels, second: Pixels, gain: int = GAIN) -> Pixels:

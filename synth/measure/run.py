@@ -26,11 +26,12 @@ from synth.label import Generated, label_picture
 from synth.measure.cache import Cache
 from synth.measure.detectors.experiment import DetectorOptions, measure_detectors
 from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
-from synth.measure.detectors.report import report_of as report_of_detectors
+from synth.measure.detectors.report import detectors_report
 from synth.measure.lipsync import experiment as lipsync_experiment
+from synth.measure.lipsync.options import LipsyncExperimentOptions
+from synth.measure.summary.report import experiment_report
 from synth.measure.swap import experiment as swap_experiment
-from synth.measure.swap.options import FEWEST_SEEDS, SwapOptions
-from synth.measure.swap.report import report_of
+from synth.measure.swap.options import FEWEST_SEEDS, SwapExperimentOptions
 from synth.report.document import Report, without_pictures
 from synth.report.write import write_report
 
@@ -127,16 +128,14 @@ def run_detectors(
     cache = Cache(output / WORK_FOLDER)
     with cache.leaving_nothing_empty():
         measured = measure_detectors(pairs, options, cache, progress=listener.progress)
-    return _written(
-        report_of_detectors(measured, options, cache, shown if pictures else ()), output, pictures
-    )
+    return _written(detectors_report(measured, options, cache, shown if pictures else ()), output, pictures)
 
 
 def run_swap(
     person: Path,
     target: Path,
     output: Path,
-    options: SwapOptions,
+    options: SwapExperimentOptions,
     basis: Basis,
     *,
     home: Home,
@@ -172,7 +171,7 @@ def run_swap(
     cache = Cache(output / WORK_FOLDER)
     with cache.leaving_nothing_empty():
         swap_experiment.require_video(target)
-        for line in swap_experiment.plan_for(person, options, cache).lines():
+        for line in swap_experiment.estimate_work(person, options, cache).lines():
             listener.tell(line)
     if plan_only:
         return None
@@ -190,17 +189,16 @@ def run_swap(
             stop=listener.stop,
             label=_labeller(session, sentence, "swap", listener),
         )
-    return _written(report_of(result), output, pictures)
+    return _written(experiment_report(result), output, pictures)
 
 
 def run_lipsync(
     person: Path,
     output: Path,
-    options: SwapOptions,
+    options: LipsyncExperimentOptions,
     basis: Basis,
     *,
     home: Home,
-    parts: int = 5,
     session: SessionOpener | None = None,
     plan_only: bool = False,
     pictures: bool = True,
@@ -211,16 +209,14 @@ def run_lipsync(
 
     Args:
         person: a video in which one person speaks.
-        parts: 3 to 20; each lip-sync goes without another one of so many parts of the footage.
         output, home, session, plan_only, pictures: see :func:`run_swap`.
 
     Raises:
         ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, NotWritableError.
         KeyboardInterrupt: ``listener.stop`` said so.
     """
-    asked = lipsync_experiment.lipsync_options(options, parts)
     permission = basis.permission(person, home)
-    for line in lipsync_experiment.plan_for(person, asked).lines():
+    for line in lipsync_experiment.estimate_work(person, options).lines():
         listener.tell(line)
     if plan_only:
         return None
@@ -229,14 +225,14 @@ def run_lipsync(
         result = lipsync_experiment.measure_lipsync(
             person,
             permission.to_json(),
-            asked,
+            options,
             cache,
             tell=listener.tell,
             progress=listener.progress,
             stop=listener.stop,
             label=_labeller(session, permission.sentence, "lipsync", listener),
         )
-    return _written(report_of(result), output, pictures)
+    return _written(experiment_report(result), output, pictures)
 
 
 def _labeller(

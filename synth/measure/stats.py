@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from provenance.errors import UsageError
 
@@ -23,6 +25,17 @@ from provenance.errors import UsageError
 _EXACT_PAIRS, _DRAWS = 14, 20_000
 _TINY = 1e-12
 Values = Sequence[float] | NDArray[np.float64]
+
+
+class Verdict(StrEnum):
+    """What a test says about a difference."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NOT_SHOWN = "not shown"
+    TOO_FEW = "too few pairs"
+    NOT_TESTED = "not tested"
+    NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -65,20 +78,20 @@ class Effect:
     least_adjusted: float | None = None
 
     @property
-    def verdict(self) -> str:
-        """``higher`` or ``lower`` where chance is an unlikely reason (5 %, adjusted); else ``not shown``, or ``too few
-        pairs`` where no data could have shown it, ``not tested`` where pairs have no spread to test against, and
-        ``not measured`` without pairs.
+    def verdict(self) -> Verdict:
+        """``HIGHER`` or ``LOWER`` where chance is an unlikely reason (5 %, adjusted); else ``NOT_SHOWN``, or
+        ``TOO_FEW`` pairs where no data could have shown it, ``NOT_TESTED`` where pairs have no spread to test against,
+        and ``NOT_MEASURED`` without pairs.
         """
         p = self.p if self.adjusted is None else self.adjusted
         least = self.least_p if self.least_adjusted is None else self.least_adjusted
         if not self.difference.count:
-            return "not measured"
+            return Verdict.NOT_MEASURED
         if math.isnan(p):
-            return "not tested"
+            return Verdict.NOT_TESTED
         if p <= 0.05:
-            return "higher" if self.difference.value > 0 else "lower"
-        return "too few pairs" if least > 0.05 else "not shown"
+            return Verdict.HIGHER if self.difference.value > 0 else Verdict.LOWER
+        return Verdict.TOO_FEW if least > 0.05 else Verdict.NOT_SHOWN
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -150,10 +163,10 @@ def jackknifed(baseline: Values, treated: Values) -> Effect:
     difference = widened(mean(change), len(baseline))
     p, least = math.nan, 1.0
     if difference.high is not None:
-        error = (difference.high - difference.value) / student_quantile(0.975, difference.count - 1)
+        error = (difference.high - difference.value) / float(student.ppf(0.975, difference.count - 1))
         least = 0.0
         if error > _TINY * max(1.0, abs(difference.value)):
-            p = 2 * (1 - _student_cdf(abs(difference.value) / error, difference.count - 1))
+            p = float(2 * student.sf(abs(difference.value) / error, difference.count - 1))
         elif difference.value == 0:
             p = 1.0
         else:
@@ -256,57 +269,6 @@ def _every_sign(count: int) -> NDArray[np.float64]:
     return np.asarray(1.0 - 2.0 * bits, np.float64)
 
 
-@lru_cache(maxsize=1024)
-def student_quantile(probability: float, freedom: float) -> float:
-    """The value below which Student's t with so many degrees of freedom lies with this probability (0.5 to 1)."""
-    low, high = 0.0, 1.0
-    while _student_cdf(high, freedom) < probability and high < 1e12:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        if _student_cdf(middle, freedom) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-def _student_cdf(value: float, freedom: float) -> float:
-    """For values of at least 0: 1 - I(v / (v + t^2); v/2, 1/2) / 2."""
-    return 1 - 0.5 * _incomplete_beta(freedom / (freedom + value * value), freedom / 2, 0.5)
-
-
-def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function by its continued fraction (DLMF 8.17.22, evaluated from the front)."""
-    if x <= 0 or x >= 1:
-        return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(1 - x, b, a)
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )
-    fraction, upper, lower = 1.0, 1.0, 0.0
-    for step in range(400):
-        half = step // 2
-        if step == 0:
-            factor = 1.0
-        elif step % 2 == 0:
-            factor = half * (b - half) * x / ((a + 2 * half - 1) * (a + 2 * half))
-        else:
-            factor = -(a + half) * (a + b + half) * x / ((a + 2 * half) * (a + 2 * half + 1))
-        lower = 1 / _nonzero(1 + factor * lower)
-        upper = _nonzero(1 + factor / upper)
-        change = lower * upper
-        fraction *= change
-        if abs(change - 1) < 1e-14:
-            break
-    return front / a * (fraction - 1)
-
-
-def _nonzero(value: float) -> float:
-    return value if abs(value) > 1e-300 else 1e-300
-
-
 def _ratio(tops: NDArray[np.float64], bottoms: NDArray[np.float64]) -> Estimate:
     """Sum over sum, with the ratio estimator's t interval over pairs; with bottoms of 1 it is the mean's."""
     kept = bottoms > 0
@@ -319,11 +281,12 @@ def _ratio(tops: NDArray[np.float64], bottoms: NDArray[np.float64]) -> Estimate:
         return Estimate(value, None, None, 1)
     off = tops - value * bottoms
     error = math.sqrt(count / (count - 1) * float((off**2).sum())) / float(bottoms.sum())
-    reach = student_quantile(0.975, count - 1) * error
+    reach = float(student.ppf(0.975, count - 1)) * error
     return Estimate(value, value - reach, value + reach, count)
 
 
 def _wilson(hits: float, total: float) -> tuple[float, float]:
+    """Wilson's 95 % interval; unlike scipy's it takes hits that are means over detectors, so no whole numbers."""
     z = 1.959963984540054
     rate, shrink = hits / total, 1 + z * z / total
     middle = (rate + z * z / (2 * total)) / shrink

@@ -1,4 +1,5 @@
 """A measurement as a report: one JSON object and one HTML file.
 
-Start with :mod:`synth.report.document`. ``page`` renders it, ``curve`` draws.
+Start with :mod:`synth.report.document`. ``write`` writes it into a folder, ``page`` renders it from ``templates/``,
+``curve`` says where lines lie.
 """

@@ -1,6 +1,6 @@
 """A measurement as a report: one JSON object, and one HTML file that needs nothing else.
 
-:class:`Report` says what is in it; :mod:`synth.report.page` draws it, :mod:`synth.report.curve` its curves.
+:class:`Report` says what is in it, :func:`synth.report.write.write_report` writes it.
 """
 
 from __future__ import annotations

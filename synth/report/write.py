@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provenance.media.files import write_bytes
 from synth.report.document import Report
-from synth.report.page import render
+from synth.report.page import page_html
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
@@ -19,5 +19,5 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     page, data = folder / "report.html", folder / "report.json"
     text = json.dumps(report.to_json(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_bytes(data, text.encode("utf-8", "backslashreplace"), force=True)
-    write_bytes(page, render(report).encode("utf-8", "backslashreplace"), force=True)
+    write_bytes(page, page_html(report).encode("utf-8", "backslashreplace"), force=True)
     return page, data

@@ -53,7 +53,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """Of the generator's losses; see :mod:`synth.swap.training.losses`.
 
     Attributes:
@@ -116,7 +116,7 @@ class Preset:
     name: str
     architecture: Architecture = field(default_factory=Architecture)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    weights: Weights = field(default_factory=Weights)
+    weights: LossWeights = field(default_factory=LossWeights)
     recipe: Recipe = field(default_factory=Recipe)
     features: str = "onet"
     precision: str = "auto"
@@ -196,7 +196,7 @@ def preset_from_json(data: Any) -> Preset:
         name=str(data["name"])[:60],
         architecture=_numbers(Architecture, data["architecture"]),
         augmentation=_numbers(Augmentation, data["augmentation"]),
-        weights=_numbers(Weights, data["weights"]),
+        weights=_numbers(LossWeights, data["weights"]),
         recipe=_numbers(Recipe, data["recipe"]),
         features=str(data["features"])[:40],
         precision=str(data["precision"])[:10],

@@ -23,8 +23,8 @@ from synth.extraction.finder import FaceFinder
 from synth.interrupt import ending_cleanly
 from synth.label import Generated, label_generated
 from synth.quarantine import quarantine
-from synth.swap.conversion.convert import ConvertOptions, Swapper, described, learned_from
-from synth.swap.conversion.face_selector import Whom
+from synth.swap.conversion.convert import ConvertOptions, Swapper, learned_from, model_summary
+from synth.swap.conversion.face_selector import FaceSelector
 from synth.swap.conversion.footage import SwapReport, _render_picture, _render_video
 from synth.swap.training.checkpoint import load_model, model_file
 
@@ -145,24 +145,28 @@ def make_swap(
         f"{side}: {carried_permission(one, session.home)}" for side, one in sorted(origin.consent.items())
     ]
     statement = (
-        f"{described(origin, request.options.to)}. Footage: {basis.sentence}. Faces: {'; '.join(said)}"
+        f"{model_summary(origin, request.options.to)}. Footage: {basis.sentence}. Faces: {'; '.join(said)}"
     )
     require_writable(output)
 
     # 3. Whose face is replaced.
     finder = FaceFinder(device=request.device, weights_dir=request.weights)
-    whom = Whom()
+    selector = FaceSelector()
     if request.reference is not None:
-        whom = Whom.of_picture(request.reference, finder, DlibEmbedder(request.device, request.weights))
+        selector = FaceSelector.of_picture(
+            request.reference, finder, DlibEmbedder(request.device, request.weights)
+        )
 
     # 4. Generate, in quarantine.
     mark = request.visible_mark
     with ending_cleanly(), quarantine(session.home) as private:
         made = private.place(f"swapped{suffix}")
         if picture:
-            report = _render_picture(footage, made, swapper, finder, mark=mark, whom=whom)
+            report = _render_picture(footage, made, swapper, finder, mark=mark, selector=selector)
         else:
-            report = _render_video(footage, made, swapper, finder, mark=mark, whom=whom, progress=progress)
+            report = _render_video(
+                footage, made, swapper, finder, mark=mark, selector=selector, progress=progress
+            )
 
         # 5. Label and record: the only door out.
         about = Generated(

@@ -46,7 +46,7 @@ class Residual(nn.Module):
         return _activated(x + self.second(_activated(self.first(x))))
 
 
-class Doubled(nn.Module):
+class Upsample(nn.Module):
     """Twice the side: a convolution to four times the channels, which are then spread out (sub-pixel convolution).
 
     The four start with equal weights, so that no checkerboard is there at the beginning (Aitken et al., 2017).
@@ -66,8 +66,8 @@ class Doubled(nn.Module):
 
 
 class Encoder(nn.Module):
-    """What :func:`synth.swap.training.augment.shown` gives, ``(N, 4, S, S)`` in [0, 1], to ``(N, 8 W, S / 8 ... 8,
-    ...)``: halvings down to 4 to 7 pixels, the dense bottleneck, and one doubling.
+    """What :func:`synth.swap.training.augment.encoder_input` gives, ``(N, 4, S, S)`` in [0, 1], to
+    ``(N, 8 W, S / 8 ... 8, ...)``: halvings down to 4 to 7 pixels, the dense bottleneck, and one doubling.
     """
 
     def __init__(self, shape: Architecture) -> None:
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
         layers: list[nn.Conv2d | nn.Linear] = [*convs, self.inward, self.outward]
         for layer in layers:
             _initialised(layer)
-        self.doubled = Doubled(before, before)
+        self.doubled = Upsample(before, before)
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = pictures * 2 - 1
@@ -106,7 +106,7 @@ class Decoder(nn.Module):
         steps: list[nn.Module] = []
         while side < shape.size:
             after = shape.width * min(8, shape.size // (2 * side))
-            steps.append(Doubled(channels, after))
+            steps.append(Upsample(channels, after))
             steps.extend(Residual(after) for _ in range(shape.residuals))
             side, channels = side * 2, after
         self.steps = nn.Sequential(*steps)
@@ -146,7 +146,7 @@ class Generator(nn.Module):
         return colours, mask
 
 
-def placed(module: Network, device: Any) -> Network:
+def on_device(module: Network, device: Any) -> Network:
     """On the device, in the order of memory in which convolutions are fastest there."""
     moved: Network = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved

@@ -140,3 +140,32 @@ def test_what_cannot_be_asked_for_is_said_before_anything_is_done(
     done = veilmark("cloak", folder / "a.jpg", *placed, *QUICK)
     assert done.code == 2 and re.search(said, done.out + done.err)
     assert not (tmp_path / words[1]).exists()
+
+
+def test_two_pictures_at_once_come_out_as_one_after_the_other(
+    veilmark: Command, folder: Path, tmp_path: Path
+) -> None:
+    for name in ("torn.jpg", "moving.gif", "empty.jpg", "still.gif"):
+        (folder / name).unlink()
+    one = veilmark("cloak", folder, "-o", tmp_path / "one", *QUICK)
+    two = veilmark("cloak", folder, "-o", tmp_path / "two", *QUICK, "--jobs", "2")
+    assert one.code == two.code and one.code in (0, 7), (one.err, two.err)
+    assert [line["source"] for line in one.json] == [line["source"] for line in two.json]
+    for path in sorted((tmp_path / "one").rglob("*.*")):
+        again = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert again.read_bytes() == path.read_bytes(), path.name
+
+
+def test_whom_it_works_against_is_said_once_and_before(
+    veilmark: Command, folder: Path, tmp_path: Path
+) -> None:
+    for name in ("torn.jpg", "moving.gif", "empty.jpg", "still.gif"):
+        (folder / name).unlink()
+    done = veilmark("cloak", folder, "-o", tmp_path / "out", *QUICK)
+    first = done.err.splitlines()[0]
+    assert first.startswith("strength mid: works against centerface; not here: ") or first == (
+        "strength mid: works against centerface; others may still find the face"
+    )
+    assert done.err.count("works against") == 1
+    nobody = veilmark("cloak", folder, "-o", tmp_path / "out2", "--detectors", "haar-alt2", "--no-sign")
+    assert nobody.code == 2 and "only judges" in nobody.err and "works against" not in nobody.err

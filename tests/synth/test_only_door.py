@@ -49,24 +49,25 @@ WRITERS = {
     "synth.swap.conversion.footage": GENERATED,
     "synth.lipsync.pipeline": GENERATED,
     "synth.lipsync.film.film": GENERATED,
-    "synth.lipsync.keep": GENERATED,
+    "synth.lipsync.stage_recorder": GENERATED,
     "synth.measure.lipsync.cells": GENERATED,
+    "synth.measure.lipsync.judge": GENERATED,
     "synth.commands.detect": "plots, and maps of a file that the person named",
     "synth.detect.maps": "maps of a file that the person named, in memory",
     "synth.detect.training.clips": "real footage, encoded again in memory",
     "synth.detect.training.histories": "real faces, encoded again in memory",
     "synth.extraction.sheet": "real faces",
     "synth.extraction.workspace": "real faces",
-    "synth.measure.material": "real footage, published clean and cloaked",
+    "synth.measure.clips": "writes what its callers give it: real footage, or into a quarantine",
     "synth.measure.pictures": "published pictures, encoded in memory",
     "synth.measure.swap.faces": "real footage, in a private folder",
 }
 #: Functions of those modules that write what was not generated: diagrams, and footage as it was filmed.
-NOT_GENERATED = {"_picture", "real_scores", "write_footage"}
+NOT_GENERATED = {"_picture", "real_scores"}
 #: The only functions that call a renderer; each labels what was made, or measures it and lets it go.
-DOORS = {"make_swap", "make_lipsync", "measured"}
+DOORS = {"make_swap", "make_lipsync", "measure_generator"}
 _SINKS = {
-    "imencode", "imwrite", "encode_picture", "VideoWriter", "Writer", "Film", "film", "write_pictures",
+    "imencode", "imwrite", "encode_picture", "VideoWriter", "Writer", "Film", "write_clip", "write_pictures",
     "fromarray",
 }  # fmt: skip
 
@@ -121,7 +122,7 @@ def test_whatever_writes_generated_pixels_writes_into_a_quarantine() -> None:
             if any(is_sink(node) for node in ast.walk(function)) and function.name not in NOT_GENERATED:
                 seen += 1
                 # a method writes into what its object was made with, which was an Unlabelled
-                assert guarded(function) or function.name == "watch", f"{name}.{function.name}"
+                assert guarded(function) or function.name == "shower", f"{name}.{function.name}"
     assert seen >= 6
 
 
@@ -154,7 +155,7 @@ def test_no_public_name_renders_to_a_path() -> None:
                     assert (name, one.__name__) in {
                         ("synth.label", "label_generated"),
                         ("synth.lipsync.film.film", "__init__"),
-                        ("synth.lipsync.keep", "__init__"),
+                        ("synth.lipsync.stage_recorder", "__init__"),
                         ("synth.quarantine", "place"),
                     }
     assert public > 400

@@ -22,7 +22,7 @@ from cloak.options import CloakOptions
 from provenance import errors
 from provenance.sealed.keys import published_key
 from provenance.version import VERSION
-from synth.measure.swap.options import SwapOptions
+from synth.measure.swap.options import SwapExperimentOptions
 from synth.swap.conversion.convert import ConvertOptions
 from tests.support.swap_faces import minute_preset, origin
 from veilmark.choices import CloakChoices, ConvertChoices, MeasureChoices
@@ -100,7 +100,7 @@ def test_every_result_is_exported_and_every_method_says_what_it_raises() -> None
     [
         (CloakChoices, CloakOptions, set()),
         (ConvertChoices, ConvertOptions, set()),
-        (MeasureChoices, SwapOptions, {"preset"}),
+        (MeasureChoices, SwapExperimentOptions, {"preset"}),
     ],
 )
 def test_choices_are_the_options(choices: type, options: type, besides: set[str]) -> None:

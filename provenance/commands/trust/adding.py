@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from provenance.trust.store import TrustStore
 
 _OPTIONS = (
-    "--anchor, --time-stamp-anchor, --identity-anchor, --list, --log, --witness, --contract, --revocation, --file"
+    "--anchor, --time-stamp-anchor, --identity-anchor, --list, --log, --witness, --contract, --revocation, "
+    "--file"
 )
 
 

@@ -17,7 +17,7 @@ _MOST = 20_000
 
 
 @dataclass(frozen=True)
-class Machine:
+class SupportVectorMachine:
     """``sum(dual * exp(-gamma * |x - support|^2)) + intercept`` of standardised features; above 0 speaks for a fake.
 
     Attributes:
@@ -64,7 +64,7 @@ class Machine:
         }
 
     @classmethod
-    def from_json(cls, data: Any) -> Machine:
+    def from_json(cls, data: Any) -> SupportVectorMachine:
         """Read :meth:`to_json`'s.
 
         Raises:
@@ -95,7 +95,7 @@ class Machine:
         return cls(features, mean, scale, support, dual, gamma, intercept, slope, offset, about)
 
 
-def loads(text: bytes) -> Machine:
+def loads(text: bytes) -> SupportVectorMachine:
     """From JSON text.
 
     Raises:
@@ -105,4 +105,4 @@ def loads(text: bytes) -> Machine:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CorruptMediaError(f"this is no JSON: {str(error)[:200]}") from error
-    return Machine.from_json(data)
+    return SupportVectorMachine.from_json(data)

@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.detect.training.selfmade import Recipe, blend_recipe, self_made
-from synth.detect.watch import Footage, Watched, collect
+from synth.detect.observe import FrameSource, ObservedFace, collect_pixels
+from synth.detect.training.selfmade import BlendRecipe, blend_recipe, self_made
 from synth.extraction.canonical import alignment, face_mask, transformed, warp
 from synth.extraction.footage import RawFrame
 
@@ -40,7 +40,7 @@ class Remade:
 
     Args:
         footage: the real clip.
-        watched: the same clip, watched; as many frames are made.
+        observed: the same clip, observed; as many frames are made.
         change: makes a frame from a frame and the landmarks ``(468, 2)`` in it.
         crf: of x264.
 
@@ -51,23 +51,23 @@ class Remade:
 
     def __init__(
         self,
-        footage: Footage,
-        watched: Watched,
+        footage: FrameSource,
+        observed: ObservedFace,
         change: Callable[[Pixels, NDArray[np.float64]], Pixels] | None,
         *,
         crf: int = CRF,
     ) -> None:
         self.path: Path = footage.path
-        self.expected = len(watched.times)
-        self._times = watched.times
-        self.corner, self._far = _box(watched)
-        self._data = _encoded(self._changed(footage, watched, change), max(1.0, watched.rate), crf)
+        self.expected = len(observed.times)
+        self._times = observed.times
+        self.corner, self._far = _box(observed)
+        self._data = _encoded(self._changed(footage, observed, change), max(1.0, observed.rate), crf)
 
-    def _changed(self, footage: Footage, watched: Watched, change: Any) -> Iterator[Pixels]:
-        count = len(watched.times)
+    def _changed(self, footage: FrameSource, observed: ObservedFace, change: Any) -> Iterator[Pixels]:
+        count = len(observed.times)
         (left, top), (right, bottom) = self.corner, self._far
         for raw in footage.frames(lambda index: index < count):
-            points = watched.landmarks[raw.index, :, :2].astype(np.float64) - self.corner
+            points = observed.landmarks[raw.index, :, :2].astype(np.float64) - self.corner
             there = change is not None and not np.isnan(points[0, 0])
             part = raw.pixels[top:bottom, left:right]
             yield change(part, points) if there else part
@@ -90,13 +90,13 @@ class Remade:
 
 
 def remade(
-    kind: str, footage: Footage, watched: Watched, random: np.random.Generator, *, crf: int = CRF
-) -> Watched:
-    """A clip of that kind, watched. Landmarks and eyes are taken over from the real one, whose face has not moved.
+    kind: str, footage: FrameSource, observed: ObservedFace, random: np.random.Generator, *, crf: int = CRF
+) -> ObservedFace:
+    """A clip of that kind, observed. Landmarks and eyes are taken over from the real one, whose face has not moved.
 
     Args:
         kind: one of :data:`KINDS`.
-        footage, watched: the real clip.
+        footage, observed: the real clip.
         random: of the recipe.
     """
     change: Callable[[Pixels, NDArray[np.float64]], Pixels] | None = None
@@ -106,15 +106,15 @@ def remade(
         recipe = blend_recipe(random)
         change = lambda pixels, points: blended_frame(pixels, points, recipe)  # noqa: E731
     elif kind == "rebuilt":
-        change = Rebuilder(footage, watched)
-    made = Remade(footage, watched, change, crf=crf)
-    result = copy.deepcopy(watched)
+        change = Rebuilder(footage, observed)
+    made = Remade(footage, observed, change, crf=crf)
+    result = copy.deepcopy(observed)
     result.landmarks[..., :2] -= np.array(made.corner, np.float32)
-    collect(made, result)
+    collect_pixels(made, result)
     return result
 
 
-def blended_frame(pixels: Pixels, points: NDArray[np.float64], recipe: Recipe) -> Pixels:
+def blended_frame(pixels: Pixels, points: NDArray[np.float64], recipe: BlendRecipe) -> Pixels:
     """A frame whose face is blended with a changed copy of itself, at the frame's own resolution."""
     matrix = alignment(points, 192)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
@@ -158,13 +158,13 @@ class Rebuilder:
     Learned from every other frame, at most sixty; the code is twelve numbers.
     """
 
-    def __init__(self, footage: Footage, watched: Watched) -> None:
-        there = np.flatnonzero(watched.found)
+    def __init__(self, footage: FrameSource, observed: ObservedFace) -> None:
+        there = np.flatnonzero(observed.found)
         chosen = {int(one) for one in there[:: max(2, len(there) // _LEARN_FROM)]}
         last = max(chosen)
         rows = []
         for raw in footage.frames(lambda index: index in chosen):
-            points = watched.landmarks[raw.index, :, :2].astype(np.float64)
+            points = observed.landmarks[raw.index, :, :2].astype(np.float64)
             rows.append(warp(raw.pixels, alignment(points, _SIDE), _SIDE).astype(np.float32).ravel())
             if raw.index >= last:
                 break
@@ -188,9 +188,9 @@ class Rebuilder:
         return np.asarray(np.clip(np.rint(pixels + (laid - pixels) * mask), 0, 255), np.uint8)
 
 
-def _box(watched: Watched) -> tuple[tuple[int, int], tuple[int, int]]:
+def _box(observed: ObservedFace) -> tuple[tuple[int, int], tuple[int, int]]:
     """Left top and right bottom, at multiples of 8 pixels; the latter may lie outside of the frame."""
-    points = watched.landmarks[watched.found][..., :2]
+    points = observed.landmarks[observed.found][..., :2]
     low, high = points.min((0, 1)), points.max((0, 1))
     reach = 0.5 * float((points.max(1) - points.min(1)).max())
     left, top = (max(0, int(one - reach) // 8 * 8) for one in low)

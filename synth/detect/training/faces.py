@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from provenance.errors import UsageError
 from synth.detect.calibrate import fit_logistic
-from synth.detect.judges import NET_SCHEMA
+from synth.detect.learned import NET_SCHEMA
 from synth.detect.networks.face import SIDE, FaceNet
 from synth.detect.training.histories import as_jpeg
-from synth.detect.training.material import Face
+from synth.detect.training.material import TrainingFace
 from synth.detect.training.selfmade import Pixels, blend_recipe, self_made, warp_recipe
 from synth.swap.training.checkpoint import save
 
@@ -43,13 +43,13 @@ class Pool:
     people: NDArray[np.str_]
 
 
-def make_pool(kind: str, faces: Sequence[Face], each: int, seed: int) -> Pool:
+def make_pool(kind: str, faces: Sequence[TrainingFace], each: int, seed: int) -> Pool:
     """``each`` pairs from every face."""
     random = np.random.default_rng(seed)
     real, fake, people = [], [], []
     for face in faces:
         for _ in range(each):
-            soft, detail = softened(face.pixels, random)
+            soft, detail = soft_footage_face(face.pixels, random)
             made, _ = self_made(soft, face.points, RECIPES[kind](random, detail))
             state = random.bit_generator.state
             real.append(published(soft, random))
@@ -61,7 +61,7 @@ def make_pool(kind: str, faces: Sequence[Face], each: int, seed: int) -> Pool:
     return Pool(np.stack(real), np.stack(fake), np.array(people))
 
 
-def softened(face: Pixels, random: np.random.Generator) -> tuple[Pixels, float]:
+def soft_footage_face(face: Pixels, random: np.random.Generator) -> tuple[Pixels, float]:
     """A real face as softer footage would have it, and the side in pixels that its detail is worth.
 
     What is soft throughout is real all the same. It is done before a fake is made of it, whose resolution is then
@@ -121,7 +121,7 @@ def published(face: Pixels, random: np.random.Generator) -> Pixels:
     return np.ascontiguousarray(ready[edge : edge + _KEPT, edge : edge + _KEPT])
 
 
-def teach(
+def train_network(
     pool: Pool,
     people: Sequence[str] | None,
     *,
@@ -191,5 +191,5 @@ def calibration(means: NDArray[np.float64], fake: NDArray[np.bool_]) -> tuple[fl
 def save_network(
     path: Path, network: torch.nn.Module, slope: float, offset: float, about: dict[str, Any]
 ) -> None:
-    """As :class:`synth.detect.judges.Judges` reads it."""
+    """As :class:`synth.detect.learned.Judges` reads it."""
     save(path, dict(network.state_dict()), NET_SCHEMA, {"slope": slope, "offset": offset, **about})

@@ -1,4 +1,4 @@
-"""What detectors learn from: watched clips of people and faces of photographs, kept between runs."""
+"""What detectors learn from: observed clips of people and faces of photographs, kept between runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from provenance.media.files import replacing
 from provenance.media.picture import open_picture
-from synth.detect.watch import FACE_SIDE, Watched, Watcher
+from synth.detect.observe import FACE_SIDE, FaceObserver, ObservedFace
 from synth.extraction.canonical import alignment, transformed, warp
 from synth.extraction.footage import open_footage
 
@@ -23,15 +23,15 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A clip, watched, and whose it is."""
+class TrainingClip:
+    """A clip, observed, and whose it is."""
 
     person: str
-    watched: Watched
+    observed: ObservedFace
 
 
 @dataclass(frozen=True)
-class Face:
+class TrainingFace:
     """An aligned face ``(192, 192, 3)`` and its landmarks ``(468, 2)``, and whose it is (or which photograph's)."""
 
     person: str
@@ -39,36 +39,36 @@ class Face:
     points: NDArray[np.float32]
 
 
-def watched_clips(
+def observe_clips(
     paths: Sequence[Path],
     work: Path,
-    watcher: Watcher,
+    observer: FaceObserver,
     seconds: float,
     say: Callable[[str], None] | None = None,
-) -> list[Clip]:
-    """Each file is one person's; what was watched before is read from ``work``."""
+) -> list[TrainingClip]:
+    """Each file is one person's; what was observed before is read from ``work``."""
     work.mkdir(parents=True, exist_ok=True)
     work.chmod(0o700)
     clips = []
     for path in paths:
         name = f"{path.stem}|{path.stat().st_size}|{seconds:g}"
-        kept = work / f"watched-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
+        kept = work / f"observed-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
         if kept.is_file():
-            watched = load_watched(kept, path)
+            observed = load_observed(kept, path)
         else:
-            watched = watcher.watch(open_footage(path)[0], max_seconds=seconds)
-            save_watched(kept, watched)
-        clips.append(Clip(path.stem, watched))
+            observed = observer.observe(open_footage(path)[0], max_seconds=seconds)
+            save_observed(kept, observed)
+        clips.append(TrainingClip(path.stem, observed))
         if say:
-            say(f"watched {path.stem}: {len(watched.times)} frames")
+            say(f"observed {path.stem}: {len(observed.times)} frames")
     return clips
 
 
-def save_watched(path: Path, watched: Watched) -> None:
+def save_observed(path: Path, observed: ObservedFace) -> None:
     """Arrays alone, as NPZ."""
     arrays: dict[str, Any] = {}
-    for field in fields(Watched):
-        value = getattr(watched, field.name)
+    for field in fields(ObservedFace):
+        value = getattr(observed, field.name)
         if field.name == "path":
             continue
         if isinstance(value, list):
@@ -79,8 +79,8 @@ def save_watched(path: Path, watched: Watched) -> None:
         np.savez(file, **arrays)
 
 
-def load_watched(path: Path, footage: Path) -> Watched:
-    """What :func:`save_watched` wrote."""
+def load_observed(path: Path, footage: Path) -> ObservedFace:
+    """What :func:`save_observed` wrote."""
     with np.load(path, allow_pickle=False) as stored:
         values: dict[str, Any] = {"path": footage}
         for name in sorted(stored.files):
@@ -90,28 +90,28 @@ def load_watched(path: Path, footage: Path) -> Watched:
                 values.setdefault(whole, []).append(float(value) if value.ndim == 0 else value)
             else:
                 values[whole] = value if value.ndim else value.item()
-    return Watched(**values)
+    return ObservedFace(**values)
 
 
-def clip_faces(clips: Sequence[Clip]) -> list[Face]:
+def clip_faces(clips: Sequence[TrainingClip]) -> list[TrainingFace]:
     """The kept faces of clips."""
     return [
-        Face(clip.person, pixels, points)
+        TrainingFace(clip.person, pixels, points)
         for clip in clips
-        for pixels, points in zip(clip.watched.faces, clip.watched.face_points, strict=True)
+        for pixels, points in zip(clip.observed.faces, clip.observed.face_points, strict=True)
     ]
 
 
-def photo_faces(photos: Sequence[Pixels], watcher: Watcher) -> list[Face]:
+def photo_faces(photos: Sequence[Pixels], observer: FaceObserver) -> list[TrainingFace]:
     """All faces of photographs that are large enough; each photograph counts as one person."""
     faces = []
     for number, pixels in enumerate(photos):
-        for found in watcher.finder.find(pixels):
+        for found in observer.finder.find(pixels):
             if found.span >= _LEAST_SPAN and found.mesh_score > 0:
                 points = found.landmarks[:, :2].astype(np.float64)
                 matrix = alignment(points, FACE_SIDE)
                 faces.append(
-                    Face(
+                    TrainingFace(
                         f"photo-{number}",
                         warp(pixels, matrix, FACE_SIDE),
                         transformed(points, matrix).astype(np.float32),

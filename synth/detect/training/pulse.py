@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from synth.detect.networks.svm import Machine
+from synth.detect.networks.svm import SupportVectorMachine
+from synth.detect.observe import ObservedFace
 from synth.detect.pulse_features import FEATURES, windows
 from synth.detect.training.faces import calibration
-from synth.detect.watch import Watched
 
 Floats = NDArray[np.float64]
 #: Fixed beforehand, not tuned: there are too few people to tune on.
@@ -34,13 +34,13 @@ class Row:
     values: Floats
 
 
-def row(person: str, fake: bool, watched: Watched) -> Row:
-    """Of a watched clip."""
-    found = [values for _, values in windows(watched)]
+def row(person: str, fake: bool, observed: ObservedFace) -> Row:
+    """Of a observed clip."""
+    found = [values for _, values in windows(observed)]
     return Row(person, fake, np.stack(found) if found else np.zeros((0, len(FEATURES))))
 
 
-def teach(rows: Sequence[Row], *, about: str = "") -> Machine:
+def train_machine(rows: Sequence[Row], *, about: str = "") -> SupportVectorMachine:
     """A machine, uncalibrated. Every clip weighs the same, and so do real and fake ones."""
     try:
         from sklearn.svm import SVC
@@ -58,7 +58,7 @@ def teach(rows: Sequence[Row], *, about: str = "") -> Machine:
     gamma = _WIDTH / values.shape[1]
     machine = SVC(C=_COST, kernel="rbf", gamma=gamma)
     machine.fit((values - mean) / scale, fake.astype(int), sample_weight=weight)
-    return Machine(
+    return SupportVectorMachine(
         FEATURES,
         mean,
         scale,
@@ -74,14 +74,16 @@ def held_out(rows: Sequence[Row], groups: Sequence[Sequence[str]]) -> list[float
     """Mean decision value of each clip by a machine that saw nobody of its group; None without windows."""
     result: list[float | None] = [None] * len(rows)
     for group in groups:
-        machine = teach([one for one in rows if one.person not in group])
+        machine = train_machine([one for one in rows if one.person not in group])
         for place, one in enumerate(rows):
             if one.person in group and len(one.values):
                 result[place] = float(machine.decide(one.values).mean())
     return result
 
 
-def calibrated(machine: Machine, rows: Sequence[Row], decisions: Sequence[float | None]) -> Machine:
+def calibrated(
+    machine: SupportVectorMachine, rows: Sequence[Row], decisions: Sequence[float | None]
+) -> SupportVectorMachine:
     """With a logistic curve through held-out decisions."""
     pairs = [(value, one.fake) for value, one in zip(decisions, rows, strict=True) if value is not None]
     slope, offset = calibration(np.array([one for one, _ in pairs]), np.array([one for _, one in pairs]))

@@ -22,7 +22,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BlendRecipe:
     """How one self-made fake differs from its source. Lengths are shares of the picture's side.
 
     Attributes:
@@ -54,10 +54,10 @@ class Recipe:
     lower: bool = False
 
 
-def blend_recipe(random: np.random.Generator, detail: float = 192.0) -> Recipe:
+def blend_recipe(random: np.random.Generator, detail: float = 192.0) -> BlendRecipe:
     """Of a self-blended image; ``detail`` is the side in pixels that the face's own detail is worth."""
     three = random.normal(size=(2, 3))
-    return Recipe(
+    return BlendRecipe(
         gain=_three(1 + 0.035 * three[0]),
         shift=_three(4 * three[1]),
         contrast=float(1 + 0.06 * random.normal()),
@@ -74,9 +74,9 @@ def blend_recipe(random: np.random.Generator, detail: float = 192.0) -> Recipe:
     )
 
 
-def warp_recipe(random: np.random.Generator, detail: float = 192.0) -> Recipe:
+def warp_recipe(random: np.random.Generator, detail: float = 192.0) -> BlendRecipe:
     """Of a face that was warped into place: a lower resolution than its own (``detail``) and nothing else."""
-    return Recipe(
+    return BlendRecipe(
         sharpen=float(random.choice([0.0, -0.6, -1.0])),
         side=max(12, int(detail * random.uniform(0.22, 0.58))),
         swell=float(random.uniform(0.0, 0.03)),
@@ -88,7 +88,7 @@ def warp_recipe(random: np.random.Generator, detail: float = 192.0) -> Recipe:
 
 
 def self_made(
-    face: Pixels, points: NDArray[np.floating], recipe: Recipe
+    face: Pixels, points: NDArray[np.floating], recipe: BlendRecipe
 ) -> tuple[Pixels, NDArray[np.float32]]:
     """The fake, and the mask ``(S, S)`` in [0, 1] of what was replaced.
 
@@ -120,7 +120,7 @@ def self_made(
     return np.clip(np.rint(whole), 0, 255).astype(np.uint8), mask
 
 
-def recipe_mask(points: NDArray[np.floating], side: int, recipe: Recipe) -> NDArray[np.float32]:
+def recipe_mask(points: NDArray[np.floating], side: int, recipe: BlendRecipe) -> NDArray[np.float32]:
     """The hull of the landmarks (or of those from the nose down), bent, grown and soft inwards and outwards."""
     chosen = np.asarray(points, np.float32)
     if recipe.lower:

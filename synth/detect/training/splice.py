@@ -86,7 +86,7 @@ def make_patches(scenes: Sequence[Scene], histories: int, each: int, seed: int) 
     )
 
 
-def teach(
+def train_network(
     patches: Patches,
     scenes: Sequence[int],
     *,

@@ -24,28 +24,28 @@ from provenance.media.files import write_bytes
 from synth.code_version import code_of
 from synth.detect.base import DETECTORS
 from synth.detect.calibrate import fit_joint
-from synth.detect.judges import Judges
-from synth.detect.run import DetectOptions, judge
+from synth.detect.learned import LearnedDetectors
+from synth.detect.observe import FaceObserver, ObservedFace
+from synth.detect.run import DetectOptions, score_footage
 from synth.detect.training import faces as train_faces
 from synth.detect.training import material
 from synth.detect.training import pulse as train_pulse
 from synth.detect.training import splice as train_splice
 from synth.detect.training.clips import KINDS, REAL_KINDS, remade
-from synth.detect.training.material import Clip
-from synth.detect.watch import Watched, Watcher
+from synth.detect.training.material import TrainingClip
 from synth.extraction.footage import open_footage
 
 STEPS = {"warp": 300, "blend": 300, "splice": 250}
 EACH = {"warp": 4, "blend": 4}
 SECONDS, GROUPS = 6.0, 2
-HELD_OUT, TAUGHT = "held-out.json", "taught.json"
+HELD_OUT, RECORD_FILE = "held-out.json", "taught.json"
 #: Not blinking: the fakes that are made here keep the eyes of their footage, so nothing can be learned about it.
 IN_JOINT = tuple(name for name in DETECTORS if name != "blink")
 Row = tuple[str, str, dict[str, float | None]]
 
 
 @dataclass
-class Lesson:
+class TrainingSet:
     """Everything that is learned from.
 
     Attributes:
@@ -54,16 +54,16 @@ class Lesson:
         groups: people, held out in turn.
     """
 
-    clips: list[Clip]
-    made: dict[str, list[Watched]]
-    faces: list[material.Face]
+    clips: list[TrainingClip]
+    made: dict[str, list[ObservedFace]]
+    faces: list[material.TrainingFace]
     scenes: list[train_splice.Scene]
     groups: list[tuple[str, ...]]
     steps: dict[str, int] = field(default_factory=lambda: dict(STEPS))
     seed: int = 0
 
 
-def prepare(
+def build_training_set(
     footage: Sequence[Path],
     photos: Path | None,
     work: Path,
@@ -71,28 +71,28 @@ def prepare(
     seed: int = 0,
     groups: int = GROUPS,
     together: Sequence[str] = (),
-) -> Lesson:
+) -> TrainingSet:
     """Watch the clips, make fakes of them, and collect faces and scenes."""
-    watcher = Watcher()
-    clips = material.watched_clips(footage, work, watcher, SECONDS, _say)
-    made: dict[str, list[Watched]] = {kind: [] for kind in KINDS}
+    observer = FaceObserver()
+    clips = material.observe_clips(footage, work, observer, SECONDS, _say)
+    made: dict[str, list[ObservedFace]] = {kind: [] for kind in KINDS}
     for number, clip in enumerate(clips):
         for kind in KINDS:
-            kept = work / f"made-{kind}-{clip.person}-{seed}-{len(clip.watched.times)}.npz"
+            kept = work / f"made-{kind}-{clip.person}-{seed}-{len(clip.observed.times)}.npz"
             if kept.is_file():
-                made[kind].append(material.load_watched(kept, clip.watched.path))
+                made[kind].append(material.load_observed(kept, clip.observed.path))
                 continue
             random = np.random.default_rng((seed, number, KINDS.index(kind)))
-            made[kind].append(remade(kind, open_footage(clip.watched.path)[0], clip.watched, random))
-            material.save_watched(kept, made[kind][-1])
+            made[kind].append(remade(kind, open_footage(clip.observed.path)[0], clip.observed, random))
+            material.save_observed(kept, made[kind][-1])
         _say(f"made fakes of {clip.person}")
     pictures = material.photos_in(photos)
-    faces = material.clip_faces(clips) + material.photo_faces(pictures, watcher)
+    faces = material.clip_faces(clips) + material.photo_faces(pictures, observer)
     scenes = [
-        train_splice.scene(clip.person, frame) for clip in clips for frame in clip.watched.frames[:2]
+        train_splice.scene(clip.person, frame) for clip in clips for frame in clip.observed.frames[:2]
     ] + [train_splice.scene(f"photo-{number}", picture) for number, picture in enumerate(pictures)]
     _say(f"{len(clips)} people, {len(faces)} faces, {len(pictures)} photographs")
-    return Lesson(
+    return TrainingSet(
         clips,
         made,
         faces,
@@ -102,7 +102,7 @@ def prepare(
     )
 
 
-def learn(lesson: Lesson, output: Path) -> None:
+def train_all(lesson: TrainingSet, output: Path) -> None:
     """Teach the detectors of every group and the final ones."""
     output.mkdir(parents=True, exist_ok=True)
     folders = [output / f"fold-{number}" for number in range(len(lesson.groups))]
@@ -113,8 +113,8 @@ def learn(lesson: Lesson, output: Path) -> None:
     _learn_splice(lesson, output, folders)
 
 
-def _learn_pulse(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
-    rows = [train_pulse.row(clip.person, False, clip.watched) for clip in lesson.clips]
+def _learn_pulse(lesson: TrainingSet, output: Path, folders: Sequence[Path]) -> None:
+    rows = [train_pulse.row(clip.person, False, clip.observed) for clip in lesson.clips]
     rows += [
         train_pulse.row(c.person, False, w)
         for kind in REAL_KINDS
@@ -128,14 +128,14 @@ def _learn_pulse(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
     for group, folder in zip(lesson.groups, folders, strict=True):
         inside = [one for one in rows if one.person not in group]
         own = train_pulse.held_out(inside, material.folds([one.person for one in inside], 3))
-        machine = train_pulse.calibrated(train_pulse.teach(inside, about=about), inside, own)
+        machine = train_pulse.calibrated(train_pulse.train_machine(inside, about=about), inside, own)
         write_bytes(folder / "pulse.json", json.dumps(machine.to_json()).encode(), force=True)
-    final = train_pulse.calibrated(train_pulse.teach(rows, about=about), rows, decisions)
+    final = train_pulse.calibrated(train_pulse.train_machine(rows, about=about), rows, decisions)
     write_bytes(output / "pulse.json", json.dumps(final.to_json()).encode(), force=True)
     _say("pulse: done")
 
 
-def _learn_faces(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
+def _learn_faces(lesson: TrainingSet, output: Path, folders: Sequence[Path]) -> None:
     everyone = {face.person for face in lesson.faces}
     for kind in ("warp", "blend"):
         pool = train_faces.make_pool(kind, lesson.faces, EACH[kind], lesson.seed)
@@ -143,7 +143,9 @@ def _learn_faces(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
         networks = []
         for group in lesson.groups:
             others = sorted(everyone - set(group))
-            network = train_faces.teach(pool, others, steps=lesson.steps[kind], seed=lesson.seed, say=_say)
+            network = train_faces.train_network(
+                pool, others, steps=lesson.steps[kind], seed=lesson.seed, say=_say
+            )
             networks.append(network)
             for person in group:
                 rows = pool.people == person
@@ -161,19 +163,19 @@ def _learn_faces(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
         }
         for network, folder in zip(networks, folders, strict=True):
             train_faces.save_network(folder / f"{kind}.safetensors", network, slope, offset, about)
-        final = train_faces.teach(pool, None, steps=lesson.steps[kind], seed=lesson.seed, say=_say)
+        final = train_faces.train_network(pool, None, steps=lesson.steps[kind], seed=lesson.seed, say=_say)
         train_faces.save_network(output / f"{kind}.safetensors", final, slope, offset, about)
         _say(f"{kind}: done, calibration {slope:.2f} {offset:.2f}")
 
 
-def _learn_splice(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None:
+def _learn_splice(lesson: TrainingSet, output: Path, folders: Sequence[Path]) -> None:
     """From the photographs alone, so that one network has seen none of the people in the clips."""
     patches = train_splice.make_patches(lesson.scenes, 48, 8, lesson.seed)
     photographs = [n for n, one in enumerate(lesson.scenes) if one.person.startswith("photo-")]
     clips = [n for n in range(len(lesson.scenes)) if n not in photographs]
     if not photographs:
         raise UsageError("the splice detector learns from photographs", hint="name a folder with --photos")
-    network = train_splice.teach(
+    network = train_splice.train_network(
         patches, photographs, steps=lesson.steps["splice"], seed=lesson.seed, say=_say
     )
     found = train_splice.measure(network, patches, lesson.scenes, clips, count=20, seed=lesson.seed + 1)
@@ -186,18 +188,20 @@ def _learn_splice(lesson: Lesson, output: Path, folders: Sequence[Path]) -> None
     _say(f"splice: pairs {found.pair_auc:.3f}, precision {np.nanmean(found.precision):.3f}")
 
 
-def held_out_scores(lesson: Lesson, folders: Sequence[Path]) -> list[Row]:
+def held_out_scores(lesson: TrainingSet, folders: Sequence[Path]) -> list[Row]:
     """Person, kind of clip ("filmed" or one of KINDS) and scores, by detectors that never saw the person."""
     result: list[Row] = []
     for group, folder in zip(lesson.groups, folders, strict=True):
-        judges = Judges(folder, joint=False)
+        judges = LearnedDetectors(folder, joint=False)
         options = DetectOptions(pictures=False)
         for place, clip in enumerate(lesson.clips):
             if clip.person not in group:
                 continue
-            kinds = [("filmed", clip.watched), *((kind, lesson.made[kind][place]) for kind in KINDS)]
-            for kind, watched in kinds:
-                result.append((clip.person, kind, judge(clip.watched.path, watched, judges, options).scores))
+            kinds = [("filmed", clip.observed), *((kind, lesson.made[kind][place]) for kind in KINDS)]
+            for kind, observed in kinds:
+                result.append(
+                    (clip.person, kind, score_footage(clip.observed.path, observed, judges, options).scores)
+                )
     return result
 
 
@@ -234,7 +238,9 @@ def footage_of(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def record(lesson: Lesson, footage: Sequence[Path], photos: Path | None, output: Path) -> None:
+def write_training_record(
+    lesson: TrainingSet, footage: Sequence[Path], photos: Path | None, output: Path
+) -> None:
     """Write ``taught.json``: all that the weights hang on, so that they can be made again."""
     from provenance.media.picture import sha256_file
 
@@ -249,7 +255,7 @@ def record(lesson: Lesson, footage: Sequence[Path], photos: Path | None, output:
         "versions": {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn")},
         "code": code_of("synth.detect"),
     }
-    write_bytes(output / TAUGHT, json.dumps(told, indent=1).encode(), force=True)
+    write_bytes(output / RECORD_FILE, json.dumps(told, indent=1).encode(), force=True)
 
 
 def _say(text: str) -> None:
@@ -263,7 +269,7 @@ def main() -> None:
     parser.add_argument("footage", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--work", type=Path, help="where what was watched is kept; default: OUTPUT/work")
+    parser.add_argument("--work", type=Path, help="where what was observed is kept; default: OUTPUT/work")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--together", default="", help="people (file names) of one group, comma-separated")
     chosen = parser.parse_args()
@@ -271,9 +277,9 @@ def main() -> None:
     work = chosen.work or chosen.output / "work"
     together = [name for name in chosen.together.split(",") if name]
     footage = footage_of(chosen.footage)
-    lesson = prepare(footage, chosen.photos, work, seed=chosen.seed, together=together)
-    learn(lesson, chosen.output)
-    record(lesson, footage, chosen.photos, chosen.output)
+    lesson = build_training_set(footage, chosen.photos, work, seed=chosen.seed, together=together)
+    train_all(lesson, chosen.output)
+    write_training_record(lesson, footage, chosen.photos, chosen.output)
     folders = [chosen.output / f"fold-{number}" for number in range(len(lesson.groups))]
     calibrate(held_out_scores(lesson, folders), chosen.output)
 

@@ -16,7 +16,7 @@ _PATIENCE = 10.0
 Pixels = NDArray[np.uint8]
 
 
-class Reel:
+class FrameReader:
     """Random access to a video's upright frames.
 
     Args:

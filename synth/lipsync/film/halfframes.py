@@ -14,7 +14,7 @@ _SIDE = 480
 Pixels = NDArray[np.uint8]
 
 
-def between(first: Pixels, second: Pixels) -> Pixels:
+def half_frame(first: Pixels, second: Pixels) -> Pixels:
     """The frame half-way: each of the two is moved half of the way to the other, and their mean is taken.
 
     The flow (DIS: Kroeger et al., ECCV 2016) is found at :data:`_SIDE` pixels at most. Where it does not lead back to

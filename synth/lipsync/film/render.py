@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError
-from synth.lipsync.film.frame_reader import Reel
-from synth.lipsync.film.halfframes import between
+from synth.lipsync.film.frame_reader import FrameReader
+from synth.lipsync.film.halfframes import half_frame
 from synth.lipsync.film.retime import Retimed
 from synth.lipsync.texture.texture import synthesize_textures
 from synth.lipsync.workspace import Changes
 
 if TYPE_CHECKING:
     from synth.lipsync.texture.candidates import Candidates
-    from synth.lipsync.texture.composite import Compositor
+    from synth.lipsync.texture.compositor import Compositor
     from synth.lipsync.texture.texture import TextureOptions
 
 _STATE_EVERY = 16
 Pixels = NDArray[np.uint8]
-Watch = Callable[[str, int, Pixels], None]
+ShowStage = Callable[[str, int, Pixels], None]
 
 
 @dataclass
@@ -48,16 +48,16 @@ class Stage:
     """The target as it is played: which of its frames come when, and the in-between ones.
 
     Args:
-        reel: its frames.
+        reader: its frames.
         landmarks: ``(T, 468, 3)`` of all of its frames.
         played: ``(M,)`` the order in which its frames are played.
         timing: which of those each made frame is laid onto.
     """
 
     def __init__(
-        self, reel: Reel, landmarks: NDArray[np.float64], played: NDArray[np.int64], timing: Retimed
+        self, reader: FrameReader, landmarks: NDArray[np.float64], played: NDArray[np.int64], timing: Retimed
     ) -> None:
-        self.reel, self.landmarks, self.played, self.timing = reel, landmarks, played, timing
+        self.reader, self.landmarks, self.played, self.timing = reader, landmarks, played, timing
 
     def __len__(self) -> int:
         return len(self.timing.frames)
@@ -67,13 +67,13 @@ class Stage:
         place = int(self.timing.base[index])
         first = int(self.played[place])
         if not self.timing.halves[index] or place + 1 >= len(self.played):
-            return self.reel[first], self.landmarks[first]
+            return self.reader[first], self.landmarks[first]
         second = int(self.played[place + 1])
         middle = (self.landmarks[first] + self.landmarks[second]) / 2
-        return between(self.reel[first], self.reel[second]), middle
+        return half_frame(self.reader[first], self.reader[second]), middle
 
 
-def render(
+def compose_frames(
     stage: Stage,
     shapes: NDArray[np.float64],
     candidates: Candidates,
@@ -81,7 +81,7 @@ def render(
     options: TextureOptions,
     *,
     changes: Changes | None = None,
-    watch: Watch | None = None,
+    show: ShowStage | None = None,
 ) -> Iterator[Made]:
     """Make all frames in turn; finished ones are kept as changes, so that a stopped run goes on.
 
@@ -92,11 +92,11 @@ def render(
         compositor: ready for this target.
         options: of the texture.
         changes: where finished frames are kept.
-        watch: is shown intermediate pictures: ``("texture", index, pixels)``, ``("target", index, pixels)`` and
-            ``("layers", index, pixels)`` of :meth:`~synth.lipsync.texture.composite.Compositor.layers`. All frames
+        show: is shown intermediate pictures: ``("texture", index, pixels)``, ``("target", index, pixels)`` and
+            ``("layers", index, pixels)`` of :meth:`~synth.lipsync.texture.compositor.Compositor.layers`. All frames
             are made for it, also those that an interrupted run had finished.
     """
-    start = _resumed(changes, compositor) if changes and not watch else 0
+    start = _resumed(changes, compositor) if changes and not show else 0
     for index in range(start):
         base, _ = stage.frame(index)
         kept = changes.get(index, base) if changes else None
@@ -113,10 +113,10 @@ def render(
         base, landmarks = stage.frame(index)
         seen = bool(np.isfinite(landmarks).all())
         pixels = compositor.compose(base, landmarks, texture, alpha, shapes[index]) if seen else base
-        if watch:
-            watch("texture", index, texture)
-            watch("target", index, base)
-            watch("layers", index, compositor.layers())
+        if show:
+            show("texture", index, texture)
+            show("target", index, base)
+            show("layers", index, compositor.layers())
         if changes:
             changes.put(index, base, pixels)
             if (index + 1) % _STATE_EVERY == 0:

@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Weights:
+class RetimeWeights:
     """``a_B``, ``a_U`` and ``a_S`` of the paper."""
 
     blink: float = 1.0
@@ -70,7 +70,7 @@ def retime(
     blink: NDArray[np.bool_],
     silent: NDArray[np.bool_],
     onset: NDArray[np.bool_],
-    weights: Weights | None = None,
+    weights: RetimeWeights | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Retimed:
     """Lay N made frames onto M target frames at the least cost.
@@ -87,7 +87,7 @@ def retime(
         UsageError: values of other lengths, not finite or negative speed, or more than 2 M frames to lay.
         MediaTooLargeError: more than :data:`MAX_CELLS` pairs.
     """
-    chosen = weights or Weights()
+    chosen = weights or RetimeWeights()
     value = _value(speed, blink, chosen)
     many, count = len(value), len(silent)
     if len(onset) != count or not count or not many:
@@ -200,7 +200,7 @@ def there_and_back(count: int, needed: int) -> NDArray[np.int64]:
     return np.resize(once, needed + len(once)) if needed > _AMPLE * count else np.arange(count)
 
 
-def _value(speed: NDArray[np.floating], blink: NDArray[np.bool_], weights: Weights) -> Floats:
+def _value(speed: NDArray[np.floating], blink: NDArray[np.bool_], weights: RetimeWeights) -> Floats:
     if np.ndim(speed) != 1 or np.shape(speed) != np.shape(blink):
         raise UsageError(f"found speeds of shape {np.shape(speed)} and blinks of {np.shape(blink)}")
     value = np.asarray(speed, np.float64) + weights.blink * np.asarray(blink, np.float64)

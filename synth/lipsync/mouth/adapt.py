@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from provenance.errors import UsageError
 from synth.lipsync.mouth.model import WINDOW, MouthModel, MouthOptions
-from synth.lipsync.mouth.train import Clip, begun, mean_mouth
+from synth.lipsync.mouth.train import SpeechClip, begun, mean_mouth
 
 #: What the package brings: taught by a machine's voice and a mouth of nobody, see ``benchmarks/synth/mouth_prior.py``.
 PRIOR = Path(__file__).with_name("mouth-prior.safetensors")
@@ -29,7 +29,10 @@ TRUST = 0.6
 
 
 def adapt_mouth(
-    clips: Sequence[Clip], start: MouthModel, options: MouthOptions | None = None, softness: float = SOFTNESS
+    clips: Sequence[SpeechClip],
+    start: MouthModel,
+    options: MouthOptions | None = None,
+    softness: float = SOFTNESS,
 ) -> MouthModel:
     """The mouth of a person.
 
@@ -77,7 +80,7 @@ def adapt_mouth(
     return model
 
 
-def _known(model: MouthModel, clip: Clip, seen: bool) -> NDArray[np.float64]:
+def _known(model: MouthModel, clip: SpeechClip, seen: bool) -> NDArray[np.float64]:
     """``(N, K)``: all that the answers are read from."""
     parts = [units(model, clip.features), model.around(clip.features)]
     return np.hstack([*parts, clip.upper] if seen and clip.upper is not None else parts)

@@ -162,12 +162,12 @@ def features(sound: Sound) -> Floats:
     return np.hstack([base, np.diff(base, axis=0, prepend=base[:1])])
 
 
-def heard(sound: Sound) -> Floats:
+def speech_features(sound: Sound) -> Floats:
     """``(N, 28)`` at 100 Hz: :func:`features` as the mouth's network hears them, see :func:`evened`."""
-    return evened(features(sound))
+    return normalised_features(features(sound))
 
 
-def evened(raw: NDArray[np.floating]) -> Floats:
+def normalised_features(raw: NDArray[np.floating]) -> Floats:
     """Features as if every sound had been recorded alike, so that a mouth that learned from one follows another.
 
     The energy is told from the loud parts (their 95th percentile is 1, 11 dB is a step of 1), and nothing is quieter

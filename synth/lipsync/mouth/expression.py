@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError
-from synth.lipsync.shape import Series, Track, eye_distance, placed
+from synth.lipsync.shape import Series, Track, apply_pose, eye_distance
 from synth.lipsync.texture.frontal import spline
 
 #: Columns and rows of the small pictures, and where they lie in the person's frame (distances between the eyes).
@@ -55,7 +55,7 @@ def upper_faces(track: Track, pictures: Iterable[NDArray[np.uint8]]) -> Small:
 
 
 def _small(picture: NDArray[np.uint8], pose: Series, surface: Series) -> Small:
-    spots = placed(pose, surface)[:, :2]
+    spots = apply_pose(pose, surface)[:, :2]
     blur = max(0.5, 0.5 * eye_distance(pose) * float(_X[1] - _X[0]))
     # no more of the picture than is read
     low = np.clip(np.floor(spots.min(0) - 4 * blur), 0, np.array(picture.shape[1::-1]) - 1).astype(int)
@@ -66,7 +66,7 @@ def _small(picture: NDArray[np.uint8], pose: Series, surface: Series) -> Small:
     return np.asarray(cv2.remap(soft, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def shown(base: Series) -> NDArray[np.bool_]:
+def upper_face_mask(base: Series) -> NDArray[np.bool_]:
     """``(26, 48)``: which places belong to the upper face that is not replaced.
 
     Args:
@@ -93,7 +93,7 @@ def expressions(small: Small, track: Track, until: float = 1.0) -> Series | None
     """
     found = np.flatnonzero(track.found & (small.max((1, 2)) > 0))
     taught = found[found < round(until * len(small))]
-    mask = shown(track.base)
+    mask = upper_face_mask(track.base)
     if len(taught) < 2 or mask.sum() < NUMBERS:
         return None
     values = small[found][:, mask].astype(np.float32)

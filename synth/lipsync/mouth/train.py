@@ -28,7 +28,7 @@ Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Clip:
+class SpeechClip:
     """One person's sound and mouth, side by side at 100 Hz.
 
     Attributes:
@@ -52,17 +52,17 @@ class Clip:
         shapes: NDArray[np.floating],
         times: NDArray[np.floating],
         upper: NDArray[np.floating] | None = None,
-    ) -> Clip:
+    ) -> SpeechClip:
         """From features at 100 Hz and the shapes (and expressions) of frames at their times."""
         seen = None if upper is None else resampled(upper, times, feature_times(len(features)))
         return cls(features, *steps_of(shapes, times, len(features)), upper=seen)
 
-    def part(self, start: float, end: float) -> Clip:
+    def part(self, start: float, end: float) -> SpeechClip:
         """From share to share of its length."""
         use = slice(round(start * len(self.features)), round(end * len(self.features)))
         also = None if self.also is None else self.also[use]
         upper = None if self.upper is None else self.upper[use]
-        return Clip(self.features[use], self.shapes[use], self.seen[use], also, upper)
+        return SpeechClip(self.features[use], self.shapes[use], self.seen[use], also, upper)
 
 
 @dataclass
@@ -119,7 +119,7 @@ class _Run:
 
 
 def train_mouth(
-    clips: Sequence[Clip],
+    clips: Sequence[SpeechClip],
     options: MouthOptions,
     *,
     start: MouthModel | None = None,
@@ -168,7 +168,7 @@ def train_mouth(
 
 def _learn(
     run: _Run,
-    clips: Sequence[Clip],
+    clips: Sequence[SpeechClip],
     checkpoint: Path | None,
     identity: dict[str, Any],
     stop: Callable[[], bool] | None,
@@ -246,7 +246,7 @@ def _judge(net: MouthNet, judged: Sequence[_Learning], delay: int) -> float:
     return float(np.average(errors, weights=weights))
 
 
-def _learning(run: _Run, clip: Clip) -> _Learning:
+def _learning(run: _Run, clip: SpeechClip) -> _Learning:
     heard = torch.from_numpy(run.model.standardised(clip.features)).to(run.device)
     centred = clip.shapes - mean_mouth(clip) + run.model.mean
     told = run.model.coefficients(centred).astype(np.float32)
@@ -256,7 +256,7 @@ def _learning(run: _Run, clip: Clip) -> _Learning:
     return _Learning(heard, wanted, torch.from_numpy(clip.seen.astype(np.float32)).to(run.device))
 
 
-def _fresh(clips: Sequence[Clip], options: MouthOptions) -> MouthModel:
+def _fresh(clips: Sequence[SpeechClip], options: MouthOptions) -> MouthModel:
     """Principal components of all mouths, each about its person's mean; standard scales; an untaught network."""
     centred = np.concatenate([one.shapes[one.seen] - mean_mouth(one) for one in clips])
     _, values, basis = np.linalg.svd(centred, full_matrices=False)
@@ -271,7 +271,7 @@ def _fresh(clips: Sequence[Clip], options: MouthOptions) -> MouthModel:
     )
 
 
-def begun(clips: Sequence[Clip], options: MouthOptions, start: MouthModel) -> MouthModel:
+def begun(clips: Sequence[SpeechClip], options: MouthOptions, start: MouthModel) -> MouthModel:
     """A model that begins with what others taught: their network, its answers told in these people's own principal
     components, about these people's mean mouth.
     """
@@ -292,12 +292,12 @@ def begun(clips: Sequence[Clip], options: MouthOptions, start: MouthModel) -> Mo
     return model
 
 
-def mean_mouth(clip: Clip) -> NDArray[np.float64]:
+def mean_mouth(clip: SpeechClip) -> NDArray[np.float64]:
     """``(36,)``: the mean of what is seen; 0 where nothing is."""
     return np.asarray(clip.shapes[clip.seen].mean(0)) if clip.seen.any() else np.zeros(SHAPE)
 
 
-def _identity(clips: Sequence[Clip], options: MouthOptions, start: MouthModel | None) -> dict[str, Any]:
+def _identity(clips: Sequence[SpeechClip], options: MouthOptions, start: MouthModel | None) -> dict[str, Any]:
     """What makes two runs the same run."""
     import hashlib
 

@@ -85,7 +85,7 @@ def torso_mask(frontal: Frontal, target: Pixels, texture: Pixels, skin: Colour, 
     return np.asarray(cv2.GaussianBlur(keep * (1 - inside), (0, 0), 0.02 * frontal.unit))
 
 
-def face_mask(
+def face_layer_mask(
     frontal: Frontal, target: Pixels, texture: Pixels, alpha: Floats, lips: Series, skin: Colour
 ) -> Floats:
     """The lower face, less what is hair or background in the target or in the texture at its sides; around the mouth

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.measure.conditions import CONDITIONS
-from synth.measure.detectors.experiment import NOISE, Measured
+from synth.measure.conditions import CONDITIONS, NOISE
+from synth.measure.detectors.experiment import Measured
 from synth.measure.stats import Estimate, mean, ratio, share
 from synth.measure.wording import interval, number, percent_interval
 from synth.report.document import Table

@@ -24,14 +24,12 @@ from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import open_picture, sha256_file
 from synth.code_version import code_of
 from synth.measure.cache import Cache, key_of
-from synth.measure.conditions import CONDITIONS, equal_energy
-from synth.measure.detectors.look import look
+from synth.measure.conditions import CONDITIONS, GIVEN, NOISE, equal_energy
+from synth.measure.detectors.observations import detect_under_conditions
 from synth.measure.detectors.pairs import Pair
+from synth.measure.options import check_attacked, check_strengths
 
 Progress = Callable[[float], None]
-#: Name of the version that was cloaked before, and of controls.
-GIVEN = "cloaked"
-NOISE = "noise like "
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,8 @@ class DetectorOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not self.strengths:
-            raise UsageError("no strength is named", hint="choose among low, mid and high")
-        for name in self.strengths:
-            if name not in list(Strength):
-                raise UsageError(f"unknown strength {name[:40]!r}", hint="choose among low, mid and high")
-        if self.attacked == ():
-            raise UsageError("no detector is named", hint="leave --detectors out for all")
-        for name in self.attacked or ():
-            if not detector_list.info(name).differentiable:
-                raise UsageError(
-                    f"{name} cannot be attacked, it only judges", hint="leave it out of the detectors"
-                )
+        check_strengths(self.strengths)
+        check_attacked(self.attacked)
         if not 1 <= self.steps <= 10_000:
             raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
 
@@ -123,14 +111,14 @@ def measure_detectors(
     if any((pair.cloaked is not None) is not given for pair in pairs):
         raise UsageError("some pictures have cloaked copies and some have none", hint="measure them apart")
     # 1. Who looks: everyone that is installed; those the cloak is made against, and those it never saw.
-    crew = [_loaded(name, options) for name in detector_list.available(options.weights)]
+    detectors = [_loaded(name, options) for name in detector_list.available(options.weights)]
     names = [GIVEN] if given else list(dict.fromkeys(options.strengths))
     controls = [NOISE + name for name in names] if options.control else []
     rows, kept, notes = [], [], []
     for place, pair in enumerate(pairs):
         # 2. Each picture: clean, cloaked, and with noise that was not searched for, under every condition.
         part = _part(progress, place, len(pairs))
-        row = _one(pair, names, crew, options, cache, part)
+        row = _one(pair, names, detectors, options, cache, part)
         if row["faces"]:
             rows.append(row)
             kept.append(pair)
@@ -141,7 +129,7 @@ def measure_detectors(
             f"none of {len(pairs)} pictures shows a face that detectors of two families agree on",
             hint="there is nothing to measure; name pictures with faces",
         )
-    return Measured(rows, kept, names + controls, {one.name: one.family for one in crew}, notes)
+    return Measured(rows, kept, names + controls, {one.name: one.family for one in detectors}, notes)
 
 
 def versions_of(
@@ -194,20 +182,20 @@ def cloak_key(original: Path, strength: str, options: DetectorOptions) -> str:
 def _one(
     pair: Pair,
     names: Sequence[str],
-    crew: Sequence[FaceDetector],
+    detectors: Sequence[FaceDetector],
     options: DetectorOptions,
     cache: Cache,
     progress: Progress,
 ) -> dict[str, Any]:
-    """One picture's row: what :func:`synth.measure.detectors.look.look` says, ``quality`` of each version (whole
-    picture, and the worst face's crop), ``name``, ``sha256``, ``size`` and ``seconds``.
+    """One picture's row: what :func:`synth.measure.detectors.observations.detect_under_conditions` says, ``quality`` of
+    each version (whole picture, and the worst face's crop), ``name``, ``sha256``, ``size`` and ``seconds``.
     """
     digests = [sha256_file(one) for one in (pair.original, pair.cloaked) if one is not None]
     depends: dict[str, Any] = {
         "files": digests,
         "versions": list(names),
         "options": options.to_json(),
-        "crew": [one.name for one in crew],
+        "detectors": [one.name for one in detectors],
         "conditions": list(CONDITIONS),
         "code": code_of("cloak", "synth.measure"),
     }
@@ -222,8 +210,8 @@ def _one(
         clean, versions = versions_of(pair, names, options, cache, lambda share: progress(share / 2))
     except NoFaceError as error:
         return cache.put(key, {**about, "faces": [], "why": str(error)})
-    seen = look(
-        clean, versions, crew, device=options.device, progress=lambda share: progress((1 + share) / 2)
+    seen = detect_under_conditions(
+        clean, versions, detectors, device=options.device, progress=lambda share: progress((1 + share) / 2)
     )
     if not seen["faces"]:
         why = "no two families of detectors agree on a face"

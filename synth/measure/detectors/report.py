@@ -10,9 +10,9 @@ from typing import Any
 from provenance.errors import UsageError
 from synth.measure import pictures
 from synth.measure.cache import Cache
-from synth.measure.conditions import CONDITIONS
+from synth.measure.conditions import CONDITIONS, NOISE
 from synth.measure.detectors.errors import called, condition_tables, every_report, published_table
-from synth.measure.detectors.experiment import NOISE, DetectorOptions, Measured, versions_of
+from synth.measure.detectors.experiment import DetectorOptions, Measured, versions_of
 from synth.measure.stats import Effect, Estimate, holm, mean, paired, paired_shares, share
 from synth.measure.wording import bare_p, interval, number, p_value, points
 from synth.report.document import Curve, Gallery, Point, Report, Table, device_name, percent
@@ -68,7 +68,7 @@ def group_effect(
     return paired_shares(first.found, other.found, first.of)
 
 
-def report_of(
+def detectors_report(
     measured: Measured, options: DetectorOptions, cache: Cache, shown: Sequence[str] | None = None
 ) -> Report:
     """The whole report; reads pictures again for what it shows.

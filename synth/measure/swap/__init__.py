@@ -1,5 +1,4 @@
-"""``measure swap``: what a face swapper learns from cloaked data.
+"""``measure swap``: what a face swapper learns from cloaked footage.
 
-Start with :mod:`synth.measure.swap.experiment`. ``faces`` is what an attacker gets, ``cells`` one trained generator,
-``options`` what can be asked for, ``report`` writes it up.
+Start with :mod:`synth.measure.swap.experiment`. ``faces`` is what an attacker learns from, ``cells`` one generator.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,88 +15,54 @@ from numpy.typing import NDArray
 
 from provenance.errors import NoFaceError
 from provenance.media.picture import sha256_file
-from synth.code_version import code_of
 from synth.extraction.alignments import Alignments
 from synth.extraction.faceset import FaceSet
 from synth.extraction.finder import DEFAULT_DETECTORS
 from synth.extraction.rules import Thresholds
 from synth.extraction.run import ExtractOptions, extract_faces
+from synth.measure.attackers import Attacker
 from synth.measure.cache import key_of
-from synth.measure.conditions import CLEANING, Pixels
-from synth.measure.material import Material, write_pictures
-from synth.measure.swap.options import CLEAN, Attacker, SwapOptions
+from synth.measure.clips import write_pictures
+from synth.measure.experiment import AttackerFaces, Progress
+from synth.measure.judge import JUDGED_SIDE
+from synth.measure.material import Material, attacked_footage, attacked_frames
+from synth.measure.swap.options import SwapExperimentOptions
 
-Progress = Callable[[float], None]
 #: Of neighbouring frames that look alike all are kept: what is compared is how many faces are found.
 _THRESHOLDS = Thresholds(bits=-1)
-#: Side at which held-out faces are aligned, pixels.
-JUDGED_SIDE = 256
 
 
-@dataclass(frozen=True)
-class Faces:
-    """What an attacker extracted.
-
-    Attributes:
-        frames: that were published.
-        kept: aligned faces to train on.
-        counts: frames' and faces' fates.
-        folder: of the faces; empty where none was kept.
-        digest: a hash of the kept faces.
-        seconds: it took.
-    """
-
-    frames: int
-    kept: int
-    counts: dict[str, int]
-    folder: str
-    digest: str
-    seconds: float
+def faces_key(material: Material, variant: str, attacker: Attacker, options: SwapExperimentOptions) -> str:
+    """The cache's name of an extraction."""
+    chosen = {"size": options.size, "thresholds": _THRESHOLDS.to_json()}
+    return key_of("faces", attacked_footage(material, variant, attacker) | chosen)
 
 
-def faces_key(material: Material, variant: str, attacker: Attacker, options: SwapOptions) -> str:
-    """The cache's name of an extraction. Clean data with clean data mixed in is clean data."""
-    chosen: dict[str, Any] = {
-        "published": material.key,
-        "variant": variant,
-        "cleaning": attacker.cleaning,
-        "detectors": list(attacker.detectors),
-        "share": attacker.share if variant != CLEAN else 0.0,
-        "size": options.generator().architecture.size,
-        "thresholds": _THRESHOLDS.to_json(),
-        "code": code_of("synth.extraction", *(("cloak",) if variant != CLEAN else ())),
-    }
-    if variant != CLEAN:
-        chosen |= {"against": list(options.attacked), "seed": options.cloak_seed}
-        chosen |= {"cloak": [options.cloak_steps, options.cloak_rounds]}
-    return key_of("faces", chosen)
-
-
-def extracted(
+def extract_for(
     material: Material,
     variant: str,
     attacker: Attacker,
     consent: dict[str, Any],
-    options: SwapOptions,
+    options: SwapExperimentOptions,
     progress: Progress | None = None,
-) -> Faces:
+) -> AttackerFaces:
     """The faces that an attacker gets out of what was published."""
     cache, key = material.cache, faces_key(material, variant, attacker, options)
     done = cache.get(key)
     folder = cache.folder / "faces" / key
     if done is not None and (not done["kept"] or (folder / "alignments.json").is_file()):
-        return Faces(**done)
+        return AttackerFaces(**done)
     began = time.perf_counter()
     shutil.rmtree(folder, ignore_errors=True)
     with cache.scratch() as scratch:
-        frames = _attacked(material, variant, attacker)
+        frames = attacked_frames(material, variant, attacker)
         count = write_pictures(scratch / "published", frames)
         result = _extract(scratch / "published", folder, attacker.detectors, consent, options, progress)
-    faces = Faces(count, *result, seconds=round(time.perf_counter() - began, 2))
-    return Faces(**cache.put(key, asdict(faces)))
+    faces = AttackerFaces(count, *result, seconds=round(time.perf_counter() - began, 2))
+    return AttackerFaces(**cache.put(key, asdict(faces)))
 
 
-def held_out_faces(material: Material, consent: dict[str, Any], options: SwapOptions) -> FaceSet:
+def held_out_faces(material: Material, consent: dict[str, Any], options: SwapExperimentOptions) -> FaceSet:
     """A person's clean faces that nobody learns from.
 
     Raises:
@@ -107,31 +73,19 @@ def held_out_faces(material: Material, consent: dict[str, Any], options: SwapOpt
     folder = cache.folder / "faces" / key_of("held out", chosen)
     if not (folder / "alignments.json").is_file():
         with cache.scratch() as scratch:
-            write_pictures(scratch / "late", material.held_out())
-            _extract(scratch / "late", folder, DEFAULT_DETECTORS, consent, options, None, size=JUDGED_SIDE)
+            write_pictures(scratch / "held-out", material.held_out())
+            _extract(
+                scratch / "held-out", folder, DEFAULT_DETECTORS, consent, options, None, size=JUDGED_SIDE
+            )
     try:
         return FaceSet.load(folder)
     except NoFaceError:
-        fates = Alignments.load(folder).counts()
-        told = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+        counts = Alignments.load(folder).counts()
+        found = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
         raise NoFaceError(
-            f"no held-out frame of {material.files[0].name} shows a face to measure with ({told})",
+            f"no held-out frame of {material.files[0].name} shows a face to measure with ({found})",
             hint="a larger --side, more --held-out, or other footage",
         ) from None
-
-
-def _attacked(material: Material, variant: str, attacker: Attacker) -> Iterator[Pixels]:
-    treat = CLEANING[attacker.cleaning] if attacker.cleaning else None
-    if attacker.share and variant != CLEAN:
-        for number, (clean, other) in enumerate(
-            zip(material.frames(CLEAN), material.frames(variant), strict=True)
-        ):
-            # evenly spread: as many clean frames as the share says
-            mixed_in = int((number + 1) * attacker.share) > int(number * attacker.share)
-            yield clean if mixed_in else other
-        return
-    for pixels in material.frames(variant):
-        yield treat(pixels) if treat else pixels
 
 
 def _extract(
@@ -139,20 +93,20 @@ def _extract(
     folder: Path,
     detectors: Sequence[str],
     consent: dict[str, Any],
-    options: SwapOptions,
+    options: SwapExperimentOptions,
     progress: Progress | None,
     *,
     size: int | None = None,
 ) -> tuple[int, dict[str, int], str, str]:
-    """Kept faces, fates, the folder's name, and the hash of what was kept."""
+    """Kept faces, counts by outcome, the folder's name, and the hash of what was kept."""
     chosen = ExtractOptions(
-        size=size or options.generator().architecture.size,
+        size=size or options.size,
         detectors=tuple(detectors),
         thresholds=_THRESHOLDS,
         device=options.device,
         weights_dir=options.weights,
     )
-    basis = derived(consent, sorted(published.glob("*.png")))
+    basis = consent_for_frames(consent, sorted(published.glob("*.png")))
     try:
         done = extract_faces(published, folder, basis, chosen, progress=progress)
     except NoFaceError:
@@ -161,7 +115,7 @@ def _extract(
     return len(kept), done.alignments.counts(), folder.name, digest_of(kept.pixels())
 
 
-def derived(consent: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+def consent_for_frames(consent: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
     """The consent of footage, for frames that were made of it here."""
     sources = consent.get("files") or [{}]
     origin = {"basis": consent.get("basis"), "key_id": sources[0].get("key_id", "")}

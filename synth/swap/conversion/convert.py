@@ -15,7 +15,7 @@ from provenance.errors import UsageError
 from synth.extraction.canonical import alignment, detail_mask, face_mask, transformed, warp
 from synth.swap.conversion import blend, colour, masks, smooth
 from synth.swap.model import Generator
-from synth.swap.training.augment import shown
+from synth.swap.training.augment import encoder_input
 from synth.swap.training.checkpoint import Origin
 
 
@@ -126,7 +126,7 @@ class Swapper:
         )
         pictures = torch.from_numpy(aligned).to(self.device).permute(0, 3, 1, 2).float() / 255
         inside, open_ = (one.to(self.device).float() / 255 for one in (masks, details))
-        colours, learned = self.generator.as_person(shown(pictures, inside, open_), self.options.to)
+        colours, learned = self.generator.as_person(encoder_input(pictures, inside, open_), self.options.to)
         return colours.permute(0, 2, 3, 1).cpu().numpy(), learned[:, 0].cpu().numpy()
 
     def swap(
@@ -172,7 +172,7 @@ class Swapper:
     ) -> Swapped:
         options = self.options
         raw = masks.grown(masks.shaped(options.shape, learned, points), options.grow)
-        mask = masks.softened(raw, options.border)
+        mask = masks.soft_border(raw, options.border)
         vector = colour.fit(options.colour, made, np.asarray(aligned / 255.0, np.float32), raw)
         if self._colours is not None and options.colour_memory > 0:
             vector = self._colours + (1 - options.colour_memory) * (vector - self._colours)
@@ -191,7 +191,7 @@ class Swapper:
         return Swapped(whole, whole_mask, matched)
 
 
-def described(origin: Origin, to: str) -> str:
+def model_summary(origin: Origin, to: str) -> str:
     """A sentence for the label: which model made it, and what it learned from."""
     learned = "; ".join(
         f"{side}: {', '.join(str(one)[:100] for one in list(names)[:8])}"

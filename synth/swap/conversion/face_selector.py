@@ -15,7 +15,7 @@ from synth.extraction.finder import FaceFinder, Found
 from synth.extraction.rules import Thresholds
 
 
-class Whom:
+class FaceSelector:
     """Chooses a face in frame after frame.
 
     Without a reference that is the largest face, then the one nearest to where the face was before. With one it is the
@@ -35,7 +35,7 @@ class Whom:
         self._before: NDArray[np.floating] | None = None
 
     @classmethod
-    def of_picture(cls, path: Path, finder: FaceFinder, embedder: Embedder) -> Whom:
+    def of_picture(cls, path: Path, finder: FaceFinder, embedder: Embedder) -> FaceSelector:
         """The person whom a picture shows.
 
         Raises:

@@ -23,13 +23,13 @@ from synth.label import mark_visibly
 from synth.quarantine import Unlabelled
 from synth.swap.conversion import smooth
 from synth.swap.conversion.convert import Swapper
-from synth.swap.conversion.face_selector import Whom, faces_of
+from synth.swap.conversion.face_selector import FaceSelector, faces_of
 from synth.swap.flicker import Flicker, FlickerMeter
 
 _POINTS = 468
 _PIXELS_AT_ONCE = 48_000_000
 _CRF, _SPEED = 17, "medium"
-Report = Callable[[float], None]
+Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _render_picture(
     finder: FaceFinder,
     *,
     mark: bool,
-    whom: Whom | None = None,
+    selector: FaceSelector | None = None,
 ) -> SwapReport:
     """Swap a face of a picture; PNG stays PNG, everything else becomes JPEG.
 
@@ -77,17 +77,17 @@ def _render_picture(
         path: a picture. made: where the result goes.
         swapper, finder: ready ones.
         mark: draw the visible mark.
-        whom: chooses the face; without it, the largest.
+        selector: chooses the face; without it, the largest.
 
     Raises:
         NoFaceError: it shows no face, or not the one that is meant.
         MediaError: it cannot be read.
     """
     picture = open_picture(path)
-    found, whom = faces_of(finder.find(picture.pixels)), whom or Whom()
-    chosen = whom.choose(found, picture.pixels)
+    found, selector = faces_of(finder.find(picture.pixels)), selector or FaceSelector()
+    chosen = selector.choose(found, picture.pixels)
     if chosen is None:
-        message, hint = _nobody(path, whom, "", "name a picture that shows a face from the front")
+        message, hint = _nobody(path, selector, "", "name a picture that shows a face from the front")
         raise NoFaceError(message, hint=hint)
     swapper.forget()
     (swapped,) = swapper.swap([picture.pixels], [chosen.landmarks])
@@ -123,19 +123,22 @@ class Tracked:
         return np.asarray(~np.isnan(self.landmarks[:, 0, 0]))
 
 
-def track(
-    info: VideoInfo, finder: FaceFinder, progress: Report | None = None, whom: Whom | None = None
+def track_landmarks(
+    info: VideoInfo,
+    finder: FaceFinder,
+    progress: Progress | None = None,
+    selector: FaceSelector | None = None,
 ) -> Tracked:
-    """Find the face in every frame; ``whom`` chooses, without it at first the largest, then the one nearest to where
-    it was.
+    """Find the face in every frame; ``selector`` chooses. Without it, it is at first the largest, then the one
+    nearest to where it was.
     """
     expected, rows, times, several = expected_frames(info), [], [], 0
-    whom = whom or Whom()
+    selector = selector or FaceSelector()
     for frame in frames(info):
         pixels = frame.rgb()
         found = faces_of(finder.find(pixels))
         several += len(found) > 1
-        chosen = whom.choose(found, pixels)
+        chosen = selector.choose(found, pixels)
         if chosen is None:
             rows.append(np.full((_POINTS, 2), np.nan))
         else:
@@ -153,9 +156,9 @@ def _render_video(
     finder: FaceFinder,
     *,
     mark: bool,
-    whom: Whom | None = None,
+    selector: FaceSelector | None = None,
     tracked: Tracked | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> SwapReport:
     """Swap one face through a video. Sound, times, turning and what is no face stay as they are.
 
@@ -163,7 +166,7 @@ def _render_video(
         path: a video. made: where the result goes; its suffix names the container.
         swapper, finder: ready ones.
         mark: draw the visible mark.
-        whom: chooses the face; without it, the largest and then the one nearest to where it was.
+        selector: chooses the face; without it, the largest and then the one nearest to where it was.
         tracked: from an earlier :func:`track` of the same video, which then has chosen.
         progress: is told the share done.
 
@@ -173,13 +176,13 @@ def _render_video(
     """
     info = probe(path)
     half = (lambda share: progress(share / 2)) if progress else None
-    tracked = tracked or track(info, finder, half, whom)
+    tracked = tracked or track_landmarks(info, finder, half, selector)
     total = len(tracked.times)
     if not tracked.found.any():
-        message, hint = _nobody(path, whom, f" in any of {total} frames", "name other footage")
+        message, hint = _nobody(path, selector, f" in any of {total} frames", "name other footage")
         raise NoFaceError(message, hint=hint)
     options = swapper.options
-    steady = smooth.steadied(options.steady, tracked.landmarks, tracked.times, options.steadiness)
+    steady = smooth.stabilised(options.steady, tracked.landmarks, tracked.times, options.steadiness)
     meter, done = FlickerMeter(), 0
     swapper.forget()
     with Writer(made.path, info, crf=_CRF, preset=_SPEED) as writer:
@@ -203,8 +206,8 @@ def _render_video(
     return SwapReport(total, found, total - found, tracked.with_several, meter.result(), damaged_frames(info))
 
 
-def _nobody(path: Path, whom: Whom | None, where: str, otherwise: str) -> tuple[str, str]:
-    if whom is not None and whom.by_reference:
+def _nobody(path: Path, selector: FaceSelector | None, where: str, otherwise: str) -> tuple[str, str]:
+    if selector is not None and selector.by_reference:
         return f"{path.name} does not show the person of the reference{where}", "name another reference"
     return f"{path.name} shows no face{where}", otherwise
 

@@ -45,7 +45,7 @@ def grown(mask: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     return np.asarray(change(mask, disc, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def softened(mask: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+def soft_border(mask: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     """A border that fades over about ``share`` of the side (a Gaussian of half of that), inwards, and is 0 at the edge
     of the aligned picture, so that no seam is left.
     """

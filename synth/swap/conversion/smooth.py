@@ -55,7 +55,7 @@ def smoothed(
     return result.reshape(values.shape)
 
 
-def steadied(
+def stabilised(
     method: str, landmarks: NDArray[np.floating], times: NDArray[np.floating], strength: float
 ) -> Series:
     """Landmarks without their trembling. Where smoothing would move a face by more than trembling does (about

@@ -58,10 +58,10 @@ def augmented(
     if how.crappify > 0:
         seen = crappified(seen, how.crappify, draws)
     mask, details = moved[:, 3:4].clamp(0, 1), moved[:, 4:5].clamp(0, 1)
-    return Batch(shown(seen, distorted[:, 3:4], details), wanted, mask, details)
+    return Batch(encoder_input(seen, distorted[:, 3:4], details), wanted, mask, details)
 
 
-def shown(pictures: Tensor, mask: Tensor, details: Tensor) -> Tensor:
+def encoder_input(pictures: Tensor, mask: Tensor, details: Tensor) -> Tensor:
     """What the encoder gets, ``(N, 4, S, S)``: the face alone, and as a fourth channel where its eyes and its mouth are
     open, so that how far a mouth is open need not be learned from colours alone, which differ between people and are
     made worse in training.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from provenance.errors import CorruptMediaError, MissingPathError, UsageError
 from provenance.media.files import replacing
 from synth.swap.config import Preset, preset_from_json
-from synth.swap.model import Generator, placed
+from synth.swap.model import Generator, on_device
 
 MODEL_SCHEMA = "veilmark.swap-model/1"
 RUN_SCHEMA = "veilmark.swap-run/1"
@@ -140,7 +140,7 @@ def load_model(path: Path, device: Any = "cpu") -> tuple[Generator, Origin]:
             raise ValueError("weights that are no finite float32")
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CorruptMediaError(f"{file} is no model: {str(error)[:300]}", hint=_HINT) from error
-    return placed(generator, device).eval(), origin
+    return on_device(generator, device).eval(), origin
 
 
 def use_prior(generator: Generator, path: Path) -> None:

@@ -15,12 +15,12 @@ from torch import Tensor
 from provenance.errors import NoFaceError, UsageError
 from synth.extraction.faceset import FEWEST_FACES
 from synth.swap.config import Augmentation
-from synth.swap.training.augment import Batch, augmented, shown
+from synth.swap.training.augment import Batch, augmented, encoder_input
 
 _AT_ONCE = 256
 
 
-class Faces(Protocol):
+class FaceData(Protocol):
     """What is asked of a set of faces; :class:`synth.extraction.FaceSet` is one."""
 
     @property
@@ -47,7 +47,7 @@ class Bank:
     counts: tuple[int, ...] = field(default=(), kw_only=True)
 
     @classmethod
-    def of(cls, faces: Faces, size: int, device: Any) -> Bank:
+    def of(cls, faces: FaceData, size: int, device: Any) -> Bank:
         """Put a set of faces onto the device.
 
         Raises:
@@ -121,7 +121,7 @@ class Bank:
         """Faces as they are; what the encoder sees is not distorted."""
         pictures = self.pictures(which)
         mask, details = ((one[which][:, None].float() / 255) for one in (self.masks, self.details))
-        return Batch(shown(pictures, mask, details), pictures, mask, details)
+        return Batch(encoder_input(pictures, mask, details), pictures, mask, details)
 
     def draw(self, count: int, how: Augmentation, draws: torch.Generator) -> Batch:
         """``count`` faces at random, changed at random."""

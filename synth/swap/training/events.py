@@ -41,7 +41,7 @@ def _masked(data: bytes) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def record(data: bytes) -> bytes:
+def tfrecord(data: bytes) -> bytes:
     """One record of a TFRecord file."""
     length = struct.pack("<Q", len(data))
     return length + _masked(length) + data + _masked(data)
@@ -91,11 +91,11 @@ class RunLog:
         started = time.time()
         self._events = folder / f"events.out.tfevents.{int(started)}.veilmark.{first_step}"
         version = _varint(1 << 3 | 1) + struct.pack("<d", started) + _field(3, b"brain.Event:2")
-        self._events.write_bytes(record(version))
+        self._events.write_bytes(tfrecord(version))
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Figures of one step, by name; a name's part before ``/`` groups them."""
         with self._table.open("a", newline="") as stream:
             csv.writer(stream).writerows((step, name, f"{value:.6g}") for name, value in values.items())
         with self._events.open("ab") as stream:
-            stream.write(record(scalars_event(step, values, time.time())))
+            stream.write(tfrecord(scalars_event(step, values, time.time())))

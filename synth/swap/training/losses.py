@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, l1_loss
 
-from synth.swap.config import Weights
+from synth.swap.config import LossWeights
 from synth.swap.training.augment import Batch
 
 Features = Callable[[Tensor], Sequence[Tensor]]
@@ -49,7 +49,7 @@ def _bands(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return rows.to(device, dtype)
 
 
-def pixel_weights(batch: Batch, weights: Weights) -> Tensor:
+def pixel_weights(batch: Batch, weights: LossWeights) -> Tensor:
     """``(N, 1, S, S)``: how much each pixel counts; the mean over a batch is 1."""
     raw = weights.background + (1 - weights.background) * batch.mask + weights.details * batch.details
     return raw / raw.mean()
@@ -66,7 +66,7 @@ def feature_distance(features: Features, first: Tensor, second: Tensor) -> Tenso
 
 
 def reconstruction(
-    made: Tensor, mask: Tensor, batch: Batch, weights: Weights, features: Features | None
+    made: Tensor, mask: Tensor, batch: Batch, weights: LossWeights, features: Features | None
 ) -> dict[str, Tensor]:
     """The weighted terms by name; their sum is the loss. In single precision, whatever the network computed in.
 

@@ -19,7 +19,7 @@ _LEAST_GAIN = 0.002
 
 
 @dataclass(frozen=True)
-class Progress:
+class ScheduleState:
     """Where a run is.
 
     Attributes:
@@ -44,7 +44,7 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Progress:
+    def from_json(cls, data: dict[str, Any]) -> ScheduleState:
         """Read :meth:`to_json`'s; ValueError, KeyError or TypeError where it is something else."""
         if data["phase"] not in PHASES:
             raise ValueError(f"phase {str(data['phase'])[:40]!r} is none of {PHASES}")
@@ -65,12 +65,12 @@ def length(phase: str, recipe: Recipe, *, alone: bool = False) -> int:
     )
 
 
-def stepped(at: Progress) -> Progress:
+def stepped(at: ScheduleState) -> ScheduleState:
     """After one step."""
     return replace(at, step=at.step + 1, phase_step=at.phase_step + 1)
 
 
-def check_due(at: Progress, recipe: Recipe, *, alone: bool = False) -> bool:
+def check_due(at: ScheduleState, recipe: Recipe, *, alone: bool = False) -> bool:
     """Whether to look at the held-out faces now: regularly, when a phase ends, and before both networks alternate. Not
     while the critic is pretrained, for then the generator stays as it is.
     """
@@ -81,7 +81,7 @@ def check_due(at: Progress, recipe: Recipe, *, alone: bool = False) -> bool:
     return begins or ends or (at.phase_step > 0 and at.phase_step % recipe.check_every == 0)
 
 
-def checked(at: Progress, measure: float) -> tuple[Progress, bool]:
+def checked(at: ScheduleState, measure: float) -> tuple[ScheduleState, bool]:
     """After a look at the held-out faces; lower is better. Also whether this was the phase's best."""
     gained = at.best is None or measure < at.best * (1 - _LEAST_GAIN)
     history = (*at.history, (at.step, at.phase, measure))
@@ -90,7 +90,7 @@ def checked(at: Progress, measure: float) -> tuple[Progress, bool]:
     return replace(at, without_gain=at.without_gain + 1, history=history), False
 
 
-def is_over(at: Progress, recipe: Recipe, *, alone: bool = False, critic_accuracy: float = 0.0) -> bool:
+def is_over(at: ScheduleState, recipe: Recipe, *, alone: bool = False, critic_accuracy: float = 0.0) -> bool:
     """Whether the phase ends: its steps are used up, nothing was gained for a while (the turning point), or the critic
     is right often enough.
     """
@@ -101,14 +101,14 @@ def is_over(at: Progress, recipe: Recipe, *, alone: bool = False, critic_accurac
     return at.without_gain >= recipe.patience
 
 
-def next_phase(at: Progress, recipe: Recipe, *, alone: bool = False) -> Progress:
+def next_phase(at: ScheduleState, recipe: Recipe, *, alone: bool = False) -> ScheduleState:
     """The next phase that has steps at all, or "done"."""
     following = PHASES[PHASES.index(at.phase) + 1 :]
     phase = next((one for one in following if length(one, recipe, alone=alone) > 0), "done")
     return replace(at, phase=phase, phase_step=0, best=None, best_step=at.step, without_gain=0)
 
 
-def rate(at: Progress, recipe: Recipe, top: float, *, alone: bool = False) -> float:
+def rate(at: ScheduleState, recipe: Recipe, top: float, *, alone: bool = False) -> float:
     """The learning rate: it rises over ``warm_up`` steps, stays, and falls to a tenth over a phase's last third. While
     generator and critic alternate, it stays at three tenths.
     """

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from provenance.errors import CorruptMediaError, MissingPathError, OutputExistsError, UsageError
 from synth.swap.config import Preset
 from synth.swap.features import FeatureNet, load_features
-from synth.swap.model import Generator, placed
+from synth.swap.model import Generator, on_device
 from synth.swap.training import checkpoint, schedule
 from synth.swap.training.augment import Batch
 from synth.swap.training.checkpoint import CHECKPOINT_FILE, MODEL_FILE, RUN_SCHEMA, Origin
@@ -37,12 +37,12 @@ from synth.swap.training.validation import held_out_measures
 _LOG_EVERY = 10
 #: Seconds from one checkpoint to the next.
 SAVE_EVERY = 300.0
-Report = Callable[[float], None]
+Progress = Callable[[float], None]
 Preview = Callable[[int, NDArray[np.uint8]], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """How a run ended.
 
     Attributes:
@@ -79,8 +79,8 @@ class Run:
         self.origin, self.device, self.faces = origin, device, faces or {}
         preset, recipe = origin.preset, origin.preset.recipe
         torch.manual_seed(origin.seed)
-        self.generator = placed(Generator(preset.architecture, origin.sides), device)
-        self.critic = placed(Critic(preset.architecture, origin.sides), device)
+        self.generator = on_device(Generator(preset.architecture, origin.sides), device)
+        self.critic = on_device(Critic(preset.architecture, origin.sides), device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
         fused = device.type in ("cuda", "cpu")
         self.optimizer = torch.optim.Adam(
@@ -90,7 +90,7 @@ class Run:
             self.critic.parameters(), lr=recipe.critic_rate, betas=(0.0, 0.99), fused=fused
         )
         self.draws = torch.Generator(device=device).manual_seed(origin.seed * 1000 + rank())
-        self.at = schedule.Progress()
+        self.at = schedule.ScheduleState()
         self.accuracy = 0.0
         self.precision = _precision(preset, device)
         self.forward = torch.compile(self.generator) if compiled else self.generator
@@ -155,7 +155,7 @@ class Run:
             for name in ("optimizer", "critic_optimizer"):
                 checkpoint.restore(name, getattr(self, name), tensors)
             self.draws.set_state(tensors[f"draws.{rank()}"])
-            self.at = schedule.Progress.from_json(about["at"])
+            self.at = schedule.ScheduleState.from_json(about["at"])
             self.accuracy = float(about["accuracy"])
             self.precision = {"torch.float32": torch.float32, "torch.bfloat16": torch.bfloat16}[
                 about["precision"]
@@ -178,9 +178,9 @@ def train(
     prior: Path | None = None,
     compiled: bool = False,
     stop: Callable[[], bool] = lambda: False,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     preview: Preview | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Train a pair (sides "a" and "b"), or a face prior (side "a" alone).
 
     Args:
@@ -282,7 +282,7 @@ def train(
     run.save(state)
     model = folder / MODEL_FILE
     measures = checkpoint.load_model(model)[1].notes.get("held_out", {}) if model.is_file() else {}
-    return Outcome(finished, run.at.step, measures, model if model.is_file() else None)
+    return TrainingResult(finished, run.at.step, measures, model if model.is_file() else None)
 
 
 def _generator_step(run: Run, faces: dict[str, Bank], features: FeatureNet | None) -> dict[str, Tensor]:

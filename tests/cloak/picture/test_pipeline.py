@@ -18,7 +18,7 @@ from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.matching import faces_found, merge_faces
 from cloak.evaluate.detect import DetectorSet, confirmed_by, detect_pixels, find_faces
-from cloak.picture.pipeline import WorkEstimate
+from cloak.picture.estimate import WorkEstimate
 from cloak.strength import Strength
 from provenance.errors import NoFaceError, OutputExistsError, UsageError
 from provenance.media.picture import open_picture

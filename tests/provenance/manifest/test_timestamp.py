@@ -21,6 +21,7 @@ from provenance.identity import certificates
 from provenance.identity.identity import Identity, create_identity
 from provenance.manifest.embed import ManifestSpec, sign_manifest
 from provenance.manifest.read import read_manifest
+from provenance.trust.anchors import Anchors
 
 CONFIG = """
 [tsa]
@@ -130,17 +131,30 @@ def test_a_stamp_counts_for_who_trusts_its_authority(
     assert authority.asked == 1
 
     own, tsa = certificates.to_pem([signer.root]), certificates.to_pem([authority.root])
-    report = read_manifest(output, "image/jpeg", anchors_pem=[own, tsa])
+    anchors = Anchors(signers=(own,), time_stamps=(tsa,))
+    report = read_manifest(output, "image/jpeg", anchors_pem=anchors)
     assert report is not None
     assert report.state == "trusted"
     assert report.time_kind == "time-stamped"
     stamped = datetime.fromisoformat(report.signed_time)
     assert before <= stamped <= datetime.now(UTC) + timedelta(seconds=2)
 
-    report = read_manifest(output, "image/jpeg", anchors_pem=[own])
-    assert report is not None
-    assert report.state == "trusted"
-    assert report.time_kind == "time-stamped-by-an-unknown-authority"
+    for anchors in (Anchors(signers=(own,)), Anchors(signers=(own, tsa), identities=(tsa,))):
+        report = read_manifest(output, "image/jpeg", anchors_pem=anchors)
+        assert report is not None
+        assert report.state == "trusted"
+        assert report.time_kind == "time-stamped-by-an-unknown-authority"
+
+    for anchors in (
+        Anchors(time_stamps=(own, tsa)),
+        Anchors(identities=(own,)),
+        Anchors(identities=(own,), time_stamps=(own,)),
+    ):
+        report = read_manifest(output, "image/jpeg", anchors_pem=anchors)
+        assert report is not None
+        assert (report.state, report.signer_trusted) == ("valid", False), (
+            "an authority of time vouches for no signer"
+        )
 
 
 def test_without_an_authority_the_time_is_self_asserted(

@@ -22,9 +22,9 @@ from provenance.errors import (
 )
 from synth.detect import DetectOptions, detect_file
 from synth.detect.base import DETECTORS, Line, Plot
-from synth.detect.judges import MOST_FROZEN, Judges
+from synth.detect.learned import MOST_FROZEN, LearnedDetectors
+from synth.detect.observe import FaceObserver, ObservedFace
 from synth.detect.plots import draw
-from synth.detect.watch import Watched, Watcher
 from synth.extraction.footage import open_footage
 from tests.support.clips import film, wandering
 from tests.support.schemas import checked
@@ -49,8 +49,8 @@ def clip(portraits: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def watched(clip: Path) -> Watched:
-    return Watcher().watch(open_footage(clip)[0])
+def observed(clip: Path) -> ObservedFace:
+    return FaceObserver().observe(open_footage(clip)[0])
 
 
 def test_a_picture_is_judged_by_what_needs_no_time(portrait_files: dict[str, Path], tmp_path: Path) -> None:
@@ -82,21 +82,23 @@ def test_a_clip_that_is_too_short_says_so_and_json_has_everything(clip: Path, tm
     assert all(Path(one).is_file() for one in data["saved"])
 
 
-def test_a_longer_clip_has_its_curves_drawn(watched: Watched, clip: Path) -> None:
+def test_a_longer_clip_has_its_curves_drawn(observed: ObservedFace, clip: Path) -> None:
     """The same face looked at for longer: frames are repeated in time, not decoded again."""
     import copy
 
-    from synth.detect.run import judge
+    from synth.detect.run import score_footage
 
-    longer = copy.deepcopy(watched)
+    longer = copy.deepcopy(observed)
     order = np.abs((np.arange(180) + 23) % 46 - 23)  # there and back
     for name in ("landmarks", "openness", "colours", "flicker"):
         setattr(longer, name, getattr(longer, name)[order])
     longer.times = np.arange(180) / 30
-    found = judge(clip, longer, Judges())
+    found = score_footage(clip, longer, LearnedDetectors())
     assert found.reasons == {}
     # every picture that is drawn is foreseen when the folder is checked, or it would be overwritten unasked
-    for name, finding in judge(clip, longer, Judges(), DetectOptions(pictures=True)).findings.items():
+    for name, finding in score_footage(
+        clip, longer, LearnedDetectors(), DetectOptions(pictures=True)
+    ).findings.items():
         drawn = [f"{name}-{number + 1}" for number in range(len(finding.plots))] + list(finding.pictures)
         assert sorted(drawn) == sorted(commands._KINDS[name])
     assert {plot.title for finding in found.findings.values() for plot in finding.plots} >= {
@@ -106,7 +108,7 @@ def test_a_longer_clip_has_its_curves_drawn(watched: Watched, clip: Path) -> Non
     longer.frozen = MOST_FROZEN + 0.1
     longer.blur = 0.9
     longer.span = 20.0
-    crushed = judge(clip, longer, Judges())
+    crushed = score_footage(clip, longer, LearnedDetectors())
     assert "compressed" in crushed.reasons["pulse"]
     assert "too small" in crushed.reasons["warp"]
 
@@ -138,7 +140,7 @@ def test_frames_that_all_carry_one_time_are_not_judged_in_time(
     assert any("carry the same time" in line for line in data["notes"])
     assert not any(one.endswith("warp-1.png") for one in data["saved"])  # a curve over no time
     # nor do they go on for ever: a tenth of a second has 24 frames at most
-    first = Watcher().watch(open_footage(path)[0], max_seconds=0.1)
+    first = FaceObserver().observe(open_footage(path)[0], max_seconds=0.1)
     assert len(first.times) == 24 and first.cut and first.timeless
     found = detect_file(path, DetectOptions(max_seconds=0.1, detectors=("splice",)))
     assert any("first 24 frames" in line for line in found.notes)
@@ -152,7 +154,7 @@ def test_of_an_animation_only_the_first_picture_is_judged_and_it_says_so(
     path = tmp_path / f"moving.{ending}"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=80)
     found = detect_file(path, DetectOptions(detectors=("splice",)))
-    assert len(found.watched.times) == 1
+    assert len(found.observed.times) == 1
     assert any("holds 3 pictures" in line and "only the first" in line for line in found.notes)
     frames[0].save(tmp_path / "one.png")
     assert not detect_file(tmp_path / "one.png", DetectOptions(detectors=("splice",))).notes
@@ -207,13 +209,15 @@ def test_a_clean_face_is_drawn_darker_than_a_faked_one(
     portraits: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     from synth.detect.training.clips import blended_frame
-    from synth.detect.training.selfmade import Recipe
+    from synth.detect.training.selfmade import BlendRecipe
     from synth.extraction.finder import FaceFinder
 
     pixels = portraits["astronaut"]
     points = FaceFinder().find(pixels)[0].landmarks[:, :2].astype(np.float64)
     Image.fromarray(pixels).save(tmp_path / "clean.png")
-    Image.fromarray(blended_frame(pixels, points, Recipe(side=40, border=0.02))).save(tmp_path / "warped.png")
+    Image.fromarray(blended_frame(pixels, points, BlendRecipe(side=40, border=0.02))).save(
+        tmp_path / "warped.png"
+    )
     glows, scores = [], []
     for name in ("clean", "warped"):
         found = detect_file(tmp_path / f"{name}.png", DetectOptions(detectors=("warp",), pictures=True))
@@ -284,13 +288,13 @@ def test_files_of_one_name_do_not_overwrite_what_was_seen_in_them(
     assert len(list((tmp_path / "saw").iterdir())) == len(saved[0]) + len(saved[1])
 
 
-def test_the_library_gives_scores_and_reasons(clip: Path, watched: Watched) -> None:
+def test_the_library_gives_scores_and_reasons(clip: Path, observed: ObservedFace) -> None:
     found = detect_file(clip, DetectOptions(max_seconds=0.5, detectors=("blink", "warp")))
     assert set(found.scores) == {"blink", "warp"} and set(found.reasons) == {"blink"}
-    assert found.watched.cut and any("only the first" in line for line in found.notes)
-    assert watched.rate == pytest.approx(12, abs=0.1)
-    assert np.isfinite(watched.colours).all() and np.isfinite(watched.flicker[1:-1]).all()
-    assert 1 <= len(watched.faces) <= 12 and watched.faces[0].shape == (192, 192, 3)
+    assert found.observed.cut and any("only the first" in line for line in found.notes)
+    assert observed.rate == pytest.approx(12, abs=0.1)
+    assert np.isfinite(observed.colours).all() and np.isfinite(observed.flicker[1:-1]).all()
+    assert 1 <= len(observed.faces) <= 12 and observed.faces[0].shape == (192, 192, 3)
 
 
 def test_plots_show_their_curves() -> None:

@@ -16,7 +16,7 @@ from benchmarks.synth.auc_interval import auc_interval
 from provenance.errors import CorruptMediaError, MissingModelError
 from synth.detect.base import DETECTORS
 from synth.detect.calibrate import Joint, auc, average_precision, fit_joint, fit_logistic
-from synth.detect.judges import WEIGHTS, Judges
+from synth.detect.learned import WEIGHTS, LearnedDetectors
 from synth.detect.networks import svm
 from synth.detect.networks.face import SIDE, FaceNet, prepared, saliency
 from synth.detect.networks.splice import PATCH, SpliceNet, consistency, places
@@ -26,24 +26,24 @@ from synth.detect.training import pulse as train_pulse
 from synth.detect.training import splice as train_splice
 from synth.detect.training.clips import blurring
 from synth.detect.training.histories import History, processed, random_history, spliced
-from synth.detect.training.material import Face, folds
-from synth.detect.training.selfmade import Recipe, blend_recipe, self_made, warp_recipe
+from synth.detect.training.material import TrainingFace, folds
+from synth.detect.training.selfmade import BlendRecipe, blend_recipe, self_made, warp_recipe
 from synth.extraction.canonical import alignment, face_mask, transformed, warp
 from synth.extraction.finder import FaceFinder
 
 
 @pytest.fixture(scope="module")
-def face(portraits: dict[str, np.ndarray]) -> Face:
+def face(portraits: dict[str, np.ndarray]) -> TrainingFace:
     pixels = portraits["astronaut"]
     points = FaceFinder().find(pixels)[0].landmarks[:, :2].astype(np.float64)
     matrix = alignment(points, 192)
-    return Face("collins", warp(pixels, matrix, 192), transformed(points, matrix).astype(np.float32))
+    return TrainingFace("collins", warp(pixels, matrix, 192), transformed(points, matrix).astype(np.float32))
 
 
 class TestSelfMade:
-    def test_nothing_changes_outside_of_the_mask_or_without_a_recipe(self, face: Face) -> None:
+    def test_nothing_changes_outside_of_the_mask_or_without_a_recipe(self, face: TrainingFace) -> None:
         random = np.random.default_rng(0)
-        same, _ = self_made(face.pixels, face.points, Recipe())
+        same, _ = self_made(face.pixels, face.points, BlendRecipe())
         assert np.array_equal(same, face.pixels)
         for recipe in [blend_recipe(random) for _ in range(8)] + [warp_recipe(random) for _ in range(8)]:
             made, mask = self_made(face.pixels, face.points, recipe)
@@ -51,15 +51,15 @@ class TestSelfMade:
             assert 0.02 < mask.mean() < 0.5
             assert mask[face_mask(face.points, 192) == 0].mean() < 0.15
 
-    def test_a_recipe_is_all_there_is_to_it(self, face: Face) -> None:
+    def test_a_recipe_is_all_there_is_to_it(self, face: TrainingFace) -> None:
         recipe = blend_recipe(np.random.default_rng(3))
         first, _ = self_made(face.pixels, face.points, recipe)
         second, _ = self_made(face.pixels, face.points, recipe)
         assert np.array_equal(first, second)
         assert recipe == blend_recipe(np.random.default_rng(3))
 
-    def test_warping_takes_detail_from_the_face(self, face: Face) -> None:
-        made, mask = self_made(face.pixels, face.points, Recipe(side=48, border=0.02))
+    def test_warping_takes_detail_from_the_face(self, face: TrainingFace) -> None:
+        made, mask = self_made(face.pixels, face.points, BlendRecipe(side=48, border=0.02))
         inside = mask > 0.9
 
         assert detail(made, inside) < 0.8 * detail(face.pixels, inside)
@@ -70,12 +70,12 @@ def detail(pixels: np.ndarray, where: np.ndarray) -> float:
 
 
 class TestSoftness:
-    def test_what_is_real_is_made_soft_everywhere(self, face: Face) -> None:
+    def test_what_is_real_is_made_soft_everywhere(self, face: TrainingFace) -> None:
         random = np.random.default_rng(0)
         inside = face_mask(face.points, 192) > 127
         seen = []
         for _ in range(30):
-            soft, side = train_faces.softened(face.pixels, random)
+            soft, side = train_faces.soft_footage_face(face.pixels, random)
             assert soft.shape == face.pixels.shape and 192 / train_faces.MOST_SOFT <= side <= 192
             shares = [detail(soft, one) / detail(face.pixels, one) for one in (inside, ~inside)]
             assert all(one <= 1.02 for one in shares)
@@ -85,14 +85,14 @@ class TestSoftness:
         softest, sharpest = min(seen), max(seen)
         assert softest[0] < 100 and softest[1] < 0.75 * sharpest[1]
 
-    def test_a_blurred_clip_is_soft_in_its_face_and_around_it(self, face: Face) -> None:
+    def test_a_blurred_clip_is_soft_in_its_face_and_around_it(self, face: TrainingFace) -> None:
         inside = face_mask(face.points, 192) > 127
         for seed in range(6):
             soft = blurring(np.random.default_rng(seed))(face.pixels, face.points.astype(np.float64))
             for where in (inside, ~inside):
                 assert detail(soft, where) < 0.9 * detail(face.pixels, where)
 
-    def test_a_fake_is_softer_than_what_it_is_made_from(self, face: Face) -> None:
+    def test_a_fake_is_softer_than_what_it_is_made_from(self, face: TrainingFace) -> None:
         random = np.random.default_rng(1)
         for side in (192.0, 60.0):
             assert all(12 <= warp_recipe(random, side).side < 0.6 * side for _ in range(20))
@@ -158,7 +158,7 @@ class TestMachine:
         for number in range(12):
             fake = number % 2 == 1
             rows.append(train_pulse.Row(f"p{number}", fake, random.normal(0.8 * fake, 1, (4, len(FEATURES)))))
-        machine = svm.loads(json.dumps(train_pulse.teach(rows).to_json()).encode())
+        machine = svm.loads(json.dumps(train_pulse.train_machine(rows).to_json()).encode())
         values = np.concatenate([row.values for row in rows])
         truth = np.repeat([row.fake for row in rows], 4)
         peer = svc.SVC(C=1.0, kernel="rbf", gamma=0.5 / len(FEATURES))
@@ -184,7 +184,7 @@ class TestMachine:
     def test_what_is_no_machine_is_refused(self, change: dict[str, object]) -> None:
         data = json.loads((WEIGHTS / "pulse.json").read_bytes())
         with pytest.raises(CorruptMediaError):
-            svm.Machine.from_json({**data, **change})
+            svm.SupportVectorMachine.from_json({**data, **change})
         with pytest.raises(CorruptMediaError):
             svm.loads(b"[" * 100_000)
 
@@ -307,15 +307,15 @@ class TestCalibration:
 
 
 class TestNetworks:
-    def test_the_face_network_learns_what_warping_leaves(self, face: Face) -> None:
+    def test_the_face_network_learns_what_warping_leaves(self, face: TrainingFace) -> None:
         pool = train_faces.make_pool("warp", [face], 12, 0)
-        network = train_faces.teach(pool, None, steps=40, seed=0, batch=16)
+        network = train_faces.train_network(pool, None, steps=40, seed=0, batch=16)
         real, fake = (train_faces.logits_of(network, one) for one in (pool.real, pool.fake))
         assert auc(real.tolist(), fake.tolist()) > 0.8
         maps = saliency(network, prepared([face.pixels]))
         assert maps.shape == (1, SIDE, SIDE) and maps.max() == pytest.approx(1) and maps.min() >= 0
 
-    def test_the_pool_treats_both_alike(self, face: Face) -> None:
+    def test_the_pool_treats_both_alike(self, face: TrainingFace) -> None:
         pool = train_faces.make_pool("warp", [face], 4, 1)
         again = train_faces.make_pool("warp", [face], 4, 1)
         assert np.array_equal(pool.real, again.real) and np.array_equal(pool.fake, again.fake)
@@ -327,7 +327,7 @@ class TestNetworks:
         scenes = [train_splice.scene(name, pixels) for name, pixels in portraits.items()]
         patches = train_splice.make_patches([one for one in scenes if one], 8, 8, 0)
         losses: list[str] = []
-        network = train_splice.teach(patches, [0, 1], steps=100, seed=0, batch=32, say=losses.append)
+        network = train_splice.train_network(patches, [0, 1], steps=100, seed=0, batch=32, say=losses.append)
         assert float(losses[-1].rpartition(" ")[2]) < 0.69
         assert isinstance(network, SpliceNet)
 
@@ -359,7 +359,7 @@ class TestShipped:
             "taught.json",
         }
         assert all(size < 1_500_000 for size in sizes.values())
-        judges = Judges()
+        judges = LearnedDetectors()
         for network, slope, offset in (*judges.faces.values(), judges.splice):
             assert all(torch.isfinite(one).all() for one in network.state_dict().values())
             assert slope > 0 and np.isfinite(offset)
@@ -367,13 +367,13 @@ class TestShipped:
 
     def test_missing_and_foreign_weights_are_told(self, tmp_path: Path) -> None:
         with pytest.raises(MissingModelError):
-            Judges(tmp_path)
+            LearnedDetectors(tmp_path)
         for path in WEIGHTS.iterdir():
             if path.is_file():
                 (tmp_path / path.name).write_bytes(path.read_bytes())
         (tmp_path / "warp.safetensors").write_bytes((tmp_path / "splice.safetensors").read_bytes())
         with pytest.raises(CorruptMediaError, match="no such network"):
-            Judges(tmp_path)
+            LearnedDetectors(tmp_path)
 
     def test_histories_are_drawn_from_all(self) -> None:
         random = np.random.default_rng(0)

@@ -20,42 +20,44 @@ import torch
 from provenance.errors import UsageError
 from synth.detect.base import logistic
 from synth.detect.calibrate import auc
-from synth.detect.judges import Judges
+from synth.detect.learned import LearnedDetectors
+from synth.detect.observe import FaceObserver
 from synth.detect.training import faces as train_faces
 from synth.detect.training import material, train
 from synth.detect.training import splice as train_splice
-from synth.detect.training.material import Face
-from synth.detect.watch import Watcher
+from synth.detect.training.material import TrainingFace
 from synth.extraction.footage import open_footage
 
 
 @pytest.fixture(scope="module")
-def judges() -> Judges:
-    return Judges()
+def judges() -> LearnedDetectors:
+    return LearnedDetectors()
 
 
 @pytest.fixture(scope="module")
-def strangers(portraits: dict[str, np.ndarray]) -> list[Face]:
+def strangers(portraits: dict[str, np.ndarray]) -> list[TrainingFace]:
     """Eileen Collins and Grace Hopper."""
-    return material.photo_faces(list(portraits.values()), Watcher())
+    return material.photo_faces(list(portraits.values()), FaceObserver())
 
 
 @pytest.fixture(scope="module")
-def later_faces(test_data: Path) -> list[Face]:
+def later_faces(test_data: Path) -> list[TrainingFace]:
     """One face of each clip that is long enough, a second after the seconds that were learned from."""
-    watcher, faces = Watcher(), []
+    observer, faces = FaceObserver(), []
     for path in sorted((test_data / "media").glob("*/*.mp4")):
         for raw in open_footage(path)[0].frames(lambda index: index >= 120):
             if raw.time >= train.SECONDS + 1:
                 faces += [
-                    Face(path.stem, one.pixels, one.points)
-                    for one in material.photo_faces([raw.pixels], watcher)[:1]
+                    TrainingFace(path.stem, one.pixels, one.points)
+                    for one in material.photo_faces([raw.pixels], observer)[:1]
                 ]
                 break
     return faces
 
 
-def ranked(judges: Judges, kind: str, faces: list[Face], each: int) -> tuple[float, float, float, float]:
+def ranked(
+    judges: LearnedDetectors, kind: str, faces: list[TrainingFace], each: int
+) -> tuple[float, float, float, float]:
     """Area under the curve; share of pairs in which the fake has the higher logit; mean scores of real and fake."""
     pools = [train_faces.make_pool(kind, faces, each, 1000 + seed) for seed in range(2)]
     network, slope, offset = judges.faces[kind]
@@ -69,7 +71,7 @@ def ranked(judges: Judges, kind: str, faces: list[Face], each: int) -> tuple[flo
 
 class TestFaces:
     def test_warped_faces_of_strangers_are_told_from_real_ones(
-        self, judges: Judges, strangers: list[Face]
+        self, judges: LearnedDetectors, strangers: list[TrainingFace]
     ) -> None:
         area, pairs, real, fake = ranked(judges, "warp", strangers, 20)
         assert len(strangers) == 2
@@ -77,7 +79,7 @@ class TestFaces:
         assert real < 0.4 and fake > 0.6
 
     def test_self_blended_faces_of_strangers_are_ranked_higher_than_real_ones(
-        self, judges: Judges, strangers: list[Face]
+        self, judges: LearnedDetectors, strangers: list[TrainingFace]
     ) -> None:
         area, pairs, real, fake = ranked(judges, "blend", strangers, 40)
         assert area > 0.62 and pairs > 0.7
@@ -85,7 +87,7 @@ class TestFaces:
 
     @pytest.mark.vectors
     def test_so_are_those_of_seconds_that_were_not_learned_from(
-        self, judges: Judges, later_faces: list[Face]
+        self, judges: LearnedDetectors, later_faces: list[TrainingFace]
     ) -> None:
         assert len(later_faces) >= 6
         area, pairs, real, fake = ranked(judges, "warp", later_faces, 5)
@@ -95,7 +97,7 @@ class TestFaces:
 
 
 @pytest.mark.vectors
-def test_what_was_pasted_is_found_better_than_by_chance(judges: Judges, test_data: Path) -> None:
+def test_what_was_pasted_is_found_better_than_by_chance(judges: LearnedDetectors, test_data: Path) -> None:
     scenes = []
     for path in sorted((test_data / "media").glob("*/*.mp4")):
         first = next(iter(open_footage(path)[0].frames(lambda index: index == 0)))
@@ -133,19 +135,21 @@ def test_the_recipe_teaches_all_of_them(
         assert late < early < 0.68 and late < 0.6
     assert all(one < 0.693 for one in losses[6:])  # what knowing nothing costs: the logarithm of 2
     for folder in (tmp_path / "fold-0", tmp_path / "fold-1"):
-        Judges(folder, joint=False)
-    judges = Judges(tmp_path)
+        LearnedDetectors(folder, joint=False)
+    judges = LearnedDetectors(tmp_path)
     assert judges.joint is not None and judges.machine.slope >= 0
     rows = train.load_held_out(tmp_path)
     assert len(rows) == len(people) * 5 and {person for person, _, _ in rows} == {"d18", "d19", "s29", "s32"}
     assert {kind for _, kind, _ in rows} == {"filmed", "again", "blurred", "blended", "rebuilt"}
     warped = [
         train_faces.logits_of(judges.faces["warp"][0], part)
-        for pool in [train_faces.make_pool("warp", material.photo_faces([_portrait()], Watcher()), 30, 5)]
+        for pool in [
+            train_faces.make_pool("warp", material.photo_faces([_portrait()], FaceObserver()), 30, 5)
+        ]
         for part in (pool.real, pool.fake)
     ]
     assert auc(warped[0].tolist(), warped[1].tolist()) > 0.7  # a stranger to what was taught just now
-    taught = json.loads((tmp_path / train.TAUGHT).read_bytes())
+    taught = json.loads((tmp_path / train.RECORD_FILE).read_bytes())
     assert [name for name, _ in taught["footage"]] == ["d18", "d19", "s29", "s32"]
     assert taught["steps"] == steps and len(taught["photos"]) >= 10 and taught["code"]
 

@@ -22,12 +22,12 @@ from synth.detect.blink import (
     find_blinks,
     rarity,
 )
-from synth.detect.pulse_features import FEATURES, features, windows
-from synth.detect.watch import Watched, Watcher, collect
+from synth.detect.observe import FaceObserver, ObservedFace, collect_pixels
+from synth.detect.pulse_features import FEATURES, window_features, windows
 from synth.extraction.footage import open_footage
 
 
-def watched(openness: np.ndarray, rate: float = 30.0, **more: object) -> Watched:
+def observed(openness: np.ndarray, rate: float = 30.0, **more: object) -> ObservedFace:
     """Footage of which only the eyes are known."""
     count = len(openness)
     landmarks = np.zeros((count, 468, 3), np.float32)
@@ -41,7 +41,7 @@ def watched(openness: np.ndarray, rate: float = 30.0, **more: object) -> Watched
         "colours": np.full((count, 3, 3), np.nan),
         "flicker": np.full((count, 3), np.nan),
     }
-    return Watched(**{**values, **more})  # type: ignore[arg-type]
+    return ObservedFace(**{**values, **more})  # type: ignore[arg-type]
 
 
 def eyes(seconds: float, blinks: tuple[float, ...], width: float = 0.2, rate: float = 30.0) -> np.ndarray:
@@ -60,29 +60,29 @@ class TestBlinks:
         assert all(blink.duration == pytest.approx(0.2, abs=0.04) for blink in found)
 
     def test_ordinary_blinking_scores_lower_than_a_stare_and_than_flutter(self) -> None:
-        usual = blink_finding(watched(eyes(40, tuple(np.arange(2.0, 40, 4)))))
-        stare = blink_finding(watched(eyes(40, ())))
-        flutter = blink_finding(watched(eyes(40, tuple(np.arange(0.5, 40, 0.5)))))
+        usual = blink_finding(observed(eyes(40, tuple(np.arange(2.0, 40, 4)))))
+        stare = blink_finding(observed(eyes(40, ())))
+        flutter = blink_finding(observed(eyes(40, tuple(np.arange(0.5, 40, 0.5)))))
         assert usual.score is not None and stare.score is not None and flutter.score is not None
         assert usual.score < 0.6 < 0.9 < min(stare.score, flutter.score)
 
     def test_a_short_clip_without_a_blink_is_nothing_unusual(self) -> None:
-        found = blink_finding(watched(eyes(6, ())))
+        found = blink_finding(observed(eyes(6, ())))
         assert found.score is not None and found.score < 0.8
         assert "nothing unusual" in found.sentence
 
     @pytest.mark.parametrize(
         ("footage", "why"),
         [
-            (watched(eyes(3, (1.0,))), "too short"),
-            (watched(eyes(20, (), rate=8), rate=8), "frames a second"),
-            (watched(np.where(np.arange(300) < 150, np.nan, eyes(10, ()))), "no face"),
-            (watched(eyes(10, ()) * 0.1), "cannot be seen"),
-            (watched(eyes(1, ())[:1], kind="picture"), "picture"),
-            (watched(eyes(10, ()), times=np.zeros(300)), "carry the same time"),
+            (observed(eyes(3, (1.0,))), "too short"),
+            (observed(eyes(20, (), rate=8), rate=8), "frames a second"),
+            (observed(np.where(np.arange(300) < 150, np.nan, eyes(10, ()))), "no face"),
+            (observed(eyes(10, ()) * 0.1), "cannot be seen"),
+            (observed(eyes(1, ())[:1], kind="picture"), "picture"),
+            (observed(eyes(10, ()), times=np.zeros(300)), "carry the same time"),
         ],
     )
-    def test_it_says_when_it_cannot_judge(self, footage: Watched, why: str) -> None:
+    def test_it_says_when_it_cannot_judge(self, footage: ObservedFace, why: str) -> None:
         found = blink_finding(footage)
         assert found.score is None
         assert why in found.reason
@@ -101,7 +101,7 @@ class TestBlinks:
 
     def test_the_sentence_says_how_rare_and_nothing_about_fakes(self) -> None:
         usual, stare = (
-            blink_finding(watched(eyes(40, blinks))) for blinks in (tuple(np.arange(2.0, 40, 4)), ())
+            blink_finding(observed(eyes(40, blinks))) for blinks in (tuple(np.arange(2.0, 40, 4)), ())
         )
         assert stare.score is not None and usual.score is not None
         share = int(stare.sentence.partition("rarer than ")[2].partition(" %")[0])
@@ -162,7 +162,7 @@ class TestPulse:
         together = np.stack([skin(4, 1.3, 0.01, noise=0.02, seed=seed) for seed in range(3)], 1)
         apart = np.stack([skin(4, 0.9 + 0.6 * seed, 0.01, noise=0.02, seed=seed) for seed in range(3)], 1)
         one, other = (
-            dict(zip(FEATURES, features(x, times, flicker), strict=True)) for x in (together, apart)
+            dict(zip(FEATURES, window_features(x, times, flicker), strict=True)) for x in (together, apart)
         )
         for method in pulse.METHODS:
             assert one[f"{method} correlation"] > 0.8 > other[f"{method} correlation"]
@@ -170,7 +170,7 @@ class TestPulse:
             assert one[f"{method} peak spread"] < other[f"{method} peak spread"]
 
     def test_windows_are_whole_and_need_a_face(self) -> None:
-        footage = watched(eyes(9, ()))
+        footage = observed(eyes(9, ()))
         footage.colours = np.stack([skin(9, 1.2, 0.005, noise=0.1, seed=seed) for seed in range(3)], 1)
         footage.flicker[:] = 1.0
         assert [start for start, _ in windows(footage)] == pytest.approx([0, 1, 2, 3, 4])
@@ -183,10 +183,10 @@ class TestPulse:
 def test_a_pulse_of_half_a_percent_is_recovered_from_real_footage(test_data: Path) -> None:
     """And only where it was put in: the same footage without it shows another rhythm, or none so strong."""
     clip = open_footage(test_data / "media" / "people" / "s29.mp4")[0]
-    real = Watcher().watch(clip, max_seconds=4.5)
+    real = FaceObserver().observe(clip, max_seconds=4.5)
     hertz = 1.8
     made = copy.deepcopy(real)
-    collect(Pulsing(clip, real, hertz, 0.005), made)
+    collect_pixels(Pulsing(clip, real, hertz, 0.005), made)
     for method in ("pos", "chrom"):
         without, with_pulse = (
             pulse.spectrum(pulse.face_signal(method, pulse.uniform(one.colours, one.times)))
@@ -201,4 +201,4 @@ def test_a_pulse_of_half_a_percent_is_recovered_from_real_footage(test_data: Pat
 
 def test_only_small_pulses_are_put_in(portraits: dict[str, np.ndarray]) -> None:
     with pytest.raises(UsageError, match="out of bounds"):
-        Pulsing(None, watched(eyes(1, ())), 1.0, 0.5)  # type: ignore[arg-type]
+        Pulsing(None, observed(eyes(1, ())), 1.0, 0.5)  # type: ignore[arg-type]

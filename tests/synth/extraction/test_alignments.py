@@ -17,12 +17,12 @@ from synth.extraction.decisions import import_decisions
 from synth.extraction.journal import Journal
 
 
-def face(number: int, fate: str = "keep", judged: str | None = None, **changes: Any) -> Face:
+def face(number: int, outcome: str = "keep", judged: str | None = None, **changes: Any) -> Face:
     random = np.random.default_rng(number)
     values: dict[str, Any] = {
         "file": f"faces/{number:06d}_0.png",
-        "fate": fate,
-        "judged": judged or fate,
+        "outcome": outcome,
+        "judged": judged or outcome,
         "box": (10.0, 20.0, 110.0, 120.0),
         "score": 0.9,
         "mesh_score": 40.0,
@@ -59,9 +59,9 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
         before.settings,
     )
     for (_, one), (_, other) in zip(before.faces(kept=False), after.faces(kept=False), strict=True):
-        assert (one.file, one.fate, one.judged, one.edited) == (
+        assert (one.file, one.outcome, one.judged, one.edited) == (
             other.file,
-            other.fate,
+            other.outcome,
             other.judged,
             other.edited,
         )
@@ -139,8 +139,8 @@ def test_decisions_are_imported_where_they_fit(tmp_path: Path) -> None:
     some(face(0), face(1, "blurred"), face(2)).save(here)
     some(face(0, "by-hand", "keep"), face(1, "keep", "blurred"), face(2, "too-small")).save(there)
     assert import_decisions(there / "alignments.json", here) == 2
-    fates = [one.fate for _, one in Alignments.load(here).faces(kept=False)]
-    assert fates == ["by-hand", "keep", "keep"], "what the other's rules said is not a decision"
+    outcomes = [one.outcome for _, one in Alignments.load(here).faces(kept=False)]
+    assert outcomes == ["by-hand", "keep", "keep"], "what the other's rules said is not a decision"
     assert import_decisions(there, here) == 0
     other = some(face(0))
     other.sources[0]["sha256"] = "f" * 64

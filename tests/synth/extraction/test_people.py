@@ -41,7 +41,7 @@ def mixed(
 
 def test_other_people_are_refused(mixed: Extraction) -> None:
     assert mixed.alignments.counts() == {"keep": 8, "wrong-person": 3}
-    assert [f.number for f, one in mixed.alignments.faces(kept=False) if one.fate == "wrong-person"] == [
+    assert [f.number for f, one in mixed.alignments.faces(kept=False) if one.outcome == "wrong-person"] == [
         4,
         5,
         6,
@@ -149,15 +149,15 @@ def test_real_footage_of_one_person_is_kept(
 
 @pytest.mark.vectors
 @pytest.mark.parametrize(
-    "name, fates", [("bald_guys.jpg", {"several-people"}), ("dogs.jpg", {"no-face", "not-a-face"})]
+    "name, outcomes", [("bald_guys.jpg", {"several-people"}), ("dogs.jpg", {"no-face", "not-a-face"})]
 )
 def test_real_pictures_without_one_person(
-    name: str, fates: set[str], test_data: Path, tmp_path: Path
+    name: str, outcomes: set[str], test_data: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(NoFaceError):
         extract(test_data / "media/stills" / name, tmp_path / "set", ExtractOptions(size=64))
     counts = Alignments.load(tmp_path / "set").counts()
-    assert counts and set(counts) <= fates | {"not-a-face"}, counts
+    assert counts and set(counts) <= outcomes | {"not-a-face"}, counts
 
 
 def test_faces_can_be_aligned_by_dlibs_landmarks(clip: Path, extracted: Extraction, tmp_path: Path) -> None:

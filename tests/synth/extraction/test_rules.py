@@ -15,7 +15,7 @@ from synth.extraction import measures
 from synth.extraction.alignments import RULES, Alignments, Face, Frame
 from synth.extraction.canonical import alignment, transformed, warp
 from synth.extraction.finder import FaceFinder, Found
-from synth.extraction.rules import Thresholds, centre, judge, person_limit
+from synth.extraction.rules import Thresholds, apply_rules, centre, person_limit
 
 SIZE = 128
 
@@ -31,7 +31,7 @@ class Portrait:
         """Measures after the aligned face was changed."""
         matrix = alignment(self.found.landmarks, 256)
         aligned = transformed(self.found.landmarks[:, :2], matrix)
-        return measures.measured(change(warp(self.pixels, matrix, 256), aligned), aligned)
+        return measures.measure_face(change(warp(self.pixels, matrix, 256), aligned), aligned)
 
 
 @pytest.fixture(scope="module")
@@ -141,15 +141,15 @@ def test_a_covered_face_is_noticed_in_its_set(
         looks[id(one)] = measures.point_colours(warp(pixels, matrix, SIZE), aligned)
         faces.append(one)
     result = as_set(faces)
-    judge(result, Thresholds(bits=-1), colours=lambda one: looks[id(one)])
-    assert [one.fate for one in faces[:6]] == ["keep"] * 6
-    assert faces[6].fate in ("occluded", "not-a-face")
+    apply_rules(result, Thresholds(bits=-1), colours=lambda one: looks[id(one)])
+    assert [one.outcome for one in faces[:6]] == ["keep"] * 6
+    assert faces[6].outcome in ("occluded", "not-a-face")
 
 
 def as_face(number: int, pixels: np.ndarray, found: Found) -> Face:
     matrix = alignment(found.landmarks, SIZE)
     aligned = transformed(found.landmarks[:, :2], matrix)
-    taken = measures.measured(warp(pixels, matrix, SIZE), aligned)
+    taken = measures.measure_face(warp(pixels, matrix, SIZE), aligned)
     return made_up(
         number,
         mesh_score=found.mesh_score,
@@ -172,7 +172,7 @@ def made_up(number: int, **changes: object) -> Face:
     person = np.full(128, 0.05, np.float32) + random.normal(0, 0.005, 128).astype(np.float32)
     values = {
         "file": f"faces/{number:06d}_0.png",
-        "fate": "keep",
+        "outcome": "keep",
         "judged": "keep",
         "box": (0, 0, 100, 100),
         "score": 0.9,
@@ -196,12 +196,12 @@ def as_set(faces: list[Face], *, together: bool = False) -> Alignments:
     return Alignments(SIZE, [{"sha256": "0" * 64}], {"basis": "declared"}, {}, frames)
 
 
-def fates(odd: Face, others: int = 8, **options: object) -> list[str]:
+def outcomes(odd: Face, others: int = 8, **options: object) -> list[str]:
     """Of a face, last, in a set of good ones."""
     faces = [made_up(number) for number in range(others)] + [odd]
     looks = options.pop("looks", {})
-    judge(as_set(faces), Thresholds(), colours=lambda one: looks.get(id(one), PLAIN), **options)  # type: ignore
-    return [one.fate for one in faces]
+    apply_rules(as_set(faces), Thresholds(), colours=lambda one: looks.get(id(one), PLAIN), **options)  # type: ignore
+    return [one.outcome for one in faces]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def fates(odd: Face, others: int = 8, **options: object) -> list[str]:
     ],
 )
 def test_each_rule_refuses_what_goes_beyond_its_threshold(rule: str, changes: dict[str, object]) -> None:
-    assert fates(made_up(99, **changes)) == ["keep"] * 8 + [rule]
+    assert outcomes(made_up(99, **changes)) == ["keep"] * 8 + [rule]
 
 
 @pytest.mark.parametrize(
@@ -242,18 +242,18 @@ def test_each_rule_refuses_what_goes_beyond_its_threshold(rule: str, changes: di
     ],
 )
 def test_what_is_just_within_is_kept(changes: dict[str, object]) -> None:
-    assert fates(made_up(99, **changes)) == ["keep"] * 9
+    assert outcomes(made_up(99, **changes)) == ["keep"] * 9
 
 
 def test_two_people_in_a_frame_refuse_both_but_a_poster_that_is_no_face_does_not() -> None:
     both = as_set([made_up(0), made_up(1)], together=True)
-    judge(both, Thresholds(), colours=lambda _: PLAIN)
-    assert [one.fate for _, one in both.faces(kept=False)] == ["several-people"] * 2
+    apply_rules(both, Thresholds(), colours=lambda _: PLAIN)
+    assert [one.outcome for _, one in both.faces(kept=False)] == ["several-people"] * 2
     poster = as_set([made_up(0), made_up(1, mesh_score=-3.0)], together=True)
-    judge(poster, Thresholds(), colours=lambda _: PLAIN)
-    assert [one.fate for _, one in poster.faces(kept=False)] == ["keep", "not-a-face"]
+    apply_rules(poster, Thresholds(), colours=lambda _: PLAIN)
+    assert [one.outcome for _, one in poster.faces(kept=False)] == ["keep", "not-a-face"]
     allowed = as_set([made_up(0), made_up(1)], together=True)
-    judge(allowed, Thresholds(people=2), colours=lambda _: PLAIN)
+    apply_rules(allowed, Thresholds(people=2), colours=lambda _: PLAIN)
     assert len(allowed.faces()) == 2
 
 
@@ -261,32 +261,34 @@ def test_colours_that_the_set_does_not_have_there() -> None:
     odd = made_up(99)
     hand = PLAIN.copy()
     hand[:60] += (0, 20, 0)
-    assert fates(odd, looks={id(odd): hand})[-1] == "occluded"
+    assert outcomes(odd, looks={id(odd): hand})[-1] == "occluded"
     odd = made_up(99)
     green = PLAIN - (0, 16, 0)
-    assert fates(odd, looks={id(odd): green.astype(np.float32)})[-1] == "tinted"
+    assert outcomes(odd, looks={id(odd): green.astype(np.float32)})[-1] == "tinted"
     odd = made_up(99)
     dimmer = PLAIN - (25, 0, 0)
-    assert fates(odd, looks={id(odd): dimmer.astype(np.float32)})[-1] == "keep", "less light is no occlusion"
+    assert outcomes(odd, looks={id(odd): dimmer.astype(np.float32)})[-1] == "keep", (
+        "less light is no occlusion"
+    )
 
 
 def test_a_beard_or_glasses_that_are_always_there_are_no_occlusion() -> None:
     bearded = PLAIN.copy()
     bearded[:120] = (20, 2, 4)
     faces = [made_up(number) for number in range(8)]
-    judge(as_set(faces), Thresholds(), colours=lambda _: bearded)
-    assert {one.fate for one in faces} == {"keep"}
+    apply_rules(as_set(faces), Thresholds(), colours=lambda _: bearded)
+    assert {one.outcome for one in faces} == {"keep"}
 
 
 def test_the_person_is_whom_most_faces_show_unless_a_picture_says_so() -> None:
     other = np.full(128, -0.05, np.float32)
     faces = [made_up(n) for n in range(6)] + [made_up(n, embedding=other) for n in range(6, 10)]
-    judge(as_set(faces), Thresholds(), colours=lambda _: PLAIN)
-    assert [one.fate for one in faces] == ["keep"] * 6 + ["wrong-person"] * 4
+    apply_rules(as_set(faces), Thresholds(), colours=lambda _: PLAIN)
+    assert [one.outcome for one in faces] == ["keep"] * 6 + ["wrong-person"] * 4
     for one in faces:
-        one.fate = one.judged = "keep"
-    judge(as_set(faces), Thresholds(), colours=lambda _: PLAIN, reference=other)
-    assert [one.fate for one in faces] == ["wrong-person"] * 6 + ["keep"] * 4
+        one.outcome = one.judged = "keep"
+    apply_rules(as_set(faces), Thresholds(), colours=lambda _: PLAIN, reference=other)
+    assert [one.outcome for one in faces] == ["wrong-person"] * 6 + ["keep"] * 4
 
 
 def test_how_far_a_face_may_be_goes_with_its_set() -> None:
@@ -310,25 +312,25 @@ def test_the_average_is_not_shifted_by_other_people() -> None:
 def test_too_few_faces_are_not_compared_with_each_other() -> None:
     """Of three faces nobody knows who is the odd one."""
     odd = made_up(99, embedding=np.full(128, -0.05, np.float32), mesh_score=10.0)
-    assert fates(odd, others=2) == ["keep"] * 3
+    assert outcomes(odd, others=2) == ["keep"] * 3
 
 
 def test_what_a_person_decided_stays() -> None:
     faces = [made_up(n) for n in range(8)]
-    faces[2] = made_up(2, mesh_score=-5.0, fate="keep", judged="not-a-face")
-    faces[3] = made_up(3, fate="by-hand", judged="keep")
-    judge(as_set(faces), Thresholds(), colours=lambda _: PLAIN)
-    assert [one.fate for one in faces] == ["keep", "keep", "keep", "by-hand", *["keep"] * 4]
+    faces[2] = made_up(2, mesh_score=-5.0, outcome="keep", judged="not-a-face")
+    faces[3] = made_up(3, outcome="by-hand", judged="keep")
+    apply_rules(as_set(faces), Thresholds(), colours=lambda _: PLAIN)
+    assert [one.outcome for one in faces] == ["keep", "keep", "keep", "by-hand", *["keep"] * 4]
     assert faces[2].judged == "not-a-face" and faces[2].edited
 
 
 def test_judging_again_with_other_thresholds_changes_only_what_the_rules_said() -> None:
     faces = [made_up(n, yaw=10.0 * n) for n in range(5)]
     result = as_set(faces)
-    judge(result, Thresholds(yaw=15), colours=lambda _: PLAIN)
-    assert [one.fate for one in faces] == ["keep", "keep", "off-pose", "off-pose", "off-pose"]
-    judge(result, Thresholds(yaw=25), colours=lambda _: PLAIN)
-    assert [one.fate for one in faces] == ["keep", "keep", "keep", "off-pose", "off-pose"]
+    apply_rules(result, Thresholds(yaw=15), colours=lambda _: PLAIN)
+    assert [one.outcome for one in faces] == ["keep", "keep", "off-pose", "off-pose", "off-pose"]
+    apply_rules(result, Thresholds(yaw=25), colours=lambda _: PLAIN)
+    assert [one.outcome for one in faces] == ["keep", "keep", "keep", "off-pose", "off-pose"]
 
 
 def test_duplicates_differ_by_more_bits_than_the_threshold() -> None:
@@ -338,8 +340,8 @@ def test_duplicates_differ_by_more_bits_than_the_threshold() -> None:
             code[bit] ^= 1
         return bytes(code).hex()
 
-    assert fates(made_up(99, fingerprint=near(2)))[-1] == "duplicate"
-    assert fates(made_up(99, fingerprint=near(3)))[-1] == "keep"
+    assert outcomes(made_up(99, fingerprint=near(2)))[-1] == "duplicate"
+    assert outcomes(made_up(99, fingerprint=near(3)))[-1] == "keep"
 
 
 def test_every_rule_is_tested_here() -> None:

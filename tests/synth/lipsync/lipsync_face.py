@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from synth.extraction.canonical import TEMPLATE
-from synth.lipsync.shape import JAW, LIP_POINTS, Track, placed, track_of
+from synth.lipsync.shape import JAW, LIP_POINTS, Track, apply_pose, track_of
 from synth.lipsync.texture.frontal import spline
 
 SIZE = (260, 240)
@@ -72,6 +72,6 @@ def speaking(count: int) -> tuple[Track, list[np.ndarray], np.ndarray]:
     face, steps = base_face(), np.arange(count)
     gaps = 0.12 * (1 - np.cos(steps * 0.7))
     poses = [camera(0.15 * np.sin(step * 0.3), 120 + 3 * np.sin(step * 0.2)) for step in steps]
-    landmarks = np.stack([placed(pose, opened(face, gap)) for pose, gap in zip(poses, gaps, strict=True)])
+    landmarks = np.stack([apply_pose(pose, opened(face, gap)) for pose, gap in zip(poses, gaps, strict=True)])
     frames = [drawn(one) for one in landmarks]
     return track_of(landmarks, steps / 25, SIZE), frames, gaps

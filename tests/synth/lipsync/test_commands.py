@@ -28,7 +28,7 @@ from provenance.home import Home
 from provenance.setup import initialize
 from provenance.trust.store import TrustStore
 from provenance.verify import verify_file
-from synth.lipsync.texture.composite import Compositor
+from synth.lipsync.texture.compositor import Compositor
 from tests.support.schemas import checked
 from tests.support.video_clips import panned, write_clip
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from provenance.errors import UsageError
-from synth.lipsync.shape import LIP_POINTS, Track, frontalised, mouth_shapes, opening, placed
+from synth.lipsync.shape import LIP_POINTS, Track, apply_pose, frontalised, mouth_shapes, opening
 from synth.lipsync.texture.candidates import MOVING_JAW, Candidates
-from synth.lipsync.texture.composite import CHANGED_BELOW, CompositeOptions, Compositor
+from synth.lipsync.texture.compositor import CHANGED_BELOW, CompositeOptions, Compositor
 from synth.lipsync.texture.frontal import Frontal
 from synth.lipsync.texture.jaw import JawModel, corrected, goal_line, jaw_band
 from synth.lipsync.texture.texture import TextureOptions, synthesize_textures
@@ -38,7 +38,9 @@ def test_eyes_and_forehead_are_the_targets_to_the_byte(person) -> None:
     wide, shut = int(np.argmax(gaps)), int(np.argmin(gaps))
     made = laid(person, wide, shut)
     edge = min(
-        placed(track.poses[shut], np.array([[x, CHANGED_BELOW, -0.6], [x, CHANGED_BELOW, 0.4]]))[:, 1].min()
+        apply_pose(track.poses[shut], np.array([[x, CHANGED_BELOW, -0.6], [x, CHANGED_BELOW, 0.4]]))[
+            :, 1
+        ].min()
         for x in (-1, 1)
     )
     assert np.array_equal(made[: int(edge) - 1], frames[shut][: int(edge) - 1])
@@ -51,7 +53,7 @@ def test_the_mouth_is_the_wanted_one(person) -> None:
     gaps = opening(mouth_shapes(track))
     wide, shut = int(np.argmax(gaps)), int(np.argmin(gaps))
     made = laid(person, wide, shut)
-    x, y = placed(track.poses[shut], np.array([0.0, 1.08, -0.3]))[:2].astype(int)
+    x, y = apply_pose(track.poses[shut], np.array([0.0, 1.08, -0.3]))[:2].astype(int)
     # the dark inside of an open mouth, where the closed one had lip
     assert made[y - 2 : y + 3, x - 3 : x + 4].mean() < 0.7 * frames[shut][y - 2 : y + 3, x - 3 : x + 4].mean()
 

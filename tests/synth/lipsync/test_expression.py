@@ -12,7 +12,7 @@ import pytest
 
 from provenance.errors import CorruptMediaError, UsageError
 from synth.lipsync.mouth.adapt import PRIOR, adapt_mouth
-from synth.lipsync.mouth.audio import RATE, Sound, heard, silent
+from synth.lipsync.mouth.audio import RATE, Sound, silent, speech_features
 from synth.lipsync.mouth.expression import (
     COLUMNS,
     NUMBERS,
@@ -20,14 +20,14 @@ from synth.lipsync.mouth.expression import (
     expressions,
     load_small,
     save_small,
-    shown,
+    upper_face_mask,
     upper_faces,
 )
 from synth.lipsync.mouth.model import SHAPE, MouthOptions, load_mouth, save_mouth
-from synth.lipsync.mouth.train import Clip
+from synth.lipsync.mouth.train import SpeechClip
 from synth.lipsync.person import USUAL_PAUSES, Person, closed_mouth, resting_mouth, too_short
-from synth.lipsync.pipeline import LipsyncOptions, led
-from synth.lipsync.shape import JAW, Track, mouth_shapes, opening, placed
+from synth.lipsync.pipeline import LipsyncOptions, drive_mouth
+from synth.lipsync.shape import JAW, Track, apply_pose, mouth_shapes, opening
 from synth.lipsync.texture.candidates import UPPER_BORDER
 from tests.synth.lipsync.lipsync_face import speaking
 
@@ -40,7 +40,7 @@ def browed(track: Track, frames: list[np.ndarray], raised: np.ndarray) -> list[n
     result = []
     for pose, frame, up in zip(track.poses, frames, raised, strict=True):
         picture = frame.copy()
-        points = placed(pose, np.array([(x, y - up, -0.1) for x, y in BROWS]))[:, :2]
+        points = apply_pose(pose, np.array([(x, y - up, -0.1) for x, y in BROWS]))[:, :2]
         for first, second in ((0, 1), (2, 3)):
             ends = [tuple(np.round(points[one]).astype(int).tolist()) for one in (first, second)]
             cv2.line(picture, ends[0], ends[1], (60, 40, 30), 6, cv2.LINE_AA)
@@ -75,7 +75,7 @@ def test_a_slow_expression_is_seen_and_a_fast_one_is_not(face: tuple) -> None:
 def test_nothing_of_the_replaced_face_is_read(face: tuple) -> None:
     track, frames, _ = face
     pictures = browed(track, frames, np.zeros(COUNT))
-    mask = shown(track.base)
+    mask = upper_face_mask(track.base)
     assert 200 < mask.sum() < mask.size and mask[8, 24], "between the eyes"
     covered = []
     for points, picture in zip(track.landmarks, pictures, strict=True):
@@ -94,12 +94,12 @@ def test_what_is_replaced_of_a_face_with_high_cheeks_is_left_out(face: tuple) ->
     base = face[0].base.copy()
     base[[50, 280], 1] = 0.1
     outline = base[[*JAW, *UPPER_BORDER], :2].astype(np.float32)
-    rows, columns = np.nonzero(shown(base))
+    rows, columns = np.nonzero(upper_face_mask(base))
     spots = np.column_stack(
         [np.linspace(-1.15, 1.15, COLUMNS)[columns], np.linspace(-0.75, 0.45, ROWS)[rows]]
     )
     inside = [cv2.pointPolygonTest(outline, tuple(map(float, spot)), False) >= 0 for spot in spots]
-    assert not any(inside) and 100 < len(spots) < shown(face[0].base).sum()
+    assert not any(inside) and 100 < len(spots) < upper_face_mask(face[0].base).sum()
 
 
 def test_light_and_missing_faces_do_not_matter(face: tuple) -> None:
@@ -152,7 +152,7 @@ def tones(seconds: float, pause: tuple[float, float]) -> Sound:
 
 def test_the_mouth_goes_with_sound_and_face(tmp_path: Path) -> None:
     prior, sound = load_mouth(PRIOR), tones(12, (5, 6))
-    features = heard(sound)
+    features = speech_features(sound)
     random = np.random.default_rng(0)
     noise = random.standard_normal((NUMBERS, len(features) + 200))
     slow = np.stack([np.convolve(one, np.hanning(201), "valid") for one in noise], 1)[: len(features)]
@@ -160,7 +160,7 @@ def test_the_mouth_goes_with_sound_and_face(tmp_path: Path) -> None:
     smile, speech = np.zeros(SHAPE), np.zeros(SHAPE)
     smile[0], smile[12], speech[1::4] = -1, 1, 1
     shapes = prior.mean + 0.05 * slow[:, :1] * smile + 0.05 * features[:, :1] * speech
-    taught = Clip(features, shapes, np.arange(len(features)) < 900, upper=slow)
+    taught = SpeechClip(features, shapes, np.arange(len(features)) < 900, upper=slow)
     model = adapt_mouth([taught], prior, MouthOptions())
     test = slice(900, None)
     truth = shapes[test] - shapes[:900].mean(0)
@@ -177,7 +177,7 @@ def test_the_mouth_goes_with_sound_and_face(tmp_path: Path) -> None:
     # the expression stays in pauses, where the rest of the mouth rests
     times, rest = np.arange(300) / 25, shapes[:900].mean(0)
     at = np.clip((times * 100).astype(int), 0, len(slow) - 1)
-    said = led(model, features, silent(sound), rest, times, slow[at])
+    said = drive_mouth(model, features, silent(sound), rest, times, slow[at])
     inside = (times > 5.3) & (times < 5.7)
     assert said[inside] == pytest.approx((rest + model.expressed(slow[at]))[inside], abs=1e-9)
 
@@ -208,9 +208,10 @@ def test_a_hushed_mouth_rests_in_pauses_and_speaks_as_before() -> None:
     upper = np.random.default_rng(1).normal(0, 0.3, (NUMBERS, prior.options.coefficients))
     model = replace(prior, upper=upper)
     times, rest = np.arange(150) / 25, prior.mean
-    shown = np.random.default_rng(2).standard_normal((150, NUMBERS))
+    expression = np.random.default_rng(2).standard_normal((150, NUMBERS))
     plain, half, hushed = (
-        led(model, heard(sound), silent(sound), rest, times, shown, hush) for hush in (0.0, 0.5, 1.0)
+        drive_mouth(model, speech_features(sound), silent(sound), rest, times, expression, pause_damping)
+        for pause_damping in (0.0, 0.5, 1.0)
     )
     inside, speech = (times > 2.3) & (times < 3.7), (times > 0.4) & (times < 1.7)
     assert hushed[inside] == pytest.approx(np.repeat(rest[None], inside.sum(), 0), abs=1e-9)
@@ -218,7 +219,7 @@ def test_a_hushed_mouth_rests_in_pauses_and_speaks_as_before() -> None:
     assert half[inside] == pytest.approx((plain + hushed)[inside] / 2, abs=1e-9)
     assert hushed[speech] == pytest.approx(plain[speech], abs=1e-12)
     with pytest.raises(UsageError):
-        LipsyncOptions(hush=1.5).check()
+        LipsyncOptions(pause_damping=1.5).check()
 
 
 def test_short_footage_is_told_of(face: tuple) -> None:

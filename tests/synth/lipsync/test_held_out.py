@@ -15,19 +15,22 @@ from synth.lipsync.mouth.expression import upper_faces
 from synth.lipsync.person import Person
 from synth.lipsync.pipeline import LipsyncOptions
 from synth.lipsync.shape import JAW, LIP_POINTS, RIGID, mouth_shapes, track_of
-from synth.lipsync.texture import composite
+from synth.lipsync.texture import compositor as compositor_module
 from synth.lipsync.texture.texture import TextureOptions
 from synth.lipsync.workspace import Workspace
 from synth.measure.cache import Cache
-from synth.measure.lipsync.cells import Footage, judge_of, measured
-from synth.measure.material import film
+from synth.measure.clips import write_clip
+from synth.measure.judge import Judge
+from synth.measure.lipsync.cells import made_and_measured
+from synth.measure.lipsync.footage import AttackerFootage
+from synth.measure.lipsync.judge import LipsyncJudge
 from synth.quarantine import quarantine
 from tests.synth.lipsync.lipsync_face import SIZE, speaking
 from tests.synth.lipsync.test_audio import write_wav
 from tests.synth.lipsync.test_prior import syllables
 
 torch.set_num_threads(1)
-PUBLISHED, LATE, LOOKED_AT = 60, 60, 4
+PUBLISHED, FOLLOWING, LOOKED_AT = 60, 60, 4
 
 
 def poisoned(landmarks: np.ndarray, first: int) -> np.ndarray:
@@ -43,9 +46,9 @@ def poisoned(landmarks: np.ndarray, first: int) -> np.ndarray:
 
 
 def test_the_mean_face_is_that_of_what_is_learned_from() -> None:
-    track, _, _ = speaking(PUBLISHED + LATE)
+    track, _, _ = speaking(PUBLISHED + FOLLOWING)
     other = track_of(poisoned(track.landmarks, PUBLISHED), track.times, track.size)
-    share = PUBLISHED / (PUBLISHED + LATE)
+    share = PUBLISHED / (PUBLISHED + FOLLOWING)
     assert np.abs(other.base - track.base).max() > 0.01, "the whole footage's mean face does change"
     # what is left: steadying reaches over a few frames, and took its pose from the whole footage's mean face
     assert np.abs(other.rebased(share).base - track.rebased(share).base).max() < 1e-3
@@ -54,18 +57,18 @@ def test_the_mean_face_is_that_of_what_is_learned_from() -> None:
 
 
 def test_what_a_measured_cell_makes_does_not_hang_on_later_frames(tmp_path: Path) -> None:
-    track, frames, _ = speaking(PUBLISHED + LATE)
+    track, frames, _ = speaking(PUBLISHED + FOLLOWING)
     clip = tmp_path / "clip.mp4"
-    film(clip, iter(frames), Fraction(25), 4)
+    write_clip(clip, iter(frames), Fraction(25), 4)
     sound, _ = syllables(4)
     points = track.landmarks
-    footage = Footage(clip, points[:PUBLISHED], points[PUBLISHED:], SIZE, Fraction(25), sound)
-    judge = judge_of(footage, iter(frames[PUBLISHED:]), "onet", lambda _: {}, {}, None)
+    footage = AttackerFootage(clip, points[:PUBLISHED], points[PUBLISHED:], SIZE, Fraction(25), sound)
+    judge = LipsyncJudge.of_footage(footage, iter(frames[PUBLISHED:]), Judge("onet"))
     judge = replace(judge, rows=judge.rows[:LOOKED_AT], frames=judge.frames[:LOOKED_AT])
     # the judge is the same; the generator meets other faces after those that are looked at
-    other = replace(footage, late=poisoned(points[PUBLISHED:], LOOKED_AT + 16))
+    other = replace(footage, following=poisoned(points[PUBLISHED:], LOOKED_AT + 16))
     (one, tiles), (two, others) = (
-        measured(got, 1, 5, judge, Cache(tmp_path / str(number)))
+        made_and_measured(got, 1, 5, judge, Cache(tmp_path / str(number)))
         for number, got in enumerate((footage, other))
     )
     assert tiles is not None and others is not None
@@ -78,14 +81,14 @@ def test_the_share_reaches_every_stage_of_the_command(
     """``until`` of the options: the mean face, the mouth, its rest, the candidates, and the jaw."""
     track, frames, _ = speaking(120)
     clip = tmp_path / "clip.mp4"
-    film(clip, iter(frames), Fraction(25), 4)
+    write_clip(clip, iter(frames), Fraction(25), 4)
     sound, _ = syllables(5)
     told: dict[str, float] = {}
 
     def known(path: Path, workspace: object, *, until: float = 1.0, **_: object) -> Person:
         from cloak.video.io import probe
 
-        told["study"] = until
+        told["study_target"] = until
         upper = upper_faces(track, frames)
         return Person(path, "1" * 64, probe(path), track.rebased(until), mouth_shapes(track), sound, upper)
 
@@ -98,18 +101,18 @@ def test_the_share_reaches_every_stage_of_the_command(
 
         monkeypatch.setattr(pipeline, name, call)
 
-    monkeypatch.setattr(pipeline, "study", known)
+    monkeypatch.setattr(pipeline, "study_target", known)
     for name, place in (
-        ("mouth_of", 9),
+        ("mouth_model_for", 9),
         ("resting_mouth", 2),
-        ("collect", 1),
+        ("collect_candidates", 1),
         ("too_short", 1),
         ("Compositor", 9),
     ):
         noted(name, place)
-    jaw = composite.JawModel
+    jaw = compositor_module.JawModel
     monkeypatch.setattr(
-        composite, "JawModel", lambda track, until=1.0: told.update(jaw=until) or jaw(track, until)
+        compositor_module, "JawModel", lambda track, until=1.0: told.update(jaw=until) or jaw(track, until)
     )
     options = LipsyncOptions(until=0.6, texture=TextureOptions(device="cpu"))
     wave = tmp_path / "sound.wav"
@@ -117,5 +120,13 @@ def test_the_share_reaches_every_stage_of_the_command(
     with quarantine() as private:
         made = private.place("out.mp4")
         pipeline._render_lipsync(clip, wave, made, options, Workspace(tmp_path / "work"))
-    names = ("study", "too_short", "mouth_of", "resting_mouth", "collect", "Compositor", "jaw")
+    names = (
+        "study_target",
+        "too_short",
+        "mouth_model_for",
+        "resting_mouth",
+        "collect_candidates",
+        "Compositor",
+        "jaw",
+    )
     assert told == dict.fromkeys(names, 0.6)

@@ -12,7 +12,7 @@ from synth.lipsync import person as person_module
 from synth.lipsync.mouth.adapt import PRIOR
 from synth.lipsync.mouth.expression import upper_faces
 from synth.lipsync.mouth.model import MouthOptions
-from synth.lipsync.person import Person, mouth_of
+from synth.lipsync.person import Person, mouth_model_for
 from synth.lipsync.shape import mouth_shapes
 from synth.lipsync.workspace import Workspace
 from tests.synth.lipsync.lipsync_face import speaking
@@ -31,16 +31,16 @@ def person() -> Person:
 
 def test_a_mouth_that_was_fitted_is_taken_again(person: Person, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    first, kept = mouth_of(person, workspace, MouthOptions(), prior=PRIOR)
+    first, kept = mouth_model_for(person, workspace, MouthOptions(), prior=PRIOR)
     assert not kept
-    again, kept = mouth_of(person, workspace, MouthOptions(), prior=PRIOR)
+    again, kept = mouth_model_for(person, workspace, MouthOptions(), prior=PRIOR)
     assert kept
     heard = np.random.default_rng(0).standard_normal((120, 28)).astype(np.float32)
     assert np.allclose(again.predict_steps(heard), first.predict_steps(heard), atol=1e-5)
     (file,) = tmp_path.rglob("mouth-*.safetensors")
     # a damaged one is made anew
     file.write_bytes(file.read_bytes()[:200])
-    _, kept = mouth_of(person, workspace, MouthOptions(), prior=PRIOR)
+    _, kept = mouth_model_for(person, workspace, MouthOptions(), prior=PRIOR)
     assert not kept
 
 
@@ -51,7 +51,7 @@ def test_no_other_mouth_is_taken(
     from dataclasses import replace
 
     workspace = Workspace(tmp_path)
-    mouth_of(person, workspace, MouthOptions(), prior=PRIOR)
+    mouth_model_for(person, workspace, MouthOptions(), prior=PRIOR)
     asked, options, prior, until = person, MouthOptions(), PRIOR, 1.0
     if other == "share":
         until = 0.7
@@ -67,5 +67,5 @@ def test_no_other_mouth_is_taken(
         save_mouth(prior, replace(changed, mean=changed.mean * 1.01))
     else:
         monkeypatch.setattr(person_module, "code_of_module", lambda name: f"other {name}")
-    _, kept = mouth_of(asked, workspace, options, prior=prior, until=until)
+    _, kept = mouth_model_for(asked, workspace, options, prior=prior, until=until)
     assert not kept

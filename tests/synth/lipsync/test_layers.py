@@ -10,7 +10,7 @@ from synth.lipsync.shape import LIP_POINTS, Track
 from synth.lipsync.texture import jaw
 from synth.lipsync.texture.frontal import Frontal
 from synth.lipsync.texture.jaw import corrected
-from synth.lipsync.texture.layers import Colour, background, face_mask, neck_mask, stacked, torso_mask
+from synth.lipsync.texture.layers import Colour, background, face_layer_mask, neck_mask, stacked, torso_mask
 from tests.synth.lipsync.lipsync_face import speaking
 
 SKIN, SHIRT, WALL = (205, 160, 135), (40, 70, 160), (120, 130, 120)
@@ -106,7 +106,7 @@ def test_hair_at_the_side_is_not_replaced_and_the_mouth_always_is(frontal: Front
     target[:, : side // 8] = (25, 20, 18)
     target[y - 4 : y + 4, x - 4 : x + 4] = (25, 20, 18)
     skin = Colour.of(texture.reshape(-1, 3), (6.0, 5.0, 5.0))
-    mask = face_mask(frontal, target, texture, np.ones((side, side), np.float32), lips, skin)
+    mask = face_layer_mask(frontal, target, texture, np.ones((side, side), np.float32), lips, skin)
     assert mask[y, side // 16] < 0.1 and mask[y, x] == pytest.approx(1) and mask[y, 3 * side // 4] > 0.9
 
 

@@ -21,7 +21,7 @@ from synth.lipsync.mouth.model import (
     save_mouth,
     steps_of,
 )
-from synth.lipsync.mouth.train import Clip, train_mouth
+from synth.lipsync.mouth.train import SpeechClip, train_mouth
 
 LEAD = 6
 SMALL = MouthOptions(
@@ -38,7 +38,7 @@ SMALL = MouthOptions(
 )
 
 
-def clip(count: int, seed: int, lead: int = LEAD) -> Clip:
+def clip(count: int, seed: int, lead: int = LEAD) -> SpeechClip:
     """Features that wander; the mouth opens and widens with the first two, ``lead`` steps before they are heard."""
     random = np.random.default_rng(seed)
     raw = random.standard_normal((count + lead + 60, FEATURES))
@@ -51,10 +51,10 @@ def clip(count: int, seed: int, lead: int = LEAD) -> Clip:
     directions = np.zeros((2, SHAPE))
     directions[0, 1::4], directions[1, 0::4] = 1.0, 1.0
     shapes = 5.0 + 0.1 * (ahead[:, :2] @ directions)
-    return Clip(heard, shapes, np.ones(count, bool))
+    return SpeechClip(heard, shapes, np.ones(count, bool))
 
 
-def error(model: MouthModel, test: Clip) -> float:
+def error(model: MouthModel, test: SpeechClip) -> float:
     """As a share of the mean mouth's."""
     gap = ((model.predict_steps(test.features) - test.shapes) ** 2).sum()
     return float(gap / ((test.shapes - test.shapes.mean(0)) ** 2).sum())
@@ -164,8 +164,8 @@ def test_what_is_learned_ignores_frames_without_a_face() -> None:
     seen = taught.seen.copy()
     seen[200:260] = False
     options = replace(SMALL, epochs=4)
-    one = train_mouth([Clip(taught.features, wild, seen)], options)
-    other = train_mouth([Clip(taught.features, np.where(seen[:, None], wild, -7.0), seen)], options)
+    one = train_mouth([SpeechClip(taught.features, wild, seen)], options)
+    other = train_mouth([SpeechClip(taught.features, np.where(seen[:, None], wild, -7.0), seen)], options)
     assert (one.predict_steps(taught.features) == other.predict_steps(taught.features)).all()
 
 

@@ -13,10 +13,10 @@ import pytest
 from cloak.video.io import probe
 from provenance.errors import NotWritableError, UsageError
 from synth.lipsync.film.film import Film
-from synth.lipsync.film.frame_reader import Reel
+from synth.lipsync.film.frame_reader import FrameReader
 from synth.lipsync.film.render import _resumed
 from synth.lipsync.mouth.audio import RATE, load_sound
-from synth.lipsync.views import mouth_view, sound_view, timing_view
+from synth.lipsync.stage_pictures import mouth_view, sound_view, timing_view
 from synth.lipsync.workspace import Changes, Workspace
 from synth.quarantine import quarantine
 from tests.support.video_clips import write_clip
@@ -36,13 +36,13 @@ def test_frames_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tu
     monkeypatch.setattr("synth.lipsync.film.frame_reader._BYTES_AT_ONCE", 64 * 64 * 3 * 5)
     count = 40
     info = probe(write_clip(tmp_path / "clip.mp4", numbered(count), turned=turned))
-    reel = Reel(info, np.arange(count) / 25)
-    assert len(reel) == count
+    reader = FrameReader(info, np.arange(count) / 25)
+    assert len(reader) == count
     order = [*range(count), *range(count - 1, -1, -1), 3, 39, 0, 17, 18, 4, 30]
-    assert [number_of(reel[index]) for index in order] == order
+    assert [number_of(reader[index]) for index in order] == order
     with pytest.raises(IndexError):
-        reel[count]
-    wrong = Reel(
+        reader[count]
+    wrong = FrameReader(
         info, np.arange(count) / 25 + 0.003
     )  # times that the file does not have: decoded from the start
     assert [number_of(wrong[index]) for index in (35, 2, 20)] == [35, 2, 20]

@@ -10,9 +10,9 @@ import pytest
 from provenance.errors import UsageError
 from synth.lipsync.mouth import audio
 from synth.lipsync.mouth.adapt import PRIOR, SOFTNESS, TRUST, adapt_mouth, at_rest
-from synth.lipsync.mouth.audio import RATE, Sound, evened, features, heard
+from synth.lipsync.mouth.audio import RATE, Sound, features, normalised_features, speech_features
 from synth.lipsync.mouth.model import SHAPE, MouthModel, MouthOptions, load_mouth
-from synth.lipsync.mouth.train import Clip
+from synth.lipsync.mouth.train import SpeechClip
 from synth.lipsync.mouth.visemes import KINDS, REST, Phone, controls, kinds, lips, split
 from synth.lipsync.shape import CORNERS, opening
 from tests.synth.lipsync.test_mouth import lag
@@ -43,7 +43,7 @@ def syllables(seconds: float, seed: int = 0) -> tuple[Sound, np.ndarray]:
 
 def test_the_prior_opens_with_the_voice_in_time_and_rests_in_silence(prior: MouthModel) -> None:
     sound, loud = syllables(12)
-    said = opening(prior.predict_steps(heard(sound)))
+    said = opening(prior.predict_steps(speech_features(sound)))
     assert np.corrcoef(said, loud)[0, 1] > 0.5
     assert abs(lag(said[:, None], loud[:, None])) <= 4, "a frame of 25 a second"
     pause = np.convolve(loud > 0, np.ones(31), "same") == 0
@@ -67,25 +67,25 @@ def test_another_microphone_changes_nothing(prior: MouthModel) -> None:
     one, other = features(sound), features(Sound(0.05 * dull))
     loud = one[:, 0] > np.percentile(one[:, 0], 60)
     apart = np.abs((one - other)[loud, 1:14]).mean() / audio._SPREAD
-    assert np.abs((evened(one) - evened(other))[loud, 1:14]).mean() < 0.5 * apart
-    a, b = (opening(prior.predict_steps(evened(raw))) for raw in (one, other))
+    assert np.abs((normalised_features(one) - normalised_features(other))[loud, 1:14]).mean() < 0.5 * apart
+    a, b = (opening(prior.predict_steps(normalised_features(raw))) for raw in (one, other))
     assert np.corrcoef(a, b)[0, 1] > 0.9
 
 
 def test_evened_features_of_nothing_and_of_noise_are_finite() -> None:
     for samples in (np.zeros(RATE), np.random.default_rng(0).standard_normal(RATE), np.ones(3200)):
-        even = heard(Sound(samples.astype(np.float32)))
+        even = speech_features(Sound(samples.astype(np.float32)))
         assert even.shape[1] == 28 and np.isfinite(even).all() and np.abs(even).max() < 40
 
 
-def footage(prior: MouthModel, seconds: float, seed: int) -> Clip:
+def footage(prior: MouthModel, seconds: float, seed: int) -> SpeechClip:
     """Somebody whose mouth is wider, moves twice as much as the prior's, and rises where it opens."""
-    even = heard(syllables(seconds, seed)[0])
+    even = speech_features(syllables(seconds, seed)[0])
     shapes = prior.predict_steps(even)
     moved = 2 * (shapes - prior.mean) + prior.mean
     moved[:, 0::2] *= 1.1
     moved[:, 1::2] -= 0.5 * opening(shapes)[:, None]
-    return Clip(even, moved, np.ones(len(even), bool))
+    return SpeechClip(even, moved, np.ones(len(even), bool))
 
 
 def test_footage_makes_the_prior_a_person(prior: MouthModel) -> None:
@@ -109,7 +109,7 @@ def test_footage_makes_the_prior_a_person(prior: MouthModel) -> None:
         adapt_mouth([replace(test, seen=np.zeros(len(test.seen), bool))], prior)
 
 
-def _centred(prior: MouthModel, taught: Clip, test: Clip) -> np.ndarray:
+def _centred(prior: MouthModel, taught: SpeechClip, test: SpeechClip) -> np.ndarray:
     return prior.predict_steps(test.features) - prior.predict_steps(taught.features).mean(0)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provenance.errors import MediaTooLargeError, UsageError
-from synth.lipsync.film.retime import Weights, blinks, movement, retime, there_and_back
+from synth.lipsync.film.retime import RetimeWeights, blinks, movement, retime, there_and_back
 
 
 def every_laying(count: int, many: int) -> Iterator[list[float]]:
@@ -92,7 +92,7 @@ def test_pauses_go_to_still_frames_and_onsets_to_moving_ones() -> None:
     blink[5:10] = True
     slow = retime(np.zeros(60), blink, np.zeros(100, bool), np.zeros(100, bool))
     assert not blink[slow.base[slow.halves]].any(), "a blink is not slowed down"
-    fast = retime(speed, blink, silent, onset, Weights(blink=0, onset=0, repeat=0))
+    fast = retime(speed, blink, silent, onset, RetimeWeights(blink=0, onset=0, repeat=0))
     assert fast.cost == 0
 
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
-from synth.lipsync.film.halfframes import between
+from synth.lipsync.film.halfframes import half_frame
 from synth.lipsync.shape import (
     Track,
+    apply_pose,
     frontalised,
     mouth_shapes,
     opening,
-    placed,
     pose_of,
+    remove_pose,
     track_face,
     track_of,
-    unposed,
 )
 from synth.lipsync.texture.frontal import Frontal, sampled, spline
 from tests.support.video_clips import write_clip
@@ -34,8 +34,8 @@ def speech() -> tuple[Track, list[np.ndarray], np.ndarray]:
 def test_a_pose_is_found_again() -> None:
     face = base_face()
     pose = camera(0.3, 50.0, 44.0)
-    assert np.allclose(pose_of(placed(pose, face), face), pose, atol=1e-6)
-    assert np.allclose(unposed(pose, placed(pose, face)), face)
+    assert np.allclose(pose_of(apply_pose(pose, face), face), pose, atol=1e-6)
+    assert np.allclose(remove_pose(pose, apply_pose(pose, face)), face)
 
 
 def test_speech_does_not_turn_the_head_and_the_head_does_not_speak(speech) -> None:
@@ -91,7 +91,7 @@ def test_the_frontal_frame_keeps_the_skin_in_its_place(speech) -> None:
     x, y = np.floor(frontal.pixels_of(track.base[points])).astype(int).T
     for row in (2, 5, 15):  # turned by 5 degrees and more to either side
         read = frontal.places(track.poses[row])[y, x]
-        there = placed(track.poses[row], track.base[points])[:, :2]
+        there = apply_pose(track.poses[row], track.base[points])[:, :2]
         assert np.linalg.norm(read - there, axis=1).max() < 0.05 * 60
 
 
@@ -123,13 +123,13 @@ def test_half_way_is_half_way() -> None:
     picture = cv2.GaussianBlur(rng.integers(0, 256, (160, 200, 3), np.uint8), (0, 0), 3)
     picture = cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX)
     shifted = {step: np.roll(picture, step, 1) for step in (0, 3, 6)}
-    made = between(shifted[0], shifted[6]).astype(int)[20:-20, 20:-20]
+    made = half_frame(shifted[0], shifted[6]).astype(int)[20:-20, 20:-20]
     gap = np.abs(made - shifted[3].astype(int)[20:-20, 20:-20]).mean()
     mean = (shifted[0].astype(int) + shifted[6])[20:-20, 20:-20] / 2
     assert gap < 0.4 * np.abs(mean - shifted[3].astype(int)[20:-20, 20:-20]).mean()
-    assert np.abs(between(picture, picture).astype(int) - picture).max() <= 1
+    assert np.abs(half_frame(picture, picture).astype(int) - picture).max() <= 1
     with pytest.raises(UsageError):
-        between(picture, picture[:50])
+        half_frame(picture, picture[:50])
 
 
 def test_opening_a_mouth_moves_only_mouth_and_jaw() -> None:
@@ -137,7 +137,9 @@ def test_opening_a_mouth_moves_only_mouth_and_jaw() -> None:
     assert np.allclose(opened(face, 0.2)[33], face[33])
     shapes = mouth_shapes(
         track_of(
-            np.stack([placed(camera(0, 9), opened(face, g)) for g in (0.0, 0.2)] * 2), np.arange(4.0), SIZE
+            np.stack([apply_pose(camera(0, 9), opened(face, g)) for g in (0.0, 0.2)] * 2),
+            np.arange(4.0),
+            SIZE,
         )
     )
     assert np.isclose(np.ptp(opening(shapes)), 0.2, atol=0.01)

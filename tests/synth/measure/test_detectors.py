@@ -17,7 +17,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from cloak import detectors
+from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
 from provenance.errors import MissingPathError, UsageError
 from provenance.home import Home
@@ -27,15 +27,15 @@ from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from synth.commands.measure import measure_app
 from synth.measure.cache import Cache, key_of
-from synth.measure.conditions import CLEANING, CONDITIONS, equal_energy
+from synth.measure.conditions import CLEANING, CONDITIONS, GIVEN, NOISE, equal_energy
 from synth.measure.detectors.errors import condition_tables, every_report, published_table, reported
-from synth.measure.detectors.experiment import GIVEN, NOISE, DetectorOptions, Measured, measure_detectors
-from synth.measure.detectors.look import faces_agreed_on, look
+from synth.measure.detectors.experiment import DetectorOptions, Measured, measure_detectors
+from synth.measure.detectors.observations import detect_under_conditions, faces_agreed_on
 from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
 from synth.measure.detectors.report import group_effect, recall_effects
 from tests.support.schemas import checked
 
-CREW = ("blazeface-short", "centerface")
+DETECTOR_NAMES = ("blazeface-short", "centerface")
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +50,27 @@ def faces(portraits: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def crew() -> list[FaceDetector]:
-    members = [detectors.load(name) for name in CREW]
-    for name, one in zip(CREW, members, strict=True):
+def detectors() -> list[FaceDetector]:
+    members = [detector_list.load(name) for name in DETECTOR_NAMES]
+    for name, one in zip(DETECTOR_NAMES, members, strict=True):
         one.name = name  # type: ignore[misc]
     return members
 
 
 @pytest.fixture(scope="module")
-def seen(faces: dict[str, np.ndarray], crew: list[FaceDetector]) -> list[dict[str, Any]]:
+def seen(faces: dict[str, np.ndarray], detectors: list[FaceDetector]) -> list[dict[str, Any]]:
     """Each portrait as it is, once more as it is, and destroyed."""
     rows = []
     for name, pixels in faces.items():
         grey = np.full_like(pixels, 128)
-        rows.append({"name": name, **look(pixels, {"same": pixels, "destroyed": grey}, crew)})
+        rows.append(
+            {"name": name, **detect_under_conditions(pixels, {"same": pixels, "destroyed": grey}, detectors)}
+        )
     return rows
 
 
 def measured(rows: list[dict[str, Any]]) -> Measured:
-    families = {one: detectors.info(one).family for one in rows[0]["boxes"]["clean"]}
+    families = {one: detector_list.info(one).family for one in rows[0]["boxes"]["clean"]}
     return Measured(rows, [Pair(Path(row["name"])) for row in rows], ["same", "destroyed"], families, [])
 
 

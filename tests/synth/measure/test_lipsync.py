@@ -17,30 +17,23 @@ from provenance.errors import ConsentError, MediaError, NoFaceError, UsageError
 from provenance.home import Home
 from synth.consent.permission import permission_for
 from synth.lipsync.mouth.audio import Sound
-from synth.lipsync.shape import placed
+from synth.lipsync.shape import apply_pose
 from synth.measure.cache import Cache
-from synth.measure.detectors.experiment import NOISE
-from synth.measure.lipsync.cells import (
-    Footage,
-    LipJudge,
-    best_lag,
-    judge_of,
-    judged,
-    left_out,
-    mouth_box,
-    pictured,
-)
-from synth.measure.lipsync.experiment import frames_info, lipsync_options, measure_lipsync, plan_for
-from synth.measure.measures import MEASURES
-from synth.measure.swap.experiment import Result, variants_of
-from synth.measure.swap.faces import Faces
-from synth.measure.swap.options import CLEAN, SwapOptions
-from synth.measure.swap.report import effects, mean_of, report_of, worse
-from synth.report.page import render
+from synth.measure.conditions import CLEAN, NOISE
+from synth.measure.experiment import AttackerFaces, Result
+from synth.measure.judge import Judge
+from synth.measure.lipsync.experiment import estimate_work, measure_lipsync, video_frames
+from synth.measure.lipsync.footage import AttackerFootage, left_out
+from synth.measure.lipsync.judge import LipsyncJudge, best_lag, mouth_box, mouth_measures
+from synth.measure.lipsync.options import LipsyncExperimentOptions
+from synth.measure.measures import MEASURES, Kind
+from synth.measure.summary.effects import effects, fake_quality, mean_of
+from synth.measure.summary.report import experiment_report
+from synth.report.page import page_html
 from tests.support.clips import film, wandering
 from tests.synth.lipsync.lipsync_face import base_face, camera
 
-TOY = SwapOptions(
+TOY = LipsyncExperimentOptions(
     attackers=("naive",), side=320, cloak_steps=2, cloak_rounds=1, against=("blazeface-back",),
 )  # fmt: skip
 
@@ -54,13 +47,13 @@ def mouth_words(count: int = 120, seed: int = 0) -> NDArray[np.float64]:
 
 def test_a_mouth_that_says_the_same_has_no_error() -> None:
     filmed = mouth_words()
-    said = judged(filmed, filmed)
+    said = mouth_measures(filmed, filmed)
     assert said["lips error"] == 0 and said["lips opening"] == pytest.approx(1) and said["lips lag"] == 0
     off = filmed + np.tile([0.03, 0.04], 18)
     filmed[5] = np.nan  # a frame without a face counts for nothing
-    assert judged(off, filmed)["lips error"] == pytest.approx(0.05)
+    assert mouth_measures(off, filmed)["lips error"] == pytest.approx(0.05)
     still = np.repeat(filmed[:1], len(filmed), axis=0)
-    assert judged(still, filmed)["lips opening"] == 0
+    assert mouth_measures(still, filmed)["lips opening"] == 0
 
 
 @pytest.mark.parametrize("late", [-5, -1, 0, 2, 7])
@@ -68,7 +61,7 @@ def test_a_mouth_that_comes_late_is_told(late: int) -> None:
     filmed = mouth_words(200)
     said = np.roll(filmed, late, axis=0)
     assert best_lag(said[10:-10], filmed[10:-10], 7) == late
-    assert judged(said[10:-10], filmed[10:-10], 25.0)["lips lag"] == pytest.approx(40 * abs(late))
+    assert mouth_measures(said[10:-10], filmed[10:-10], 25.0)["lips lag"] == pytest.approx(40 * abs(late))
 
 
 def test_every_frame_is_left_out_once() -> None:
@@ -78,9 +71,9 @@ def test_every_frame_is_left_out_once() -> None:
 
 
 def test_another_part_is_missing_each_time() -> None:
-    many = np.repeat(placed(camera(0.0, 120), base_face())[None], 25, axis=0)
+    many = np.repeat(apply_pose(camera(0.0, 120), base_face())[None], 25, axis=0)
     sound = Sound(np.zeros(16_000, np.float32))
-    footage = Footage(Path("none.mp4"), many[:20], many[20:], (400, 400), Fraction(25), sound)
+    footage = AttackerFootage(Path("none.mp4"), many[:20], many[20:], (400, 400), Fraction(25), sound)
     assert footage.until == 0.8 and footage.track().found.all()
     for part in range(1, 6):
         found = footage.track(part, 5).found
@@ -96,11 +89,11 @@ def test_another_part_is_missing_each_time() -> None:
 
 def test_nothing_is_measured_on_the_frames_of_the_gap() -> None:
     """They are made anew with the others, so that sound and frames lie side by side, and count for nothing."""
-    many = np.repeat(placed(camera(0.0, 120), base_face())[None], 40, axis=0)
+    many = np.repeat(apply_pose(camera(0.0, 120), base_face())[None], 40, axis=0)
     sound = Sound(np.zeros(16_000, np.float32))
     frames = [np.full((400, 400, 3), index, np.uint8) for index in range(20)]
-    footage = Footage(Path("none.mp4"), many[:20], many[20:], (400, 400), Fraction(25), sound, 6)
-    judge = judge_of(footage, iter(frames), "onet", lambda _: {}, {}, None)
+    footage = AttackerFootage(Path("none.mp4"), many[:20], many[20:], (400, 400), Fraction(25), sound, 6)
+    judge = LipsyncJudge.of_footage(footage, iter(frames), Judge("onet"))
     assert judge.rows.tolist() == list(range(6, 20)) and [int(one[0, 0, 0]) for one in judge.frames] == list(
         range(6, 20)
     )
@@ -109,11 +102,11 @@ def test_nothing_is_measured_on_the_frames_of_the_gap() -> None:
     good = np.nan_to_num(judge.shapes)
     wrong = good.copy()
     wrong[:6] += 5
-    assert judged(wrong, judge.shapes) == judged(good, judge.shapes)
+    assert mouth_measures(wrong, judge.shapes) == mouth_measures(good, judge.shapes)
     hidden = many[20:].copy()
     hidden[6:] = np.nan
     with pytest.raises(NoFaceError):
-        judge_of(replace(footage, late=hidden), iter(frames), "onet", lambda _: {}, {}, None)
+        LipsyncJudge.of_footage(replace(footage, following=hidden), iter(frames), Judge("onet"))
 
 
 def test_pictures_as_filmed_are_perfect_and_destroyed_ones_are_not() -> None:
@@ -122,12 +115,14 @@ def test_pictures_as_filmed_are_perfect_and_destroyed_ones_are_not() -> None:
     spots = draws.uniform(30, 130, (468, 3))
     filmed = [np.roll(picture, shift, axis=1) for shift in range(4)]
     marks = np.repeat(spots[None], 4, axis=0)
-    judge = LipJudge(filmed, np.arange(4), marks, np.zeros((4, 36)), "onet", lambda _: {})
-    same = pictured(filmed, judge)
+    judge = LipsyncJudge(
+        features_name="onet", frames=filmed, rows=np.arange(4), landmarks=marks, shapes=np.zeros((4, 36))
+    )
+    same = judge.picture_measures(filmed)
     assert same["mouth ssim"] == pytest.approx(1) and same["mouth psnr"] == 100 and same["mouth flicker"] == 0
     assert same["face feature"] == pytest.approx(0)
     noisy = [np.asarray(draws.integers(0, 255, one.shape), np.uint8) for one in filmed]
-    ruined = pictured(noisy, judge)
+    ruined = judge.picture_measures(noisy)
     assert ruined["mouth ssim"] < 0.3 and ruined["mouth psnr"] < 15 and ruined["face feature"] > 0.1  # type: ignore[operator]
     assert ruined["mouth flicker"] > 10  # type: ignore[operator]
     rows, columns = mouth_box(spots, picture.shape)
@@ -137,15 +132,15 @@ def test_pictures_as_filmed_are_perfect_and_destroyed_ones_are_not() -> None:
 
 def made_up(parts: int = 5, *, worse_by: float = 0.0, control: bool = True) -> Result:
     """A result whose cells were not measured but drawn."""
-    options = lipsync_options(replace(TOY, control=control), parts)
-    result = Result(options, variants_of(options), kind="lipsync")
+    options = replace(TOY, control=control, parts=parts)
+    result = Result(options, Kind.LIPSYNC)
     draws = np.random.default_rng(1)
     common = draws.normal(0, 0.0005, parts)
     for variant in result.variants:
-        result.faces[variant, "naive"] = Faces(100, 90, {"face": 90, "no-face": 10}, "", variant, 1.0)
-        result.tracks[variant, "naive"] = 0.0
+        result.faces[variant, "naive"] = AttackerFaces(100, 90, {"face": 90, "no-face": 10}, "", variant, 1.0)
+        result.displacement[variant, "naive"] = 0.0
         result.published[variant] = np.full((48, 64, 3), 90, np.uint8)
-        for part in options.seeds:
+        for part in options.repeats:
             shift = worse_by if variant == "mid" else 0.0
             error = 0.05 + common[part - 1] + shift
             measures = {"lips error": error, "lips opening": 0.7, "lips lag": 0.0, "mouth ssim": 0.9 - shift}
@@ -160,13 +155,13 @@ def test_the_same_footage_shows_nothing_and_worse_footage_shows() -> None:
     assert same["fake: blinking"].verdict == "not measured"
     draws = np.random.default_rng(2)
     result = made_up(worse_by=0.02)
-    for part in result.options.seeds:
+    for part in result.options.repeats:
         result.cells["mid", "naive", part]["measures"]["lips error"] += draws.normal(0, 0.0003)
     shown = effects(result, "mid", "naive")["lips error"]
-    assert shown.verdict == "higher" and worse(MEASURES["lips error"], shown) == "worse"
+    assert shown.verdict == "higher" and fake_quality(MEASURES["lips error"], shown) == "worse"
     # exchanged labels turn the sign and leave p
     exchanged = made_up()
-    for part in result.options.seeds:
+    for part in result.options.repeats:
         exchanged.cells[CLEAN, "naive", part] = result.cells["mid", "naive", part]
         exchanged.cells["mid", "naive", part] = result.cells[CLEAN, "naive", part]
     turned = effects(exchanged, "mid", "naive")["lips error"]
@@ -178,7 +173,7 @@ def test_an_interval_is_as_wide_as_the_jackknife_says() -> None:
     result = made_up()
     spread = mean_of(result, CLEAN, "naive", "lips error")
     plain = np.array(
-        [result.cells[CLEAN, "naive", part]["measures"]["lips error"] for part in result.options.seeds]
+        [result.cells[CLEAN, "naive", part]["measures"]["lips error"] for part in result.options.repeats]
     )
     error = math.sqrt(4 / 5 * ((plain - plain.mean()) ** 2).sum())
     assert spread.high is not None and spread.high - spread.value == pytest.approx(2.776445 * error, rel=1e-4)
@@ -186,10 +181,10 @@ def test_an_interval_is_as_wide_as_the_jackknife_says() -> None:
 
 def test_the_report_says_what_was_repeated_and_what_was_not_shown() -> None:
     result = made_up(worse_by=0.02)
-    for part in result.options.seeds:
+    for part in result.options.repeats:
         result.cells[NOISE + "mid", "naive", part] = {"untrained": "it shows no face", "seconds": 0.0}
-    report = report_of(result)
-    page = render(report)
+    report = experiment_report(result)
+    page = page_html(report)
     assert report.kind == "lipsync" and "speech" in report.headline
     assert any("no generator; it shows no face" in line for line in report.summary)
     assert "jackknife" in page and "seeds cannot show" not in page and "lip-sync" in page
@@ -199,20 +194,20 @@ def test_the_report_says_what_was_repeated_and_what_was_not_shown() -> None:
 
 def test_options_and_footage_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be mixed"):
-        lipsync_options(SwapOptions(attackers=("mixes:10",)), 5)
+        LipsyncExperimentOptions(attackers=("mixes:10",))
     for parts in (2, 21):
         with pytest.raises(UsageError, match="expected 3 to 20"):
-            lipsync_options(SwapOptions(), parts)
-    assert lipsync_options(TOY, 4).seeds == (1, 2, 3, 4)
+            LipsyncExperimentOptions(parts=parts)
+    assert replace(TOY, parts=4).repeats == (1, 2, 3, 4)
     picture = tmp_path / "one.png"
     cv2.imwrite(str(picture), np.full((64, 64, 3), 90, np.uint8))
     with pytest.raises(UsageError, match="is no video"):
-        list(frames_info(picture))
+        video_frames(picture)
     moving = wandering(np.full((200, 200, 3), 90, np.uint8), 30)
     silent = film(tmp_path / "silent.mp4", moving)
-    plan = plan_for(silent, lipsync_options(TOY, 3))
+    plan = estimate_work(silent, replace(TOY, parts=3))
     assert plan.seconds > 0 and "lip-syncs" in plan.lines()[2]
-    options, cache = lipsync_options(TOY, 3), Cache(tmp_path / "work")
+    options, cache = replace(TOY, parts=3), Cache(tmp_path / "work")
     with pytest.raises(ConsentError):
         measure_lipsync(silent, {}, options, cache)
     consent = permission_for([silent], Home.locate(), declared=True).to_json()
@@ -254,7 +249,7 @@ def test_the_person_says_again_what_was_held_out(test_data: Path, tmp_path: Path
                 out.write(cv2.resize(raw.pixels, (180, 320), interpolation=cv2.INTER_AREA))
         clip.write_bytes(out.made.path.read_bytes())
     consent = permission_for([clip], Home.locate(), declared=True).to_json()
-    options, cache = lipsync_options(TOY, 3), Cache(tmp_path / "work")
+    options, cache = replace(TOY, parts=3), Cache(tmp_path / "work")
     labelled: list[Any] = []
 
     def run(stop: Any) -> Result:
@@ -274,10 +269,10 @@ def test_the_person_says_again_what_was_held_out(test_data: Path, tmp_path: Path
     assert result.faces[CLEAN, "naive"].kept == result.faces[CLEAN, "naive"].frames == 56
     assert result.gaps == {"person": 8} and any("0.3 s after" in line for line in result.notes)
     assert result.held_out == 16 and len(result.cells) == 9
-    assert result.tracks[CLEAN, "naive"] == 0 < result.tracks[NOISE + "mid", "naive"] < 0.2
+    assert result.displacement[CLEAN, "naive"] == 0 < result.displacement[NOISE + "mid", "naive"] < 0.2
     for cell in result.cells.values():
         if "measures" in cell:
             assert 0 < cell["measures"]["lips error"] < 0.5 and 0.2 < cell["measures"]["mouth ssim"] < 1
     assert "measures" in result.cells[CLEAN, "naive", 1] and all(shape == (320, 480, 3) for shape in labelled)
-    assert not list(cache.folder.glob("scratch-*")) and "speech" in report_of(result).headline
+    assert not list(cache.folder.glob("scratch-*")) and "speech" in experiment_report(result).headline
     assert run(lambda: False).cells == result.cells

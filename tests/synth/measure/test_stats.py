@@ -21,17 +21,7 @@ from synth.measure.stats import (
     ratio,
     share,
     sign_flip,
-    student_quantile,
 )
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 7, 30, 400])
-@pytest.mark.parametrize("probability", [0.6, 0.9, 0.975, 0.9995])
-def test_students_quantile_is_scipys(freedom: int, probability: float) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    assert student_quantile(probability, freedom) == pytest.approx(
-        stats.t.ppf(probability, freedom), rel=1e-7
-    )
 
 
 def test_a_mean_has_students_interval() -> None:

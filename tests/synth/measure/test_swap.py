@@ -24,19 +24,22 @@ from provenance.version import VERSION
 from synth.code_version import code_of, code_of_module
 from synth.consent.permission import permission_for
 from synth.measure import material, split
+from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache
-from synth.measure.conditions import CLEANING
-from synth.measure.detectors.experiment import NOISE, DetectorOptions, cloak_key
-from synth.measure.material import prepare, published_key
-from synth.measure.measures import MEASURES
+from synth.measure.conditions import CLEAN, CLEANING, NOISE
+from synth.measure.detectors.experiment import DetectorOptions, cloak_key
+from synth.measure.experiment import AttackerFaces, Result
+from synth.measure.material import prepare_material, published_key
+from synth.measure.measures import MEASURES, Kind
 from synth.measure.split import Split, split_of
 from synth.measure.stats import paired
-from synth.measure.swap.experiment import Result, measure_swap, variants_of
-from synth.measure.swap.faces import Faces, derived, extracted, faces_key, held_out_faces
-from synth.measure.swap.options import CLEAN, PRESETS, Attacker, SwapOptions
-from synth.measure.swap.report import effects, report_of, worse
+from synth.measure.summary.effects import effects, fake_quality
+from synth.measure.summary.report import experiment_report
+from synth.measure.swap.experiment import measure_swap
+from synth.measure.swap.faces import consent_for_frames, extract_for, faces_key, held_out_faces
+from synth.measure.swap.options import PRESETS, SwapExperimentOptions
 from synth.report.document import versions
-from synth.report.page import render
+from synth.report.page import page_html
 from synth.swap.training.checkpoint import load_model
 from synth.swap.training.data import Bank
 from synth.swap.training.train import train
@@ -44,7 +47,7 @@ from synth.swap.training.validation import held_out_measures
 from tests.support.clips import film, wandering
 from tests.support.swap_faces import DECLARED, Jittered, minute_preset, origin
 
-TOY = SwapOptions(
+TOY = SwapExperimentOptions(
     steps=10, seeds=(1, 2), attackers=("naive",), frames=24, held_out=6, side=320, cloak_steps=2, cloak_rounds=1,
     against=("blazeface-back",),
 )  # fmt: skip
@@ -85,21 +88,21 @@ def test_unknown_attackers_are_refused(name: str) -> None:
 )
 def test_options_are_checked(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        SwapOptions(**change)
+        SwapExperimentOptions(**change)
 
 
 def test_every_training_takes_the_same_steps() -> None:
     recipe = PRESETS["tiny"].generator().recipe
     assert recipe.patience > recipe.steps and recipe.critic_accuracy > 1
     assert len(PRESETS["tiny"].seeds) >= 3 and PRESETS["tiny"].control
-    assert variants_of(PRESETS["tiny"]) == [CLEAN, "mid", NOISE + "mid"]
+    assert PRESETS["tiny"].variants == [CLEAN, "mid", NOISE + "mid"]
 
 
 def test_another_detector_is_one_that_was_not_attacked() -> None:
-    options = SwapOptions(attackers=("naive", "other:mtcnn"))
+    options = SwapExperimentOptions(attackers=("naive", "other:mtcnn"))
     assert "mtcnn" not in options.attacked and "centerface" in options.attacked
-    assert "mtcnn" in SwapOptions(attackers=("naive",)).attacked
-    assert SwapOptions(against=("mtcnn",), attackers=("naive",)).attacked == ("mtcnn",)
+    assert "mtcnn" in SwapExperimentOptions(attackers=("naive",)).attacked
+    assert SwapExperimentOptions(against=("mtcnn",), attackers=("naive",)).attacked == ("mtcnn",)
     full = {Attacker.parse(one).name for one in PRESETS["full"].attackers}
     assert {"naive", "other:mtcnn", "mixes:50", *(f"cleans:{name}" for name in CLEANING)} <= full
 
@@ -108,10 +111,10 @@ def made_up(values: dict[str, list[float]], kept: dict[str, int] | None = None) 
     """A result in which each variant's generators have these SSIMs."""
     seeds = tuple(range(len(values[CLEAN])))
     options = replace(TOY, seeds=seeds)
-    result = Result(options, [CLEAN, "mid", NOISE + "mid"])
+    result = Result(options, Kind.SWAP)
     for variant, numbers in values.items():
         count = (kept or {}).get(variant, 30)
-        result.faces[variant, "naive"] = Faces(40, count, {"keep": count}, variant, variant, 1.0)
+        result.faces[variant, "naive"] = AttackerFaces(40, count, {"keep": count}, variant, variant, 1.0)
         for seed, value in zip(seeds, numbers, strict=True):
             measures = {"rebuilt ssim": value, "swapped identity": 1 - value, "fake: blink": None}
             cell = {"measures": measures} if math.isfinite(value) else {"untrained": "too few"}
@@ -136,18 +139,18 @@ def test_equal_generators_differ_in_nothing_and_labels_turn_the_sign() -> None:
         assert one.difference.value == pytest.approx(-other.difference.value) and one.p == other.p
         # six pairs, two measures: 2/64, and twice that after Holm
         assert one.p == pytest.approx(2 / 64) and one.adjusted == pytest.approx(4 / 64)
-        assert worse(measure, replace(one, adjusted=None)) == "worse"
-        assert worse(measure, replace(other, adjusted=None)) == "better"
+        assert fake_quality(measure, replace(one, adjusted=None)) == "worse"
+        assert fake_quality(measure, replace(other, adjusted=None)) == "better"
 
 
 def test_the_report_of_three_seeds_says_what_they_cannot_show() -> None:
     result = made_up({CLEAN: [0.8, 0.81, 0.79], "mid": [0.7, 0.72, 0.71], NOISE + "mid": [0.8, 0.8, 0.79]})
-    report = report_of(result)
+    report = experiment_report(result)
     assert "p 0.25, the least that 3 pairs can give" in report.headline
     assert "0.710 instead of 0.800: it changes by -0.090" in report.headline
     assert any("3 seeds cannot show a difference" in one for one in report.limits)
     assert any("judge none of the fakes: blink " in one for one in report.summary)
-    page = render(report)
+    page = page_html(report)
     assert (
         "too few pairs" in page and "blink 0.25" in page and "nan" not in page.lower().replace("finance", "")
     )
@@ -158,9 +161,10 @@ def test_six_seeds_can_show_what_was_chosen_beforehand_and_nothing_else() -> Non
     numbers = [0.71, 0.74, 0.69, 0.73, 0.7, 0.75]
     result = made_up({CLEAN: numbers, "mid": [one - 0.1 for one in numbers], NOISE + "mid": numbers})
     assert any(
-        "6 seeds can show a difference at 5 % in the one measure" in one for one in report_of(result).limits
+        "6 seeds can show a difference at 5 % in the one measure" in one
+        for one in experiment_report(result).limits
     )
-    assert "p 0.031" in report_of(result).headline
+    assert "p 0.031" in experiment_report(result).headline
     assert effects(result, "mid", "naive")["rebuilt ssim"].verdict == "too few pairs"
 
 
@@ -173,7 +177,7 @@ def test_what_clean_data_are_worth_is_drawn_from_none_to_all_of_it() -> None:
             cell = {"measures": {"rebuilt ssim": 0.76}, "seconds": 1.0}
             result.cells[variant, "mixes:50", seed] = cell
     result.options = mixed
-    curve = next(one for one in report_of(result).curves if one.title.startswith("What clean data"))
+    curve = next(one for one in experiment_report(result).curves if one.title.startswith("What clean data"))
     assert [(one.x, round(one.y, 2)) for one in curve.lines["mid"]] == [(0, 0.7), (50, 0.76), (100, 0.8)]
 
 
@@ -201,7 +205,7 @@ def test_results_of_other_code_are_not_taken(monkeypatch: pytest.MonkeyPatch, tm
 def test_the_report_of_an_attacker_who_gets_nothing_says_so() -> None:
     nothing = [math.nan] * 3
     result = made_up({CLEAN: [0.8, 0.81, 0.79], "mid": nothing, NOISE + "mid": [0.8, 0.8, 0.79]}, {"mid": 0})
-    report = report_of(result)
+    report = experiment_report(result)
     assert (
         "gets 0 faces instead of 30 (random noise of equal energy: 30) and can train no generator"
         in report.headline
@@ -218,7 +222,7 @@ def test_consent_goes_along_with_frames_made_of_footage(tmp_path: Path) -> None:
         "statement": "s",
         "files": [{"sha256": "0", "basis": "declared", "key_id": ""}],
     }
-    basis = derived(consent, [path])
+    basis = consent_for_frames(consent, [path])
     assert basis["basis"] == "declared" and basis["statement"] == "s"
     assert basis["files"] == [{"sha256": sha256_file(path), "basis": "declared", "key_id": ""}]
     with pytest.raises(ConsentError):
@@ -276,21 +280,21 @@ def numbers(frames: Iterable[np.ndarray]) -> list[int]:
 
 def test_a_second_lies_between_what_is_published_and_what_is_held_out(tmp_path: Path) -> None:
     options = replace(TOY, frames=1000, held_out=1000)
-    made = prepare(marked(tmp_path / "clip.mp4", 120, rate=10), options, Cache(tmp_path / "work"))
+    made = prepare_material(marked(tmp_path / "clip.mp4", 120, rate=10), options, Cache(tmp_path / "work"))
     published, late = numbers(made.frames(CLEAN)), numbers(made.held_out())
     assert published == list(range(86))
     assert late == list(range(96, 120)) and made.gap == 10
     assert numbers(made.after()) == list(range(86, 120))
     assert made.note == ""
-    short = prepare(marked(tmp_path / "short.mp4", 50), options, Cache(tmp_path / "work"))
+    short = prepare_material(marked(tmp_path / "short.mp4", 50), options, Cache(tmp_path / "work"))
     assert short.gap == 5 and "0.2 s after" in short.note and "not 1 s" in short.note
     folder = tmp_path / "pictures"
     folder.mkdir()
     for index in range(40):
         Image.fromarray(np.full((64, 64, 3), 30 + index, np.uint8)).save(folder / f"{index:03}.png")
-    pictures = prepare(folder, options, Cache(tmp_path / "work"))
+    pictures = prepare_material(folder, options, Cache(tmp_path / "work"))
     assert [int(pair.original.stem) for pair in pictures.pairs] == list(range(28))
-    assert [int(path.stem) for path in pictures.late] == list(range(32, 40)) and pictures.gap == 4
+    assert [int(path.stem) for path in pictures.held_out_files] == list(range(32, 40)) and pictures.gap == 4
 
 
 def test_another_split_is_another_measurement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -312,7 +316,7 @@ def test_what_is_published_and_what_is_held_out(walk: Path, tmp_path: Path) -> N
     with clean data mixed in, and is extracted once.
     """
     cache = Cache(tmp_path / "work")
-    made = prepare(walk, TOY, cache)
+    made = prepare_material(walk, TOY, cache)
     published, late = list(made.frames(CLEAN)), list(made.held_out())
     assert (len(published), len(late)) == (21, 6)
     nearest = min(float(np.abs(a.astype(int) - b).mean()) for a in published[:18] for b in late)
@@ -322,16 +326,16 @@ def test_what_is_published_and_what_is_held_out(walk: Path, tmp_path: Path) -> N
     naive, mixed = Attacker.parse("naive"), Attacker.parse("mixes:50")
     assert faces_key(made, CLEAN, naive, TOY) == faces_key(made, CLEAN, mixed, TOY)
     assert faces_key(made, "mid", naive, TOY) != faces_key(made, "mid", mixed, TOY)
-    first = extracted(made, CLEAN, naive, consent, TOY)
+    first = extract_for(made, CLEAN, naive, consent, TOY)
     assert first.frames == 21 and first.kept >= 18
-    assert extracted(made, CLEAN, mixed, consent, TOY) == first
+    assert extract_for(made, CLEAN, mixed, consent, TOY) == first
     assert not list(cache.folder.glob("scratch-*"))
     # data destroyed: the extraction shows it
     blank = replace(
         made, clips={CLEAN: film(tmp_path / "blank.mp4", [np.full((320, 320, 3), 90, np.uint8)] * 24)}
     )
     blank.digests = ["blank"]
-    gone = extracted(blank, CLEAN, naive, consent, TOY)
+    gone = extract_for(blank, CLEAN, naive, consent, TOY)
     assert (gone.frames, gone.kept, gone.folder) == (24, 0, "")
 
 
@@ -341,15 +345,16 @@ def test_faces_that_are_all_refused_are_no_faces(portraits: dict[str, np.ndarray
     """
     frames = wandering(portraits["astronaut"], 30, (128, 128))  # a face of 25 pixels
     path, cache = film(tmp_path / "far.mp4", frames), Cache(tmp_path / "work")
-    made = prepare(path, TOY, cache)
+    made = prepare_material(path, TOY, cache)
     consent = permission_for([path], Home.locate(), declared=True).to_json()
-    got = extracted(made, CLEAN, Attacker.parse("naive"), consent, TOY)
+    got = extract_for(made, CLEAN, Attacker.parse("naive"), consent, TOY)
     assert (got.frames, got.kept, got.folder, got.counts) == (21, 0, "", {"too-small": 21})
     with pytest.raises(NoFaceError, match=r"far\.mp4 shows a face to measure with \(\d too-small") as caught:
         held_out_faces(made, consent, TOY)
     assert "--side" in str(caught.value.hint)
 
 
+@pytest.mark.slow
 def test_destroyed_data_make_a_worse_generator(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
     """Each portrait only ever rebuilt as itself: learned from faces, or from noise in their place."""
     clean = {
@@ -408,4 +413,4 @@ def test_the_whole_protocol_stops_and_goes_on(test_data: Path, tmp_path: Path) -
     assert not (cache.folder / "models").exists() and not list(cache.folder.glob("scratch-*"))
     again = run(lambda: False)
     assert again.cells == result.cells and again.seconds == result.seconds
-    assert report_of(result).headline.startswith("Of 24 frames cloaked at mid")
+    assert experiment_report(result).headline.startswith("Of 24 frames cloaked at mid")

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from cloak.evaluate.quality import ssim
 from provenance.errors import NoFaceError, UsageError
-from synth.swap.config import PRESETS, SIZES, Architecture, Augmentation, Weights, preset, preset_from_json
+from synth.swap.config import (
+    PRESETS,
+    SIZES,
+    Architecture,
+    Augmentation,
+    LossWeights,
+    preset,
+    preset_from_json,
+)
 from synth.swap.model import Generator
 from synth.swap.training.augment import augmented, crappified, face_alone
 from synth.swap.training.critic import Critic, accuracy, critic_loss
@@ -199,13 +207,13 @@ def test_ssim_agrees_with_the_other_implementation() -> None:
 def test_a_perfect_picture_costs_nothing_and_details_count_more() -> None:
     plain = drawn_bank(4, 2).plain()
     hard = replace(plain, mask=(plain.mask > 0.5).float())
-    terms = reconstruction(hard.wanted, hard.mask, hard, Weights(), None)
+    terms = reconstruction(hard.wanted, hard.mask, hard, LossWeights(), None)
     assert all(float(term) == pytest.approx(0, abs=1e-4) for term in terms.values())
 
     gradients = []
     for where in (plain.details, plain.mask * (1 - plain.details), 1 - plain.mask):
         made = (plain.wanted + 0.1).clamp(0, 0.9).requires_grad_(True)
-        reconstruction(made, plain.mask, plain, Weights(dssim=0, mask=0), None)["l1"].backward()
+        reconstruction(made, plain.mask, plain, LossWeights(dssim=0, mask=0), None)["l1"].backward()
         assert made.grad is not None
         gradients.append(float((made.grad.abs() * where).sum() / where.sum()))
     assert gradients[0] > 2 * gradients[1] > 2 * gradients[2]

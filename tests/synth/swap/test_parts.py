@@ -99,7 +99,7 @@ def test_growth_and_border(share: float, border: float) -> None:
     hull = _hull()
     grown = masks.grown(hull, share)
     assert (grown >= hull).all() if share > 0 else (grown <= hull).all()
-    soft = masks.softened(grown, border)
+    soft = masks.soft_border(grown, border)
     assert soft.min() >= 0 and soft.max() <= 1
     edge = np.concatenate([soft[0], soft[-1], soft[:, 0], soft[:, -1]])
     assert edge.max() < 0.06, "no seam at the edge of the aligned picture"
@@ -175,7 +175,7 @@ def test_trembling_is_taken_from_landmarks_and_a_jolt_is_not() -> None:
     still = np.repeat(_landmarks()[None] * 4, 40, 0)
     shaky = still + np.random.default_rng(0).normal(0, 0.25, (40, 1, 1))
     jolted = shaky + np.where(np.arange(40) >= 20, 15.0, 0.0)[:, None, None]
-    calm, after = (smooth.steadied("savgol", one, times, 0.6) for one in (shaky, jolted))
+    calm, after = (smooth.stabilised("savgol", one, times, 0.6) for one in (shaky, jolted))
     assert np.abs(np.diff(calm, axis=0)).mean() < 0.7 * np.abs(np.diff(shaky, axis=0)).mean()
     assert np.abs(after - jolted)[18:22].max() < 0.3, "a jolt is not smeared over its neighbours"
 

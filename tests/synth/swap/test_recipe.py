@@ -16,7 +16,7 @@ from synth.swap.config import Recipe
 from synth.swap.model import Generator
 from synth.swap.training import schedule
 from synth.swap.training.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, save_model
-from synth.swap.training.events import RunLog, crc32c, record
+from synth.swap.training.events import RunLog, crc32c, tfrecord
 from synth.swap.training.train import train
 from tests.support.swap_faces import drawn_bank, minute_preset, origin, rows, stop_after
 
@@ -28,8 +28,8 @@ def _banks() -> dict[str, object]:
 # --- the schedule
 
 
-def _played(recipe: Recipe, measure, *, accuracy: float = 0.0) -> tuple[schedule.Progress, list[str]]:  # type: ignore[no-untyped-def]
-    at, phases = schedule.Progress(), []
+def _played(recipe: Recipe, measure, *, accuracy: float = 0.0) -> tuple[schedule.ScheduleState, list[str]]:  # type: ignore[no-untyped-def]
+    at, phases = schedule.ScheduleState(), []
     for _ in range(10_000):
         if schedule.check_due(at, recipe):
             at, _ = schedule.checked(at, measure(at))
@@ -56,7 +56,7 @@ def test_alternating_ends_at_the_turning_point() -> None:
     """Gets better until 20 adversarial steps, worse from then on."""
     recipe = Recipe(steps=1000, generator_share=0.1, critic_share=0.01, check_every=10, patience=3)
 
-    def measure(at: schedule.Progress) -> float:
+    def measure(at: schedule.ScheduleState) -> float:
         return 1.0 - at.step / 1000 if at.phase == "generator" else 0.5 + abs(at.phase_step - 20) / 100
 
     at, phases = _played(recipe, measure)
@@ -73,13 +73,13 @@ def test_a_critic_that_is_right_is_taught_no_further() -> None:
 def test_a_prior_has_one_phase_and_rates_rise_and_fall() -> None:
     recipe = Recipe(steps=90, warm_up=10)
     assert schedule.length("generator", recipe, alone=True) == 90
-    at = schedule.Progress()
+    at = schedule.ScheduleState()
     rates = [
         schedule.rate(replace(at, phase_step=step), recipe, 1.0, alone=True)
         for step in (0, 9, 50, 60, 75, 90)
     ]
     assert rates == pytest.approx([0.1, 1.0, 1.0, 1.0, 0.55, 0.1])
-    assert schedule.Progress.from_json(json.loads(json.dumps(at.to_json()))) == at
+    assert schedule.ScheduleState.from_json(json.loads(json.dumps(at.to_json()))) == at
 
 
 # --- exact resume
@@ -250,7 +250,7 @@ def _records(data: bytes) -> list[bytes]:
     while data:
         (length,) = struct.unpack("<Q", data[:8])
         found.append(data[12 : 12 + length])
-        assert record(found[-1]) == data[: 16 + length]
+        assert tfrecord(found[-1]) == data[: 16 + length]
         data = data[16 + length :]
     return found
 

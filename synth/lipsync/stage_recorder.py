@@ -14,16 +14,16 @@ from provenance.errors import NotWritableError
 from provenance.media.files import write_bytes
 from synth.label import mark_visibly
 from synth.lipsync.film.film import Film
-from synth.lipsync.film.render import Watch
+from synth.lipsync.film.render import ShowStage
 from synth.lipsync.film.retime import Retimed
-from synth.lipsync.views import mouth_view, sound_view, timing_view
+from synth.lipsync.stage_pictures import mouth_view, sound_view, timing_view
 from synth.quarantine import Quarantine, Unlabelled
 
 Pixels = NDArray[np.uint8]
 
 
 #: Everything that is written, at most.
-NAMES = (
+RECORD_NAMES = (
     "1-sound.png",
     "2-mouth.mp4",
     "3-timing.png",
@@ -34,7 +34,7 @@ NAMES = (
 )
 
 
-class Keeper:
+class StageRecorder:
     """Writes into a folder: what :data:`NAMES` says.
 
     Args:
@@ -69,7 +69,7 @@ class Keeper:
         rows = "\n".join(f"{index},{place:g}" for index, place in enumerate(timing.frames))
         self._write("3-timing.csv", f"made,target\n{rows}\n".encode())
 
-    def watch(self, rate: float) -> Watch:
+    def shower(self, rate: float) -> ShowStage:
         """To be shown textures, re-timed target frames and layers, one by one; :meth:`close` completes the films."""
         names = {"texture": "4-texture.mp4", "target": "5-target.mp4", "layers": "6-layers.mp4"}
 

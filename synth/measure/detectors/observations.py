@@ -39,7 +39,7 @@ def faces_agreed_on(reports: Mapping[str, Detections], faces: Tensor, families: 
     return torch.stack(list(votes.values())).sum(0) >= min(2, len(votes))
 
 
-def look(
+def detect_under_conditions(
     clean: NDArray[np.uint8],
     versions: Mapping[str, NDArray[np.uint8]],
     detectors: Sequence[FaceDetector],

@@ -1,4 +1,4 @@
-"""The detectors that learned: their weights, and what each says about watched footage."""
+"""The detectors that learned: their weights, and what each says about observed footage."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from synth.detect.maps import captioned
 from synth.detect.networks import svm
 from synth.detect.networks.face import SIDE, FaceNet, prepared, saliency
 from synth.detect.networks.splice import PATCH, Consistency, SpliceNet, consistency
+from synth.detect.observe import FRAMES, REGION_NAMES, TIMELESS, ObservedFace
 from synth.detect.pulse_features import FEATURES, WINDOW, windows
-from synth.detect.watch import FRAMES, REGION_NAMES, TIMELESS, Watched
 from synth.swap.training.checkpoint import load
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -34,7 +34,7 @@ MOST_BLUR, MOST_FROZEN = 0.74, 0.6
 _SHOWN_FACES = 4
 
 
-class Judges:
+class LearnedDetectors:
     """Everything that was learned, loaded once.
 
     Args:
@@ -79,27 +79,29 @@ class Judges:
             raise CorruptMediaError(f"{path} is no such network: {str(error)[:200]}") from error
         return network.to(self.device).eval(), slope, offset
 
-    def pulse(self, watched: Watched) -> Finding:
+    def pulse(self, observed: ObservedFace) -> Finding:
         """Pulse and frame-to-frame consistency: the mean decision over windows of four seconds."""
-        if watched.kind != "video" or len(watched.times) < 3:
+        if observed.kind != "video" or len(observed.times) < 3:
             return Finding.cannot("a single picture has no pulse")
-        if watched.timeless:
+        if observed.timeless:
             return Finding.cannot(TIMELESS)
-        if watched.rate < 12:
-            return Finding.cannot(f"{watched.rate:.0f} frames a second are too few for a pulse (at least 12)")
-        if watched.seconds < WINDOW - 0.2:
-            return Finding.cannot(f"too short: {watched.seconds:.1f} s, at least {WINDOW:.0f} s needed")
-        if watched.frozen > MOST_FROZEN:
+        if observed.rate < 12:
             return Finding.cannot(
-                f"too heavily compressed: {watched.frozen:.0%} of the face's blocks do not change between frames"
+                f"{observed.rate:.0f} frames a second are too few for a pulse (at least 12)"
             )
-        parts = windows(watched)
+        if observed.seconds < WINDOW - 0.2:
+            return Finding.cannot(f"too short: {observed.seconds:.1f} s, at least {WINDOW:.0f} s needed")
+        if observed.frozen > MOST_FROZEN:
+            return Finding.cannot(
+                f"too heavily compressed: {observed.frozen:.0%} of the face's blocks do not change between frames"
+            )
+        parts = windows(observed)
         if not parts:
             return Finding.cannot(f"no {WINDOW:.0f} s in which the face is seen throughout")
         decisions = self.machine.decide(np.stack([values for _, values in parts]))
         mean = float(decisions.mean())
-        good = np.isfinite(watched.colours).all((1, 2))
-        even = pulse.uniform(watched.colours[good], watched.times[good])
+        good = np.isfinite(observed.colours).all((1, 2))
+        even = pulse.uniform(observed.colours[good], observed.times[good])
         seconds = len(even) / pulse.RATE
         spectra = [pulse.spectrum(pulse.signal("pos", even[:, region])) for region in range(even.shape[1])]
         whole = pulse.spectrum(pulse.face_signal("pos", even))
@@ -138,20 +140,20 @@ class Judges:
                     "seconds",
                     "levels of 255",
                     (
-                        Line("inside the face", watched.times, watched.flicker[:, 0]),
-                        Line("around it", watched.times, watched.flicker[:, 1]),
+                        Line("inside the face", observed.times, observed.flicker[:, 0]),
+                        Line("around it", observed.times, observed.flicker[:, 1]),
                     ),
                 ),
             ],
         )
 
-    def face(self, name: str, watched: Watched, *, pictures: bool = True) -> Finding:
+    def face(self, name: str, observed: ObservedFace, *, pictures: bool = True) -> Finding:
         """A network's mean logit over the aligned faces; ``name`` is "warp" or "blend"."""
-        reason = unfit(watched)
+        reason = unfit(observed)
         if reason:
             return Finding.cannot(reason)
         network, slope, offset = self.faces[name]
-        batch = prepared(watched.faces, self.device)
+        batch = prepared(observed.faces, self.device)
         with torch.no_grad():
             logits = network(batch).cpu().numpy().astype(np.float64)
         mean = float(logits.mean())
@@ -164,10 +166,10 @@ class Judges:
                 f"{name}: {DETECTORS[name]}",
                 bounded(logistic(slope * mean + offset)),
                 "how much each place speaks for a fake; the brightest of a face is as bright as its own score",
-                [_as_seen(watched.faces[place]) for place in order],
+                [_as_seen(observed.faces[place]) for place in order],
                 [one * level for one, level in zip(heat, own, strict=True)],
                 [
-                    f"{level:.2f}" + (f" at {watched.face_times[place]:.1f} s" if watched.rate else "")
+                    f"{level:.2f}" + (f" at {observed.face_times[place]:.1f} s" if observed.rate else "")
                     for place, level in zip(order, own, strict=True)
                 ],
             )
@@ -178,31 +180,31 @@ class Judges:
                 "faces": len(logits),
                 "logits": [round(float(one), 3) for one in logits],
                 "share_suspicious": round(share, 3),
-                "eye_distance": round(watched.span, 1),
-                "blur": round(watched.blur, 3),
+                "eye_distance": round(observed.span, 1),
+                "blur": round(observed.blur, 3),
             },
-            sentence=f"{share:.0%} of {len(logits)} faces look so to the network; eyes {watched.span:.0f} px apart",
+            sentence=f"{share:.0%} of {len(logits)} faces look so to the network; eyes {observed.span:.0f} px apart",
             plots=[
                 Plot(
                     f"What the network ({name}) says about faces over time",
                     "seconds",
                     "log-odds",
-                    (Line("faces", watched.face_times, slope * logits + offset),),
+                    (Line("faces", observed.face_times, slope * logits + offset),),
                 )
             ]
-            if len(logits) > 1 and not watched.timeless
+            if len(logits) > 1 and not observed.timeless
             else [],
             pictures=maps,
         )
 
-    def consistency(self, watched: Watched, *, pictures: bool = True) -> Finding:
+    def consistency(self, observed: ObservedFace, *, pictures: bool = True) -> Finding:
         """Splices: how well the patches of whole frames fall into two groups with different histories."""
         results: list[tuple[Consistency, NDArray[np.uint8], float]] = []
-        for number, frame in enumerate(watched.frames[:FRAMES]):
+        for number, frame in enumerate(observed.frames[:FRAMES]):
             found = consistency(self.splice[0], frame, self.device)
             if found is None:
                 continue
-            outline = watched.outlines[number] if number < len(watched.outlines) else None
+            outline = observed.outlines[number] if number < len(observed.outlines) else None
             results.append((found, frame, 0.0 if outline is None else _in_face(found, outline)))
         if not results:
             return Finding.cannot("too little texture to compare patches")
@@ -238,14 +240,14 @@ class Judges:
         )
 
 
-def unfit(watched: Watched) -> str:
+def unfit(observed: ObservedFace) -> str:
     """Why faces cannot be judged, or nothing."""
-    if not watched.faces:
+    if not observed.faces:
         return "no face"
-    if watched.span < LEAST_SPAN:
-        return f"the face is too small: eyes {watched.span:.0f} px apart, at least {LEAST_SPAN:.0f} needed"
-    if watched.blur > MOST_BLUR:
-        return f"too blurred or too heavily compressed (blur effect {watched.blur:.2f}, at most {MOST_BLUR})"
+    if observed.span < LEAST_SPAN:
+        return f"the face is too small: eyes {observed.span:.0f} px apart, at least {LEAST_SPAN:.0f} needed"
+    if observed.blur > MOST_BLUR:
+        return f"too blurred or too heavily compressed (blur effect {observed.blur:.2f}, at most {MOST_BLUR})"
     return ""
 
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from synth.lipsync.shape import LIP_POINTS, POINTS, Series, Track, pose_of, unposed
+from synth.lipsync.shape import LIP_POINTS, POINTS, Series, Track, pose_of, remove_pose
 from synth.lipsync.texture.candidates import MOVING_JAW
 from synth.lipsync.texture.frontal import Floats, Frontal, Pixels, sampled
 from synth.lipsync.texture.jaw import CHIN_FOLLOWS, JawModel, corrected, goal_line
-from synth.lipsync.texture.layers import Colour, face_mask, filled, neck_mask, stacked, torso_mask
+from synth.lipsync.texture.layers import Colour, face_layer_mask, filled, neck_mask, stacked, torso_mask
 from synth.lipsync.texture.texture import lower_face
 
 #: Nothing above this, eye distances below the eyes, is ever changed.
@@ -114,7 +114,7 @@ class Compositor:
             raise UsageError(
                 f"found landmarks {landmarks.shape} and texture {texture.shape}, expected side {side}"
             )
-        face = unposed(pose_of(landmarks, frontal.base), landmarks)
+        face = remove_pose(pose_of(landmarks, frontal.base), landmarks)
         filmed = frontal.pixels_of(face[list(MOVING_JAW)])
         lips = frontal.pixels_of(np.asarray(shape, np.float64).reshape(len(LIP_POINTS), 2))
         made = frontal.pixels_of(self._jaws.jaw(shape))
@@ -125,7 +125,7 @@ class Compositor:
         moved, spots = corrected(frontal, texture, target, made, goal, lips)
         front = np.minimum(sampled(alpha, spots), np.maximum(lower_face(frontal, goal), 0))
         skin = self._skin(target, filmed)
-        front = self._mean("face", face_mask(frontal, target, moved, front, lips, skin))
+        front = self._mean("face", face_layer_mask(frontal, target, moved, front, lips, skin))
         neck = neck_mask(frontal, goal, filmed)
         torso = self._mean("torso", torso_mask(frontal, target, moved, skin, filmed))
         self._layers = moved, front, torso, neck

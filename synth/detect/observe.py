@@ -24,10 +24,10 @@ from synth.extraction.canonical import alignment, face_mask, transformed, warp
 from synth.extraction.finder import FaceFinder, Found
 from synth.extraction.footage import RawFrame
 from synth.extraction.measures import blur_effect
-from synth.swap.conversion.smooth import steadied
+from synth.swap.conversion.smooth import stabilised
 
 Floats = NDArray[np.float64]
-Report = Callable[[float], None]
+Progress = Callable[[float], None]
 POINTS = 468
 #: Sides of aligned faces: for colours and flicker, and for the networks.
 SIGNAL_SIDE, FACE_SIDE = 128, 192
@@ -50,7 +50,7 @@ TIMELESS = "all of its frames carry the same time, so nothing can be judged in t
 _UPPER, _LOWER = list(range(9, 16)), list(range(1, 8))
 
 
-class Footage(Protocol):
+class FrameSource(Protocol):
     """What frames come from: :class:`synth.extraction.footage.Source`, or anything that decodes as often as asked."""
 
     @property
@@ -66,8 +66,8 @@ class Footage(Protocol):
 
 
 @dataclass
-class Watched:
-    """One face, watched.
+class ObservedFace:
+    """One face, observed.
 
     Attributes:
         path: the file.
@@ -130,7 +130,7 @@ class Watched:
         return float(len(self.times) / self.rate) if self.rate else 0.0
 
 
-class Watcher:
+class FaceObserver:
     """Detectors and landmark networks, loaded once.
 
     Args:
@@ -149,9 +149,9 @@ class Watcher:
         self.finder = finder or FaceFinder(device=device, weights_dir=weights_dir)
         self._iris = Iris.load(weights_dir).to(device)
 
-    def watch(
-        self, footage: Footage, *, max_seconds: float = 30.0, progress: Report | None = None
-    ) -> Watched:
+    def observe(
+        self, footage: FrameSource, *, max_seconds: float = 30.0, progress: Progress | None = None
+    ) -> ObservedFace:
         """Look at footage from its beginning.
 
         Args:
@@ -165,14 +165,14 @@ class Watcher:
         """
         if not (math.isfinite(max_seconds) and 0.1 <= max_seconds <= 600):
             raise UsageError(f"{max_seconds:g} seconds are not between 0.1 and 600")
-        watched = self._first(footage, max_seconds, (lambda one: progress(0.8 * one)) if progress else None)
-        if watched.found.any():
-            collect(footage, watched, (lambda one: progress(0.8 + 0.2 * one)) if progress else None)
+        observed = self._first(footage, max_seconds, (lambda one: progress(0.8 * one)) if progress else None)
+        if observed.found.any():
+            collect_pixels(footage, observed, (lambda one: progress(0.8 + 0.2 * one)) if progress else None)
         if progress:
             progress(1.0)
-        return watched
+        return observed
 
-    def _first(self, footage: Footage, most: float, progress: Report | None) -> Watched:
+    def _first(self, footage: FrameSource, most: float, progress: Progress | None) -> ObservedFace:
         times: list[float] = []
         rows: list[NDArray[np.float32]] = []
         eyes: list[tuple[float, float]] = []
@@ -194,7 +194,7 @@ class Watcher:
         if not rows:
             raise CorruptMediaError(f"{footage.path} holds no frame that can be decoded")
         count = len(rows)
-        return Watched(
+        return ObservedFace(
             path=footage.path,
             kind=footage.kind,
             times=np.array(times),
@@ -242,20 +242,26 @@ def _same(found: list[Found], before: Floats | None) -> Found | None:
     return min(found, key=lambda face: float(np.linalg.norm(face.landmarks[:, :2].mean(0) - before)))
 
 
-def collect(footage: Footage, watched: Watched, progress: Report | None = None) -> None:
+def collect_pixels(footage: FrameSource, observed: ObservedFace, progress: Progress | None = None) -> None:
     """The second pass: fills in what :class:`Watched` knows beyond landmarks and eyes, replacing what was there."""
-    for kept in (watched.faces, watched.face_points, watched.face_times, watched.frames, watched.outlines):
+    for kept in (
+        observed.faces,
+        observed.face_points,
+        observed.face_times,
+        observed.frames,
+        observed.outlines,
+    ):
         kept.clear()
-    watched.colours[:], watched.flicker[:] = np.nan, np.nan
-    count = len(watched.times)
+    observed.colours[:], observed.flicker[:] = np.nan, np.nan
+    count = len(observed.times)
     if count > 2:
-        steady = steadied("savgol", watched.landmarks[..., :2], watched.times, _STEADINESS)
+        steady = stabilised("savgol", observed.landmarks[..., :2], observed.times, _STEADINESS)
     else:
-        steady = watched.landmarks[..., :2].astype(np.float64)
-    there = np.flatnonzero(watched.found)
+        steady = observed.landmarks[..., :2].astype(np.float64)
+    there = np.flatnonzero(observed.found)
     faces = set(_spread(there, FACES))
     frames = set(_spread(there, FRAMES))
-    meter = _Flicker(watched.flicker)
+    meter = _Flicker(observed.flicker)
     still: list[float] = []
     before: NDArray[np.uint8] | None = None
     blurs: list[float] = []
@@ -267,26 +273,26 @@ def collect(footage: Footage, watched: Watched, progress: Report | None = None) 
             meter.skip()
             before = None
             continue
-        before = _collect(raw, points, watched, meter, before, still)
+        before = _collect(raw, points, observed, meter, before, still)
         if raw.index in faces:
-            blurs.append(_keep_face(raw, points, watched))
+            blurs.append(_keep_face(raw, points, observed))
         if raw.index in frames:
-            _keep_frame(raw.pixels, points, watched)
+            _keep_frame(raw.pixels, points, observed)
         if progress:
             progress((raw.index + 1) / count)
         if raw.index == count - 1:
             break
-    watched.frozen = float(np.mean(still)) if still else 0.0
-    watched.blur = float(np.median(blurs)) if blurs else 0.0
-    seen = watched.landmarks[there]
+    observed.frozen = float(np.mean(still)) if still else 0.0
+    observed.blur = float(np.median(blurs)) if blurs else 0.0
+    seen = observed.landmarks[there]
     corners = seen[:, [33, 133], :2].mean(1) - seen[:, [362, 263], :2].mean(1)
-    watched.span = float(np.median(np.linalg.norm(corners, axis=1)))
+    observed.span = float(np.median(np.linalg.norm(corners, axis=1)))
 
 
 def _collect(
     raw: RawFrame,
     points: Floats,
-    watched: Watched,
+    observed: ObservedFace,
     meter: _Flicker,
     before: NDArray[np.uint8] | None,
     still: list[float],
@@ -297,7 +303,7 @@ def _collect(
     for number, region in enumerate(REGIONS):
         inside = face_mask(places[list(region)], SIGNAL_SIDE) > 127
         if inside.sum() >= 16:
-            watched.colours[raw.index, number] = small[inside].mean(0)
+            observed.colours[raw.index, number] = small[inside].mean(0)
     inside = face_mask(places, SIGNAL_SIDE) > 127
     meter.add(raw.index, small, inside)
     if before is not None and before.shape == raw.pixels.shape:
@@ -345,19 +351,19 @@ class _Flicker:
         )
 
 
-def _keep_face(raw: RawFrame, points: Floats, watched: Watched) -> float:
+def _keep_face(raw: RawFrame, points: Floats, observed: ObservedFace) -> float:
     matrix = alignment(points, FACE_SIDE)
     face = warp(raw.pixels, matrix, FACE_SIDE)
     places = transformed(points, matrix).astype(np.float32)
-    watched.faces.append(face)
-    watched.face_points.append(places)
-    watched.face_times.append(raw.time)
+    observed.faces.append(face)
+    observed.face_points.append(places)
+    observed.face_times.append(raw.time)
     inside = face_mask(places, FACE_SIDE) > 127
     grey = np.asarray(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), np.uint8)
     return blur_effect(grey, inside) if inside.sum() >= 64 else 1.0
 
 
-def _keep_frame(pixels: NDArray[np.uint8], points: Floats, watched: Watched) -> None:
+def _keep_frame(pixels: NDArray[np.uint8], points: Floats, observed: ObservedFace) -> None:
     """The whole frame where it is small, else the part around the face, at multiples of 8 pixels (JPEG's grid)."""
     height, width = pixels.shape[:2]
     middle = points.mean(0)
@@ -365,16 +371,16 @@ def _keep_frame(pixels: NDArray[np.uint8], points: Floats, watched: Watched) -> 
         max(0, min(int(centre - _FRAME_SIDE / 2), side - _FRAME_SIDE)) // 8 * 8
         for centre, side in zip(middle, (width, height), strict=True)
     )
-    watched.frames.append(pixels[top : top + _FRAME_SIDE, left : left + _FRAME_SIDE].copy())
-    watched.outlines.append((points - (left, top)).astype(np.float32))
+    observed.frames.append(pixels[top : top + _FRAME_SIDE, left : left + _FRAME_SIDE].copy())
+    observed.outlines.append((points - (left, top)).astype(np.float32))
 
 
-def whole_picture(footage: Footage, watched: Watched) -> None:
+def whole_picture(footage: FrameSource, observed: ObservedFace) -> None:
     """Keep the middle of the first frame, for what needs no face."""
     for raw in footage.frames(lambda index: index == 0):
         height, width = raw.pixels.shape[:2]
         top, left = (max(0, (side - _FRAME_SIDE) // 2) // 8 * 8 for side in (height, width))
-        watched.frames.append(raw.pixels[top : top + _FRAME_SIDE, left : left + _FRAME_SIDE].copy())
+        observed.frames.append(raw.pixels[top : top + _FRAME_SIDE, left : left + _FRAME_SIDE].copy())
         break
 
 

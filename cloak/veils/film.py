@@ -1,0 +1,85 @@
+"""``film``: grain of photographic film; ``film-bw``: the same on a picture without colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from cloak.veils.base import Canvas, normal
+from cloak.veils.grain import grain, soft_limit, strength_map
+from cloak.veils.names import VeilName
+
+#: No grain is stronger than so many standard deviations.
+_MOST_DEVIATIONS = 2.0
+_UNEVENNESS_SEED = 20
+
+
+@dataclass(frozen=True)
+class Film:
+    """Grain in brightness and, for colour, a second one in the blue layer.
+
+    The blue layer of colour film is its grainiest, and what the eye resolves least, whereas detectors weigh it like the
+    others; so grain there costs the least of what a person sees. It has no slow part, so skin keeps its colour.
+
+    Attributes:
+        size: of a grain, as the sigma of a Gaussian in pixels as shown.
+        unevenness: how much grains differ in strength: the power of the magnitude of normal noise by which each is
+            weighed. The search decides which grains are dark and which are bright, not where the strong ones lie; that
+            breaks up lines into specks.
+        blue: strength of the blue layer's own grain, in shares of that of brightness; 0: none.
+        slow: sigma in pixels as shown; what is slower is taken out of the blue layer's grain.
+    """
+
+    size: float = 0.6
+    unevenness: float = 0.7
+    blue: float = 0.8
+    slow: float = 3.0
+    name: VeilName = VeilName.FILM
+    pace: float = 0.25
+
+    def random(self, canvas: Canvas, seed: int) -> Tensor:
+        return normal((1, 2 if self.blue else 1, *canvas.clean.shape[-2:]), seed, canvas.clean)
+
+    def settle(self, canvas: Canvas, parameters: Tensor) -> Tensor:
+        weight = canvas.share / canvas.share.square().mean().sqrt().clamp_min(1e-6)
+        layers = self._layers(canvas, parameters)
+        spent = (layers * weight).square().mean((2, 3), keepdim=True).sqrt()
+        return parameters * (1 / spent.clamp_min(1e-6)).clamp_max(1)
+
+    def render(self, canvas: Canvas, parameters: Tensor, amplitude: float) -> Tensor:
+        layers = self._layers(canvas, parameters)
+        if self.unevenness:
+            size = (canvas.clean.shape[-2], canvas.clean.shape[-1])
+            layers = layers * _unevenness(self.unevenness, size).to(layers)
+        layers = soft_limit(layers, _MOST_DEVIATIONS)
+        change = layers[:, :1].expand(-1, 3, -1, -1)
+        if self.blue:
+            change = change + self.blue * torch.cat([torch.zeros_like(change[:, :2]), layers[:, 1:]], 1)
+        scaled = amplitude * strength_map(canvas.clean) * canvas.share * change
+        return (canvas.clean + scaled).clamp(0, 1)
+
+    def _layers(self, canvas: Canvas, parameters: Tensor) -> Tensor:
+        """The grain of each layer, of about unit variance where the parameters have it."""
+        size = max(0.45, self.size / canvas.pixel)
+        brightness = grain(parameters[:, :1], size)
+        if not self.blue:
+            return brightness
+        from cloak.attack.transforms import gaussian_blur
+
+        blue = grain(parameters[:, 1:], size)
+        return torch.cat([brightness, blue - gaussian_blur(blue, max(0.8, self.slow / canvas.pixel))], 1)
+
+
+@lru_cache(maxsize=8)
+def _unevenness(power: float, size: tuple[int, int]) -> Tensor:
+    """``(1, 1, H, W)`` with a mean square of 1, the same for every picture of that size."""
+    uneven = grain(normal((1, 1, *size), _UNEVENNESS_SEED, torch.zeros(())), 0.45).abs() ** power
+    return uneven / uneven.square().mean().sqrt()
+
+
+def black_and_white() -> Film:
+    """``film-bw``; the canvas has to be grey already."""
+    return Film(blue=0.0, name=VeilName.FILM_BW)

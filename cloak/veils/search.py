@@ -1,0 +1,133 @@
+"""How a veil is searched: detectors pull one way, what a person sees pulls the other.
+
+In each step the detectors' gradient of the picture meets three others, each at a fixed share of its size: that of FLIP
+(squared, so that the change is spread evenly), that of folds and that of mottle (:mod:`cloak.veils.visibility`). Their sum
+moves the veil's parameters by a step of Adam (Kingma & Ba, ICLR 2015); then the parameters are settled into what looks
+like the veil, and now and then the amplitude is set so that FLIP just stays under its ceiling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cloak.veils.base import Canvas, Veil, luminance
+from cloak.veils.visibility import Ceiling, Visibility, folds_loss, mottle_loss
+
+
+@dataclass(frozen=True)
+class Taste:
+    """How much each way of being seen counts in a step, beside the detectors' 1."""
+
+    flip: float = 0.5
+    folds: float = 0.5
+    mottle: float = 0.1
+
+
+#: The amplitude is set anew every so many steps.
+_FIT_EVERY = 6
+#: No grain is stronger than this, in shares of the whole range.
+MOST_AMPLITUDE = 0.14
+_MOMENTUM, _SQUARES = 0.9, 0.99
+#: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in each
+#: step; while it is further than the second, it is taken again; so much of it is kept in any case.
+_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.12, 0.3, 0.97, 0.6
+#: A search starts from this share of random parameters; the rest of the budget is the search's.
+_START = 0.4
+
+
+class VeilChange:
+    """A veil on one patch while it is searched, a :class:`cloak.attack.noise_change.Change`.
+
+    Args:
+        veil: what is searched.
+        canvas: what it is laid on.
+        visibility: of the faces on that canvas.
+        ceiling: what may be seen.
+        steps: of a round, along which steps get shorter.
+        seed: of the parameters that the search starts from.
+        taste: see there.
+    """
+
+    def __init__(
+        self,
+        veil: Veil,
+        canvas: Canvas,
+        visibility: Visibility,
+        ceiling: Ceiling,
+        *,
+        steps: int,
+        seed: int = 0,
+        taste: Taste | None = None,
+    ) -> None:
+        self.veil, self.canvas, self.visibility, self.ceiling = veil, canvas, visibility, ceiling
+        self.steps, self.taste = steps, taste or Taste()
+        self.parameters = _START * veil.random(canvas, seed)
+        self.amplitude = 0.04
+        self._first = torch.zeros_like(self.parameters)
+        self._second = torch.zeros_like(self.parameters)
+        self._made = 0
+        #: Share of the ceiling that is used.
+        self.used = 1.0
+        self._fit()
+
+    @property
+    def noise(self) -> Tensor:
+        """``(1, 3, H, W)``, what the veil adds to the canvas."""
+        return self._rendered(self.parameters, self.amplitude) - self.canvas.clean
+
+    def update(self, gradient: Tensor, number: int, residual: float) -> None:
+        """Move against the gradient ``(1, 3, H, W)`` of what the detectors make of the picture, and give back what is not
+        needed while ``residual``, of the detector that holds out longest, is small.
+        """
+        if residual < _EASY:
+            self.used = max(_LEAST_USED, self.used * _GIVEN_BACK)
+        elif residual > _HARD:
+            self.used = min(1.0, self.used / _GIVEN_BACK)
+        parameters = self.parameters.detach().requires_grad_(True)
+        picture = self.veil.render(self.canvas, parameters, self.amplitude)
+        leaf = picture.detach().requires_grad_(True)
+        change = luminance(leaf - self.canvas.clean)
+        pixel = self.canvas.pixel
+        pulls: list[tuple[float, Callable[[], Tensor]]] = [
+            (self.taste.flip, lambda: self.visibility.loss(leaf)),
+            (self.taste.folds, lambda: folds_loss(change * self.canvas.share, pixel=pixel)),
+            (self.taste.mottle, lambda: mottle_loss(change * self.canvas.share, pixel=pixel)),
+        ]
+        total = gradient
+        size = gradient.norm()
+        for weight, loss in pulls:
+            if weight:
+                (pull,) = torch.autograd.grad(loss(), leaf, retain_graph=True)
+                total = total + weight * size / pull.norm().clamp_min(1e-12) * pull
+        (moved,) = torch.autograd.grad(picture, parameters, total)
+        self._step(moved, number)
+        if number % _FIT_EVERY == _FIT_EVERY - 1 or number + 1 == self.steps:
+            self._fit()
+
+    def _step(self, gradient: Tensor, number: int) -> None:
+        self._made += 1
+        self._first = _MOMENTUM * self._first + (1 - _MOMENTUM) * gradient
+        self._second = _SQUARES * self._second + (1 - _SQUARES) * gradient.square()
+        first = self._first / (1 - _MOMENTUM**self._made)
+        second = self._second / (1 - _SQUARES**self._made)
+        share = 0.3 + 0.7 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, number / max(1, self.steps))))
+        moved = self.parameters - self.veil.pace * share * first / (second.sqrt() + 1e-12)
+        with torch.no_grad():
+            self.parameters = self.veil.settle(self.canvas, moved.detach())
+
+    def _rendered(self, parameters: Tensor, amplitude: float) -> Tensor:
+        with torch.no_grad():
+            return self.veil.render(self.canvas, parameters, amplitude)
+
+    def _fit(self) -> None:
+        self.amplitude = self.visibility.fit(
+            lambda amplitude: self._rendered(self.parameters, amplitude),
+            self.ceiling.share(self.used),
+            self.amplitude,
+            most=MOST_AMPLITUDE,
+        )

@@ -1,0 +1,216 @@
+"""How much of a veil a person sees, and how much of that they mind.
+
+Two measures, both with ceilings for each strength:
+
+* **FLIP** (:mod:`cloak.veils.flip`) on the crop of each face, and on its surroundings: how much of the change is noticed.
+* **Dislike**: how much of it looks like a fault rather than like a photograph. FLIP does not tell fine grain from spots
+  on the skin; people do. Three things are counted, each in units of what an attentive person begins to see:
+
+  - *mottle*: slow changes of brightness on the face (the change seen through a Gaussian of 3 pixels at screen size), where
+    grain of the same strength has next to nothing;
+  - *folds*: the part of the change at two scales whose orientation agrees over a neighbourhood more than grain's does,
+    which the eye reads as wrinkles, stripes or labyrinths (coherence of the structure tensor, Bigun & Granlund 1987);
+  - *tint*: slow changes of colour on the face in L*a*b*, what makes skin look bruised.
+
+Random grain at a FLIP of .15 has a dislike of about 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cloak.attack.transforms import gaussian_blur
+from cloak.strength import Strength
+from cloak.veils.base import luminance
+from cloak.veils.flip import PIXELS_PER_DEGREE, Flip
+
+#: How far the surroundings of a face reach, in its sides.
+SURROUNDINGS = 0.6
+#: Gaussian sigmas, in pixels as shown, at which folds are looked for; their neighbourhood is so many times larger.
+FOLD_SCALES, FOLD_WINDOW = (1.5, 3.0), 3.0
+#: Coherence that isotropic grain has at these scales.
+GRAIN_COHERENCE = (0.08, 0.06)
+_MOTTLE_SIGMA, _MOTTLE_SEEN = 3.0, 3.0  # pixels; levels of 255
+_FOLDS_SEEN = 1.5  # levels of 255
+_TINT_SIGMA, _TINT_SEEN = 4.0, 2.3  # pixels; distance in L*a*b* that is just noticed (Mahy et al. 1994)
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The most that may be seen of a veil: mean FLIP of each face's crop, and of its surroundings."""
+
+    face: float
+    surroundings: float
+
+    def share(self, used: float) -> Ceiling:
+        """A part of this ceiling."""
+        return Ceiling(self.face * used, self.surroundings * used)
+
+
+CEILINGS = {
+    Strength.LOW: Ceiling(0.10, 0.10),
+    Strength.MID: Ceiling(0.145, 0.145),
+    Strength.HIGH: Ceiling(0.21, 0.19),
+}
+
+
+@dataclass(frozen=True)
+class Dislike:
+    """How much of a change looks like a fault, each in units of what is just seen."""
+
+    mottle: float
+    folds: float
+    tint: float
+
+    @property
+    def total(self) -> float:
+        """The root of the sum of squares."""
+        return float((self.mottle**2 + self.folds**2 + self.tint**2) ** 0.5)
+
+
+class Visibility:
+    """What is seen of a veil on the faces of one picture.
+
+    Args:
+        clean: ``(1, 3, H, W)`` in [0, 1].
+        faces: ``(N, 4)`` ``x1 y1 x2 y2`` in pixels.
+        shown: pixels of the picture as it is shown for each pixel here, at least 1.
+    """
+
+    def __init__(self, clean: Tensor, faces: Tensor, shown: float = 1.0) -> None:
+        height, width = clean.shape[-2:]
+        self._parts: list[tuple[tuple[slice, slice], tuple[slice, slice], Flip]] = []
+        for x1, y1, x2, y2 in faces.tolist():
+            reach = SURROUNDINGS * max(x2 - x1, y2 - y1)
+            outer = _rectangle(x1 - reach, y1 - reach, x2 + reach, y2 + reach, height, width)
+            inner = _rectangle(x1, y1, x2, y2, height, width)
+            rows, columns = outer
+            within = tuple(
+                slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True)
+            )
+            flip = Flip(clean[..., rows, columns], PIXELS_PER_DEGREE / shown)
+            self._parts.append((outer, (within[0], within[1]), flip))
+
+    def errors(self, picture: Tensor, power: float = 1.0) -> list[tuple[Tensor, Tensor]]:
+        """For each face the mean of FLIP to a power, on its crop and on its surroundings; gradients pass."""
+        result = []
+        for (rows, columns), within, flip in self._parts:
+            seen = flip.error_map(picture[..., rows, columns])[0, 0] ** power
+            face = seen[within]
+            rest = (seen.sum() - face.sum()) / max(1, seen.numel() - face.numel())
+            result.append((face.mean(), rest))
+        return result
+
+    def loss(self, picture: Tensor) -> Tensor:
+        """A scalar to be kept small. FLIP is concave in the change, so its mean would rather have a few large spots;
+        its square spreads the change evenly, as grain is spread.
+        """
+        return torch.stack([face + 1.5 * rest for face, rest in self.errors(picture, 2.0)]).sum()
+
+    @torch.no_grad()
+    def share(self, picture: Tensor, ceiling: Ceiling) -> float:
+        """The largest share of a ceiling that is used up; above 1 the veil shows too much."""
+        return max(
+            max(float(face) / ceiling.face, float(rest) / ceiling.surroundings)
+            for face, rest in self.errors(picture)
+        )
+
+    def fit(
+        self,
+        render: Callable[[float], Tensor],
+        ceiling: Ceiling,
+        start: float,
+        *,
+        most: float,
+        tries: int = 3,
+    ) -> float:
+        """The amplitude, at most ``most``, at which a veil just stays under a ceiling."""
+        amplitude = start
+        for _ in range(tries):
+            used = self.share(render(amplitude), ceiling)
+            amplitude = min(most, amplitude * (1 / max(used, 1e-3)) ** 1.3)
+            if amplitude == most or 0.97 <= used <= 1.0:
+                break
+        return amplitude
+
+
+def coherence(change: Tensor, sigma: float, *, pixel: float = 1.0) -> tuple[Tensor, Tensor]:
+    """How far the orientation of a change agrees over a neighbourhood, and how strong it is there.
+
+    Args:
+        change: ``(1, 1, H, W)`` of brightness.
+        sigma: the scale, in pixels as shown.
+        pixel: pixels as shown for each pixel here.
+
+    Returns:
+        ``(1, 1, H - 2, W - 2)`` each: coherence in [0, 1], and the energy of the gradient at this scale.
+    """
+    smooth = gaussian_blur(change, sigma / pixel)
+    across = smooth[..., 1:-1, 2:] - smooth[..., 1:-1, :-2]
+    down = smooth[..., 2:, 1:-1] - smooth[..., :-2, 1:-1]
+    tensor = torch.cat([across.square(), down.square(), across * down], 1)
+    a, b, c = gaussian_blur(tensor, FOLD_WINDOW * sigma / pixel).split(1, 1)
+    energy = a + b + 1e-12
+    return ((a - b).square() + 4 * c.square()) / energy.square(), energy
+
+
+def folds_loss(change: Tensor, *, pixel: float = 1.0) -> Tensor:
+    """Mean coherence over the scales, weighted by energy; grain has about :data:`GRAIN_COHERENCE`."""
+    values = []
+    for sigma in FOLD_SCALES:
+        agree, energy = coherence(change, sigma, pixel=pixel)
+        values.append((agree * energy).mean() / energy.mean())
+    return torch.stack(values).sum()
+
+
+def mottle_loss(change: Tensor, *, pixel: float = 1.0) -> Tensor:
+    """Energy of the slow part of a change of brightness."""
+    return torch.stack([gaussian_blur(change, s / pixel).square().mean() * s for s in (2.0, 4.0)]).sum()
+
+
+@torch.no_grad()
+def dislike(clean: np.ndarray, cloaked: np.ndarray) -> Dislike:
+    """How much of the change of a face's crop looks like a fault.
+
+    Args:
+        clean, cloaked: ``(H, W, 3)`` uint8 crops of the same face, as shown.
+    """
+    before, after = (_tensor(one) for one in (clean, cloaked))
+    change = luminance(after - before)
+    slow = gaussian_blur(change, _MOTTLE_SIGMA) * 255
+    mottle = float((slow - slow.mean()).square().mean().sqrt())
+    strongest = 0.0
+    for sigma, usual in zip(FOLD_SCALES, GRAIN_COHERENCE, strict=True):
+        if min(change.shape[-2:]) < 4:
+            continue
+        agree, _ = coherence(change, sigma)
+        seen = gaussian_blur(change * 255, sigma)[..., 1:-1, 1:-1]
+        strongest = max(strongest, float(((agree - usual).clamp_min(0) * seen.square()).mean().sqrt()))
+    colours = gaussian_blur(_lab(after) - _lab(before), _TINT_SIGMA)[:, 1:]
+    tint = float(colours.square().sum(1).mean().sqrt())
+    return Dislike(mottle / _MOTTLE_SEEN, strongest / _FOLDS_SEEN, tint / _TINT_SEEN)
+
+
+def _rectangle(x1: float, y1: float, x2: float, y2: float, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns, at least one of each, inside the picture."""
+    top, left = min(max(0, int(y1)), height - 1), min(max(0, int(x1)), width - 1)
+    bottom, right = min(height, -int(-y2 // 1)), min(width, -int(-x2 // 1))
+    return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
+
+
+def _tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))[None].float() / 255
+
+
+def _lab(pictures: Tensor) -> Tensor:
+    """sRGB as L*a*b* under D65, by OpenCV."""
+    import cv2
+
+    pixels = np.ascontiguousarray(pictures[0].permute(1, 2, 0).numpy())
+    lab = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
+    return torch.from_numpy(lab.transpose(2, 0, 1).copy())[None]
