@@ -86,6 +86,12 @@ Recognition = Annotated[
     _search("--recognition", help="Also make face recognition take each face for somebody else."),
 ]
 Steps = Annotated[int, _search(min=1, max=10_000, help="Steps of the search, at most.")]
+Fast = Annotated[
+    bool,
+    _search(
+        "--fast", help="A short search against quick detectors only: seconds instead of minutes, less hidden."
+    ),
+]
 Restarts = Annotated[int, _search(min=0, max=20, help="Begin anew so often while a face is still seen.")]
 Smooth = Annotated[
     float,

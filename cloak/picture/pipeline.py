@@ -210,7 +210,7 @@ def cloak_bytes(
     if on_estimate:
         on_estimate(estimate_work(optimiser, initial, options, len(faces)))
     best: _EncodedRound | None = None
-    for number in range(options.rounds):
+    for number in range(options.most_rounds):
         encoded_round = encode_and_evaluate(optimiser.run_round(number, progress))
         if best is None or encoded_round.evaluation.residual(attacked) <= best.evaluation.residual(attacked):
             best = encoded_round

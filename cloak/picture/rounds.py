@@ -52,8 +52,8 @@ _TRIAL_STEPS = 3
 FEATURE_WEIGHT, WARP = 0.6, 0.15
 TRANSFER_STRENGTHS = (Strength.HIGH,)
 
-#: A veil is searched on faces of up to so many pixels: its grain has to be fine.
-VEIL_FACE_SIDE = 288
+#: A veil is searched on faces of up to so many pixels, for its grain has to be fine; noise on smaller ones.
+VEIL_FACE_SIDE, NOISE_FACE_SIDE = 288, 208
 #: How much a detector still counts that misses the face already, see :class:`cloak.attack.task.Schedule`.
 LEAST_WEIGHT = 0.25
 #: Veils that have grain all over the picture, and how strong it is at most where nothing was searched.
@@ -141,7 +141,7 @@ class PatchOptimiser:
             size,
             torch.cat([selected, self.zones]),
             display_scale=displayed.scale,
-            **({} if self.veil is None else {"face_side": VEIL_FACE_SIDE}),
+            face_side=NOISE_FACE_SIDE if self.veil is None or options.fast else VEIL_FACE_SIDE,
         )
         self.changes: list[VeilChange | None] = [None] * len(self.patches)
         self.square = SquareFrame(picture.pixels, options.device)
@@ -158,7 +158,7 @@ class PatchOptimiser:
             def report(share: float, position: int = position) -> None:
                 if progress:
                     within = (position + share) / len(self.pending)
-                    progress(min(0.99, (round_number + within) / self.options.rounds))
+                    progress(min(0.99, (round_number + within) / self.options.most_rounds))
 
             self._optimise_patch(index, round_number, report)
         return self._compose(self.noises)
@@ -204,7 +204,8 @@ class PatchOptimiser:
     def steps_per_patch(self) -> int:
         """The number of steps for each pending patch: fewer where there are many pixels, so that time is bounded."""
         share = FULL_AREA / max(self.pixel_count, 1)
-        return min(self.options.steps, max(MIN_STEPS, round(self.options.steps * share)))
+        most = self.options.steps_a_round
+        return min(most, max(MIN_STEPS, round(most * share)))
 
     @property
     def pixel_count(self) -> int:

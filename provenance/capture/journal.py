@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provenance.errors import LedgerError, UsageError
+from provenance.media.files import private_database
 from provenance.record import now_utc
 
 _SCHEMA = """
@@ -52,7 +53,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_database(path)
             # held for as long as the process lives, and released by the system when it dies
             self._guard = sqlite3.connect(
                 path.with_name(path.name + ".lock"), timeout=0, check_same_thread=False

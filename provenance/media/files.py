@@ -118,6 +118,16 @@ def write_bytes(path: Path, data: bytes, *, force: bool = True, mode: int | None
         temporary.write_bytes(data)
 
 
+def private_database(path: Path) -> Path:
+    """The path of a database that only its owner may read; the file is made where there is none.
+
+    Databases put what they write beside themselves under the same permissions.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    return path
+
+
 def _umask() -> int:
     current = os.umask(0o077)
     os.umask(current)

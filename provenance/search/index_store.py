@@ -15,6 +15,7 @@ from pathlib import Path
 
 from provenance.errors import LedgerError, ReceiptError
 from provenance.fingerprint.features import LocalFeatures
+from provenance.media.files import private_database
 from provenance.search.feature_index import FeatureSegment
 
 _VERSION = "1"
@@ -55,9 +56,7 @@ class FingerprintStore:
             self._database = self._open(source)
 
     def _open(self, source: str) -> sqlite3.Connection:
-        if self._folder:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        name = str(self._folder / "similar.sqlite3") if self._folder else ":memory:"
+        name = str(private_database(self._folder / "similar.sqlite3")) if self._folder else ":memory:"
         database = sqlite3.connect(name, timeout=30, isolation_level=None)
         try:
             database.execute("PRAGMA journal_mode=WAL")

@@ -77,7 +77,7 @@ class LocalStore:
         _require_match(cid, block)
         file = self._file(cid)
         if not file.is_file() or file.read_bytes() != block:
-            write_bytes(file, block)
+            write_bytes(file, block, mode=0o600)
         return str(cid)
 
     def get_block(self, cid: Cid) -> bytes:

@@ -71,10 +71,11 @@ class Anchors:
             }
             if signers and self.allowed:
                 entry["allowed_list"] = "\n".join(self.allowed)
-            if signers and self.usages:
-                entry["trust_config"] = "\n".join(self.usages)
             entries.append(entry)
-        return {"anchors": entries} if entries else {}
+        trust: dict[str, Any] = {"anchors": entries} if entries else {}
+        if self.usages:
+            trust["trust_config"] = "\n".join(self.usages)
+        return trust
 
 
 def found_for(explanation: str, purpose: Purpose) -> bool:

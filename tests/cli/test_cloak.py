@@ -234,15 +234,15 @@ def test_a_cloaked_file_is_refused_unless_asked_for_again(
         "--judges",
         "none",
         "--steps",
-        "1",
+        "20",
         "--strength",
-        "low",
+        "high",
         "--no-sign",
     ]
     done = at_work("cloak", workplace["cloaked.jpg"], "-o", tmp_path / "twice.jpg", *quick)
     assert done.code == 2 and "--again" in done.err
     done = at_work("cloak", workplace["cloaked.jpg"], "-o", tmp_path / "twice.jpg", "--again", *quick)
-    assert done.code == 7, done.err
+    assert done.code == 0, done.err
     assert (tmp_path / "twice.jpg").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -301,6 +302,6 @@ def test_extract_gives_manifest_thumbnail_and_crjson(
     with Image.open(next(parts.glob("thumbnail-*"))) as thumbnail:
         assert min(thumbnail.size) > 100
     assert ready("verify", portrait_files["hopper"], "--sidecar", parts / "manifest.c2pa").code == 1
-    assert ready("extract", output, "--crjson").json[0]["manifests"]
+    assert json.loads(ready("extract", output, "--crjson").out)["manifests"]
     assert ready("extract", portrait_files["astronaut"], "-o", parts, "--force").code == 4
     assert ready("extract", output).code == 2

@@ -243,9 +243,9 @@ def test_a_film_comes_back_for_its_readers(
     assert scene.olive("sign", film, "-o", tmp_path / "signed.mp4").code == 0
     done = scene.olive(
         "cloak", tmp_path / "signed.mp4", "-o", tmp_path / "out.mp4", "--reversible", "--for", scene.anna.key,
-        *QUICK,
+        "--detectors", "centerface", "--strength", "high", "--steps", "20",
     )  # fmt: skip
-    assert done.code == 7 and "the original is sealed as" in done.out, done.err
+    assert done.code == 0 and "the original is sealed as" in done.out, done.err
     assert scene.olive("uncloak", tmp_path / "out.mp4", "-o", tmp_path / "back.mp4").code == 0
     assert (tmp_path / "back.mp4").read_bytes() == (tmp_path / "signed.mp4").read_bytes()
     assert scene.olive("verify", tmp_path / "back.mp4").code == 0

@@ -47,6 +47,8 @@ def test_wheel_holds_the_packages_and_not_the_tests(wheel: Path) -> None:
         "veilmark/__main__.py",
         "veilmark/py.typed",
         "provenance/sign.py",
+        "provenance/trust/published/C2PA-TRUST-LIST.json",
+        "provenance/trust/published/README.md",
         "cloak/__init__.py",
         "synth/label.py",
         "synth/report/templates/report.html",

@@ -21,6 +21,7 @@ from provenance.home import Home
 from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
 from provenance.ledger.evm.fees import Fees
 from provenance.ledger.evm.transact import Sent
+from provenance.media.files import private_database
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -102,8 +103,9 @@ class AnchorStore:
     def __init__(self, home: Home) -> None:
         self.path: Path = home.data / "anchors.sqlite3"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._database = sqlite3.connect(
+                private_database(self.path), timeout=_BUSY_SECONDS, isolation_level=None
+            )
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._create()

@@ -1,0 +1,75 @@
+"""A veil while it is searched."""
+
+from __future__ import annotations
+
+import torch
+from skimage import data
+
+from cloak.veils import VeilName, veil_of
+from cloak.veils.base import Canvas, luminance
+from cloak.veils.grain import spread_share
+from cloak.veils.search import Taste, VeilChange
+from cloak.veils.visibility import CEILINGS, Visibility, folds_loss
+
+FACE = torch.tensor([[60.0, 50.0, 130.0, 150.0]])
+
+
+def _change(taste: Taste | None = None, seed: int = 0) -> VeilChange:
+    pixels = data.astronaut()[20:200, 110:310]
+    clean = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
+    canvas = Canvas(clean, spread_share((180, 200), FACE))
+    veil = veil_of(VeilName.FILM)
+    assert veil is not None
+    return VeilChange(
+        veil, canvas, Visibility(clean, FACE), CEILINGS["mid"], steps=12, seed=seed, taste=taste
+    )
+
+
+def _stripes() -> torch.Tensor:
+    """What a detector that only looks for stripes would pull towards."""
+    across = torch.arange(200.0).view(1, 1, 1, -1) + torch.arange(180.0).view(1, 1, -1, 1)
+    return torch.sin(across / 1.5).expand(1, 3, -1, -1)
+
+
+def _run(change: VeilChange, steps: int = 12, residual: float = 1.0) -> None:
+    for step in range(steps):
+        change.update(_stripes(), step, residual)
+
+
+def test_moves_against_the_gradient_within_the_ceiling() -> None:
+    change = _change()
+    before = float((change.noise * _stripes()).sum())
+    _run(change)
+    assert float((change.noise * _stripes()).sum()) < before - 1
+    used = change.visibility.share(change.canvas.clean + change.noise, CEILINGS["mid"])
+    assert 0.85 < used <= 1.05
+
+
+def test_folds_that_detectors_ask_for_are_kept_down() -> None:
+    free, held = _change(Taste(folds=0.0)), _change(Taste(folds=2.0))
+    for one in (free, held):
+        _run(one)
+    values = [float(folds_loss(luminance(one.noise) * one.canvas.share)) for one in (free, held)]
+    assert values[1] < 0.8 * values[0]
+
+
+def test_gives_back_what_is_not_needed_and_takes_it_again() -> None:
+    change = _change()
+    full = change.amplitude
+    _run(change, residual=0.0)
+    assert change.used < 0.75 and change.amplitude < 0.9 * full
+    _run(change, residual=1.0)
+    assert change.used == 1.0
+
+
+def test_is_repeatable() -> None:
+    first, second, other = _change(), _change(), _change(seed=1)
+    for one in (first, second, other):
+        _run(one, 3)
+    assert torch.equal(first.noise, second.noise) and not torch.equal(first.noise, other.noise)
+
+
+def test_no_pull_at_all_leaves_a_finite_veil() -> None:
+    change = _change()
+    change.update(torch.zeros_like(change.canvas.clean), 0, 0.5)
+    assert bool(torch.isfinite(change.noise).all())
