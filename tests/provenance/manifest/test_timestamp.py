@@ -139,6 +139,13 @@ def test_a_stamp_counts_for_who_trusts_its_authority(
     stamped = datetime.fromisoformat(report.signed_time)
     assert before <= stamped <= datetime.now(UTC) + timedelta(seconds=2)
 
+    both = Anchors(signers=(own, tsa), time_stamps=(own, tsa), identities=(tsa, own))
+    report = read_manifest(output, "image/jpeg", anchors_pem=both)
+    assert report is not None
+    assert (report.state, report.time_kind) == ("trusted", "time-stamped"), (
+        "one root may serve for several uses"
+    )
+
     for anchors in (Anchors(signers=(own,)), Anchors(signers=(own, tsa), identities=(tsa,))):
         report = read_manifest(output, "image/jpeg", anchors_pem=anchors)
         assert report is not None
