@@ -174,7 +174,8 @@ class PatchOptimiser:
             canvas = np.clip(canvas, -levels, levels)
         elif self.veil.name in GRAINY:
             self._add_background(canvas)
-        return np.clip(self.pixels.astype(np.int16) + canvas, 0, 255).astype(np.uint8)
+        picture: np.ndarray = np.clip(self.pixels.astype(np.int16) + canvas, 0, 255).astype(np.uint8)
+        return picture
 
     def _add_background(self, canvas: np.ndarray) -> None:
         """Grain where nothing was searched, no stronger than on any face, and as large as on the largest."""

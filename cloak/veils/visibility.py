@@ -155,7 +155,7 @@ def coherence(change: Tensor, sigma: float, *, pixel: float = 1.0) -> tuple[Tens
     across = smooth[..., 1:-1, 2:] - smooth[..., 1:-1, :-2]
     down = smooth[..., 2:, 1:-1] - smooth[..., :-2, 1:-1]
     tensor = torch.cat([across.square(), down.square(), across * down], 1)
-    a, b, c = gaussian_blur(tensor, FOLD_WINDOW * sigma / pixel).split(1, 1)
+    a, b, c = gaussian_blur(tensor, FOLD_WINDOW * sigma / pixel).chunk(3, 1)
     energy = a + b + 1e-12
     return ((a - b).square() + 4 * c.square()) / energy.square(), energy
 
