@@ -25,7 +25,7 @@ from PIL import Image
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.attack.regions import plan_patches
 from cloak.detectors.base import FaceDetector
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import crop, flip
 from cloak.picture.rounds import VEIL_FACE_SIDE

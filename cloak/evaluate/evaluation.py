@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.detectors.presence import missing_detectors
 from cloak.evaluate.advice import advise
 from cloak.evaluate.compare import landmark_errors, new_detections

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import Detections
-from cloak.detectors.matching import expand_boxes
+from cloak.detectors.geometry.matching import expand_boxes
 from cloak.evaluate.detect import DetectorLoader, detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
 from cloak.evaluate.report import CloakReport

@@ -21,8 +21,8 @@ from cloak.attack.search import optimise
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found, matches_faces
-from cloak.detectors.patch import Patch
+from cloak.detectors.geometry.matching import faces_found, matches_faces
+from cloak.detectors.geometry.patch import Patch
 from cloak.evaluate.evaluation import Evaluation
 from cloak.options import CloakOptions
 from cloak.picture.display_scale import with_display_scale

@@ -16,8 +16,8 @@ import onnxruntime
 import pytest
 import torch
 
-from cloak.detectors.brought import load_brought
-from cloak.detectors.onnx_faces import OnnxFaceDetector
+from cloak.detectors.brought.load import load_brought
+from cloak.detectors.brought.onnx_faces import OnnxFaceDetector
 from cloak.detectors.readers.onnx_check import check_against_runtime
 from provenance.errors import MissingModelError, MissingPathError, UsageError
 

@@ -19,7 +19,7 @@ from cloak.attack.task import Schedule, Task
 from cloak.attack.transforms import gaussian_blur, identity
 from cloak.detectors.base import Detections
 from cloak.detectors.centerface import CenterFace
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.compare import landmark_errors
 from cloak.evaluate.detect import detect_pixels, list_faces
 from cloak.picture.bound import difference_percentile, enforce_bound, epsilon_scale_within

@@ -16,7 +16,7 @@ from cloak.assertion import already_cloaked
 from cloak.attack.regions import GRID, plan_patches
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found, merge_faces
+from cloak.detectors.geometry.matching import faces_found, merge_faces
 from cloak.evaluate.detect import DetectorSet, confirmed_by, detect_pixels, find_faces
 from cloak.picture.estimate import WorkEstimate
 from cloak.strength import Strength
