@@ -24,8 +24,8 @@ class Taste:
     """How much each way of being seen counts in a step, beside the detectors' 1."""
 
     flip: float = 0.5
-    folds: float = 0.5
-    mottle: float = 0.1
+    folds: float = 0.4
+    mottle: float = 0.15
 
 
 #: The amplitude is set anew every so many steps.
@@ -35,7 +35,7 @@ MOST_AMPLITUDE = 0.14
 _MOMENTUM, _SQUARES = 0.9, 0.99
 #: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
 #: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
-_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.12, 0.3, 0.97, 0.6
+_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.6
 #: A search starts from this share of random parameters; the rest of the budget is the search's.
 _START = 0.4
 
