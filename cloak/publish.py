@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from cloak.assertion import CLOAK_LABEL, cloak_assertion
 from cloak.options import CloakOptions
 from cloak.video.options import VideoOptions
-from provenance.errors import MediaError, NoFaceError, UsageError
+from provenance.errors import NoFaceError, UsageError
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.files import refuse_existing, require_writable, write_bytes
-from provenance.media.formats import detect_format
 from provenance.record import Relation
 from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
@@ -41,9 +40,9 @@ class PublishRequest:
     """How a file is cloaked for publishing.
 
     Attributes:
-        options: of the cloak.
-        video: of a video besides; pictures have none of it.
-        faceless: write a picture without a face, too: not cloaked, not signed, and without its location.
+        options: options of the cloak.
+        video: further options for a video; a picture ignores them.
+        faceless: also write a picture that shows no face: not cloaked, not signed, and without its location.
         receipt: write ``OUTPUT.receipt`` beside what was signed.
         readers: keys for which the signed original is sealed into the store, so that they can restore it, the owner's
             among them; None seals nothing.
@@ -86,14 +85,6 @@ class PublishResult:
             "report": self.report.to_json() if self.report else None,
             "signed": self.signed.to_json() if self.signed else None,
         }
-
-
-def is_video(source: Path) -> bool:
-    """Do the file's bytes say that it is a video? A file that cannot be read is none."""
-    try:
-        return detect_format(source).kind == "video"
-    except MediaError:
-        return False
 
 
 def video_target(target: Path) -> Path:
