@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloak.assertion import CLOAK_LABEL, cloak_assertion
 from cloak.options import CloakOptions
+from cloak.veils.names import VeilName
 from cloak.video.options import VideoOptions
 from provenance.errors import NoFaceError, UsageError
 from provenance.manifest.spec import ManifestSpec, Parent
@@ -183,7 +184,8 @@ def publish_file(
     with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
         unsigned = Path(folder) / f"cloaked{output.suffix}"
         unsigned.write_bytes(cloaked.encoded)
-        signed = _signed(unsigned, source, output, cloaked.report, request, session, force)
+        veil = request.options.look
+        signed = _signed(unsigned, source, output, cloaked.report, veil, request, session, force)
     return PublishResult(source, output, cloaked.report, signed)
 
 
@@ -229,7 +231,7 @@ def _publish_video(
         report = cloak_video(
             source, unsigned, options, request.video, work=work, force=force, progress=progress
         )
-        signed = _signed(unsigned, source, output, report, request, session, force)
+        signed = _signed(unsigned, source, output, report, VeilName.NOISE, request, session, force)
     return PublishResult(source, output, report, signed, notes)
 
 
@@ -238,6 +240,7 @@ def _signed(
     source: Path,
     output: Path,
     report: CloakReport | VideoReport,
+    veil: VeilName,
     request: PublishRequest,
     session: Session,
     force: bool,
@@ -246,7 +249,7 @@ def _signed(
     spec = ManifestSpec(
         relation=Relation.CLOAKED,
         parents=(Parent(source, embed=False),),
-        extra_assertions=((CLOAK_LABEL, cloak_assertion(attacked, request.options)),),
+        extra_assertions=((CLOAK_LABEL, cloak_assertion(attacked, request.options, veil)),),
     )
     signing = SignRequest(spec, receipt=request.receipt)
     if request.readers is None:
