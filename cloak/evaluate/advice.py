@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cloak.detectors import DETECTORS
-from cloak.detectors.presence import commands_text
+from cloak.evaluate.presence import commands_text
 from cloak.evaluate.report import DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions
 from cloak.strength import Strength

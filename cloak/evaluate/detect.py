@@ -14,7 +14,7 @@ from torch import Tensor
 from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.geometry.matching import merge_faces, same_face
-from cloak.detectors.presence import chosen_detectors
+from cloak.evaluate.presence import chosen_detectors
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.parallel import map_parallel

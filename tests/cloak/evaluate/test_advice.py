@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cloak import CloakOptions
-from cloak.detectors.presence import commands_text, missing_detectors, who_looks
 from cloak.evaluate.advice import advise
+from cloak.evaluate.presence import commands_text, missing_detectors, who_looks
 from cloak.evaluate.quality import Quality
 from cloak.evaluate.report import DetectorReport, FaceReport, RecognitionReport
 from cloak.strength import Strength
