@@ -64,7 +64,7 @@ class PublishResult:
         source, output: files.
         report: what detectors see in the output; None for a picture without a face, which is not cloaked.
         signed: the output's record; None where nothing was signed.
-        notes: what a person should know, in words.
+        notes: warnings and remarks for a person, one sentence each.
     """
 
     source: Path
@@ -129,13 +129,13 @@ def publish_file(
         source: a picture or a video.
         output: its suffix names a video's container, and a picture's format unless ``request.options.format`` does.
         request: see there; the default cloaks at ``mid`` against every detector that is installed.
-        session: signs and records; None writes the result unsigned.
-        home: whose ledger is asked whether the source is a recorded cloak that lost its manifest; default: the
-            session's; without one no ledger is asked.
+        session: the session that signs and records; None writes the result unsigned.
+        home: its ledger is searched for the source, which may be a recorded cloak that lost its manifest. Default: the
+            session's home; without either, no ledger is searched.
         force: overwrite outputs that exist.
-        progress: is told the share of the work done, in [0, 1].
-        on_estimate: is told how much work a picture is, before it begins.
-        loader: has the detectors, where several pictures are cloaked with the same ones; None loads them.
+        progress: called with the share of the work done, in [0, 1].
+        on_estimate: called with the estimated work before it begins.
+        loader: loaded detectors, shared by several pictures; None loads them here.
 
     Returns:
         What was written; ``success`` is false where an attacked detector still finds a face, which is no error.
@@ -150,7 +150,7 @@ def publish_file(
     request = request or PublishRequest()
     home = home or (session.home if session else None)
 
-    # 1. Everything that can be wrong, before any work.
+    # 1. Check everything that can fail, before any work.
     media = check_source(source)
     refuse_existing(output, force)
     require_writable(output)
@@ -284,7 +284,7 @@ def _without_face(
     *,
     force: bool,
 ) -> PublishResult:
-    """A picture that shows no face: written plainly where that was asked for. It may be a cloak that works."""
+    """A picture without a face: written uncloaked if the caller asked for that. It may be a successful cloak."""
     from cloak.picture.pipeline import encode_uncloaked
     from cloak.picture.recorded import explain_no_face
 

@@ -1,4 +1,4 @@
-"""What a signer works with: identity, ledger and content store, opened together."""
+"""A session: identity, ledger and content store of one signer, opened together."""
 
 from __future__ import annotations
 

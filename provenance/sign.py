@@ -97,7 +97,7 @@ def sign_file(
         session: identity, ledger and content store to work with.
         force: overwrite existing outputs (``output`` may then equal ``source``: signing in place).
         scratch: a folder for the copy while it is not complete; default beside ``output``.
-        step: called with the name of each stage.
+        step: called with the name of each stage when it begins.
 
     Raises:
         MissingPathError, MediaError: the source cannot be read.
@@ -120,7 +120,7 @@ def sign_file(
         # 2. What the file is: exactly, and perceptually.
         step("fingerprint")
         hashing = aside.submit(lambda: file.sha256)
-        # of a cloak every pixel, by which its stripped copy is told from that of its original, which looks alike
+        # a cloak looks like its original; the hash of all its pixels tells their stripped copies apart
         exact = True if request.spec.relation == Relation.CLOAKED else None
         fingerprint = fingerprint_file(file, exact_pixels=exact)
         describing = aside.submit(fingerprint.to_blob)

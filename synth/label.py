@@ -1,6 +1,6 @@
 """The only door out: every generated file leaves signed as synthetic media and recorded.
 
-What generates writes into a :func:`synth.quarantine.quarantine`, and :func:`label_generated` takes the file from there.
+Generators write into a :func:`synth.quarantine.quarantine`, and :func:`label_generated` takes the file from there.
 
 A generated file carries a C2PA manifest whose ``digitalSourceType`` says how it came about (IPTC NewsCodes:
 ``trainedAlgorithmicMedia`` for wholly generated media, ``compositeWithTrainedAlgorithmicMedia`` for

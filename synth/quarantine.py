@@ -1,8 +1,8 @@
-"""Where generated files lie until they have their label: private, outside of every folder that a person named, and gone
-afterwards, also when this program is killed.
+"""A private folder for generated files that have no label yet.
 
-Whatever writes generated pixels takes an :class:`Unlabelled`, which only a :class:`Quarantine` makes; so there is no
-call by which it could write anywhere else. :mod:`synth.label` is the way out.
+It lies outside every folder that a person named, and is removed at the end, even if the program is killed. Functions
+that write generated pixels accept only an :class:`Unlabelled` place, and only a :class:`Quarantine` makes one, so they
+cannot write anywhere else. :mod:`synth.label` takes files out.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Quarantine:
 def quarantine(home: Home | None = None) -> Iterator[Quarantine]:
     """Open a quarantine in veilmark's state folder, for this machine's user alone (0700).
 
-    In the end the folder is removed with everything in it. A second process does that where this one is killed; what
-    both left, when the machine lost power, is removed by the next quarantine.
+    At the end the folder is removed with everything in it. If this process is killed, a second process removes it; after a
+    loss of power the next quarantine does.
 
     Args:
         home: whose state folder; default this machine's.

@@ -1,7 +1,8 @@
 """The public Python API: one object for everything that the ``veilmark`` command does with media.
 
-Each method calls one function of the package that does the work; what these take and raise is told there in full. Where
-a package is missing that an optional extra brings, it raises :class:`~provenance.errors.MissingExtraError`.
+Each method calls one function of the package that does the work; that function's docstring describes arguments and
+errors in full. A method that needs a package of an optional extra raises :class:`~provenance.errors.MissingExtraError`
+where it is not installed.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Cloaking(Handle):
             reversible: keep the signed original encrypted in the store, for :meth:`uncloak`.
             readers: who else can restore it: public encryption keys, or files with them.
             force: overwrite what exists.
-            progress: is told the share of the work done, in [0, 1].
+            progress: called with the share of the work done, in [0, 1].
             **options: of :class:`cloak.options.CloakOptions`, such as ``strength="high"`` (how much may be seen),
                 ``veil="light"`` (what it looks like; default film grain), ``detectors=("mtcnn",)``, ``fast=True``,
                 ``seed=0``, ``device="cuda"``.
@@ -99,7 +99,7 @@ class Cloaking(Handle):
         Args:
             path: the cloaked file as it was written.
             grants: files with grants, beside those that the store holds.
-            progress: is told the share of the work done, in [0, 1].
+            progress: called with the share of the work done, in [0, 1].
 
         Raises:
             TamperedError: the cloaked file, the sealed original or a grant was altered.

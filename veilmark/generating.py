@@ -109,7 +109,7 @@ class Generating(Handle):
             consent, i_have_consent, online, force: see :meth:`make_swap`.
             keep: a folder to write into what each stage found.
             work: where landmarks and mouth models are kept between runs; default veilmark's state folder.
-            progress: is told the stage and its share done, in [0, 1].
+            progress: called with the stage and its share done, in [0, 1].
 
         Raises:
             VeilmarkError: one of ConsentError, NoFaceError, NotInitializedError, IdentityError, UsageError,

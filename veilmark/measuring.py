@@ -136,7 +136,7 @@ class Measuring(Handle):
             consent: files with statements of consent by the footage's owner.
             i_have_consent: declare that the people shown agreed; opens only footage that nobody signed.
             pictures: false leaves them out of the report.
-            tell: is told what begins.
+            tell: called with one line of text when a stage begins.
             **options: of :class:`synth.measure.swap.options.SwapExperimentOptions`, such as ``seeds=(1, 2, 3)``,
                 ``steps=400``, ``strengths=("mid",)``.
 

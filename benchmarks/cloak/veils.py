@@ -77,12 +77,12 @@ def views(pixels: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
 
 
 def counts(
-    crew: Sequence[FaceDetector], before: np.ndarray, after: np.ndarray, faces: torch.Tensor
+    loaded: Sequence[FaceDetector], before: np.ndarray, after: np.ndarray, faces: torch.Tensor
 ) -> dict[str, dict[str, int]]:
     """By detector: how many faces it finds in the clean picture, and of those how many under each condition."""
     result: dict[str, dict[str, int]] = {}
     shown = views(after)
-    for detector in crew:
+    for detector in loaded:
         known = faces_found(detect_pixels(detector, before), faces)
         row = {"before": int(known.sum())}
         for name, (pixels, scale) in shown.items():
@@ -92,7 +92,7 @@ def counts(
     return result
 
 
-def one(path: Path, args: argparse.Namespace, crew: Sequence[FaceDetector]) -> dict[str, object]:
+def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) -> dict[str, object]:
     """Everything about one picture."""
     picture = open_picture(path)
     pixels = picture.pixels
@@ -132,7 +132,7 @@ def one(path: Path, args: argparse.Namespace, crew: Sequence[FaceDetector]) -> d
         "dislike": [round(face.dislike or 0.0, 2) for face in chosen],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "steps": result.report.steps,
-        "cloak": counts(crew, pixels, decoded, faces),
+        "cloak": counts(loaded, pixels, decoded, faces),
     }
     if args.save:
         args.save.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def one(path: Path, args: argparse.Namespace, crew: Sequence[FaceDetector]) -> d
         row["control_dislike"] = [
             round(dislike(crop(base, f.box), crop(plain, f.box)).total, 2) for f in chosen
         ]
-        row["control"] = counts(crew, pixels, plain, faces)
+        row["control"] = counts(loaded, pixels, plain, faces)
     return row
 
 
@@ -208,9 +208,9 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="a folder for the cloaked pictures")
     args = parser.parse_args()
     names = dict.fromkeys([*args.judges.split(","), *args.attack.split(",")])
-    crew = [detectors.load(name, weights_dir=args.weights) for name in names] if args.pictures else []
+    loaded = [detectors.load(name, weights_dir=args.weights) for name in names] if args.pictures else []
     for picture in args.pictures:
-        row = one(picture, args, crew)
+        row = one(picture, args, loaded)
         with args.out.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
         print(json.dumps(row["cloak"]), flush=True)

@@ -95,7 +95,7 @@ def extracted(folder: Path, target: Path, embedder: DlibEmbedder, limits: Thresh
         return Alignments.load(target)
 
 
-def fate_of(alignments: Alignments, number: int) -> str:
+def outcome_of(alignments: Alignments, number: int) -> str:
     frame = alignments.frames[number]
     return frame.faces[0].outcome if frame.faces else frame.outcome
 
@@ -132,7 +132,7 @@ def main() -> None:
             points = [frame.faces[0].landmarks if frame.faces else None for frame in clean.frames]
             bad = [n for n in range(0, len(frames), 4) if points[n] is not None]
             for name, spoil in SPOILT.items():
-                judged = spoilt_fates(frames, points, bad, spoil, finder, embedder, clean, limits)
+                judged = spoilt_outcomes(frames, points, bad, spoil, finder, embedder, clean, limits)
                 spoilt[name].update(judged[n] for n in bad)
                 harmed.update(judged[n] for n in range(len(frames)) if n not in bad)
 
@@ -191,7 +191,7 @@ def print_people(people: dict[str, np.ndarray]) -> None:
         )
 
 
-def spoilt_fates(
+def spoilt_outcomes(
     frames: list[np.ndarray],
     points: list[np.ndarray | None],
     bad: list[int],
@@ -201,7 +201,7 @@ def spoilt_fates(
     clean: Alignments,
     limits: Thresholds,
 ) -> list[str]:
-    """Fates of a clip's frames when some of them are spoilt; the others are taken from the clean run."""
+    """Outcomes of a clip's frames when some of them are spoilt; the others are taken from the clean run."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "faces").mkdir()
@@ -231,7 +231,7 @@ def spoilt_fates(
             return measures.point_colours(aligned, transformed(face.landmarks, face.matrix))
 
         apply_rules(result, limits, colours=colours)
-        return [fate_of(result, number) for number in range(len(frames))]
+        return [outcome_of(result, number) for number in range(len(frames))]
 
 
 if __name__ == "__main__":

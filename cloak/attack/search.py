@@ -62,7 +62,7 @@ def optimise(
         start: noise to go on from; None starts from a little random noise.
         unresolved: pairs of detector and condition that still find a face in the encoded picture.
         stop_when: given the noise, whether to stop; None stops when every evaluation transform is evaded.
-        progress: is told the share of the work done, in [0, 1].
+        progress: called with the share of the work done, in [0, 1].
         begin: makes what is searched, from the task, the schedule, the source of random choices, and ``start``.
     """
     goals, schedule = goals or Goals(), schedule or Schedule()

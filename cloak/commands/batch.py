@@ -33,7 +33,7 @@ def jobs_that_fit(
     Args:
         wanted: at least 1.
         options: of the cloak; attacks that draw from torch's own random state run one at a time.
-        tell: is told why there are fewer than wanted.
+        tell: called with the reason when there are fewer than wanted.
         free: bytes of memory that may be used; None asks the system.
     """
     if wanted > 1 and options.torchattack:

@@ -94,8 +94,7 @@ def cloak_file(
     on_estimate: Callable[[WorkEstimate], None] | None = None,
     loader: DetectorLoader | None = None,
 ) -> CloakResult:
-    """Cloak a picture file, and hand back the cloaked file's bytes, in the source's format and quality unless others
-    are chosen.
+    """Cloak a picture file and return the bytes of the cloaked file, by default in the source's format and quality.
 
     Raises:
         NoFaceError, UsageError, MissingPathError, MediaError: see :func:`cloak_picture`.
@@ -135,10 +134,10 @@ def cloak_bytes(
 
     Args:
         picture: from :func:`provenance.media.picture.open_picture`; is not changed.
-        options: see there.
-        progress: is told the share of the work done, in [0, 1].
-        on_estimate: is told how much work there is, before it begins.
-        loader: has the detectors, where several pictures are cloaked with the same ones; None loads them.
+        options: see :class:`~cloak.options.CloakOptions`.
+        progress: called with the share of the work done, in [0, 1].
+        on_estimate: called with the estimated work before it begins.
+        loader: loaded detectors, shared by several pictures; None loads them here.
 
     Returns:
         The encoded picture and its report; ``report.success`` is false where an attacked detector still finds a

@@ -85,7 +85,7 @@ def cloak_video(
         video: see there.
         work: where state is kept; default :func:`work_folder`. An interrupted run with the same source and options goes
             on from there. It is removed in the end.
-        progress: is told the share of the work done, in [0, 1].
+        progress: called with the share of the work done, in [0, 1].
 
     Returns:
         The report; ``success`` is false where an attacked detector still finds a face, which is a partial success and

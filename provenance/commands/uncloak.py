@@ -1,4 +1,4 @@
-"""``veilmark uncloak`` and ``veilmark grant``: the signed original of a cloaked file, for who holds a key."""
+"""``veilmark uncloak`` and ``veilmark grant``: the signed original of a cloaked file, for people with a key."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ class FaceObserver:
         Args:
             footage: a video or a picture.
             max_seconds: how much of it is looked at, 0.1 to 600.
-            progress: is told the share done.
+            progress: called with the share done.
 
         Raises:
             UsageError: a length that is out of bounds.

@@ -121,7 +121,7 @@ def detect_file(
         path: a file.
         options: which detectors, and how.
         observer, judges: ready ones, for many files.
-        progress: is told the share done.
+        progress: called with the share done.
 
     Raises:
         UsageError: wrong options; MissingPathError: no such file.

@@ -197,7 +197,7 @@ class Alignments:
         ]
 
     def counts(self) -> dict[str, int]:
-        """Fate to number: of faces, and of frames without any."""
+        """Outcome to number: of faces, and of frames without any."""
         outcomes = Counter(face.outcome for _, face in self.faces(kept=False))
         outcomes.update(frame.outcome for frame in self.frames if frame.outcome != "faces")
         order = (*OUTCOMES, *FRAME_OUTCOMES)

@@ -1,4 +1,4 @@
-"""Fates that a person decided, taken from one ``alignments.json`` into another."""
+"""Outcomes that a person decided, taken from one ``alignments.json`` into another."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ class Embedder(Protocol):
 
 
 class DlibEmbedder:
-    """dlib's face recognition network (:mod:`cloak.recognition.network`), on chips cut by FaceMesh's points.
+    """dlib's face recognition network (:mod:`cloak.recognition.network`), on faces that are aligned by FaceMesh's points.
 
-    Its chips are laid out by dlib's 68 landmarks; FaceMesh has points in the same places, so that the predictor of 68
+    Its aligned faces are laid out by dlib's 68 landmarks; FaceMesh has points in the same places, so that the predictor of 68
     landmarks, whose licence excludes commercial use, is not needed.
 
     Raises:
@@ -61,6 +61,6 @@ class DlibEmbedder:
         if part.size == 0:
             part, left, top = np.require(pixels, requirements=["C", "W"]), 0, 0
         picture = torch.from_numpy(part).to(self._device).permute(2, 0, 1)[None].float() / 255
-        chips = align_faces(picture, torch.from_numpy(points - np.array([left, top], np.float32))[None])
-        result: NDArray[np.float32] = self._network.embed(chips)[0].cpu().numpy().astype(np.float32)
+        aligned = align_faces(picture, torch.from_numpy(points - np.array([left, top], np.float32))[None])
+        result: NDArray[np.float32] = self._network.embed(aligned)[0].cpu().numpy().astype(np.float32)
         return result

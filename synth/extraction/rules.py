@@ -156,7 +156,7 @@ def _by_set(
     colours: Callable[[Face], NDArray[np.float32]],
     reference: NDArray[np.float32] | None,
 ) -> dict[int, str]:
-    """Fates of faces that are good by themselves, by identity of the object."""
+    """Outcomes of faces that are good by themselves, by identity of the object."""
     outcomes = {id(face): KEEP for face in members}
     embedded = [face for face in members if face.embedding is not None]
     if reference is None and len(embedded) >= SMALLEST_SET:

@@ -100,9 +100,9 @@ def make_lipsync(
         force: overwrite outputs that exist.
         passphrase: for the identity of the given name, where its key is encrypted and has to prove that footage is
             this machine's own.
-        progress: is told the stage (one of :data:`synth.lipsync.pipeline.STAGES`) and its share done, in [0, 1].
+        progress: called with the stage (one of :data:`synth.lipsync.pipeline.STAGES`) and its share done, in [0, 1].
         stop: asked often; when it says yes the state is kept, and the next call goes on from there.
-        warn: is told, before the mouth is taught, what the result will suffer from; the report's notes say it again.
+        warn: called before the mouth is trained with each known weakness of the input; the notes of the report repeat it.
 
     Returns:
         What was made; None where ``stop`` ended it.

@@ -142,11 +142,11 @@ def _render_lipsync(
         target: a video of one person. sound: a sound file, or a video whose sound is meant.
         made: where to write, .mp4, .m4v, .mov or .mkv.
         options: see :class:`LipsyncOptions`. workspace: what is kept between runs.
-        progress: is told the stage (one of :data:`STAGES`) and its share done.
+        progress: called with the stage (one of :data:`STAGES`) and its share done.
         stop: asked often; when it says yes the state is kept, and None is returned (KeyboardInterrupt while the face is
             followed, of which nothing is kept).
         recorder: is given what each stage found, to look at.
-        warn: is told, before the mouth is taught, what the result will suffer from; the report's notes say it again.
+        warn: called before the mouth is trained with each known weakness of the input; the notes of the report repeat it.
 
     Raises:
         NoFaceError, UsageError: a target that shows too little of a face; see :mod:`synth.lipsync.person`.

@@ -140,7 +140,7 @@ def track_face(
     Args:
         path: a video.
         finder: a :class:`synth.extraction.finder.FaceFinder`.
-        progress: is told the share done.
+        progress: called with the share done.
         stop: asked before each frame.
 
     Raises:

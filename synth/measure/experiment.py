@@ -148,8 +148,8 @@ def run_experiment(
     """The whole protocol.
 
     Args:
-        tell: is told what begins.
-        progress: is told the share done, 0 to 1.
+        tell: called with one line of text when a stage begins.
+        progress: called with the share done, 0 to 1.
         label: writes generated pictures signed and marked; without it none is kept.
 
     Raises:

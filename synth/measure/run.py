@@ -85,8 +85,8 @@ class Listener:
     """Who is told what a measurement does, and may end it.
 
     Attributes:
-        tell: is told what begins, in words.
-        progress: is told the share of the work done, in [0, 1].
+        tell: called with one line of text when a stage begins.
+        progress: called with the share of the work done, in [0, 1].
         stop: asked between steps; the same call goes on there.
     """
 

@@ -113,7 +113,7 @@ def make_swap(
         force: overwrite an output that exists.
         passphrase: for the identity of the given name, where its key is encrypted and has to prove that footage is
             this machine's own.
-        progress: is told the share of the work done, in [0, 1]; of a picture it is told nothing.
+        progress: called with the share of the work done, in [0, 1]; of a picture it is told nothing.
 
     Raises:
         ConsentError: the footage's owner, or whoever the model learned from, forbids it, or nobody said that it is

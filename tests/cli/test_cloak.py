@@ -45,7 +45,7 @@ def faces_seen(picture: Image.Image) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def cloaked_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One signed portrait with EXIF thumbnail and GPS, and its cloaked copy; made once."""
     import matplotlib.cbook
 
@@ -96,21 +96,21 @@ def with_thumbnail(exif: Image.Exif, portrait: Image.Image) -> bytes:
 
 
 @pytest.fixture
-def at_work(workplace: dict[str, Path], veilmark: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
-    monkeypatch.setenv("VEILMARK_HOME", str(workplace["home"]))
+def at_work(cloaked_once: dict[str, Path], veilmark: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("VEILMARK_HOME", str(cloaked_once["home"]))
     return veilmark
 
 
-def test_the_written_file_shows_no_face_to_the_attacked(workplace: dict[str, Path]) -> None:
-    with Image.open(workplace["signed.jpg"]) as clean, Image.open(workplace["cloaked.jpg"]) as cloaked:
+def test_the_written_file_shows_no_face_to_the_attacked(cloaked_once: dict[str, Path]) -> None:
+    with Image.open(cloaked_once["signed.jpg"]) as clean, Image.open(cloaked_once["cloaked.jpg"]) as cloaked:
         assert min(faces_seen(clean.convert("RGB")).values()) >= 1
         box = np.asarray(clean.convert("L"), float) - np.asarray(cloaked.convert("L"), float)
         assert np.abs(box).max() > 0
-    verdict = faces_over(workplace)
+    verdict = faces_over(cloaked_once)
     assert verdict == {"mtcnn": 0, "centerface": 0}
 
 
-def faces_over(workplace: dict[str, Path]) -> dict[str, int]:
+def faces_over(cloaked_once: dict[str, Path]) -> dict[str, int]:
     """How many reports of each detector in the cloaked file overlap the clean picture's face."""
     import torch
 
@@ -119,7 +119,7 @@ def faces_over(workplace: dict[str, Path]) -> dict[str, int]:
     counts = {}
     tensors = {}
     for name in ("signed.jpg", "cloaked.jpg"):
-        with Image.open(workplace[name]) as picture:
+        with Image.open(cloaked_once[name]) as picture:
             pixels = np.asarray(picture.convert("RGB")).copy()
         tensors[name] = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     for name in ("mtcnn", "centerface"):
@@ -131,33 +131,33 @@ def faces_over(workplace: dict[str, Path]) -> dict[str, int]:
     return counts
 
 
-def test_no_embedded_picture_still_shows_the_face(workplace: dict[str, Path]) -> None:
-    clean = embedded_pictures(workplace["signed.jpg"].read_bytes())
+def test_no_embedded_picture_still_shows_the_face(cloaked_once: dict[str, Path]) -> None:
+    clean = embedded_pictures(cloaked_once["signed.jpg"].read_bytes())
     assert len(clean) >= 3, "the signed original carries an EXIF and a manifest thumbnail"
     assert any(max(faces_seen(picture).values()) for picture in clean[1:]), "and a thumbnail shows the face"
-    for picture in embedded_pictures(workplace["cloaked.jpg"].read_bytes())[1:]:
+    for picture in embedded_pictures(cloaked_once["cloaked.jpg"].read_bytes())[1:]:
         assert max(faces_seen(picture).values()) == 0
 
 
-def test_exif_stays_and_the_position_does_not(workplace: dict[str, Path]) -> None:
-    with Image.open(workplace["signed.jpg"]) as signed, Image.open(workplace["cloaked.jpg"]) as cloaked:
+def test_exif_stays_and_the_position_does_not(cloaked_once: dict[str, Path]) -> None:
+    with Image.open(cloaked_once["signed.jpg"]) as signed, Image.open(cloaked_once["cloaked.jpg"]) as cloaked:
         assert signed.getexif().get_ifd(0x8825)
         assert cloaked.getexif()[0x0110] == "Test Camera"
         assert not cloaked.getexif().get_ifd(0x8825)
 
 
-def test_verify_shows_the_chain(at_work: Command, workplace: dict[str, Path]) -> None:
-    verdict = at_work("verify", workplace["cloaked.jpg"], "--json")
+def test_verify_shows_the_chain(at_work: Command, cloaked_once: dict[str, Path]) -> None:
+    verdict = at_work("verify", cloaked_once["cloaked.jpg"], "--json")
     assert verdict.code == 0, verdict.err
     found = verdict.json[0]
-    original = at_work("verify", workplace["signed.jpg"], "--json").json[0]
+    original = at_work("verify", cloaked_once["signed.jpg"], "--json").json[0]
     assert found["relation"] == "cloaked"
     assert [action["action"] for action in found["actions"]] == ["c2pa.opened", "c2pa.filtered"]
     assert found["ingredients"][0]["sha256"] == original["sha256"]
     assert found["ingredients"][0]["relationship"] == "parentOf"
     assert found["parents"][0]["sha256"] == original["sha256"]
     assert found["parents"][0]["relation"] == "captured"
-    shown = at_work("verify", workplace["cloaked.jpg"], "-v")
+    shown = at_work("verify", cloaked_once["cloaked.jpg"], "-v")
     assert "signed original" in shown.out and "captured by Test Photographer" in shown.out
 
 
@@ -171,11 +171,11 @@ def test_no_face_writes_nothing(at_work: Command, tmp_path: Path) -> None:
 
 
 def test_a_budget_too_small_is_partial_success(
-    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+    at_work: Command, cloaked_once: dict[str, Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "weak.jpg"
     done = at_work(
-        "cloak", workplace["signed.jpg"], "-o", output, *WEAK, "--json",
+        "cloak", cloaked_once["signed.jpg"], "-o", output, *WEAK, "--json",
     )  # fmt: skip
     assert done.code == 7, done.out
     assert done.json[0]["report"]["success"] is False
@@ -184,10 +184,10 @@ def test_a_budget_too_small_is_partial_success(
 
 
 def test_unsigned_input_becomes_an_ingredient_without_manifest(
-    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+    at_work: Command, cloaked_once: dict[str, Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "from-unsigned.jpg"
-    done = at_work("cloak", workplace["clean.jpg"], "-o", output, *WEAK)
+    done = at_work("cloak", cloaked_once["clean.jpg"], "-o", output, *WEAK)
     assert done.code == 7, done.err
     found = at_work("verify", output, "--json").json[0]
     assert found["state"] == "trusted"
@@ -207,26 +207,26 @@ def without_segments(data: bytes) -> bytes:
 
 
 def test_a_cloaks_stripped_copy_is_known(
-    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+    at_work: Command, cloaked_once: dict[str, Path], tmp_path: Path
 ) -> None:
     quick = ["--detectors", "mtcnn,centerface", "--judges", "none", "--steps", "1", "--no-sign"]
-    (tmp_path / "stripped.jpg").write_bytes(without_segments(workplace["cloaked.jpg"].read_bytes()))
+    (tmp_path / "stripped.jpg").write_bytes(without_segments(cloaked_once["cloaked.jpg"].read_bytes()))
     done = at_work("cloak", tmp_path / "stripped.jpg", "-o", tmp_path / "never.jpg", *quick)
     assert done.code == 2 and "cloaked already" in done.err and "--again" in done.err, done.err
     assert not (tmp_path / "never.jpg").exists()
     # a recompressed copy looks like the cloak and like its original: said where no face is found
-    with Image.open(workplace["cloaked.jpg"]) as picture:
+    with Image.open(cloaked_once["cloaked.jpg"]) as picture:
         picture.convert("RGB").save(tmp_path / "copy.jpg", quality=94)
     done = at_work("cloak", tmp_path / "copy.jpg", "-o", tmp_path / "out.jpg", *quick)
     assert done.code == 6 and "looks like the cloaked picture of ledger entry" in done.err, done.err
     # the original is not refused for its cloak
-    (tmp_path / "original.jpg").write_bytes(without_segments(workplace["clean.jpg"].read_bytes()))
+    (tmp_path / "original.jpg").write_bytes(without_segments(cloaked_once["clean.jpg"].read_bytes()))
     done = at_work("cloak", tmp_path / "original.jpg", "-o", tmp_path / "out2.jpg", *quick)
     assert done.code == 7 and "cloaked picture" not in done.err, done.err
 
 
 def test_a_cloaked_file_is_refused_unless_asked_for_again(
-    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+    at_work: Command, cloaked_once: dict[str, Path], tmp_path: Path
 ) -> None:
     quick = [
         "--detectors",
@@ -239,42 +239,42 @@ def test_a_cloaked_file_is_refused_unless_asked_for_again(
         "high",
         "--no-sign",
     ]
-    done = at_work("cloak", workplace["cloaked.jpg"], "-o", tmp_path / "twice.jpg", *quick)
+    done = at_work("cloak", cloaked_once["cloaked.jpg"], "-o", tmp_path / "twice.jpg", *quick)
     assert done.code == 2 and "--again" in done.err
-    done = at_work("cloak", workplace["cloaked.jpg"], "-o", tmp_path / "twice.jpg", "--again", *quick)
+    done = at_work("cloak", cloaked_once["cloaked.jpg"], "-o", tmp_path / "twice.jpg", "--again", *quick)
     assert done.code == 0, done.err
     assert (tmp_path / "twice.jpg").exists()
 
 
 def test_faces_are_listed_without_a_trace(
-    at_work: Command, workplace: dict[str, Path], tmp_path: Path
+    at_work: Command, cloaked_once: dict[str, Path], tmp_path: Path
 ) -> None:
-    before = sorted(workplace["home"].rglob("*"))
+    before = sorted(cloaked_once["home"].rglob("*"))
     done = at_work(
-        "cloak", workplace["clean.jpg"], "--list-faces", "--detectors", "mtcnn,centerface", "--json"
+        "cloak", cloaked_once["clean.jpg"], "--list-faces", "--detectors", "mtcnn,centerface", "--json"
     )
     assert done.code == 0, done.err
     (face,) = done.json
     assert face["number"] == 0 and {"mtcnn", "centerface"} <= set(face["found"]) and len(face["box"]) == 4
-    assert sorted(workplace["home"].rglob("*")) == before and not list(tmp_path.iterdir())
+    assert sorted(cloaked_once["home"].rglob("*")) == before and not list(tmp_path.iterdir())
     Image.fromarray(skimage.data.coffee()).save(tmp_path / "coffee.png")
     assert at_work("cloak", tmp_path / "coffee.png", "--list-faces").code == 6
 
 
 @pytest.mark.vectors
 def test_a_detector_of_ones_own(
-    at_work: Command, workplace: dict[str, Path], test_data: Path, tmp_path: Path
+    at_work: Command, cloaked_once: dict[str, Path], test_data: Path, tmp_path: Path
 ) -> None:
     """It is attacked besides those that are named, under the name of its file."""
     mine = tmp_path / "my detector.onnx"
     mine.write_bytes((test_data / "weights" / "yunet_n.onnx").read_bytes())
     asked = ["--detector", mine, "--head", "yunet", "--detectors", "centerface", "--judges", "none"]
-    done = at_work("cloak", workplace["clean.jpg"], "--list-faces", *asked, "--json")
+    done = at_work("cloak", cloaked_once["clean.jpg"], "--list-faces", *asked, "--json")
     assert done.code == 0, done.err
     assert done.json[0]["found"] == ["centerface", "my-detector"]
     target = tmp_path / "hidden.png"
     done = at_work(
-        "cloak", workplace["clean.jpg"], "-o", target, *asked, "--no-sign", "--steps", "40", "--json"
+        "cloak", cloaked_once["clean.jpg"], "-o", target, *asked, "--no-sign", "--steps", "40", "--json"
     )
     assert done.code in (0, 7), done.err
     told = {one["name"]: one for one in done.json[0]["report"]["detectors"]}
@@ -292,9 +292,9 @@ def test_a_detector_of_ones_own(
     ],
 )
 def test_files_and_heads_go_in_pairs(
-    at_work: Command, workplace: dict[str, Path], tmp_path: Path, options: list[str], said: str
+    at_work: Command, cloaked_once: dict[str, Path], tmp_path: Path, options: list[str], said: str
 ) -> None:
-    done = at_work("cloak", workplace["clean.jpg"], "-o", tmp_path / "out.jpg", "--no-sign", *options)
+    done = at_work("cloak", cloaked_once["clean.jpg"], "-o", tmp_path / "out.jpg", "--no-sign", *options)
     assert done.code == 2 and said in done.err.replace("\n", " ")
     assert not (tmp_path / "out.jpg").exists()
 
@@ -310,9 +310,9 @@ def test_files_and_heads_go_in_pairs(
     ],
 )
 def test_unknown_choices_are_usage_errors(
-    at_work: Command, workplace: dict[str, Path], options: list[str]
+    at_work: Command, cloaked_once: dict[str, Path], options: list[str]
 ) -> None:
-    done = at_work("cloak", workplace["clean.jpg"], "-o", "never.jpg", *options)
+    done = at_work("cloak", cloaked_once["clean.jpg"], "-o", "never.jpg", *options)
     assert done.code == 2, done.err
     assert "hint: " in done.err
 

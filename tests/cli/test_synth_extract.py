@@ -86,7 +86,7 @@ def test_a_stripped_video_is_recognised_by_its_looks(ready: Veilmark, tmp_path: 
     assert refused.code == 8 and "found by its looks" in refused.err
 
 
-def test_fates_are_exported_edited_and_imported(veilmark: Veilmark, clip: Path, tmp_path: Path) -> None:
+def test_outcomes_are_exported_edited_and_imported(veilmark: Veilmark, clip: Path, tmp_path: Path) -> None:
     extract = ("synth", "extract", clip, "-o", tmp_path / "set", "--i-have-consent", *FAST)
     assert veilmark(*extract).code == 0
     edited = tmp_path / "edited.json"

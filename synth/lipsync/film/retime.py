@@ -81,7 +81,7 @@ def retime(
         silent: ``(N,)`` no speech.
         onset: ``(N,)`` speech that just began.
         weights: see :class:`Weights`.
-        progress: is told the share of rows done.
+        progress: called with the share of rows done.
 
     Raises:
         UsageError: values of other lengths, not finite or negative speed, or more than 2 M frames to lay.

@@ -138,7 +138,7 @@ def train_mouth(
         checkpoint: where the run's state is kept; one of the same run there is gone on from.
         stop: asked after each epoch; when it says yes the state is saved and what was learned so far is returned, with
             ``notes["finished"]`` false.
-        progress: is told the share of epochs done.
+        progress: called with the share of epochs done.
 
     Raises:
         UsageError: options that make no sense, or too little to learn from.

@@ -168,7 +168,7 @@ def _render_video(
         mark: draw the visible mark.
         selector: chooses the face; without it, the largest and then the one nearest to where it was.
         tracked: from an earlier :func:`track` of the same video, which then has chosen.
-        progress: is told the share done.
+        progress: called with the share done.
 
     Raises:
         NoFaceError: no frame shows a face, or the one that is meant.

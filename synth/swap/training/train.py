@@ -192,7 +192,7 @@ def train(
         prior: a face prior to begin with.
         compiled: use torch.compile.
         stop: asked after each step; after a yes the checkpoint is written and the run ends.
-        progress: is told the share of steps done.
+        progress: called with the share of steps done.
         preview: is handed the step and a sheet of held-out faces, ``(H, W, 3)`` uint8, at each check. What it writes
             must be labelled.
 

@@ -41,43 +41,55 @@ def test_nothing_is_said_where_nobody_finds_a_face() -> None:
 
 
 def test_a_larger_strength_is_advised_only_where_this_one_is_used_up() -> None:
-    crew = [asked("mtcnn")]
+    asked_detectors = [asked("mtcnn")]
     used_up, spare = face(published=("mtcnn",), psnr=29.0), face(published=("mtcnn",), psnr=33.0)
-    said = advise([used_up], crew, CloakOptions(strength="mid", veil="noise"), SIZE, {})
+    said = advise([used_up], asked_detectors, CloakOptions(strength="mid", veil="noise"), SIZE, {})
     assert said.startswith("face 0 is still found by mtcnn. What may help: ")
     assert "--strength high" in said and "--steps" not in said
-    said = advise([spare], crew, CloakOptions(strength="mid", veil="noise", steps=80), SIZE, {})
+    said = advise([spare], asked_detectors, CloakOptions(strength="mid", veil="noise", steps=80), SIZE, {})
     assert "--strength" not in said and "--steps 160" in said
     said = advise(
-        [face(published=("mtcnn",), psnr=26.5)], crew, CloakOptions(strength="high", veil="noise"), SIZE, {}
+        [face(published=("mtcnn",), psnr=26.5)],
+        asked_detectors,
+        CloakOptions(strength="high", veil="noise"),
+        SIZE,
+        {},
     )
     assert "--strength" not in said and "--steps 120" in said
 
 
 def test_veils_are_used_up_by_what_is_seen_of_them() -> None:
-    crew, most = [asked("mtcnn")], CEILINGS[Strength.MID].face
+    asked_detectors, most = [asked("mtcnn")], CEILINGS[Strength.MID].face
     seen, hardly = face(published=("mtcnn",), flip=most), face(published=("mtcnn",), flip=most / 2)
-    assert "--strength high" in advise([seen], crew, CloakOptions(veil="film"), SIZE, {})
-    said = advise([hardly], crew, CloakOptions(veil="film"), SIZE, {})
+    assert "--strength high" in advise([seen], asked_detectors, CloakOptions(veil="film"), SIZE, {})
+    said = advise([hardly], asked_detectors, CloakOptions(veil="film"), SIZE, {})
     assert "--strength" not in said and "--steps 120" in said
 
 
 def test_judges_are_named_as_such_and_attacked_where_they_can_be() -> None:
-    crew = [asked("mtcnn"), asked("centerface", attacked=False), asked("haar-alt2", attacked=False)]
+    asked_detectors = [
+        asked("mtcnn"),
+        asked("centerface", attacked=False),
+        asked("haar-alt2", attacked=False),
+    ]
     missing = {"retinaface-rfb": ("veilmark models get retinaface-rfb",)}
-    said = advise([face(published=("centerface", "haar-alt2"))], crew, CloakOptions(), SIZE, missing)
+    said = advise(
+        [face(published=("centerface", "haar-alt2"))], asked_detectors, CloakOptions(), SIZE, missing
+    )
     assert "centerface (only judges), haar-alt2 (only judges)" in said
     assert "add centerface to --detectors" in said and "haar-alt2 to" not in said
     assert "`veilmark models get retinaface-rfb`" in said and "--steps" not in said
 
 
 def test_other_forms_are_advised_only_where_they_were_seen_to_hide() -> None:
-    crew = [asked("mtcnn")]
+    asked_detectors = [asked("mtcnn")]
     small = face(published=("mtcnn",), half=())
-    assert "at half size" in advise([small], crew, CloakOptions(), SIZE, {})
-    assert "at half size" not in advise([face(published=("mtcnn",))], crew, CloakOptions(), SIZE, {})
-    assert "crop the face away" in advise([small], crew, CloakOptions(), SIZE, {})
-    close = advise([face(published=("mtcnn",), side=300)], crew, CloakOptions(), SIZE, {})
+    assert "at half size" in advise([small], asked_detectors, CloakOptions(), SIZE, {})
+    assert "at half size" not in advise(
+        [face(published=("mtcnn",))], asked_detectors, CloakOptions(), SIZE, {}
+    )
+    assert "crop the face away" in advise([small], asked_detectors, CloakOptions(), SIZE, {})
+    close = advise([face(published=("mtcnn",), side=300)], asked_detectors, CloakOptions(), SIZE, {})
     assert "shows the face smaller" in close and "crop" not in close
 
 

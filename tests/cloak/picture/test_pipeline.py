@@ -266,8 +266,8 @@ def test_patches_cover_faces_on_the_grid_and_join_neighbours() -> None:
 
 
 def test_reports_of_one_face_are_merged(portraits: dict[str, np.ndarray]) -> None:
-    crew = [detectors.load("mtcnn"), detectors.load("centerface")]
-    faces, reports = find_faces(crew, portraits["astronaut"])
+    loaded = [detectors.load("mtcnn"), detectors.load("centerface")]
+    faces, reports = find_faces(loaded, portraits["astronaut"])
     assert len(faces) == 1 and len(reports) == 2
     assert len(merge_faces([])) == 0
 

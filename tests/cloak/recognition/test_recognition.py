@@ -1,4 +1,4 @@
-"""Face recognition: dlib's own embeddings and chips, gradients, and what is said when weights are missing."""
+"""Face recognition: dlib's own embeddings and aligned faces, gradients, and what is said when weights are missing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def original(dlib: Any, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", BOXES)
 @pytest.mark.parametrize("layout", ["dlib68", "dlib5"])
-def test_embeddings_and_chips_are_dlibs(
+def test_embeddings_and_aligned_faces_are_dlibs(
     name: str, layout: str, portraits: dict[str, np.ndarray], network: FaceRecognition, dlib: Any
 ) -> None:
     path = models.locate(models.model("dlib-face-recognition"))
@@ -73,7 +73,7 @@ def test_embeddings_and_chips_are_dlibs(
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0, 7.0])
-def test_chips_of_small_and_large_faces_are_dlibs(
+def test_aligned_faces_of_small_and_large_faces_are_dlibs(
     factor: float, portraits: dict[str, np.ndarray], dlib: Any
 ) -> None:
     pixels = cv2.resize(portraits["astronaut"][:256, 96:352], None, fx=factor, fy=factor)

@@ -42,7 +42,7 @@ def copied(extracted: Extraction, tmp_path: Path) -> Path:
     return Path(shutil.copytree(extracted.folder, tmp_path / "set"))
 
 
-def test_every_frame_has_a_fate(extracted: Extraction) -> None:
+def test_every_frame_has_an_outcome(extracted: Extraction) -> None:
     assert extracted.alignments.counts() == {"keep": 10, "no-face": 2}
     assert [frame.index for frame in extracted.alignments.frames] == list(range(12))
     assert np.allclose([frame.time for frame in extracted.alignments.frames], np.arange(12) / 25, atol=1e-3)
@@ -112,7 +112,7 @@ def test_a_finished_extraction_is_only_judged_again(clip: Path, copied: Path) ->
     assert {path.name: path.stat().st_mtime_ns for path in (copied / "faces").iterdir()} == before
 
 
-def test_edited_fates_are_honoured_by_the_next_run(clip: Path, copied: Path) -> None:
+def test_edited_outcomes_are_honoured_by_the_next_run(clip: Path, copied: Path) -> None:
     path = copied / "alignments.json"
     data = json.loads(path.read_text())
     data["frames"][3]["faces"][0]["fate"] = "by-hand"
