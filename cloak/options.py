@@ -14,7 +14,7 @@ _MOST_DECOYS = 12
 #: Steps of a search that has to be fast.
 _FAST_STEPS = 12
 _MOST_BROUGHT = 8
-#: How detectors that a person brings tell faces: ``s3fd`` from a ``.pth``, the others from an ONNX file.
+#: Kinds of detectors that a person may bring: ``s3fd`` from a ``.pth``, the others from an ONNX file.
 HEADS = ("scrfd", "yolov8-face", "yunet", "retinaface", "ultra-light", "centerface", "s3fd")
 
 
@@ -60,7 +60,7 @@ class CloakOptions:
         weights: a folder with further detectors' weights.
         attack: ``ensemble`` (ours), or ``torchattacks:NAME``.
         steps: of the search, at most, for each start of each round; a veil takes two thirds of them.
-        fast: one round of few steps against the quick detectors only, for a look or for very many pictures.
+        fast: one round of few steps against the quick detectors only: for a preview, or for very many pictures.
         restarts: how often the first round starts again from other noise while a detector still finds a face.
         rounds: how many times the picture is searched, encoded and evaluated at most, while a face is found.
         decoys: number of decoy faces to raise.

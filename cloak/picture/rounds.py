@@ -47,8 +47,8 @@ FULL_AREA, MIN_STEPS = 1_000_000, 16
 #: Steps of the trial that tells how long the search will take.
 _TRIAL_STEPS = 3
 #: Weight of the loss on features in the first round, and amount of the warp in each step. Both make noise transfer to
-#: detectors that are not attacked (docs/transfer.md), at these strengths: with less noise hardly more transfers, the
-#: search takes half as long again, and the noise is more visible.
+#: detectors that are not attacked (docs/research/transfer.md), at these strengths: with less noise hardly more
+#: transfers, the search takes half as long again, and the noise is more visible.
 FEATURE_WEIGHT, WARP = 0.6, 0.15
 TRANSFER_STRENGTHS = (Strength.HIGH,)
 

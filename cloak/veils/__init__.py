@@ -1,6 +1,9 @@
-"""Ways of changing a picture that look like photography: grain, light, black and white.
+"""Veils: what a cloak looks like. Film grain, black and white film, or light and shadow.
 
-Importing this package imports no torch: :func:`veil_of` loads what it needs.
+Start with :mod:`cloak.veils.base` (what a veil is) and :mod:`cloak.veils.search` (how its parameters are found).
+``film`` and ``light`` are the renderers; ``grain``, ``grey`` and ``background`` are their parts. ``visibility`` says
+how much of a veil a person sees, measured with ``flip``. Plain noise is searched in :mod:`cloak.attack`. Importing
+this package imports no torch.
 """
 
 from __future__ import annotations

@@ -259,6 +259,8 @@ def test_options_that_videos_do_not_have() -> None:
         CloakOptions(faces=(0,)),
         CloakOptions(attack="torchattacks:PGD"),
         CloakOptions(quality=80),
+        CloakOptions(veil="light"),
+        CloakOptions(fast=True),
     ):
         with pytest.raises(UsageError, match="videos"):
             check_picture_options(wrong)
