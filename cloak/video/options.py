@@ -44,7 +44,8 @@ def check_picture_options(options: CloakOptions) -> None:
     """Refuse what cloaks of pictures can do and cloaks of videos cannot.
 
     Raises:
-        UsageError: chosen faces, a veil other than noise, a short search, another attack, a picture's format or quality.
+        UsageError: chosen faces, a veil other than noise, a short search, another attack, a picture's format or
+        quality.
     """
     for asked, what, hint in (
         (
