@@ -79,8 +79,8 @@ class Quarantine:
 def quarantine(home: Home | None = None) -> Iterator[Quarantine]:
     """Open a quarantine in veilmark's state folder, for this machine's user alone (0700).
 
-    At the end the folder is removed with everything in it. If this process is killed, a second process removes it; after a
-    loss of power the next quarantine does.
+    At the end the folder is removed with everything in it. If this process is killed, a second process removes it;
+    after a loss of power the next quarantine does.
 
     Args:
         home: whose state folder; default this machine's.

@@ -83,8 +83,3 @@ def _unevenness(power: float, size: tuple[int, int]) -> Tensor:
     """``(1, 1, H, W)`` with a mean square of 1, the same for every picture of that size."""
     uneven = grain(normal((1, 1, *size), _UNEVENNESS_SEED, torch.zeros(())), 0.45).abs() ** power
     return uneven / uneven.square().mean().sqrt()
-
-
-def black_and_white() -> Film:
-    """``film-bw``; the canvas has to be grey already."""
-    return Film(blue=0.0, name=VeilName.FILM_BW)

@@ -11,9 +11,11 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from provenance.errors import CheckError, CorruptMediaError, MissingPathError, ReceiptError
@@ -21,7 +23,8 @@ from provenance.identity import certificates
 from provenance.manifest import jumbf
 from provenance.manifest.report import Failure, ManifestReport, ManifestState, report_from_json
 from provenance.record import key_id_of
-from provenance.trust.anchors import Anchors
+from provenance.trust.anchors import Anchors, Purpose
+from provenance.verdict import TimeKind
 
 __all__ = ["Failure", "ManifestReport", "read_manifest"]
 
@@ -85,7 +88,15 @@ def read_manifest(
         if reader is None:
             return _leftover(stream) if manifest_data is None else None
         with reader:
-            return _report(reader, manifest_data)
+            report = _report(reader, manifest_data)
+    anchors = Anchors.of(anchors_pem)
+    for purpose in report.found_elsewhere:
+        again = read_manifest(
+            path, mime, anchors_pem=anchors.only(purpose), manifest_data=manifest_data, online=online
+        )
+        if again is not None:
+            _settle(report, again, purpose)
+    return report
 
 
 def reader_settings(anchors: Anchors | Sequence[str], *, online: bool) -> dict[str, Any]:
@@ -144,6 +155,22 @@ def _report(reader: Any, manifest_data: bytes | None) -> ManifestReport:
         report.chain_der = []
         report.add_failure("veilmark.certificates.unreadable", f"certificates cannot be read: {error}")
     return report
+
+
+def _settle(report: ManifestReport, again: ManifestReport, purpose: Purpose) -> None:
+    """Take over what a second reading found, with the anchors of one purpose alone."""
+    if purpose is Purpose.SIGNERS:
+        report.signer_trusted = again.signer_trusted
+        if report.state is ManifestState.VALID and again.signer_trusted:
+            report.state = ManifestState.TRUSTED
+        return
+    report.time_kind = again.time_kind
+    if again.time_kind is TimeKind.STAMPED or not report.chain_der or report.expired:
+        return
+    # c2pa took the stamp for proof of an earlier time, by an authority that is trusted for something else
+    ends = x509.load_der_x509_certificate(report.chain_der[0]).not_valid_after_utc
+    if ends < datetime.now(UTC):
+        report.add_failure("signingCredential.expired", "certificate expired")
 
 
 def _store_bytes(reader: Any, label: str) -> bytes:

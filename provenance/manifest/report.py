@@ -17,6 +17,7 @@ _MAX_LIST = 200
 _MAX_DEPTH = 24
 _UNTRUSTED = "signingCredential.untrusted"
 _TRUSTED = "signingCredential.trusted"
+_STAMP_TRUSTED = "timeStamp.trusted"
 _EXPIRED = ("signingCredential.expired", "claimSignature.outsideValidity")
 _PARENTS_LABEL = "org.veilmark.parents"
 _SEALED_LABEL = "org.veilmark.sealed"
@@ -111,6 +112,8 @@ class ManifestReport:
         metadata: merged metadata assertions (author, description, device, time, place).
         identities: whom its CAWG identity assertions name, confirmed or not.
         sealed: what the manifest says of a sealed original, as it stands there; empty where there is none.
+        found_for: for which purposes c2pa found the signer, or the time stamp, in an anchor of that purpose.
+        found_elsewhere: for which it found them among anchors of another purpose; there may be a right one too.
         unsupported: why nothing could be checked, where the state is ``unsupported``.
         manifest_bytes: the whole manifest store.
     """
@@ -140,6 +143,8 @@ class ManifestReport:
     metadata: dict[str, Any] = field(default_factory=dict)
     identities: list[NamedIdentity] = field(default_factory=list)
     sealed: dict[str, Any] = field(default_factory=dict)
+    found_for: set[Purpose] = field(default_factory=set)
+    found_elsewhere: set[Purpose] = field(default_factory=set)
     thumbnail: str = ""
     embedded: bool = True
     unsupported: str = ""
@@ -184,10 +189,13 @@ def report_from_json(parsed: dict[str, Any], *, crjson: Callable[[], str], store
     report.failures = [one for one in _failures(own.get("failure")) if not _of_trust(one.code)]
     found_now, recorded = _ingredient_failures(results, manifests)
     report.ingredient_failures = _unique([*found_now, *recorded])
-    report.signer_trusted = any(
-        _dict(one).get("code") == _TRUSTED and found_for(str(_dict(one).get("explanation")), Purpose.SIGNERS)
-        for one in _list(own.get("success"))
-    )
+    for code, purpose in ((_TRUSTED, Purpose.SIGNERS), (_STAMP_TRUSTED, Purpose.TIME_STAMPS)):
+        said = [str(one.get("explanation")) for one in _statuses(own) if one.get("code") == code]
+        if any(found_for(text, purpose) for text in said):
+            report.found_for.add(purpose)
+        elif said:
+            report.found_elsewhere.add(purpose)
+    report.signer_trusted = Purpose.SIGNERS in report.found_for
     rejected = str(parsed.get("validation_state")).lower() not in ("trusted", "valid")
     if rejected and not report.failures:
         # c2pa rejects the whole because of what it was made from; say so instead of leaving it unexplained
@@ -231,7 +239,8 @@ def _fill(
             report.sealed = data
         elif name.split("__")[0] in ("c2pa.metadata", "cawg.metadata"):
             report.metadata |= {_text(k): v for k, v in data.items() if k != "@context"}
-    report.signed_time, report.time_kind = _time(signature, report.actions, own)
+    stamp_trusted = Purpose.TIME_STAMPS in report.found_for
+    report.signed_time, report.time_kind = _time(signature, report.actions, own, stamp_trusted)
     report.identities = identities_of(report.active_label, _assertions(active), own, report.manifest_bytes)
 
 
@@ -311,20 +320,21 @@ def _actions(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _time(
-    signature: dict[str, Any], actions: list[dict[str, Any]], own: dict[str, Any]
+    signature: dict[str, Any], actions: list[dict[str, Any]], own: dict[str, Any], stamp_trusted: bool
 ) -> tuple[str, TimeKind | None]:
     stamped = _text(signature.get("time"))
-    found = [_dict(one) for group in own.values() for one in _list(group)]
-    codes = {_text(one.get("code")) for one in found}
-    if stamped and any(
-        one.get("code") == "timeStamp.trusted" and found_for(str(one.get("explanation")), Purpose.TIME_STAMPS)
-        for one in found
-    ):
+    codes = {_text(one.get("code")) for one in _statuses(own)}
+    if stamped and stamp_trusted:
         return stamped, TimeKind.STAMPED
     if stamped and "timeStamp.validated" in codes:
         return stamped, TimeKind.STAMPED_BY_UNKNOWN
     when = next((action["when"] for action in actions if action["when"]), "")
     return (when, TimeKind.SELF_ASSERTED) if when else ("", None)
+
+
+def _statuses(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every status of a manifest's validation, whatever its group."""
+    return [_dict(one) for group in results.values() for one in _list(group)]
 
 
 def _ingredient_failures(

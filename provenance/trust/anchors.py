@@ -22,8 +22,10 @@ class Purpose(StrEnum):
     IDENTITIES = "identities"
 
 
-#: c2pa's names for the purposes.
-_KINDS = {Purpose.SIGNERS: "manifest", Purpose.TIME_STAMPS: "tsa", Purpose.IDENTITIES: "cawg"}
+#: c2pa's names for the purposes; for identities it looks in lists of their kind alone, so that one comes first.
+_KINDS = {Purpose.IDENTITIES: "cawg", Purpose.TIME_STAMPS: "tsa", Purpose.SIGNERS: "manifest"}
+_JOIN = "+"
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 _ADDRESS = "veilmark:"
 #: How c2pa says where it found a certificate: "found in [ADDRESS]" or "trust list: ADDRESS".
 _FOUND = re.compile(r"found in \[([^\]]*)\]|trust list: (\S+)$")
@@ -53,25 +55,42 @@ class Anchors:
         """As given, or certificate authorities of signers alone."""
         return anchors if isinstance(anchors, Anchors) else cls(signers=tuple(anchors))
 
+    def only(self, purpose: Purpose) -> Anchors:
+        """The anchors of one purpose."""
+        if purpose is Purpose.SIGNERS:
+            return Anchors(signers=self.signers, allowed=self.allowed, usages=self.usages)
+        if purpose is Purpose.TIME_STAMPS:
+            return Anchors(time_stamps=self.time_stamps)
+        return Anchors(identities=self.identities)
+
     def settings(self) -> dict[str, Any]:
-        """The ``trust`` section of c2pa's settings; empty where nothing is trusted."""
-        entries = []
+        """The ``trust`` section of c2pa's settings; empty where nothing is trusted.
+
+        Which of several fitting lists c2pa names is left to chance, so a certificate that serves for several purposes
+        stands in one list, whose address names them all.
+        """
+        uses: dict[str, set[Purpose]] = {}
         for purpose, texts in (
             (Purpose.SIGNERS, self.signers),
             (Purpose.TIME_STAMPS, self.time_stamps),
             (Purpose.IDENTITIES, self.identities),
         ):
-            signers = purpose is Purpose.SIGNERS
-            if not texts and not (signers and self.allowed):
-                continue
-            entry: dict[str, Any] = {
-                "trust_anchors": "\n".join(texts),
-                "trust_uri": _ADDRESS + purpose,
-                "trust_kind": _KINDS[purpose],
+            for block in (block for text in texts for block in _PEM.findall(text)):
+                uses.setdefault(block, set()).add(purpose)
+        groups: dict[str, list[str]] = {}
+        for block, purposes in uses.items():
+            groups.setdefault(_JOIN.join(sorted(purposes)), []).append(block)
+        entries = [
+            {
+                "trust_anchors": "\n".join(blocks),
+                "trust_uri": _ADDRESS + name,
+                "trust_kind": next(kind for purpose, kind in _KINDS.items() if purpose in name.split(_JOIN)),
             }
-            if signers and self.allowed:
-                entry["allowed_list"] = "\n".join(self.allowed)
-            entries.append(entry)
+            for name, blocks in groups.items()
+        ]
+        if self.allowed:
+            allowed = {"trust_anchors": "", "trust_uri": _ADDRESS + Purpose.SIGNERS, "trust_kind": "manifest"}
+            entries.append({**allowed, "allowed_list": "\n".join(self.allowed)})
         trust: dict[str, Any] = {"anchors": entries} if entries else {}
         if self.usages:
             trust["trust_config"] = "\n".join(self.usages)
@@ -87,4 +106,6 @@ def found_for(explanation: str, purpose: Purpose) -> bool:
     if match is None:
         return False
     address = match.group(1) if match.group(1) is not None else match.group(2)
-    return address == _ADDRESS + purpose or (address == "" and purpose is Purpose.SIGNERS)
+    if address == "":
+        return purpose is Purpose.SIGNERS
+    return address.startswith(_ADDRESS) and purpose in address.removeprefix(_ADDRESS).split(_JOIN)

@@ -30,9 +30,9 @@ class Embedder(Protocol):
 
 
 class DlibEmbedder:
-    """dlib's face recognition network (:mod:`cloak.recognition.network`), on faces that are aligned by FaceMesh's points.
+    """dlib's face recognition network (:mod:`cloak.recognition.network`), on faces aligned by FaceMesh's points.
 
-    Its aligned faces are laid out by dlib's 68 landmarks; FaceMesh has points in the same places, so that the predictor of 68
+    dlib aligns faces by its 68 landmarks. FaceMesh has points in the same places, so that the predictor of 68
     landmarks, whose licence excludes commercial use, is not needed.
 
     Raises:

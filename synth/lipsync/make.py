@@ -102,7 +102,7 @@ def make_lipsync(
             this machine's own.
         progress: called with the stage (one of :data:`synth.lipsync.pipeline.STAGES`) and its share done, in [0, 1].
         stop: asked often; when it says yes the state is kept, and the next call goes on from there.
-        warn: called before the mouth is trained with each known weakness of the input; the notes of the report repeat it.
+        warn: called with each known weakness of the input before the mouth is trained; the report repeats it.
 
     Returns:
         What was made; None where ``stop`` ended it.

@@ -146,7 +146,7 @@ def _render_lipsync(
         stop: asked often; when it says yes the state is kept, and None is returned (KeyboardInterrupt while the face is
             followed, of which nothing is kept).
         recorder: is given what each stage found, to look at.
-        warn: called before the mouth is trained with each known weakness of the input; the notes of the report repeat it.
+        warn: called with each known weakness of the input before the mouth is trained; the report repeats it.
 
     Raises:
         NoFaceError, UsageError: a target that shows too little of a face; see :mod:`synth.lipsync.person`.

@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from provenance.home import Home
 from provenance.identity import certificates
@@ -220,3 +222,35 @@ def test_a_log_that_recorded_it_before_the_end_counts_as_what_it_is(photo: Path,
         assert said in seen.headline
     stranger = verify_file(tmp_path / "out.jpg", TrustStore(tmp_path / "nothing"))
     assert stranger.state is State.EXPIRED and "log" not in stranger.headline
+
+
+def test_an_authority_of_signers_under_a_root_of_time_stamps_vouches_for_signers(
+    trust: TrustStore, photo: Path, tmp_path: Path
+) -> None:
+    outer_key = certificates.generate_key("es256")
+    outer = certificates.make_root(outer_key, "Outer")
+    camera = Vendor("Camera")
+    identifier = outer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(camera.root.subject)
+        .issuer_name(outer.subject)
+        .public_key(camera.root.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(outer.not_valid_before_utc)
+        .not_valid_after(outer.not_valid_after_utc)
+        .add_extension(x509.BasicConstraints(True, 0), critical=True)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+        )
+    )
+    for kind in (x509.KeyUsage, x509.SubjectKeyIdentifier):
+        one = camera.root.extensions.get_extension_for_class(kind)
+        builder = builder.add_extension(one.value, one.critical)
+    camera.root = builder.sign(outer_key, hashes.SHA256())
+    shot = camera.sign(photo, tmp_path / "shot.jpg")
+    trust.add_anchor(certificates.to_pem([outer]), purpose=Purpose.TIME_STAMPS)
+    # which of several fitting lists is named is left to chance
+    assert {verify_file(shot, trust).state for _ in range(8)} == {State.VALID_UNKNOWN_SIGNER}
+    trust.add_anchor(camera.root_pem)
+    assert {verify_file(shot, trust).state for _ in range(8)} == {State.TRUSTED}

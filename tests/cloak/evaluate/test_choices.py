@@ -124,7 +124,9 @@ def test_a_search_begins_anew_while_a_face_is_seen_and_not_after(small: np.ndarr
     task, loaded = _scene(small, 16)
     done = optimise(task, loaded, AS_IS, schedule=Schedule(steps=30, restarts=2))
     assert not done.unresolved_count and done.steps <= 30
-    options = CloakOptions(strength="low", detectors=("mtcnn",), judges=(), steps=1, rounds=1, restarts=2)
+    options = CloakOptions(
+        strength="low", veil="noise", detectors=("mtcnn",), judges=(), steps=1, rounds=1, restarts=2
+    )
     assert cloak_bytes(opened(small), options).report.steps == 3
 
 
