@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from provenance.errors import IdentityError
 from provenance.home import Home
@@ -20,6 +17,7 @@ from provenance.identity.identity import (
     identity_folder,
     load_identity,
     load_root,
+    public_key_bytes,
     store_identity,
 )
 from provenance.identity.keyfiles import check_passphrase, decode_key, encode_key, read_private
@@ -58,7 +56,7 @@ def import_identity(
     check_passphrase(passphrase)
     chain = fit_chain(chain_pem)
     key = decode_key(key_pem, key_passphrase, what="the file")
-    if _spki(key.public_key()) != _spki(chain[0].public_key()):
+    if public_key_bytes(key.public_key()) != public_key_bytes(chain[0].public_key()):
         raise IdentityError(
             "the key is not the one that the certificate is for",
             hint="the certificate must be issued for this key's certificate request",
@@ -128,9 +126,3 @@ def retired_certificates(home: Home, name: str) -> list[x509.Certificate]:
     if not folder.is_dir():
         return []
     return [certificates.parse_chain(read_private(path))[0] for path in sorted(folder.glob("*.pem"))]
-
-
-def _spki(key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | Any) -> bytes:
-    return bytes(
-        key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )

@@ -323,7 +323,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
 
 
 def _belongs(key: PrivateKey, chain: list[x509.Certificate]) -> bool:
-    return _public_bytes(key.public_key()) == _public_bytes(chain[0].public_key())
+    return public_key_bytes(key.public_key()) == public_key_bytes(chain[0].public_key())
 
 
 def _finish_rotation(folder: Path, key: PrivateKey) -> list[x509.Certificate] | None:
@@ -337,7 +337,8 @@ def _finish_rotation(folder: Path, key: PrivateKey) -> list[x509.Certificate] | 
     return chain
 
 
-def _public_bytes(key: Any) -> bytes:
+def public_key_bytes(key: Any) -> bytes:
+    """The public key as DER (SubjectPublicKeyInfo)."""
     return bytes(
         key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     )

@@ -19,7 +19,7 @@ import base64
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from cryptography import x509
@@ -31,6 +31,7 @@ from provenance.identity.admin import retired_certificates
 from provenance.identity.identity import Identity, load_identity, load_root, root_folder
 from provenance.identity.keyfiles import key_signer
 from provenance.record import canonical_json, key_id_of, now_utc, verify_signature
+from provenance.trust.lists import parse_moment
 from provenance.verdict import TimeKind
 
 REVOCATION_TYPE = "veilmark.revocation/1"
@@ -184,7 +185,7 @@ def check_revocations(
     if earliest is None:
         return RevocationCheck(True, None, "")
     said = f"the key of {earliest.name!r} was revoked as of {earliest.revoked_at} ({earliest.reason})"
-    limit = _moment(earliest.revoked_at)
+    limit = parse_moment(earliest.revoked_at)
     for kind, time in times:
         if kind in INDEPENDENT_TIMES and _at_or_before(time, limit):
             return RevocationCheck(True, earliest, f"{said}; this was {kind} before, on {time}")
@@ -213,7 +214,7 @@ def _check_issued(leaf: x509.Certificate, issuer: x509.Certificate) -> None:
 
 def _checked_moment(text: str, *, not_after: str | None = None) -> str:
     try:
-        moment = _moment(text)
+        moment = parse_moment(text)
     except ValueError as error:
         raise IdentityError(f"{text[:40]!r} is no time", hint="for example 2026-11-22T10:00:00Z") from error
     shown = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -222,14 +223,9 @@ def _checked_moment(text: str, *, not_after: str | None = None) -> str:
     return shown
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
 def _at_or_before(text: str, limit: datetime) -> bool:
     try:
-        return _moment(text) <= limit
+        return parse_moment(text) <= limit
     except ValueError:
         return False
 
