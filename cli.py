@@ -6,6 +6,7 @@ turns every expected error into one line, a hint and an exit code (see :mod:`pro
 
 from __future__ import annotations
 
+import inspect
 import os
 
 # NumPy's products here are small; its threads would only wait for each other, most of all with several workers
@@ -138,6 +139,18 @@ app.add_typer(provenance.commands.trust.app, name="trust")
 app.add_typer(provenance.commands.store.app, name="store")
 app.command("schema")(provenance.commands.schema.schema)
 
+
+def _reflow(commands: typer.Typer) -> None:
+    """Join the lines of each paragraph of a command's help, so that it wraps at the width of the terminal."""
+    for command in commands.registered_commands:
+        text = command.help or inspect.getdoc(command.callback) or ""
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    for group in commands.registered_groups:
+        if group.typer_instance:
+            _reflow(group.typer_instance)
+
+
+_reflow(app)
 
 if __name__ == "__main__":
     app(prog_name="veilmark")

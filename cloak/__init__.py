@@ -1,7 +1,9 @@
 """Cloak pictures and videos: hide their faces from face detectors before they are published.
 
-:func:`publish_file` (publish.py) is the whole: cloak, sign, link to the original. picture/ and video/ hold the
-pipelines that cloak. Nothing heavy is imported until a name is used::
+Start with :func:`publish_file` (publish.py): cloak, sign, link to the original. ``picture`` and ``video`` hold the
+pipelines that cloak; ``detectors`` finds faces, ``attack`` searches, ``veils`` says what a cloak looks like,
+``evaluate`` judges the result, ``recognition`` is about whose face it is. Nothing heavy is imported until a name is
+used::
 
     from cloak import CloakOptions, PublishRequest, publish_file
 """

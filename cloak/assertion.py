@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloak.veils.names import VeilName
 from provenance.errors import UsageError
 from provenance.media.formats import detect_format
 
@@ -19,22 +20,24 @@ _VERSION = 1
 _OLD_DESCRIPTION = "against face detectors"
 
 
-def cloak_assertion(attacked: Sequence[str], options: CloakOptions) -> dict[str, Any]:
+def cloak_assertion(attacked: Sequence[str], options: CloakOptions, veil: VeilName) -> dict[str, Any]:
     """The assertion's data.
 
     Args:
         attacked: names of the detectors that the cloak was made against.
-        options: of the cloak.
+        options: options of the cloak.
+        veil: the veil that was used.
 
     Returns:
-        ``version`` (1), ``veil`` (the kind of change: ``noise``), ``strength`` (``low``, ``mid`` or ``high``),
-        ``levels`` (the L-infinity bound before encoding, in levels of 255), ``attack``, and ``attacked``.
+        ``version`` (1), ``veil`` (:class:`VeilName`), ``strength`` (``low``, ``mid`` or ``high``), ``attack``, and
+        ``attacked``; for ``noise`` also ``levels`` (the L-infinity bound before encoding, in levels of 255).
     """
+    bound = {"levels": options.level.levels} if veil is VeilName.NOISE else {}
     return {
         "version": _VERSION,
-        "veil": "noise",
+        "veil": veil.value,
         "strength": str(options.level),
-        "levels": options.level.levels,
+        **bound,
         "attack": options.attack,
         "attacked": list(attacked),
     }
@@ -60,7 +63,7 @@ def refuse_cloaked(source: Path, options: CloakOptions) -> None:
     """Raise :class:`UsageError` for a file that is cloaked already, unless ``options.again``."""
     if not options.again and already_cloaked(source):
         raise UsageError(
-            f"{source} is cloaked already; a second cloak adds visible noise on top",
+            f"{source} is cloaked already; a second cloak is visible on top of the first",
             hint="cloak the original, or add --again",
         )
 

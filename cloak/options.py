@@ -11,8 +11,10 @@ from cloak.veils.names import VeilName
 from provenance.errors import UsageError
 
 _MOST_DECOYS = 12
+#: Steps of a search that has to be fast.
+_FAST_STEPS = 12
 _MOST_BROUGHT = 8
-#: How detectors that a person brings tell faces: ``s3fd`` from a ``.pth``, the others from an ONNX file.
+#: Kinds of detectors that a person may bring: ``s3fd`` from a ``.pth``, the others from an ONNX file.
 HEADS = ("scrfd", "yolov8-face", "yunet", "retinaface", "ultra-light", "centerface", "s3fd")
 
 
@@ -50,14 +52,15 @@ class CloakOptions:
 
     Attributes:
         strength: how much visible change is accepted; its name will do.
-        veil: what the cloak looks like: ``film``, ``film-bw``, ``light`` or ``noise``; None for film, and for noise where
-            something is asked for that only noise can do (torchattacks, ``smooth``, ``strict``).
+        veil: what the cloak looks like: ``film``, ``film-bw``, ``light`` or ``noise``; None for film, and for noise
+            where something is asked for that only noise can do (torchattacks, ``smooth``, ``strict``).
         detectors: names of the detectors to evade; None for every one that is installed.
         brought: detectors in files, which are attacked besides those.
         judges: names of further detectors that only judge the result; None for every one that is installed.
         weights: a folder with further detectors' weights.
         attack: ``ensemble`` (ours), or ``torchattacks:NAME``.
-        steps: of the search, at most, for each start of each round.
+        steps: of the search, at most, for each start of each round; a veil takes two thirds of them.
+        fast: one round of few steps against the quick detectors only: for a preview, or for very many pictures.
         restarts: how often the first round starts again from other noise while a detector still finds a face.
         rounds: how many times the picture is searched, encoded and evaluated at most, while a face is found.
         decoys: number of decoy faces to raise.
@@ -85,6 +88,7 @@ class CloakOptions:
     weights: Path | None = None
     attack: str = "ensemble"
     steps: int = 60
+    fast: bool = False
     rounds: int = 3
     restarts: int = 0
     decoys: int = 0
@@ -165,6 +169,18 @@ class CloakOptions:
         if self.veil is not None:
             return VeilName(self.veil)
         return VeilName.NOISE if self._needs_noise else VeilName.FILM
+
+    @property
+    def steps_a_round(self) -> int:
+        """The most steps of a round on one patch."""
+        if self.fast:
+            return min(self.steps, _FAST_STEPS)
+        return self.steps if self.look is VeilName.NOISE else max(1, round(self.steps * 2 / 3))
+
+    @property
+    def most_rounds(self) -> int:
+        """The most rounds."""
+        return 1 if self.fast else self.rounds
 
     @property
     def _needs_noise(self) -> str | None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from cloak.assertion import CLOAK_LABEL, cloak_assertion
 from cloak.options import CloakOptions
+from cloak.veils.names import VeilName
 from cloak.video.options import VideoOptions
-from provenance.errors import MediaError, NoFaceError, UsageError
+from provenance.errors import NoFaceError, UsageError
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.files import refuse_existing, require_writable, write_bytes
-from provenance.media.formats import detect_format
 from provenance.record import Relation
 from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
 
@@ -41,9 +41,9 @@ class PublishRequest:
     """How a file is cloaked for publishing.
 
     Attributes:
-        options: of the cloak.
-        video: of a video besides; pictures have none of it.
-        faceless: write a picture without a face, too: not cloaked, not signed, and without its location.
+        options: options of the cloak.
+        video: further options for a video; a picture ignores them.
+        faceless: also write a picture that shows no face: not cloaked, not signed, and without its location.
         receipt: write ``OUTPUT.receipt`` beside what was signed.
         readers: keys for which the signed original is sealed into the store, so that they can restore it, the owner's
             among them; None seals nothing.
@@ -86,14 +86,6 @@ class PublishResult:
             "report": self.report.to_json() if self.report else None,
             "signed": self.signed.to_json() if self.signed else None,
         }
-
-
-def is_video(source: Path) -> bool:
-    """Do the file's bytes say that it is a video? A file that cannot be read is none."""
-    try:
-        return detect_format(source).kind == "video"
-    except MediaError:
-        return False
 
 
 def video_target(target: Path) -> Path:
@@ -192,7 +184,8 @@ def publish_file(
     with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
         unsigned = Path(folder) / f"cloaked{output.suffix}"
         unsigned.write_bytes(cloaked.encoded)
-        signed = _signed(unsigned, source, output, cloaked.report, request, session, force)
+        veil = request.options.look
+        signed = _signed(unsigned, source, output, cloaked.report, veil, request, session, force)
     return PublishResult(source, output, cloaked.report, signed)
 
 
@@ -238,7 +231,7 @@ def _publish_video(
         report = cloak_video(
             source, unsigned, options, request.video, work=work, force=force, progress=progress
         )
-        signed = _signed(unsigned, source, output, report, request, session, force)
+        signed = _signed(unsigned, source, output, report, VeilName.NOISE, request, session, force)
     return PublishResult(source, output, report, signed, notes)
 
 
@@ -247,6 +240,7 @@ def _signed(
     source: Path,
     output: Path,
     report: CloakReport | VideoReport,
+    veil: VeilName,
     request: PublishRequest,
     session: Session,
     force: bool,
@@ -255,7 +249,7 @@ def _signed(
     spec = ManifestSpec(
         relation=Relation.CLOAKED,
         parents=(Parent(source, embed=False),),
-        extra_assertions=((CLOAK_LABEL, cloak_assertion(attacked, request.options)),),
+        extra_assertions=((CLOAK_LABEL, cloak_assertion(attacked, request.options, veil)),),
     )
     signing = SignRequest(spec, receipt=request.receipt)
     if request.readers is None:

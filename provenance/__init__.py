@@ -7,7 +7,7 @@ The main flow, in the order it happens:
 * :func:`sign_file` (sign.py): format -> fingerprints -> C2PA manifest -> read back -> record -> ledger ->
   receipt -> file. Its numbered comments are the specification.
 * :func:`verify_file` (verify.py): manifest -> receipt -> record -> log -> look-up -> :class:`Verdict`. Likewise.
-* :func:`similar_records` (lookup.py): from a stripped or altered copy back to its record.
+* :func:`similar_records` (search/lookup.py): from a stripped or altered copy back to its record.
 
 Nothing heavy is imported until a name is used, and torch never is.
 """

@@ -1,7 +1,8 @@
-"""The measuring instrument: whatever it generates leaves signed and labelled as synthetic media.
+"""The measuring instrument. Whatever it generates is signed and labelled as synthetic media.
 
-* extraction/: faces from footage. swap/: the face swapper. lipsync/: the mouth led by sound.
-* detect/: is it fake? measure/: what a cloak is worth, with report.py's pages.
+* ``extraction``: faces from footage. ``swap``: the face swapper. ``lipsync``: a mouth led by sound.
+* ``detect``: is it fake? ``measure``: what a cloak is worth; ``report`` writes a measurement as a page.
+* ``consent``: whether footage may be used.
 * :func:`label_generated` (label.py) is the only door out.
 """
 

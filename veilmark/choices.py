@@ -1,5 +1,6 @@
-"""Options by name, as the methods of :class:`veilmark.Veilmark` take them; the dataclasses that are named say what each
-means, its range and its default. A test holds them together.
+"""The options that the methods of :class:`veilmark.Veilmark` take by name.
+
+The dataclass named in each docstring says what an option means, its range and its default. A test keeps both the same.
 """
 
 from __future__ import annotations
@@ -8,18 +9,23 @@ import os
 from collections.abc import Sequence
 from typing import TypedDict
 
+from cloak.options import BroughtDetector
+
 StrPath = str | os.PathLike[str]
 
 
 class CloakChoices(TypedDict, total=False):
-    """Of :class:`cloak.options.CloakOptions`."""
+    """Options of :class:`cloak.options.CloakOptions`."""
 
     strength: str
+    veil: str | None
     detectors: Sequence[str] | None
+    brought: Sequence[BroughtDetector]
     judges: Sequence[str] | None
     weights: StrPath | None
     attack: str
     steps: int
+    fast: bool
     rounds: int
     restarts: int
     decoys: int
@@ -39,7 +45,7 @@ class CloakChoices(TypedDict, total=False):
 
 
 class ConvertChoices(TypedDict, total=False):
-    """Of :class:`synth.swap.conversion.convert.ConvertOptions`."""
+    """Options of :class:`synth.swap.conversion.convert.ConvertOptions`."""
 
     to: str
     colour: str
@@ -53,7 +59,7 @@ class ConvertChoices(TypedDict, total=False):
 
 
 class MeasureChoices(TypedDict, total=False):
-    """Of :class:`synth.measure.swap.options.SwapExperimentOptions`, but for the preset."""
+    """Options of :class:`synth.measure.swap.options.SwapExperimentOptions`, without ``preset``."""
 
     steps: int | None
     strengths: Sequence[str]

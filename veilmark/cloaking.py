@@ -49,8 +49,8 @@ class Cloaking(Handle):
             readers: who else can restore it: public encryption keys, or files with them.
             force: overwrite what exists.
             progress: is told the share of the work done, in [0, 1].
-            **options: of :class:`cloak.options.CloakOptions`, such as ``strength="high"`` (``low``, ``mid``,
-                ``high``: at most 8, 12 or 16 levels of 255 per pixel), ``detectors=("mtcnn",)``, ``steps=60``,
+            **options: of :class:`cloak.options.CloakOptions`, such as ``strength="high"`` (how much may be seen),
+                ``veil="light"`` (what it looks like; default film grain), ``detectors=("mtcnn",)``, ``fast=True``,
                 ``seed=0``, ``device="cuda"``.
 
         Returns:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cloak import detectors
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.evaluate.quality import crop, psnr
 from cloak.pixels import recompressed, render_conditions, scaled

@@ -24,7 +24,7 @@ from skimage.restoration import denoise_tv_chambolle, denoise_wavelet
 from benchmarks.cloak.cloak_common import decoded, encoded, load_all, one_thread, pictures
 from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.evaluate.quality import psnr
 from cloak.models import locate, model

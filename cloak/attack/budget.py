@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from cloak.attack.task import Task
 from cloak.attack.transforms import gaussian_blur
-from cloak.detectors.matching import expand_boxes
+from cloak.detectors.geometry.matching import expand_boxes
 from provenance.errors import UsageError
 
 

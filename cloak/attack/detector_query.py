@@ -14,7 +14,7 @@ from cloak.attack.frames import WholeFrame
 from cloak.attack.input_policy import input_policy_of
 from cloak.attack.task import Task
 from cloak.detectors.base import FaceDetector
-from cloak.detectors.rendering import Rendering
+from cloak.detectors.geometry.rendering import Rendering
 from provenance.errors import UsageError
 
 

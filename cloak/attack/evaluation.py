@@ -13,8 +13,8 @@ from cloak.attack.frames import WholeFrame
 from cloak.attack.input_policy import input_policy_of
 from cloak.attack.task import Task
 from cloak.detectors.base import FaceDetector
-from cloak.detectors.matching import faces_found, matches_faces
-from cloak.detectors.rendering import Rendering
+from cloak.detectors.geometry.matching import faces_found, matches_faces
+from cloak.detectors.geometry.rendering import Rendering
 from cloak.parallel import map_parallel
 from provenance.errors import UsageError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.detectors.rendering import Affine, Rendering
+from cloak.detectors.geometry.rendering import Affine, Rendering
 
 #: Where a detector is shown so many times the side that it uses, it makes no difference how the picture was shrunk
 #: before.

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloak.detectors.base import Candidates
-from cloak.detectors.boxes import overlaps
-from cloak.detectors.matching import centres_inside, expand_boxes
+from cloak.detectors.geometry.boxes import overlaps
+from cloak.detectors.geometry.matching import centres_inside, expand_boxes
 
 
 def hiding_loss(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from cloak.detectors.patch import Patch
+from cloak.detectors.geometry.patch import Patch
 
 #: Patches start and end on this grid, so that JPEG blocks, and the strides of detectors at full and half size,
 #: fall in a patch as they do in its picture.

@@ -32,8 +32,8 @@ from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.transforms import Transform
 from cloak.detectors.base import Candidates, FaceDetector
-from cloak.detectors.matching import expand_boxes
-from cloak.detectors.rendering import Rendering
+from cloak.detectors.geometry.matching import expand_boxes
+from cloak.detectors.geometry.rendering import Rendering
 from cloak.parallel import map_parallel
 
 Progress = Callable[[float], None]

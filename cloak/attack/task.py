@@ -71,7 +71,8 @@ class Schedule:
         steps: at most so many steps for each start.
         min_steps: steps before the search may stop.
         restarts: further starts, from other noise, while a face is found.
-        check_every: steps between evaluations; the search stops once everything is evaded. 0: no evaluation, and no early stop.
+        check_every: steps between evaluations; the search stops once everything is evaded. 0: no evaluation, and no
+            early stop.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
         smooth: Gaussian sigma in pixels of the patch, by which each step is blurred so that noise has no finer detail;

@@ -23,8 +23,8 @@ from cloak.attack.conditions import Condition
 from cloak.attack.evaluation import evaluate_noise
 from cloak.attack.task import SearchResult, Task
 from cloak.detectors.base import FaceDetector
-from cloak.detectors.boxes import overlaps
-from cloak.detectors.matching import centres_inside, expand_boxes
+from cloak.detectors.geometry.boxes import overlaps
+from cloak.detectors.geometry.matching import centres_inside, expand_boxes
 from provenance.errors import UsageError
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.detectors.rendering import IDENTITY, Affine, Rendering
+from cloak.detectors.geometry.rendering import IDENTITY, Affine, Rendering
 from provenance.errors import UsageError
 
 # ITU-T T.81, tables K.1 and K.2

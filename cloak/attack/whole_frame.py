@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloak.attack.frames import WholeFrame
-from cloak.detectors.patch import Patch
-from cloak.detectors.rendering import Affine, Rendering
+from cloak.detectors.geometry.patch import Patch
+from cloak.detectors.geometry.rendering import Affine, Rendering
 from cloak.pixels import MAX_DISPLAY_SIDE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cloak.detectors.presence import chosen_detectors, missing_detectors, who_looks
+from cloak.evaluate.presence import chosen_detectors, missing_detectors, who_looks
 from cloak.options import CloakOptions
 
 #: Memory that the search on one picture may take, with all detectors and several faces.

@@ -57,6 +57,7 @@ def cloak(
     faces: opt.Faces = None,
     list_faces: opt.ListFaces = False,
     steps: opt.Steps = 60,
+    fast: opt.Fast = False,
     restarts: opt.Restarts = 0,
     smooth: opt.Smooth = 0.0,
     strict: opt.Strict = False,
@@ -80,10 +81,13 @@ def cloak(
 ) -> None:
     """Hide faces from face detectors before publishing, and link the result to its signed original.
 
-    The file that was written is decoded again and judged. Exit codes: 0 hidden, as published, from all attacked
-    detectors (after recompression or at half size they may find it: the report says); 7 some still find a face (the
-    file is written); 6 no face found (nothing is written). Videos become H.264 with their sound
-    as it was; an interrupted run goes on where it stopped.
+    By default a picture gets film grain that is searched against the detectors (--veil, --strength). The file that was
+    written is decoded again and judged.
+
+    Exit codes: 0 no attacked detector finds a face in the file as published (the report says what they find after
+    recompression and at half size); 7 some still do (the file is written); 6 no face found (nothing is written).
+
+    Videos get plain noise and become H.264 with their sound unchanged; an interrupted run goes on where it stopped.
     """
     from contextlib import ExitStack, nullcontext
 
@@ -113,6 +117,7 @@ def cloak(
         recognition=recognition,
         faces=_numbers(faces) if faces else None,
         steps=steps,
+        fast=fast,
         restarts=restarts,
         smooth=smooth,
         strict=strict,

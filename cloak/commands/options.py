@@ -25,7 +25,10 @@ Format = Annotated[
 Quality = Annotated[
     int | None, _written(min=1, max=100, help="Of JPEG, WebP or AVIF. Default: the input's, or 95.")
 ]
-Crf = Annotated[int, _written(min=0, max=40, help="Of a video's H.264 encoder: 18 is good, 28 small.")]
+Crf = Annotated[
+    int,
+    _written(min=0, max=40, help="Constant rate factor of a video's H.264 encoder: 18 is good, 28 is small."),
+]
 KeepGps = Annotated[bool, _written("--keep-gps", help="Keep the position in the EXIF data.")]
 Force = Annotated[bool, _written("--force", help="Overwrite outputs that exist.")]
 Resume = Annotated[bool, _written("--resume", help="Skip inputs whose output is there from an earlier run.")]
@@ -39,13 +42,13 @@ _search = partial(typer.Option, rich_help_panel="How faces are hidden")
 StrengthName = Annotated[
     Strength,
     _search(
-        help="How much may be seen: FLIP up to .10, .15 or .21 on a face; of noise 8, 12 or 16 levels of 255."
+        help="How much may be seen: mean FLIP of .10, .145 or .21 on a face; with plain noise 8, 12 or 16 of 255."
     ),
 ]
 Veil = Annotated[
     VeilName | None,
     _search(
-        help="What the cloak looks like. Default: film; noise with --attack, --smooth or --strict. Videos get noise."
+        help="What the cloak looks like. Default: film; noise with --attack, --smooth or --strict, and for videos."
     ),
 ]
 Attack = Annotated[str, _search(help="ensemble (ours), or torchattacks:NAME, such as torchattacks:PGD.")]
@@ -57,7 +60,7 @@ Detector = Annotated[
     list[Path] | None,
     _search(
         "--detector",
-        help="A detector of yours to hide from besides: an ONNX file, or a .pth of S3FD. Repeatable, each with "
+        help="A further detector to hide from, from your own file: ONNX, or a .pth of S3FD. Repeatable, each with "
         "its --head.",
     ),
 ]
@@ -65,8 +68,8 @@ Head = Annotated[
     list[str] | None,
     _search(
         "--head",
-        help="How --detector tells faces: scrfd, yolov8-face, yunet, retinaface, ultra-light, centerface or s3fd. "
-        "As many as --detector, in the same order.",
+        help="Which kind of detector that is: scrfd, yolov8-face, yunet, retinaface, ultra-light, centerface or "
+        "s3fd. As many as --detector, in the same order.",
     ),
 ]
 Judges = Annotated[
@@ -74,7 +77,7 @@ Judges = Annotated[
     _search(help="Detectors that only judge, comma-separated, or none. Default: all that are present."),
 ]
 Weights = Annotated[Path | None, _search("--weights", help="A folder with further detectors' weights.")]
-Decoys = Annotated[int, _search(min=0, max=12, help="Faces to raise where there are none.")]
+Decoys = Annotated[int, _search(min=0, max=12, help="Number of false faces to place where there is no face.")]
 DisplaceLandmarks = Annotated[
     bool, _search("--landmarks", help="Also displace the landmarks of faces that are still found.")
 ]
@@ -86,7 +89,15 @@ Recognition = Annotated[
     _search("--recognition", help="Also make face recognition take each face for somebody else."),
 ]
 Steps = Annotated[int, _search(min=1, max=10_000, help="Steps of the search, at most.")]
-Restarts = Annotated[int, _search(min=0, max=20, help="Begin anew so often while a face is still seen.")]
+Fast = Annotated[
+    bool,
+    _search(
+        "--fast", help="A short search against quick detectors only: seconds instead of minutes, less hidden."
+    ),
+]
+Restarts = Annotated[
+    int, _search(min=0, max=20, help="How often the search starts again while a detector still finds a face.")
+]
 Smooth = Annotated[
     float,
     _search(
@@ -111,7 +122,10 @@ Faces = Annotated[
 ]
 ListFaces = Annotated[
     bool,
-    _faces("--list-faces", help="Only print each face's number, place, and who sees it."),
+    _faces(
+        "--list-faces",
+        help="Only print the number and the place of each face, and the detectors that find it.",
+    ),
 ]
 Faceless = Annotated[
     bool,

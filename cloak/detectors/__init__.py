@@ -1,6 +1,9 @@
-"""Face detectors: what cloaks are made against, and what they are judged by.
+"""Face detectors: cloaks are made against some of them and judged by all.
 
-Importing this package imports no torch: a detector's module is loaded when :func:`load` asks for it.
+Start with :mod:`cloak.detectors.base` (what a detector is) and :func:`load` (a detector by its name). Each detector has
+its own module; ``native`` holds those that only judge. ``networks`` are plain torch networks, ``readers`` read weight
+files, ``geometry`` has boxes and patches, ``brought`` loads detectors from a person's own files. Importing this package
+imports no torch.
 """
 
 from __future__ import annotations

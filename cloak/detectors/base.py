@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from cloak.detectors.patch import Patch
-from cloak.detectors.rendering import Rendering
+from cloak.detectors.geometry.patch import Patch
+from cloak.detectors.geometry.rendering import Rendering
 from provenance.errors import UsageError
 
 

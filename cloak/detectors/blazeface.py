@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate, pad
 
 from cloak import models
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.boxes import overlaps
+from cloak.detectors.geometry.boxes import overlaps
 from cloak.detectors.readers.tflite import Graph, read_graph
 from cloak.detectors.readers.tflite_graph import TfliteModule
 from provenance.errors import MissingModelError, UsageError

@@ -18,10 +18,10 @@ from torch.nn.functional import interpolate
 
 from cloak import models
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.boxes import suppress
+from cloak.detectors.geometry.boxes import suppress
+from cloak.detectors.geometry.resample import opencv_bilinear
 from cloak.detectors.readers.onnx import Graph, Node, read_graph
 from cloak.detectors.readers.onnx_graph import OnnxModule
-from cloak.detectors.resample import opencv_bilinear
 from provenance.errors import MissingModelError
 
 _CELL = 4

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate, pad
 
 from cloak import models
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.boxes import suppress
+from cloak.detectors.geometry.boxes import suppress
 from cloak.detectors.networks.face_api import SsdMobileNet, TinyYolo
 from cloak.detectors.readers.tfjs import read_weights
 from provenance.errors import UsageError

@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from cloak import models
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.boxes import suppress
-from cloak.detectors.resample import opencv_bilinear
+from cloak.detectors.geometry.boxes import suppress
+from cloak.detectors.geometry.resample import opencv_bilinear
 from provenance.errors import MissingModelError
 
 _MEAN = (104.0, 117.0, 123.0)

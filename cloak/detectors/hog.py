@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from cloak.detectors import native
 from cloak.detectors.base import Candidates, check_pictures
-from cloak.detectors.pyramid import STEP, levels
+from cloak.detectors.geometry.pyramid import STEP, levels
 from cloak.detectors.readers.dlib import read_filters
 
 _CELL = 8

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from cloak.detectors import native
 from cloak.detectors.base import Candidates, Detections, check_pictures
-from cloak.detectors.boxes import suppress
-from cloak.detectors.pyramid import levels
+from cloak.detectors.geometry.boxes import suppress
+from cloak.detectors.geometry.pyramid import levels
 from cloak.detectors.readers.dlib import Network, read_network
 from provenance.errors import MissingModelError
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from cloak import models
-from cloak.detectors.areas import Areas
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.boxes import overlaps, suppress
+from cloak.detectors.geometry.areas import Areas
+from cloak.detectors.geometry.boxes import overlaps, suppress
 from cloak.detectors.networks.mtcnn import ONet, PNet, RNet
 
 _WINDOW = 12  # pixels that the first network sees

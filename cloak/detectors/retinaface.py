@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cloak import models
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.boxes import suppress
+from cloak.detectors.geometry.boxes import suppress
 from cloak.detectors.networks.retinaface import MobileNetRetina, Rfb, Slim, folded
 from provenance.errors import MissingModelError, UsageError
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from cloak import models
-from cloak.detectors.onnx_faces import OnnxFaceDetector, Preparation, Raw, grid, rows_of
+from cloak.detectors.brought.onnx_faces import OnnxFaceDetector, Preparation, Raw, grid, rows_of
 from cloak.detectors.readers.onnx import Graph, read_graph
 from provenance.errors import MissingModelError
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cloak.detectors import DETECTORS
-from cloak.detectors.presence import commands_text
+from cloak.evaluate.presence import commands_text
 from cloak.evaluate.report import DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions
 from cloak.strength import Strength
+from cloak.veils.names import VeilName
+from cloak.veils.visibility import CEILINGS
 
-#: A face whose crop has less than so many dB to spare has used the change that its strength allows.
+#: A face whose crop has at least so many dB to spare has not used the noise that its strength allows.
 _SPARE_DB = 1.0
+#: So has one that shows less than this share of what the strength of a veil allows.
+_SPARE_FLIP = 0.9
 #: A face that takes more of the picture's shorter side than this is a close portrait, the hardest to hide.
 _CLOSE = 0.4
 _STRONGER = {Strength.LOW: Strength.MID, Strength.MID: Strength.HIGH}
@@ -96,17 +100,20 @@ def _more_of_the_search(
     """A larger change only for faces that used what they had, and more steps only for those that did not."""
     if options.torchattack:
         return ["leave out --attack, for the default search goes on after the file was written and judged"]
-    spare = [
-        face.quality.psnr - options.level.face_psnr
-        for face, hit in zip(left, by_attacked, strict=True)
-        if hit
-    ]
+    spare = [_spare(face, options) for face, hit in zip(left, by_attacked, strict=True) if hit]
     result = []
-    if min(spare) < _SPARE_DB and (stronger := _STRONGER.get(options.level)):
+    if not all(spare) and (stronger := _STRONGER.get(options.level)):
         result.append(f"--strength {stronger}, for the change that {options.level} allows is used up")
-    if max(spare) >= _SPARE_DB or options.level == Strength.HIGH:
+    if any(spare) or options.level == Strength.HIGH:
         result.append(f"--steps {2 * options.steps}, or --restarts {options.restarts + 2}")
     return result
+
+
+def _spare(face: FaceReport, options: CloakOptions) -> bool:
+    """Did the search leave part of what the strength allows?"""
+    if options.look is VeilName.NOISE:
+        return face.quality.psnr - options.level.face_psnr >= _SPARE_DB
+    return face.quality.flip is not None and face.quality.flip < _SPARE_FLIP * CEILINGS[options.level].face
 
 
 def _against_judges(judging: Sequence[DetectorReport], missing: dict[str, tuple[str, ...]]) -> list[str]:

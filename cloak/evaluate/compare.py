@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import Detections
-from cloak.detectors.matching import matches_faces
+from cloak.detectors.geometry.matching import matches_faces
 
 
 def landmark_errors(before: Detections, after: Detections, faces: Tensor | None = None) -> list[float]:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cloak import detectors as detector_list
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import merge_faces, same_face
-from cloak.detectors.presence import chosen_detectors
+from cloak.detectors.geometry.matching import merge_faces, same_face
+from cloak.evaluate.presence import chosen_detectors
 from cloak.models import locate, model
 from cloak.options import CloakOptions
 from cloak.parallel import map_parallel
@@ -206,11 +206,11 @@ def load_brought_detectors(options: CloakOptions) -> list[FaceDetector]:
     """The detectors that the person brought as files.
 
     Raises:
-        MissingPathError, UsageError, MissingModelError: see :func:`cloak.detectors.brought.load_brought`.
+        MissingPathError, UsageError, MissingModelError: see :func:`cloak.detectors.brought.load.load_brought`.
     """
     if not options.brought:
         return []
-    from cloak.detectors.brought import load_brought
+    from cloak.detectors.brought.load import load_brought
 
     taken, loaded = [known.name for known in detector_list.DETECTORS], []
     for one in options.brought:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found
-from cloak.detectors.presence import missing_detectors
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.advice import advise
 from cloak.evaluate.compare import landmark_errors, new_detections
 from cloak.evaluate.detect import detect_pixels
+from cloak.evaluate.presence import missing_detectors
 from cloak.evaluate.quality import compare, crop
 from cloak.evaluate.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions

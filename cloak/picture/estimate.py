@@ -62,7 +62,7 @@ def estimate_work(
         faces: how many faces there are to hide.
     """
     cost = optimiser.trial()
-    steps, patches, rounds = optimiser.steps_per_patch, len(optimiser.patches), options.rounds
+    steps, patches, rounds = optimiser.steps_per_patch, len(optimiser.patches), options.most_rounds
     picture = _VIEWS * initial.seconds_attacked
     last = _VIEWS * initial.seconds_judging
     checks = steps / cost.check_every

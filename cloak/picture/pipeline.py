@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import Detections
-from cloak.detectors.matching import expand_boxes
+from cloak.detectors.geometry.matching import expand_boxes
 from cloak.evaluate.detect import DetectorLoader, detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
 from cloak.evaluate.report import CloakReport
@@ -210,7 +210,7 @@ def cloak_bytes(
     if on_estimate:
         on_estimate(estimate_work(optimiser, initial, options, len(faces)))
     best: _EncodedRound | None = None
-    for number in range(options.rounds):
+    for number in range(options.most_rounds):
         encoded_round = encode_and_evaluate(optimiser.run_round(number, progress))
         if best is None or encoded_round.evaluation.residual(attacked) <= best.evaluation.residual(attacked):
             best = encoded_round

@@ -21,8 +21,8 @@ from cloak.attack.search import optimise
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found, matches_faces
-from cloak.detectors.patch import Patch
+from cloak.detectors.geometry.matching import faces_found, matches_faces
+from cloak.detectors.geometry.patch import Patch
 from cloak.evaluate.evaluation import Evaluation
 from cloak.options import CloakOptions
 from cloak.picture.display_scale import with_display_scale
@@ -47,13 +47,13 @@ FULL_AREA, MIN_STEPS = 1_000_000, 16
 #: Steps of the trial that tells how long the search will take.
 _TRIAL_STEPS = 3
 #: Weight of the loss on features in the first round, and amount of the warp in each step. Both make noise transfer to
-#: detectors that are not attacked (docs/transfer.md), at these strengths: with less noise hardly more transfers, the
-#: search takes half as long again, and the noise is more visible.
+#: detectors that are not attacked (docs/research/transfer.md), at these strengths: with less noise hardly more
+#: transfers, the search takes half as long again, and the noise is more visible.
 FEATURE_WEIGHT, WARP = 0.6, 0.15
 TRANSFER_STRENGTHS = (Strength.HIGH,)
 
-#: A veil is searched on faces of up to so many pixels: its grain has to be fine.
-VEIL_FACE_SIDE = 288
+#: A veil is searched on faces of up to so many pixels, for its grain has to be fine; noise on smaller ones.
+VEIL_FACE_SIDE, NOISE_FACE_SIDE = 288, 208
 #: How much a detector still counts that misses the face already, see :class:`cloak.attack.task.Schedule`.
 LEAST_WEIGHT = 0.25
 #: Veils that have grain all over the picture, and how strong it is at most where nothing was searched.
@@ -136,12 +136,12 @@ class PatchOptimiser:
         self.zones = place_decoys(picture.pixels, all_faces, options.decoys, options.seed)
         size = picture.pixels.shape[:2]
         #: None for plain noise.
-        self.veil = veil_of(options.look)
+        self.veil = veil_of(options.look, grey=self.grey)
         self.patches = plan_patches(
             size,
             torch.cat([selected, self.zones]),
             display_scale=displayed.scale,
-            **({} if self.veil is None else {"face_side": VEIL_FACE_SIDE}),
+            face_side=NOISE_FACE_SIDE if self.veil is None or options.fast else VEIL_FACE_SIDE,
         )
         self.changes: list[VeilChange | None] = [None] * len(self.patches)
         self.square = SquareFrame(picture.pixels, options.device)
@@ -158,7 +158,7 @@ class PatchOptimiser:
             def report(share: float, position: int = position) -> None:
                 if progress:
                     within = (position + share) / len(self.pending)
-                    progress(min(0.99, (round_number + within) / self.options.rounds))
+                    progress(min(0.99, (round_number + within) / self.options.most_rounds))
 
             self._optimise_patch(index, round_number, report)
         return self._compose(self.noises)
@@ -174,7 +174,8 @@ class PatchOptimiser:
             canvas = np.clip(canvas, -levels, levels)
         elif self.veil.name in GRAINY:
             self._add_background(canvas)
-        return np.clip(self.pixels.astype(np.int16) + canvas, 0, 255).astype(np.uint8)
+        picture: np.ndarray = np.clip(self.pixels.astype(np.int16) + canvas, 0, 255).astype(np.uint8)
+        return picture
 
     def _add_background(self, canvas: np.ndarray) -> None:
         """Grain where nothing was searched, no stronger than on any face, and as large as on the largest."""
@@ -204,7 +205,8 @@ class PatchOptimiser:
     def steps_per_patch(self) -> int:
         """The number of steps for each pending patch: fewer where there are many pixels, so that time is bounded."""
         share = FULL_AREA / max(self.pixel_count, 1)
-        return min(self.options.steps, max(MIN_STEPS, round(self.options.steps * share)))
+        most = self.options.steps_a_round
+        return min(most, max(MIN_STEPS, round(most * share)))
 
     @property
     def pixel_count(self) -> int:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.matching import matches_faces
-from cloak.detectors.patch import Patch
-from cloak.detectors.rendering import Affine, Rendering
+from cloak.detectors.geometry.matching import matches_faces
+from cloak.detectors.geometry.patch import Patch
+from cloak.detectors.geometry.rendering import Affine, Rendering
 
 #: A distance this share of the threshold below or above it counts as a logit of 1 or -1.
 _TEMPERATURE = 1 / 6

@@ -66,7 +66,7 @@ def _tile(veil: Veil, amplitude: float, scale: float, seed: int) -> np.ndarray:
     flat = Canvas(grey, torch.ones(1, 1, side, side))
     with torch.no_grad():
         change = veil.render(flat, veil.random(flat, seed), amplitude) - grey
-    levels = change[0].permute(1, 2, 0).numpy() * (255 / _SMOOTH_SHARE)
+    levels: np.ndarray = change[0].permute(1, 2, 0).numpy() * (255 / _SMOOTH_SHARE)
     if side != _TILE:
         levels = cv2.resize(levels, (_TILE, _TILE), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(levels, np.float32)

@@ -1,7 +1,7 @@
 """What every veil is: a picture that is rendered from a clean one, parameters and an amplitude.
 
-A veil changes how a picture looks in a way that photographs look anyway: grain, light, black and white. The search moves
-its parameters against detectors; a budget of visibility (:mod:`cloak.veils.visibility`) sets its amplitude.
+A veil changes how a picture looks in a way that photographs look anyway: grain, light, black and white. The search
+moves its parameters against detectors; a budget of visibility (:mod:`cloak.veils.visibility`) sets its amplitude.
 """
 
 from __future__ import annotations

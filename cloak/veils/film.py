@@ -8,13 +8,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from cloak.veils.base import Canvas, normal
+from cloak.veils.base import Canvas, luminance, normal
 from cloak.veils.grain import grain, soft_limit, strength_map
 from cloak.veils.names import VeilName
 
 #: No grain is stronger than so many standard deviations.
 _MOST_DEVIATIONS = 2.0
 _UNEVENNESS_SEED = 20
+#: Below this brightness grain changes a place by less than its strength says: black stays black.
+_DARKEST = 0.12
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Film:
 
     size: float = 0.6
     unevenness: float = 0.7
-    blue: float = 0.8
+    blue: float = 0.4
     slow: float = 3.0
     name: VeilName = VeilName.FILM
     pace: float = 0.25
@@ -55,11 +57,14 @@ class Film:
             size = (canvas.clean.shape[-2], canvas.clean.shape[-1])
             layers = layers * _unevenness(self.unevenness, size).to(layers)
         layers = soft_limit(layers, _MOST_DEVIATIONS)
-        change = layers[:, :1].expand(-1, 3, -1, -1)
+        strength = amplitude * strength_map(canvas.clean) * canvas.share
+        # grain is density: all colours of a place grow darker or brighter by the same factor, so its hue stays
+        density = strength * layers[:, :1] / luminance(canvas.clean).clamp_min(_DARKEST)
+        result = canvas.clean * (1 + density)
         if self.blue:
-            change = change + self.blue * torch.cat([torch.zeros_like(change[:, :2]), layers[:, 1:]], 1)
-        scaled = amplitude * strength_map(canvas.clean) * canvas.share * change
-        return (canvas.clean + scaled).clamp(0, 1)
+            own = self.blue * strength * layers[:, 1:]
+            result = torch.cat([result[:, :2], result[:, 2:] + own], 1)
+        return result.clamp(0, 1)
 
     def _layers(self, canvas: Canvas, parameters: Tensor) -> Tensor:
         """The grain of each layer, of about unit variance where the parameters have it."""
@@ -78,8 +83,3 @@ def _unevenness(power: float, size: tuple[int, int]) -> Tensor:
     """``(1, 1, H, W)`` with a mean square of 1, the same for every picture of that size."""
     uneven = grain(normal((1, 1, *size), _UNEVENNESS_SEED, torch.zeros(())), 0.45).abs() ** power
     return uneven / uneven.square().mean().sqrt()
-
-
-def black_and_white() -> Film:
-    """``film-bw``; the canvas has to be grey already."""
-    return Film(blue=0.0, name=VeilName.FILM_BW)

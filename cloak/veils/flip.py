@@ -71,7 +71,7 @@ def flip_error(reference: Tensor, picture: Tensor) -> Tensor:
 def _opponent(srgb: Tensor) -> Tensor:
     """sRGB as luminance, red-green and blue-yellow (YCxCz)."""
     linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clamp_min(1e-4) + 0.055) / 1.055) ** 2.4)
-    x, y, z = _ratios(linear).split(1, 1)
+    x, y, z = _ratios(linear).chunk(3, 1)
     return torch.cat([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
 
@@ -83,7 +83,7 @@ def _ratios(linear: Tensor) -> Tensor:
 
 def _perceived(opponent: Tensor, density: float) -> Tensor:
     """What contrast sensitivity leaves, as L*a*b* with Hunt's adjustment: colours show less in the dark."""
-    achromatic, red_green, blue_yellow = opponent.split(1, 1)
+    achromatic, red_green, blue_yellow = opponent.chunk(3, 1)
     filtered = torch.cat(
         [
             _sum_of_gaussians(achromatic, _ACHROMATIC, density),
@@ -103,7 +103,7 @@ def _hunt_lab(linear: Tensor) -> Tensor:
     ratios = _ratios(linear)
     edge = 6 / 29
     scaled = torch.where(ratios > edge**3, ratios.clamp_min(1e-6) ** (1 / 3), ratios / (3 * edge**2) + 4 / 29)
-    x, y, z = scaled.split(1, 1)
+    x, y, z = scaled.chunk(3, 1)
     lightness = 116 * y - 16
     return torch.cat([lightness, 0.01 * lightness * 500 * (x - y), 0.01 * lightness * 200 * (y - z)], 1)
 
@@ -120,7 +120,8 @@ def _largest_distance() -> float:
     green, blue = (
         _hunt_lab(torch.tensor(colour).view(1, 3, 1, 1)) for colour in ((0.0, 1.0, 0), (0.0, 0, 1))
     )
-    return float(_hyab(green, blue)) ** _COLOUR_EXPONENT
+    largest: float = float(_hyab(green, blue)) ** _COLOUR_EXPONENT
+    return largest
 
 
 @lru_cache(maxsize=64)

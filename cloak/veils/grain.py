@@ -1,10 +1,10 @@
 """What grain of photographic film looks like: its spectrum, and how strong it is where.
 
-Newson et al., "A Stochastic Film Grain Model for Resolution-Independent Rendering" (Computer Graphics Forum 2017): grains
-are discs at random places; the picture is the share of the area that they cover, seen through a Gaussian. Two things of
-that model are kept here, which is what the eye sees: the variance of a covered share ``u`` is proportional to ``u (1 - u)``,
-so grain is strongest in the middle tones; and the spectrum is that of white noise seen through a small soft disc, flat up
-to the size of a grain and falling beyond it, without any direction.
+Newson et al., "A Stochastic Film Grain Model for Resolution-Independent Rendering" (Computer Graphics Forum 2017):
+grains are discs at random places; the picture is the share of the area that they cover, seen through a Gaussian. Two
+things of that model are kept here: the variance of a covered share ``u`` is proportional to ``u (1 - u)``, so grain is
+strongest in the middle tones; and the spectrum is that of white noise seen through a small soft disc, flat up to the
+size of a grain and falling beyond it, without any direction.
 """
 
 from __future__ import annotations

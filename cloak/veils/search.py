@@ -1,9 +1,9 @@
 """How a veil is searched: detectors pull one way, what a person sees pulls the other.
 
 In each step the detectors' gradient of the picture meets three others, each at a fixed share of its size: that of FLIP
-(squared, so that the change is spread evenly), that of folds and that of mottle (:mod:`cloak.veils.visibility`). Their sum
-moves the veil's parameters by a step of Adam (Kingma & Ba, ICLR 2015); then the parameters are settled into what looks
-like the veil, and now and then the amplitude is set so that FLIP just stays under its ceiling.
+(squared, so that the change is spread evenly), that of folds and that of mottle (:mod:`cloak.veils.visibility`). Their
+sum moves the veil's parameters by a step of Adam (Kingma & Ba, ICLR 2015); then the parameters are settled into what
+looks like the veil, and now and then the amplitude is set so that FLIP just stays under its ceiling.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Taste:
     """How much each way of being seen counts in a step, beside the detectors' 1."""
 
     flip: float = 0.5
-    folds: float = 0.5
-    mottle: float = 0.1
+    folds: float = 0.4
+    mottle: float = 0.15
 
 
 #: The amplitude is set anew every so many steps.
@@ -33,9 +33,9 @@ _FIT_EVERY = 6
 #: No grain is stronger than this, in shares of the whole range.
 MOST_AMPLITUDE = 0.14
 _MOMENTUM, _SQUARES = 0.9, 0.99
-#: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in each
-#: step; while it is further than the second, it is taken again; so much of it is kept in any case.
-_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.12, 0.3, 0.97, 0.6
+#: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
+#: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
+_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.6
 #: A search starts from this share of random parameters; the rest of the budget is the search's.
 _START = 0.4
 
@@ -81,8 +81,8 @@ class VeilChange:
         return self._rendered(self.parameters, self.amplitude) - self.canvas.clean
 
     def update(self, gradient: Tensor, number: int, residual: float) -> None:
-        """Move against the gradient ``(1, 3, H, W)`` of what the detectors make of the picture, and give back what is not
-        needed while ``residual``, of the detector that holds out longest, is small.
+        """Move against the gradient ``(1, 3, H, W)`` of what the detectors make of the picture, and give back what is
+        not needed while ``residual``, of the detector that holds out longest, is small.
         """
         if residual < _EASY:
             self.used = max(_LEAST_USED, self.used * _GIVEN_BACK)

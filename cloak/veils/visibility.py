@@ -2,12 +2,13 @@
 
 Two measures, both with ceilings for each strength:
 
-* **FLIP** (:mod:`cloak.veils.flip`) on the crop of each face, and on its surroundings: how much of the change is noticed.
+* **FLIP** (:mod:`cloak.veils.flip`) on the crop of each face, and on its surroundings: how much of the change is
+  noticed.
 * **Dislike**: how much of it looks like a fault rather than like a photograph. FLIP does not tell fine grain from spots
   on the skin; people do. Three things are counted, each in units of what an attentive person begins to see:
 
-  - *mottle*: slow changes of brightness on the face (the change seen through a Gaussian of 3 pixels at screen size), where
-    grain of the same strength has next to nothing;
+  - *mottle*: slow changes of brightness on the face (the change seen through a Gaussian of 3 pixels at screen size),
+    where grain of the same strength has next to nothing;
   - *folds*: the part of the change at two scales whose orientation agrees over a neighbourhood more than grain's does,
     which the eye reads as wrinkles, stripes or labyrinths (coherence of the structure tensor, Bigun & Granlund 1987);
   - *tint*: slow changes of colour on the face in L*a*b*, what makes skin look bruised.
@@ -154,7 +155,7 @@ def coherence(change: Tensor, sigma: float, *, pixel: float = 1.0) -> tuple[Tens
     across = smooth[..., 1:-1, 2:] - smooth[..., 1:-1, :-2]
     down = smooth[..., 2:, 1:-1] - smooth[..., :-2, 1:-1]
     tensor = torch.cat([across.square(), down.square(), across * down], 1)
-    a, b, c = gaussian_blur(tensor, FOLD_WINDOW * sigma / pixel).split(1, 1)
+    a, b, c = gaussian_blur(tensor, FOLD_WINDOW * sigma / pixel).chunk(3, 1)
     energy = a + b + 1e-12
     return ((a - b).square() + 4 * c.square()) / energy.square(), energy
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.compare import landmark_errors, new_detections
 from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.network import SAME_PERSON, FaceRecognition

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import Candidates, Detections, FaceDetector
-from cloak.detectors.matching import matches_faces, merge_faces
-from cloak.detectors.rendering import Rendering
+from cloak.detectors.geometry.matching import matches_faces, merge_faces
+from cloak.detectors.geometry.rendering import Rendering
 from cloak.evaluate.detect import detect_pixels
 from cloak.pixels import to_tensor
 from cloak.recognition.network import FaceRecognition

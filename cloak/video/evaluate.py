@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import FaceDetector
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.quality import compare, crop
 from cloak.pixels import display_picture, render_conditions, to_tensor
 from cloak.recognition.network import SAME_PERSON, FaceRecognition

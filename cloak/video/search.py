@@ -16,8 +16,8 @@ from cloak.attack.input_policy import input_policy_of
 from cloak.attack.search import optimise
 from cloak.attack.task import Goals, Schedule, Task
 from cloak.detectors.base import FaceDetector
-from cloak.detectors.matching import faces_found
-from cloak.detectors.rendering import Rendering
+from cloak.detectors.geometry.matching import faces_found
+from cloak.detectors.geometry.rendering import Rendering
 from cloak.options import CloakOptions
 from cloak.picture.rounds import CONTEXT
 from cloak.pixels import display_picture

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cloak.detectors.base import Detections
-from cloak.detectors.matching import matches_faces, merge_faces, same_face
+from cloak.detectors.geometry.matching import matches_faces, merge_faces, same_face
 from cloak.evaluate.detect import RELIABLE
 from provenance.errors import CorruptMediaError
 

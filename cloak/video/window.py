@@ -24,7 +24,7 @@ from cloak.attack.conditions import Condition, publication_conditions
 from cloak.attack.frames import WholeFrame
 from cloak.attack.transforms import Transform
 from cloak.attack.whole_frame import SquareFrame, resampling_matrix
-from cloak.detectors.rendering import Affine, Rendering
+from cloak.detectors.geometry.rendering import Affine, Rendering
 from cloak.pixels import to_tensor
 from cloak.video.flow import FlowTracker, grid_of, moved_tensor
 from cloak.video.patches import FrameSample, MovingNoise, PatchGeometry

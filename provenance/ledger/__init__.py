@@ -1,6 +1,9 @@
-"""Transparency log: an embedded RFC 9162 tree, signed checkpoints, offline receipts.
+"""The ledger: an RFC 9162 Merkle tree, signed checkpoints, offline receipts.
 
-The names below are loaded on first use, so that importing this package costs nothing.
+Start with :mod:`provenance.ledger.base` (what a ledger can do) and :mod:`provenance.ledger.receipt` (how an entry is
+proven without the ledger). ``embedded`` keeps the log in one SQLite file, ``evm`` anchors it on a chain. ``merkle``,
+``note``, ``checkpoints`` and ``tiles`` are the formats; ``publish``, ``audit``, ``witness`` and ``service`` are for
+others who watch the log. Names load on first use.
 """
 
 from __future__ import annotations

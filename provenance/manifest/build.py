@@ -112,7 +112,7 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
     }.get(spec.relation, "humanEdits")
     named = list(spec.actions)
     if spec.relation == Relation.CLOAKED and not named:
-        named = [Action("c2pa.filtered", description="adversarial noise against face detectors")]
+        named = [Action("c2pa.filtered", description="adversarial changes against face detectors")]
     if opened and not named and (inputs or spec.relation == Relation.SYNTHETIC):
         named = [Action("c2pa.edited")]
     for action in named:

@@ -1,4 +1,7 @@
-"""The JSON Schemas of the objects that ``--json`` prints: ``verdict.json`` is of ``veilmark.verdict/1``."""
+"""The JSON Schemas of the objects that ``--json`` prints, as files: ``verdict.json`` describes ``veilmark.verdict/1``.
+
+``veilmark schema NAME`` prints one of them; ``tests/cli/test_schemas.py`` checks real output against all of them.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""The signed original of a cloaked file, encrypted, for those who were granted its key.
+"""The signed original of a cloaked file, encrypted, for people who were granted its key.
 
-Three use cases: :func:`seal_original` when a file is cloaked, :func:`open_sealed` for who holds a key, and
-:func:`grant_access` for one more person. Names load on first use.
+Three use cases: :func:`seal_original` (seal.py) when a file is cloaked, :func:`open_sealed` and :func:`grant_access`
+(unseal.py) for a person who holds a key. ``envelope`` and ``padding`` encrypt the file, ``keys`` are the encryption
+keys, ``grants`` wrap a file's key for one reader, ``shelf`` stores grants, ``reference`` is what the cloaked file's
+manifest says. Names load on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Content-addressed storage of manifests and receipts; names load on first use."""
+"""Content-addressed storage of manifests, receipts and sealed originals.
+
+Start with :mod:`provenance.store.base` (what a store can do). ``local`` is the folder on this machine, ``ipfs`` a
+daemon, ``queue`` what waits for upload; ``cid`` and ``unixfs`` compute content ids, ``car`` reads and writes CAR files.
+Names load on first use.
+"""
 
 from __future__ import annotations
 

@@ -1,18 +1,14 @@
 """The lip-sync generator: sound and a video of a person give a video of that person saying it.
 
 The method is that of Suwajanakorn, Seitz and Kemelmacher-Shlizerman, "Synthesizing Obama: Learning Lip Sync from
-Audio", ACM Transactions on Graphics 36(4), 2017. :func:`lipsync` (pipeline.py) is its flow, stage by stage:
+Audio", ACM Transactions on Graphics 36(4), 2017. :func:`make_lipsync` (make.py) is the use case: consent, generate,
+label, record. pipeline.py runs the stages:
 
-* audio.py: sound to features at 100 Hz
-* mouth_model.py, mouth_train.py: features to the shape of the mouth, through an LSTM
-* mouth_adapt.py, expression.py: one person's mouth from seconds of footage, and from what the upper face shows
-* shape.py: the target's face: landmarks, pose, frontal pictures
-* texture.py, teeth.py: shapes to pictures of the lower face, out of the person's own frames
-* retime.py, halfframes.py: which frame of the target is shown when
-* composite.py: the lower face goes back into the target's frame
-* workspace.py: what is kept of all this, so that nothing is made twice
-
-What it makes leaves through :mod:`synth.label`.
+* mouth/: from sound to the shape of the mouth.
+* person.py, shape.py: the target's face: landmarks, pose, frontal pictures.
+* texture/: from shapes to pictures of the lower face, made of the person's own frames, and back into the frame.
+* film/: which frame of the target is shown when; writing the film.
+* workspace.py: results that a second run needs again.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 It exists to be measured: trained on clean and on cloaked faces with the same seeds, it tells what a cloak is worth.
 
-* :func:`train` (train.py) is the loop, readable in one sitting; schedule.py says which phase comes when.
-* :class:`Generator` and :class:`Critic` (model.py, critic.py) are the networks, pure; config.py holds the presets.
-* :class:`Swapper` (convert.py) puts a model's faces into frames; video.py runs it over footage.
+* :func:`make_swap` (make.py) is the use case: consent, swap, label, record.
+* :func:`train` (training/train.py) is the loop; training/schedule.py says which phase comes when.
+* :class:`Generator` (model.py) and its critic (training/critic.py) are networks only; config.py holds the presets.
+* :class:`Swapper` (conversion/convert.py) puts a model's faces into frames.
 """
 
 from __future__ import annotations

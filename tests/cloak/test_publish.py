@@ -61,9 +61,8 @@ def test_the_manifest_says_how_it_was_cloaked_and_names_the_original(
     said = manifest["assertions"][CLOAK_LABEL]
     assert said == {
         "version": 1,
-        "veil": "noise",
+        "veil": "film",
         "strength": "mid",
-        "levels": 12,
         "attack": "ensemble",
         "attacked": ["blazeface-short"],
     }

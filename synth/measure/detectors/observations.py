@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found, matches_faces
+from cloak.detectors.geometry.matching import faces_found, matches_faces
 from cloak.evaluate.compare import landmark_errors, new_detections
 from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.pixels import display_picture

@@ -21,8 +21,8 @@ from cloak.attack.task import Goals, Schedule, Task
 from cloak.attack.torchattacks import ATTACKS, FaceClassifier, run_torchattack
 from cloak.attack.transforms import identity
 from cloak.detectors.base import FaceDetector
-from cloak.detectors.matching import merge_faces
-from cloak.detectors.rendering import Affine, Rendering
+from cloak.detectors.geometry.matching import merge_faces
+from cloak.detectors.geometry.rendering import Affine, Rendering
 from cloak.pixels import to_tensor
 from cloak.strength import Strength
 from provenance.errors import UsageError

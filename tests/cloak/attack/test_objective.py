@@ -6,8 +6,8 @@ import torch
 
 from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
 from cloak.detectors.base import Candidates, Detections
-from cloak.detectors.boxes import overlaps
-from cloak.detectors.matching import expand_boxes, faces_found, matches_faces, same_face
+from cloak.detectors.geometry.boxes import overlaps
+from cloak.detectors.geometry.matching import expand_boxes, faces_found, matches_faces, same_face
 
 FACE = torch.tensor([[10.0, 10.0, 50.0, 60.0]])
 

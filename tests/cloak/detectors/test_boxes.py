@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
-from cloak.detectors.areas import averaged_crops, summed
-from cloak.detectors.boxes import overlaps, suppress
-from cloak.detectors.resample import opencv_bilinear
+from cloak.detectors.geometry.areas import averaged_crops, summed
+from cloak.detectors.geometry.boxes import overlaps, suppress
+from cloak.detectors.geometry.resample import opencv_bilinear
 
 
 def one_by_one(

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from cloak.detectors import available, load
-from cloak.detectors.boxes import overlaps
-from cloak.detectors.pyramid import levels
+from cloak.detectors.geometry.boxes import overlaps
+from cloak.detectors.geometry.pyramid import levels
 from cloak.detectors.readers.dlib import read_filters
 from provenance.errors import MissingModelError
 

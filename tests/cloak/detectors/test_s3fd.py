@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloak.detectors.brought import load_brought
-from cloak.detectors.s3fd import S3fd
+from cloak.detectors.brought.load import load_brought
+from cloak.detectors.brought.s3fd import S3fd
 from provenance.errors import MissingModelError, UsageError
 
 #: As the published file has them: name, channels out, channels in, side of the kernel.

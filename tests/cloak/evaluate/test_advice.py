@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from cloak import CloakOptions
-from cloak.detectors.presence import commands_text, missing_detectors, who_looks
 from cloak.evaluate.advice import advise
+from cloak.evaluate.presence import commands_text, missing_detectors, who_looks
 from cloak.evaluate.quality import Quality
 from cloak.evaluate.report import DetectorReport, FaceReport, RecognitionReport
+from cloak.strength import Strength
+from cloak.veils.visibility import CEILINGS
 
 SIZE = (640, 480)
 
@@ -17,11 +19,12 @@ def face(
     published: tuple[str, ...] = (),
     half: tuple[str, ...] | None = None,
     psnr: float = 29.0,
+    flip: float | None = None,
     side: float = 60.0,
     chosen: bool = True,
 ) -> FaceReport:
     found = {"published": published, "jpeg75": published, "half": published if half is None else half}
-    quality = Quality(psnr, 0.9, None, None, 20.0, 30)
+    quality = Quality(psnr, 0.9, None, flip, 20.0, 30)
     return FaceReport(
         (10.0, 10.0, 10.0 + side, 10.0 + side), number, chosen, ("mtcnn",), found if chosen else {}, quality
     )
@@ -40,12 +43,22 @@ def test_nothing_is_said_where_nobody_finds_a_face() -> None:
 def test_a_larger_strength_is_advised_only_where_this_one_is_used_up() -> None:
     crew = [asked("mtcnn")]
     used_up, spare = face(published=("mtcnn",), psnr=29.0), face(published=("mtcnn",), psnr=33.0)
-    said = advise([used_up], crew, CloakOptions(strength="mid"), SIZE, {})
+    said = advise([used_up], crew, CloakOptions(strength="mid", veil="noise"), SIZE, {})
     assert said.startswith("face 0 is still found by mtcnn. What may help: ")
     assert "--strength high" in said and "--steps" not in said
-    said = advise([spare], crew, CloakOptions(strength="mid", steps=80), SIZE, {})
+    said = advise([spare], crew, CloakOptions(strength="mid", veil="noise", steps=80), SIZE, {})
     assert "--strength" not in said and "--steps 160" in said
-    said = advise([face(published=("mtcnn",), psnr=26.5)], crew, CloakOptions(strength="high"), SIZE, {})
+    said = advise(
+        [face(published=("mtcnn",), psnr=26.5)], crew, CloakOptions(strength="high", veil="noise"), SIZE, {}
+    )
+    assert "--strength" not in said and "--steps 120" in said
+
+
+def test_veils_are_used_up_by_what_is_seen_of_them() -> None:
+    crew, most = [asked("mtcnn")], CEILINGS[Strength.MID].face
+    seen, hardly = face(published=("mtcnn",), flip=most), face(published=("mtcnn",), flip=most / 2)
+    assert "--strength high" in advise([seen], crew, CloakOptions(veil="film"), SIZE, {})
+    said = advise([hardly], crew, CloakOptions(veil="film"), SIZE, {})
     assert "--strength" not in said and "--steps 120" in said
 
 

@@ -19,7 +19,7 @@ from cloak.attack.task import Schedule, Task
 from cloak.attack.transforms import gaussian_blur, identity
 from cloak.detectors.base import Detections
 from cloak.detectors.centerface import CenterFace
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.compare import landmark_errors
 from cloak.evaluate.detect import detect_pixels, list_faces
 from cloak.picture.bound import difference_percentile, enforce_bound, epsilon_scale_within
@@ -124,7 +124,9 @@ def test_a_search_begins_anew_while_a_face_is_seen_and_not_after(small: np.ndarr
     task, loaded = _scene(small, 16)
     done = optimise(task, loaded, AS_IS, schedule=Schedule(steps=30, restarts=2))
     assert not done.unresolved_count and done.steps <= 30
-    options = CloakOptions(strength="low", detectors=("mtcnn",), judges=(), steps=1, rounds=1, restarts=2)
+    options = CloakOptions(
+        strength="low", veil="noise", detectors=("mtcnn",), judges=(), steps=1, rounds=1, restarts=2
+    )
     assert cloak_bytes(opened(small), options).report.steps == 3
 
 

@@ -16,7 +16,7 @@ from cloak.assertion import already_cloaked
 from cloak.attack.regions import GRID, plan_patches
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections, FaceDetector
-from cloak.detectors.matching import faces_found, merge_faces
+from cloak.detectors.geometry.matching import faces_found, merge_faces
 from cloak.evaluate.detect import DetectorSet, confirmed_by, detect_pixels, find_faces
 from cloak.picture.estimate import WorkEstimate
 from cloak.strength import Strength
@@ -92,7 +92,14 @@ def test_the_report_agrees_with_the_file(small: np.ndarray, centerface: FaceDete
 @pytest.mark.parametrize("levels", list(Strength))
 def test_the_budget_is_hard_in_lossless_files(levels: Strength, small: np.ndarray) -> None:
     options = CloakOptions(
-        strength=levels, detectors=("centerface",), judges=(), steps=4, rounds=1, format="webp", quality=100
+        strength=levels,
+        veil="noise",
+        detectors=("centerface",),
+        judges=(),
+        steps=4,
+        rounds=1,
+        format="webp",
+        quality=100,
     )
     picture = open_picture(_encoded(small, "PNG"))
     decoded = np.asarray(Image.open(io.BytesIO(cloak_bytes(picture, options).encoded)))
@@ -197,7 +204,14 @@ def test_only_the_chosen_face_is_touched(small: np.ndarray, centerface: FaceDete
     faces, _ = find_faces([centerface], pair)
     assert len(faces) == 2
     options = CloakOptions(
-        strength="mid", detectors=("centerface",), judges=(), steps=8, rounds=1, faces=(0,), format="png"
+        strength="mid",
+        veil="noise",
+        detectors=("centerface",),
+        judges=(),
+        steps=8,
+        rounds=1,
+        faces=(0,),
+        format="png",
     )
     result = cloak_bytes(open_picture(_encoded(pair, "PNG")), options)
     change = np.abs(np.asarray(Image.open(io.BytesIO(result.encoded))).astype(int) - pair).max(axis=2)
@@ -239,7 +253,9 @@ def test_a_large_picture_costs_no_more_than_its_face(portraits: dict[str, np.nda
 @pytest.mark.slow
 def test_a_hundred_faces_are_worked_on_and_told_apart(small: np.ndarray) -> None:
     crowd = np.concatenate([np.concatenate([small, small[:, ::-1]] * 5, axis=1)] * 10, axis=0)
-    options = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=16, rounds=1)
+    options = CloakOptions(
+        strength="high", veil="noise", detectors=("centerface",), judges=(), steps=16, rounds=1
+    )
     plans: list[WorkEstimate] = []
     result = cloak_bytes(open_picture(_encoded(crowd, "JPEG", quality=92)), options, on_estimate=plans.append)
     report = result.report
@@ -316,6 +332,10 @@ def test_an_unsigned_picture_is_not_taken_for_a_cloaked_one(small: np.ndarray, t
         {"decoys": 100},
         {"faces": ()},
         {"rounds": 0},
+        {"veil": "lace"},
+        {"veil": "film", "attack": "torchattacks:PGD"},
+        {"veil": "film-bw", "strict": True},
+        {"veil": "light", "smooth": 1.0},
     ],
 )
 def test_wrong_options_are_refused(wrong: dict[str, object]) -> None:

@@ -16,7 +16,7 @@ from cloak.attack.input_policy import input_policy_of
 from cloak.attack.regions import plan_patches
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections
-from cloak.detectors.matching import centres_inside
+from cloak.detectors.geometry.matching import centres_inside
 from cloak.evaluate.evaluation import Evaluation
 from cloak.picture.rounds import FULL_AREA, MIN_STEPS, ImageEncoder, PatchOptimiser
 from cloak.pixels import display_picture, scaled, to_tensor

@@ -14,7 +14,7 @@ from cloak import CloakOptions, cloak_bytes, detectors, models
 from cloak.attack.regions import plan_patches
 from cloak.attack.transforms import crop_shift, identity, resize
 from cloak.detectors.base import Detections
-from cloak.detectors.rendering import Rendering
+from cloak.detectors.geometry.rendering import Rendering
 from cloak.evaluate.detect import detect_pixels
 from cloak.pixels import to_tensor
 from cloak.recognition.aligned_faces import align_faces

@@ -48,7 +48,9 @@ def test_gradient_lowers_the_error() -> None:
     before = flip.error_map(picture).mean()
     before.backward()
     assert picture.grad is not None and bool(torch.isfinite(picture.grad).all())
-    after = flip.error_map(picture.detach() - 1e-3 * picture.grad / picture.grad.square().mean().sqrt()).mean()
+    after = flip.error_map(
+        picture.detach() - 1e-3 * picture.grad / picture.grad.square().mean().sqrt()
+    ).mean()
     assert float(after) < float(before.detach())
 
 

@@ -124,7 +124,9 @@ def test_background_leaves_the_face_to_the_search() -> None:
     assert 2 < change[:40].std() < 12
     half = np.zeros(pixels.shape, np.int16)
     add_background(half, pixels, face, _veil(VeilName.FILM), 0.03, 0.5, seed=0)
-    neighbours = [np.corrcoef(one[:40, :-1, 0].ravel(), one[:40, 1:, 0].ravel())[0, 1] for one in (change, half)]
+    neighbours = [
+        np.corrcoef(one[:40, :-1, 0].ravel(), one[:40, 1:, 0].ravel())[0, 1] for one in (change, half)
+    ]
     assert neighbours[1] > neighbours[0] + 0.1  # grain of a picture that is worked on smaller is larger
 
 

@@ -49,9 +49,7 @@ def test_folds_that_detectors_ask_for_are_kept_down() -> None:
     free, held = _change(Taste(folds=0.0)), _change(Taste(folds=2.0))
     for one in (free, held):
         _run(one)
-    values = [
-        float(folds_loss(luminance(one.noise) * one.canvas.share)) for one in (free, held)
-    ]
+    values = [float(folds_loss(luminance(one.noise) * one.canvas.share)) for one in (free, held)]
     assert values[1] < 0.8 * values[0]
 
 

@@ -67,9 +67,7 @@ def test_stripes_have_more_coherence_than_grain() -> None:
     assert float(agree.mean()) > 0.9 and bool((energy > 0).all())
 
 
-@pytest.mark.parametrize(
-    ("kind", "measure"), [("stripes", "folds"), ("spots", "mottle"), ("bruise", "tint")]
-)
+@pytest.mark.parametrize(("kind", "measure"), [("stripes", "folds"), ("spots", "mottle"), ("bruise", "tint")])
 def test_each_fault_raises_its_own_measure(kind: str, measure: str) -> None:
     clean = (_clean()[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)[40:150, 60:150]
     grain = _noise(4)[0, 0].numpy()[40:150, 60:150, None] * 6

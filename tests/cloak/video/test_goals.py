@@ -11,8 +11,8 @@ import torch
 
 from cloak import detectors
 from cloak.detectors.base import Detections
-from cloak.detectors.matching import faces_found
-from cloak.detectors.rendering import Rendering
+from cloak.detectors.geometry.matching import faces_found
+from cloak.detectors.geometry.rendering import Rendering
 from cloak.evaluate.compare import landmark_errors
 from cloak.evaluate.detect import detect_pixels
 from cloak.options import CloakOptions

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cloak.attack.budget import project
 from cloak.attack.whole_frame import SquareFrame, resampling_matrix
 from cloak.detectors.base import Detections
-from cloak.detectors.rendering import Affine, Rendering
+from cloak.detectors.geometry.rendering import Affine, Rendering
 from cloak.options import CloakOptions
 from cloak.video.flow import FlowTracker, flicker, grid_of, moved, moved_tensor
 from cloak.video.options import VideoOptions, check_picture_options
@@ -259,6 +259,8 @@ def test_options_that_videos_do_not_have() -> None:
         CloakOptions(faces=(0,)),
         CloakOptions(attack="torchattacks:PGD"),
         CloakOptions(quality=80),
+        CloakOptions(veil="light"),
+        CloakOptions(fast=True),
     ):
         with pytest.raises(UsageError, match="videos"):
             check_picture_options(wrong)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cloak import detectors
-from cloak.detectors.matching import faces_found
+from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.options import CloakOptions
 from cloak.video.io import frames, probe

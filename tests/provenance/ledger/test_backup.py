@@ -138,7 +138,7 @@ def test_the_first_schema_migrates_with_its_entries(tmp_path: Path, monkeypatch:
             connection.execute(f"INSERT INTO {table} SELECT * FROM donor.{table}")  # noqa: S608
         connection.execute("UPDATE meta SET value = 'ledger.sqlite3.guard' WHERE key = 'guard'")
     with LocalLedger.open(path) as log:
-        assert service.status(log).schema == schema.VERSION > 1
+        assert service.status(log).database_version == schema.VERSION > 1
         assert log.append(make_openings(1, seed="new"))[0].index == 20
         publish(log, tmp_path / "site")
         assert audit(log).ok

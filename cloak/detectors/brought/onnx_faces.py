@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.boxes import suppress
+from cloak.detectors.geometry.boxes import suppress
+from cloak.detectors.geometry.resample import opencv_bilinear
 from cloak.detectors.readers.onnx import Graph
 from cloak.detectors.readers.onnx_graph import OnnxModule
 from cloak.detectors.readers.onnx_logits import before_activations, logit
-from cloak.detectors.resample import opencv_bilinear
 from provenance.errors import MissingModelError
 
 #: Declared sides below this many pixels are what an exporter happened to trace with, not what the graph is limited to.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.boxes import suppress
+from cloak.detectors.geometry.boxes import suppress
 from provenance.errors import MissingModelError
 
 _MEAN = (104.0, 117.0, 123.0)

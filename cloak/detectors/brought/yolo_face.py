@@ -19,7 +19,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from cloak.detectors.onnx_faces import OnnxFaceDetector, Preparation, Raw, declared_size, grid, probe
+from cloak.detectors.brought.onnx_faces import OnnxFaceDetector, Preparation, Raw, declared_size, grid, probe
 from cloak.detectors.readers.onnx import Graph, Node
 from cloak.detectors.readers.onnx_graph import OPERATIONS, OnnxModule
 from provenance.errors import MissingModelError

@@ -11,6 +11,8 @@ from cloak.detectors import DETECTORS, available, info
 from cloak.options import CloakOptions
 from provenance.errors import UsageError
 
+#: Families whose detectors take longest; a fast search leaves them out.
+_SLOW_FAMILIES = ("cascade", "centerface", "hog", "mmod", "ssd")
 #: The package that brings a module, where its name is another one.
 _PACKAGES = {"dlib": "dlib-bin", "cv2": "opencv-python-headless"}
 #: More commands than this are not spelled out.
@@ -25,6 +27,8 @@ def chosen_detectors(options: CloakOptions) -> tuple[tuple[str, ...], tuple[str,
         UsageError: an unknown name, or a detector that cannot be attacked.
     """
     attacked = options.detectors or tuple(available(options.weights, differentiable=True))
+    if options.fast and not options.detectors:
+        attacked = tuple(name for name in attacked if info(name).family not in _SLOW_FAMILIES) or attacked
     for name in attacked:
         if not info(name).differentiable:
             raise UsageError(
@@ -32,7 +36,9 @@ def chosen_detectors(options: CloakOptions) -> tuple[tuple[str, ...], tuple[str,
             )
     # where nothing is installed, the loader's own message says which weights are missing
     attacked = tuple(dict.fromkeys(attacked or ("mtcnn",)))
-    judging = tuple(available(options.weights)) if options.judges is None else options.judges
+    judging = options.judges
+    if judging is None:
+        judging = () if options.fast else tuple(available(options.weights))
     return attacked, tuple(info(name).name for name in dict.fromkeys(judging) if name not in attacked)
 
 

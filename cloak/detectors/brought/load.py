@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from cloak.detectors.base import FaceDetector
+from cloak.detectors.brought.onnx_faces import OnnxFaceDetector, Preparation, declared_size, probe
+from cloak.detectors.brought.onnx_heads import RetinaFaceOnnx, Scrfd, UltraLight
+from cloak.detectors.brought.s3fd import S3fd
+from cloak.detectors.brought.yolo_face import YoloV8Face
 from cloak.detectors.centerface import CenterFace
-from cloak.detectors.onnx_faces import OnnxFaceDetector, Preparation, declared_size, probe
-from cloak.detectors.onnx_heads import RetinaFaceOnnx, Scrfd, UltraLight
 from cloak.detectors.readers.onnx import Graph, read_graph
 from cloak.detectors.readers.onnx_check import can_check, check_against_runtime
-from cloak.detectors.s3fd import S3fd
-from cloak.detectors.yolo_face import YoloV8Face
 from cloak.detectors.yunet import YuNet
 from provenance.errors import MissingModelError, MissingPathError, UsageError
 

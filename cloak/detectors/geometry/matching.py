@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cloak.detectors.base import Detections
-from cloak.detectors.boxes import overlaps
+from cloak.detectors.geometry.boxes import overlaps
 
 
 def expand_boxes(boxes: Tensor, margin: float) -> Tensor:

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cloak.detectors.onnx_faces import OnnxFaceDetector, Preparation, Raw, declared_size, grid, rows_of
+from cloak.detectors.brought.onnx_faces import (
+    OnnxFaceDetector,
+    Preparation,
+    Raw,
+    declared_size,
+    grid,
+    rows_of,
+)
 from cloak.detectors.readers.onnx import Graph
 from provenance.errors import MissingModelError, UsageError
 

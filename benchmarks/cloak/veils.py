@@ -1,0 +1,222 @@
+"""What veils hide from detectors that were not attacked, by face size, beside the same veil with random parameters.
+
+    python benchmarks/cloak/veils.py --out results.jsonl --weights DIR --leave-out yunet,faceboxes PICTURE...
+
+Each line of the output is one picture: its faces, for each detector and condition how many of the faces it found before
+it still finds, with the cloak and with the control (random parameters, the amplitude fitted to the same ceiling), FLIP
+and dislike of each face, and seconds. ``--table`` prints the sums of such a file. A close portrait is a picture whose
+largest face is at least a third of its shorter side; its figures are never averaged with those of groups.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from cloak import CloakOptions, cloak_bytes, detectors
+from cloak.attack.regions import plan_patches
+from cloak.detectors.base import FaceDetector
+from cloak.detectors.geometry.matching import faces_found
+from cloak.evaluate.detect import detect_pixels
+from cloak.evaluate.quality import crop, flip
+from cloak.picture.rounds import VEIL_FACE_SIDE
+from cloak.pixels import render_conditions, to_tensor
+from cloak.strength import Strength
+from cloak.veils import VeilName, veil_of
+from cloak.veils.background import add_background
+from cloak.veils.base import Canvas
+from cloak.veils.grain import spread_share
+from cloak.veils.grey import without_colour
+from cloak.veils.search import VeilChange
+from cloak.veils.visibility import CEILINGS, Visibility, dislike
+from provenance.media.picture import open_picture
+
+#: A face of at least this share of the shorter side makes a close portrait.
+CLOSE = 1 / 3
+
+
+def control(
+    pixels: np.ndarray, faces: torch.Tensor, veil_name: VeilName, level: Strength, seed: int
+) -> np.ndarray:
+    """The picture under a veil that nobody searched, fitted to the same ceiling."""
+    veil = veil_of(veil_name)
+    if veil is None:
+        raise SystemExit("plain noise has its own control: benchmarks/cloak/transfer.py")
+    change = np.zeros(pixels.shape, np.int16)
+    amplitudes = []
+    for patch in plan_patches(pixels.shape[:2], faces, face_side=VEIL_FACE_SIDE):
+        part = to_tensor(np.ascontiguousarray(pixels[patch.top : patch.bottom, patch.left : patch.right]))
+        clean = patch.to_working_size(part)
+        inside = patch.boxes(faces[list(patch.faces)])
+        canvas = Canvas(clean, spread_share((patch.height, patch.width), inside), 1 / patch.scale)
+        state = VeilChange(
+            veil, canvas, Visibility(clean, inside, 1 / patch.scale), CEILINGS[level], steps=1, seed=seed
+        )
+        amplitudes.append((state.amplitude, patch.scale))
+        noise = patch.to_picture_size(state.noise)[0].permute(1, 2, 0).numpy() * 255
+        change[patch.top : patch.bottom, patch.left : patch.right] = np.rint(noise)
+    if veil_name is not VeilName.LIGHT:
+        amplitude, scale = min(amplitudes)
+        add_background(change, pixels, faces, veil, min(0.045, amplitude * 0.4), scale, seed)
+    return np.clip(pixels.astype(np.int16) + change, 0, 255).astype(np.uint8)
+
+
+def views(pixels: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
+    """The picture under each condition, and its scale."""
+    shown = render_conditions(pixels)
+    return shown | {f"blur{sigma:g}": (cv2.GaussianBlur(pixels, (0, 0), sigma), 1.0) for sigma in (1.0, 2.0)}
+
+
+def counts(
+    crew: Sequence[FaceDetector], before: np.ndarray, after: np.ndarray, faces: torch.Tensor
+) -> dict[str, dict[str, int]]:
+    """By detector: how many faces it finds in the clean picture, and of those how many under each condition."""
+    result: dict[str, dict[str, int]] = {}
+    shown = views(after)
+    for detector in crew:
+        known = faces_found(detect_pixels(detector, before), faces)
+        row = {"before": int(known.sum())}
+        for name, (pixels, scale) in shown.items():
+            if row["before"] and (detector.name != "dlib-cnn" or name in ("published", "jpeg75", "half")):
+                row[name] = int((faces_found(detect_pixels(detector, pixels), faces * scale) & known).sum())
+        result[detector.name] = row
+    return result
+
+
+def one(path: Path, args: argparse.Namespace, crew: Sequence[FaceDetector]) -> dict[str, object]:
+    """Everything about one picture."""
+    picture = open_picture(path)
+    pixels = picture.pixels
+    left_out = set(args.leave_out.split(",")) if args.leave_out else set()
+    attacked = tuple(name for name in args.attack.split(",") if name not in left_out)
+    options = CloakOptions(
+        strength=args.strength,
+        veil=args.veil,
+        detectors=attacked,
+        judges=(),
+        weights=args.weights,
+        steps=args.steps,
+        rounds=args.rounds,
+        seed=args.seed,
+        fast=args.fast,
+        format=args.format,
+        quality=args.quality,
+    )
+    started, processor = time.perf_counter(), time.process_time()
+    result = cloak_bytes(picture, options)
+    seconds = {"wall": time.perf_counter() - started, "cpu": time.process_time() - processor}
+    decoded = np.asarray(Image.open(io.BytesIO(result.encoded)).convert("RGB"))
+    chosen = [face for face in result.report.faces if face.chosen]
+    faces = torch.tensor([face.box for face in chosen])
+    base = without_colour(pixels) if options.look is VeilName.FILM_BW else pixels
+    row: dict[str, object] = {
+        "picture": path.name,
+        "veil": options.look.value,
+        "strength": args.strength,
+        "seed": args.seed,
+        "left_out": sorted(left_out),
+        "attacked": attacked,
+        "faces": len(chosen),
+        "close": bool((faces[:, 2:] - faces[:, :2]).amax(1).max() >= CLOSE * min(pixels.shape[:2])),
+        "flip": [round(face.quality.flip or 0.0, 4) for face in chosen],
+        "psnr": [round(face.quality.psnr, 2) for face in chosen],
+        "dislike": [round(face.dislike or 0.0, 2) for face in chosen],
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "steps": result.report.steps,
+        "cloak": counts(crew, pixels, decoded, faces),
+    }
+    if args.save:
+        args.save.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(decoded).save(args.save / f"{path.stem}-{options.look.value}-{args.strength}.png")
+    if options.look is not VeilName.NOISE:
+        plain = control(base, faces, options.look, Strength(args.strength), args.seed + 1000)
+        row["control_flip"] = [round(flip(crop(base, f.box), crop(plain, f.box)) or 0.0, 4) for f in chosen]
+        row["control_dislike"] = [
+            round(dislike(crop(base, f.box), crop(plain, f.box)).total, 2) for f in chosen
+        ]
+        row["control"] = counts(crew, pixels, plain, faces)
+    return row
+
+
+def table(path: Path) -> None:
+    """Sums by face size, veil, and detector."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    groups = sorted({(row["veil"], row["strength"], not row["close"]) for row in rows})
+    for veil, strength, group in groups:
+        mine = [
+            row for row in rows if (row["veil"], row["strength"], not row["close"]) == (veil, strength, group)
+        ]
+        kind = "groups" if group else "close portraits"
+        faces = [value for row in mine for value in row["flip"]]
+        disliked = [value for row in mine for value in row["dislike"]]
+        seconds = sum(row["seconds"]["cpu"] for row in mine) / len(mine)
+        print(
+            f"{veil} {strength}, {kind}: {len(mine)} pictures, FLIP mean {np.mean(faces):.3f}, largest "
+            f"{max(faces):.3f}, dislike mean {np.mean(disliked):.2f}, CPU seconds a picture {seconds:.0f}"
+        )
+        names = list(dict.fromkeys(name for row in mine for name in row["cloak"]))
+        for name in names:
+            cells = []
+            for condition in ("published", "jpeg75", "half", "blur1", "blur2"):
+                sums = [0, 0, 0]
+                for row in mine:
+                    seen = row["cloak"].get(name, {})
+                    if condition in seen:
+                        sums[0] += seen[condition]
+                        sums[1] += seen["before"]
+                        sums[2] += row.get("control", {}).get(name, {}).get(condition, 0)
+                if sums[1]:
+                    cells.append(f"{condition} {sums[0]}/{sums[1]} ({sums[2]})")
+            role = "unseen" if all(name not in row["attacked"] for row in mine) else "attacked"
+            print(f"  {name:20} {role:8} " + ", ".join(cells))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pictures", nargs="*", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--table", action="store_true", help="print the sums of --out")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--veil", default=None)
+    parser.add_argument("--strength", default="mid")
+    parser.add_argument(
+        "--attack",
+        default="centerface,blazeface-short,blazeface-back,blazeface-full,retinaface-mobilenet,retinaface-rfb,"
+        "retinaface-slim,yunet,faceboxes,mtcnn,dlib-hog",
+    )
+    parser.add_argument("--leave-out", default="")
+    parser.add_argument(
+        "--judges", default="yunet,faceboxes,face-api-tiny,face-api-ssd,dlib-cnn,haar-default"
+    )
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--format", default=None)
+    parser.add_argument("--quality", type=int, default=None)
+    parser.add_argument("--save", type=Path, help="a folder for the cloaked pictures")
+    args = parser.parse_args()
+    names = dict.fromkeys([*args.judges.split(","), *args.attack.split(",")])
+    crew = [detectors.load(name, weights_dir=args.weights) for name in names] if args.pictures else []
+    for picture in args.pictures:
+        row = one(picture, args, crew)
+        with args.out.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+        print(json.dumps(row["cloak"]), flush=True)
+    if args.table:
+        table(args.out)
+
+
+if __name__ == "__main__":
+    main()
