@@ -91,9 +91,10 @@ def read_manifest(
             report = _report(reader, manifest_data)
     anchors = Anchors.of(anchors_pem)
     for purpose in report.found_elsewhere:
-        again = read_manifest(
-            path, mime, anchors_pem=anchors.only(purpose), manifest_data=manifest_data, online=online
-        )
+        alone = anchors.only(purpose)
+        if alone in (anchors, Anchors()):
+            continue  # there is nothing else to find it in
+        again = read_manifest(path, mime, anchors_pem=alone, manifest_data=manifest_data, online=online)
         if again is not None:
             _settle(report, again, purpose)
     return report

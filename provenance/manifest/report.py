@@ -10,7 +10,7 @@ from typing import Any
 
 from provenance.identity.certificates import printable
 from provenance.manifest.identities import identities_of, is_about_identity
-from provenance.trust.anchors import Purpose, found_for
+from provenance.trust.anchors import Purpose, found_for, names_a_list
 from provenance.verdict import NamedIdentity, TimeKind
 
 _MAX_LIST = 200
@@ -193,7 +193,7 @@ def report_from_json(parsed: dict[str, Any], *, crjson: Callable[[], str], store
         said = [str(one.get("explanation")) for one in _statuses(own) if one.get("code") == code]
         if any(found_for(text, purpose) for text in said):
             report.found_for.add(purpose)
-        elif said:
+        elif any(names_a_list(text) for text in said):
             report.found_elsewhere.add(purpose)
     report.signer_trusted = Purpose.SIGNERS in report.found_for
     rejected = str(parsed.get("validation_state")).lower() not in ("trusted", "valid")

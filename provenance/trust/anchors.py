@@ -109,3 +109,10 @@ def found_for(explanation: str, purpose: Purpose) -> bool:
     if address == "":
         return purpose is Purpose.SIGNERS
     return address.startswith(_ADDRESS) and purpose in address.removeprefix(_ADDRESS).split(_JOIN)
+
+
+def names_a_list(explanation: str) -> bool:
+    """Whether c2pa says in which list it found a certificate; of time stamps in old claims (v1) it trusts every one
+    and names none, and such a stamp stays one by an unknown authority.
+    """
+    return _FOUND.search(explanation) is not None

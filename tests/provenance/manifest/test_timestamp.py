@@ -186,3 +186,15 @@ def test_an_authority_that_gives_no_stamp_stops_the_signing(
                 portrait_files["hopper"], tmp_path / "out.jpg", ManifestSpec(), signer, tsa_url=wrong
             )
         assert caught.value.hint
+
+
+@pytest.mark.vectors
+def test_the_stamp_of_an_old_claim_counts_as_one_by_an_unknown_authority(
+    test_data: Path, signer: Identity
+) -> None:
+    path = test_data / "vectors/c2pa/image/jpeg/adobe-20220124-C.jpg"
+    own = certificates.to_pem([signer.root])
+    for anchors in (Anchors(), Anchors(signers=(own,)), Anchors(signers=(own,), time_stamps=(own,))):
+        report = read_manifest(path, "image/jpeg", anchors_pem=anchors)
+        assert report is not None
+        assert (report.state, report.time_kind) == ("valid", "time-stamped-by-an-unknown-authority")
