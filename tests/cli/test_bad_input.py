@@ -54,7 +54,8 @@ def test_unreadable_input_gives_3(
     options = ["-o", out] if command in ("sign", "cloak", "record") else []
     done = ready(command, bad_files[name], *options)
     assert done.code == 3, done.err + done.out
-    lines = done.err.strip().splitlines()
+    # before it begins, `cloak` says in a line whom it works against
+    lines = [line for line in done.err.strip().splitlines() if not line.startswith("strength ")]
     assert lines[0].startswith("error: ") and len(lines) <= 2
     assert "unexpected" not in lines[0]
     assert not list(out.glob("*")) if out.exists() else True
@@ -74,7 +75,7 @@ def test_unwritable_output_gives_2(
     (tmp_path / "file").write_text("a file where a folder should be")
     done = ready(command, portrait_files["hopper"], "-o", tmp_path / "file" / "out.jpg")
     assert done.code == 2, done.err
-    assert done.err.startswith("error: cannot write") and "hint: " in done.err
+    assert "error: cannot write" in done.err and "hint: " in done.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from cloak.attack.parallel import map_parallel
 
 from cloak import detectors
 from cloak.attack.conditions import Condition, publication_conditions
 from cloak.attack.search import optimise
 from cloak.attack.task import Schedule, Task
 from cloak.attack.transforms import identity
+from cloak.parallel import map_parallel
 
 
 @pytest.fixture(params=[1, 2, 3])

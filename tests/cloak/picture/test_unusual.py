@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -87,10 +88,12 @@ def drawn() -> np.ndarray:
     return np.asarray(image)
 
 
-def cloaked(pixels: np.ndarray, folder: Path) -> tuple[CloakReport, np.ndarray]:
+def cloaked(
+    pixels: np.ndarray, folder: Path, options: CloakOptions = QUICK
+) -> tuple[CloakReport, np.ndarray]:
     """The report, and by how much each pixel of the PNG changed, ``(H, W)``."""
     Image.fromarray(pixels).save(folder / "in.png")
-    report = cloak_picture(folder / "in.png", folder / "out.png", QUICK)
+    report = cloak_picture(folder / "in.png", folder / "out.png", options, force=True)
     after = np.asarray(Image.open(folder / "out.png").convert("RGB")).astype(int)
     return report, np.abs(after - pixels).max(2)
 
@@ -103,7 +106,8 @@ def test_a_face_is_found_changed_within_bounds_and_told_of(
     (told,) = report.faces
     left, top, right, bottom = (round(side) for side in told.box)
     assert told.chosen and told.found_before == ("centerface",)
-    assert 0 < change[top:bottom, left:right].max() <= report.levels
+    assert change[top:bottom, left:right].max() > 0
+    assert told.quality.flip is not None and told.quality.flip <= 0.11, "low allows .10"
     assert told.hidden == (not told.found_by["published"]) == report.success
     assert bool(report.advice) != told.hidden
     if report.advice:
@@ -111,17 +115,23 @@ def test_a_face_is_found_changed_within_bounds_and_told_of(
 
 
 def test_a_document_stays_legible_outside_its_portrait(face: np.ndarray, tmp_path: Path) -> None:
-    """A page of print with a portrait below: not one pixel of the print is touched."""
+    """A page of print with a portrait below: with noise not one pixel of the print is touched; film lays its grain over the
+    whole picture, and the print stays as it is to read.
+    """
     print_ = np.repeat(skimage.data.page()[..., None], 3, 2)
     height, width = print_.shape[:2]
     sheet = np.full((height + 230, width, 3), 235, np.uint8)
     sheet[:height] = print_
     sheet[height + 65 : height + 225, 10:170] = face
-    report, change = cloaked(sheet, tmp_path)
+    report, change = cloaked(sheet, tmp_path, replace(QUICK, veil="noise"))
     assert len(report.faces) == 1
     assert change[:height].max() == 0, "the print above"
     assert change[:, 200:].max() == 0, "the paper beside"
     assert change[height + 65 :, 10:170].max() > 0
+    report, change = cloaked(sheet, tmp_path)
+    written = np.asarray(Image.open(tmp_path / "out.png").convert("L")).astype(float)[:height]
+    alike = np.corrcoef(written.ravel(), sheet[:height, :, 0].astype(float).ravel())[0, 1]
+    assert alike > 0.98 and change[:height].max() < 60
 
 
 @pytest.mark.parametrize("name", ["text", "page"])

@@ -194,7 +194,7 @@ def test_wrong_input_is_refused(network: FaceRecognition) -> None:
         align_faces(picture, torch.ones(1, 5, 2), layout="nonsense")
     with pytest.raises(UsageError, match="2 faces for 1"):
         align_faces(picture, torch.rand(2, 5, 2))
-    with pytest.raises(UsageError, match="chips"):
+    with pytest.raises(UsageError, match="aligned faces"):
         network.embed(torch.zeros(1, 3, 112, 112))
     for box in ((0, 0, 0, 10), (0, 0, float("nan"), 1), (1, 2, 3)):
         with pytest.raises(UsageError, match="box"):

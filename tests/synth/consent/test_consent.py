@@ -18,6 +18,7 @@ from provenance.identity.admin import rotate_identity
 from provenance.identity.certificates import generate_key, make_leaf, make_root, parse_chain, to_der
 from provenance.identity.identity import (
     Identity,
+    Kind,
     create_identity,
     identity_folder,
     load_identity,
@@ -106,11 +107,11 @@ def test_a_signer_elsewhere_that_cannot_sign_for_the_key_proves_nothing(
     store_identity(
         home,
         "pretended",
-        kind="external",
+        kind=Kind.EXTERNAL,
         algorithm="es256",
         chain=parse_chain(chain),
         files={},
-        command=["/bin/cat"],
+        where={"command": ["/bin/cat"]},
     )
     with pytest.raises(ConsentError, match="forbids"):
         permission_for([signed], home)

@@ -295,7 +295,7 @@ class TestCalibration:
             for judged in map(set, itertools.combinations(joint.weights, count)):
                 score = joint.probability(dict.fromkeys(judged, 0.7))
                 assert (score is not None) == ("blend" in judged or judged >= {"warp", "splice"}), judged
-        text = (Path(__file__).parents[3] / "docs" / "detect.md").read_text()
+        text = (Path(__file__).parents[3] / "docs" / "research" / "detect.md").read_text()
         for name, weight in joint.weights.items():
             share = weight / sum(joint.weights.values())
             assert f"`{name}` {share:.0%}".replace("%", " %") in text
