@@ -115,8 +115,8 @@ def test_a_face_is_found_changed_within_bounds_and_told_of(
 
 
 def test_a_document_stays_legible_outside_its_portrait(face: np.ndarray, tmp_path: Path) -> None:
-    """A page of print with a portrait below: with noise not one pixel of the print is touched; film lays its grain over the
-    whole picture, and the print stays as it is to read.
+    """A page of print with a portrait below: with noise not one pixel of the print is touched; film lays its grain
+    over the whole picture, and the print stays as it is to read.
     """
     print_ = np.repeat(skimage.data.page()[..., None], 3, 2)
     height, width = print_.shape[:2]
