@@ -88,7 +88,13 @@ def main() -> None:
 
     def command(attack: str, steps: int) -> np.ndarray:
         options = CloakOptions(
-            strength=asked.strength, detectors=names, judges=(), attack=attack, steps=steps, seed=0
+            veil="noise",
+            strength=asked.strength,
+            detectors=names,
+            judges=(),
+            attack=attack,
+            steps=steps,
+            seed=0,
         )
         return decoded(cloak_bytes(source, options).encoded)
 

@@ -78,6 +78,7 @@ def measure(asked: argparse.Namespace) -> None:
                 if json.dumps(key) in done:
                     continue
                 options = CloakOptions(
+                    veil="noise",
                     strength=strength,
                     detectors=attacked,
                     judges=(),

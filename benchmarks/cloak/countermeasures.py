@@ -100,6 +100,7 @@ def main() -> None:
     for title, pixels in pictures(arguments.pictures).items():
         started = time.process_time()
         options = CloakOptions(
+            veil="noise",
             strength=arguments.strength,
             detectors=tuple(names),
             judges=(),

@@ -81,6 +81,7 @@ def measure(asked: argparse.Namespace) -> None:
                     if json.dumps(key) in done:
                         continue
                     options = CloakOptions(
+                        veil="noise",
                         strength=strength,
                         detectors=tuple(attacked),
                         judges=(),
