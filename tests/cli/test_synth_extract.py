@@ -94,7 +94,7 @@ def test_outcomes_are_exported_edited_and_imported(veilmark: Veilmark, clip: Pat
     assert veilmark("synth", "alignments", tmp_path / "set", "--export", edited).code == 2
     edited.write_text(edited.read_text().replace('"fate": "keep"', '"fate": "by-hand"', 2))
     done = veilmark("synth", "alignments", tmp_path / "set", "--import", edited)
-    assert done.code == 0 and "2 fates changed" in done.out
+    assert done.code == 0 and "2 outcomes changed" in done.out
     again = veilmark(*extract)
     assert again.code == 0 and "kept 10 faces" in again.out and "by-hand" in again.out
     assert len(list((tmp_path / "set/faces").iterdir())) == 10

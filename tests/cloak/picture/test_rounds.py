@@ -77,7 +77,7 @@ def test_many_faces_get_fewer_steps_and_only_the_detectors_that_see_them(
     )
     assert len(optimiser.pending) == 1 and 24 in optimiser.patches[optimiser.pending[0]].faces
     assert [one.name for one in optimiser._relevant_detectors(optimiser.pending[0])] == ["centerface"]
-    assert optimiser.steps_per_patch == 60 or optimiser.pixel_count > FULL_AREA
+    assert optimiser.steps_per_patch == optimiser.options.steps_a_round or optimiser.pixel_count > FULL_AREA
 
 
 @pytest.mark.parametrize(("name", "apart"), [("mtcnn", 2.0), ("centerface", 0.7)])

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from cloak.detectors.presence import chosen_detectors
 from PIL import Image
 
 from cloak import CloakOptions, cloak_bytes
+from cloak.evaluate.presence import chosen_detectors
 from cloak.picture.pipeline import CloakResult
 from cloak.strength import Strength
 from cloak.veils.names import VeilName
