@@ -53,13 +53,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         try:
-            private_database(path)
             # held for as long as the process lives, and released by the system when it dies
-            self._guard = sqlite3.connect(
-                path.with_name(path.name + ".lock"), timeout=0, check_same_thread=False
-            )
+            lock = private_database(path.with_name(path.name + ".lock"))
+            self._guard = sqlite3.connect(lock, timeout=0, check_same_thread=False)
             self._guard.isolation_level = None
             self._guard.execute("BEGIN EXCLUSIVE")
+            private_database(path)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise UsageError(f"another process watches with {path}", hint="stop it first") from error
