@@ -15,7 +15,7 @@ from cloak.options import CloakOptions
 from cloak.picture.rounds import GRAINY
 from cloak.pixels import to_tensor
 from cloak.veils import VeilName, veil_of
-from cloak.veils.flip import flip_error
+from cloak.veils.flip import Flip
 from cloak.video.flow import FlowTracker, flicker, moved
 from cloak.video.grain import MovingGrain
 from cloak.video.io import Frame, VideoInfo, frames
@@ -318,4 +318,4 @@ def _measure(
 def face_flip(clean: np.ndarray, changed: np.ndarray) -> float:
     """Mean FLIP between two crops of a face, uint8 ``(H, W, 3)``."""
     with torch.no_grad():
-        return float(flip_error(to_tensor(clean), to_tensor(changed)))
+        return float(Flip(to_tensor(clean)).error_map(to_tensor(changed)).mean())
