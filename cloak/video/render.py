@@ -68,14 +68,14 @@ class NoiseRenderer:
         change: Callable[[WindowNoise, np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.info, self.analysis, self.state = info, analysis, state
-        self.levels = options.level.levels if options.look is VeilName.NOISE else MOST_LEVELS
+        self.levels = options.level.levels if options.chosen_veil is VeilName.NOISE else MOST_LEVELS
         #: Film grain changes brightness alone.
-        self.chroma = options.look in (VeilName.NOISE, VeilName.LIGHT)
+        self.chroma = options.chosen_veil in (VeilName.NOISE, VeilName.LIGHT)
         self._change = change or (lambda noise, _: noise.levels)
-        veil, scale = veil_of(options.look, grey=True), display_scale(info.upright)
+        veil, scale = veil_of(options.chosen_veil, grey=True), display_scale(info.upright)
         self._grain = (
             MovingGrain(veil, scale, info.upright, options.seed)
-            if veil is not None and options.look in GRAINY
+            if veil is not None and options.chosen_veil in GRAINY
             else None
         )
         self._current: dict[int, tuple[WindowNoise, MovingNoise]] = {}
@@ -246,7 +246,7 @@ def control_of(
 
     def change(noise: WindowNoise, patch: np.ndarray) -> np.ndarray:
         clean = to_tensor(patch)
-        veil = WindowVeil.of(options.look, options.level, noise.place, clean, display_scale(size))
+        veil = WindowVeil.of(options.chosen_veil, options.level, noise.place, clean, display_scale(size))
         if veil is None:
             return equal_energy(noise, options.seed)
         return to_levels(veil.random(to_noise(noise.levels), options.seed + 1000 + noise.track))
