@@ -21,11 +21,11 @@ from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
 from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
-from provenance.media.files import is_file
-from provenance.media.formats import ANY_FILE
+from provenance.media.files import is_file, read_limited
+from provenance.media.formats import ANY_FILE, SIDECAR_SUFFIX
 from provenance.media.media_file import MediaFile
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
+from provenance.sign import RECEIPT_SUFFIX, with_suffix_added
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
@@ -334,13 +334,3 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         )
     if by_record:
         verdict.headline += " (by ledger record; the file carries no manifest)"
-
-
-def read_limited(path: Path, limit: int) -> bytes:
-    """A companion file's bytes; ReceiptError when it is missing, unreadable or over ``limit`` bytes."""
-    try:
-        if path.stat().st_size > limit:
-            raise ReceiptError(f"{path} is over the limit of {limit} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise ReceiptError(f"cannot read {path}: {error.strerror or error}") from error

@@ -32,10 +32,11 @@ def extract(
     from provenance.manifest.extract import extract_parts
     from provenance.manifest.read import read_manifest
     from provenance.manifest.report import ManifestState
-    from provenance.media.files import is_file, refuse_existing, write_bytes
-    from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
+    from provenance.media.files import is_file, read_limited, refuse_existing, write_bytes
+    from provenance.media.formats import SIDECAR_SUFFIX
+    from provenance.sign import check_source, with_suffix_added
     from provenance.trust.store import TrustStore
-    from provenance.verify import MAX_SIDECAR_BYTES, read_limited
+    from provenance.verify import MAX_SIDECAR_BYTES
 
     if crjson == (output is not None):
         raise UsageError("give -o FOLDER or --crjson, one of the two")

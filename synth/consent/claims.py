@@ -19,15 +19,17 @@ from provenance.home import Home
 from provenance.identity import certificates
 from provenance.manifest import jumbf
 from provenance.manifest.read import MAX_MANIFEST_BYTES, ManifestReport, read_manifest
+from provenance.media.files import read_limited
+from provenance.media.formats import SIDECAR_SUFFIX
 from provenance.media.media_file import MediaFile
 from provenance.media.picture import Format
 from provenance.record import key_id_of
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import SIDECAR_SUFFIX, with_suffix_added
+from provenance.sign import with_suffix_added
 from provenance.store.local import LocalStore
 from provenance.trust.store import TrustStore
 from provenance.verdict import SimilarRecord
-from provenance.verify import MAX_SIDECAR_BYTES, read_limited
+from provenance.verify import MAX_SIDECAR_BYTES
 from synth.label import COMPOSITE, GENERATED
 
 #: Uses (CAWG training and data mining assertion 1.1, section 3) that making a training set is one of.
