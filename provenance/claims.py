@@ -46,6 +46,7 @@ def _warn_of_lost_label(verdict: Verdict, lookup: Lookup) -> None:
                 f"it is published {said}, but your own ledger calls {which} synthetic"
                 f" (entry {record.index}, by {record.signer_name!r}): the label may have been lost"
             )
+            verdict.caveats.append("your own ledger calls it synthetic")
             return
 
 

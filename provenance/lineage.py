@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from provenance.errors import CheckError, ContradictionError, CorruptMediaError
 from provenance.identity import certificates
 from provenance.manifest.actions import is_synthetic
+from provenance.manifest.judge import in_words
 from provenance.manifest.presence import Place, Presence, find_manifest, refuse_unread
 from provenance.manifest.read import MAX_MANIFEST_BYTES, read_manifest
 from provenance.manifest.spec import ManifestSpec, Parent, says_synthetic
@@ -67,9 +68,9 @@ def trace(file: MediaFile, spec: ManifestSpec, session: Session, *, online: bool
         digest = file.sha256 if parent.path == file.path else sha256_file(parent.path)
         hashes.append(digest)
         parent = _with_credential(parent, warnings, online=online)
-        kind = ""
-        if parent.relationship in ("parentOf", "componentOf"):
-            kind = _synthetic_type(_report(parent, session), digest, session)
+        report = _report(parent, session)
+        warnings += _faults(parent, report)
+        kind = "" if parent.relationship == "inputTo" else _synthetic_type(report, digest, session)
         parents[place] = replace(parent, source_type=kind)
     labelled = says_synthetic(spec) or any(parent.source_type for parent in parents)
     if labelled and relation in (Relation.CAPTURED, Relation.EDITED):
@@ -147,6 +148,14 @@ def _report(parent: Parent, session: Session) -> ManifestReport | None:
         return read_manifest(parent.path, media.mime, anchors_pem=anchors, manifest_data=parent.manifest_data)
     except (CheckError, CorruptMediaError):
         return None  # signing will say so
+
+
+def _faults(parent: Parent, report: ManifestReport | None) -> list[str]:
+    """What does not verify in a parent's credential, or in what that was made from."""
+    if report is None:
+        return []
+    found = {one.ingredient: in_words(one) for one in [*report.ingredient_failures, *report.failures]}
+    return [f"the credential of {parent.path} does not verify: {said}" for said in found.values()]
 
 
 def _synthetic_type(report: ManifestReport | None, digest: str, session: Session) -> str:

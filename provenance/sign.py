@@ -55,7 +55,7 @@ class SignRequest:
 
 @dataclass(frozen=True)
 class SignResult:
-    """What was written and logged."""
+    """What was written and logged; ``warnings`` say what the signer should know, one sentence each."""
 
     source: Path
     output: Path
@@ -66,6 +66,7 @@ class SignResult:
     log_size: int
     log_origin: str
     receipt_cid: str
+    warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -77,6 +78,7 @@ class SignResult:
             "record": self.record.to_json(),
             "ledger": {"origin": self.log_origin, "index": self.index, "size": self.log_size},
             "store": {"manifest": self.record.manifest_cid, "receipt": self.receipt_cid},
+            "warnings": self.warnings,
         }
 
 
@@ -178,7 +180,8 @@ def sign_file(
             if sidecar:
                 write_bytes(sidecar, manifest, force=force)
     receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
-    return _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
+    result = _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
+    return replace(result, warnings=lineage.warnings)
 
 
 def _read_back(source: Path, signed: Path, media: Format, session: Session, sidecar: bytes | None) -> None:

@@ -123,6 +123,8 @@ def verify_file(
 
     # 8. The verdict.
     _conclude(verdict, report)
+    if verdict.caveats:
+        verdict.headline += "; but " + "; ".join(dict.fromkeys(verdict.caveats))
     return verdict
 
 

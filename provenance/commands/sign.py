@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import note, print_json
+from provenance.commands.support.console import clean, note, print_json
 from provenance.commands.support.paths import Input, gathered, in_place_outputs, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
@@ -155,6 +155,8 @@ def sign(
                         else {"schema": "veilmark.signed/1", "source": item.shown, "skipped": skipped}
                     )
                 elif result:
+                    for warning in result.warnings:
+                        note(f"warning: {clean(warning, 400)}")
                     typer.echo(f"signed {result.output}  (ledger entry {result.index})")
                 else:
                     typer.echo(f"skipped {item.shown}: {'named twice' if in_place else 'its output exists'}")

@@ -219,3 +219,23 @@ def test_a_picture_that_cannot_hold_a_manifest_keeps_its_side_car_as_parent(
     verdict = verdict_of(again.output, home)
     assert what(verdict) == (Relation.SYNTHETIC, "trainedAlgorithmicMedia")
     assert verdict.ingredients[0]["has_manifest"] and not verdict.warnings
+
+
+@pytest.mark.vectors
+def test_a_parent_that_does_not_verify_is_said_at_signing_and_in_every_depth(
+    test_data: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEILMARK_HOME", str(home.data))
+    run = CliRunner()
+    source = tmp_path / "tampered-parent.jpg"
+    shutil.copyfile(test_data / "vectors/c2pa-wild/tampered-parent.jpg", source)
+    done = run.invoke(app, ["sign", str(source)])
+    assert done.exit_code == 0 and "warning: the credential of" in done.stderr.replace("\n", " ")
+    output = str(tmp_path / "tampered-parent.signed.jpg")
+    for depth in ("--brief", "--json", "-v", None):
+        shown = run.invoke(app, ["verify", output, *([depth] if depth else [])])
+        assert shown.exit_code == 0
+        assert "'tampered-parent.jpg', does not verify" in " ".join(shown.stdout.split()), depth
+    again = run.invoke(app, ["sign", "--json", "--force", str(source)])
+    (warning,) = json.loads(again.stdout.splitlines()[0])["warnings"]
+    assert "does not verify: the content was changed after it was signed" in warning
