@@ -115,7 +115,7 @@ def verify_file(
             if report is None and receipt is None:
                 raise
             verdict.warnings.append(f"not looked up by likeness: {error}")
-        compare_with_ledger(verdict, lookup)
+        compare_with_ledger(verdict, lookup, report)
     elif report is None and receipt is None:
         _refuse_broken(file)
     if unreadable and report is None and verdict.ledger_status is LedgerStatus.NONE and not verdict.failed:

@@ -239,3 +239,24 @@ def test_a_parent_that_does_not_verify_is_said_at_signing_and_in_every_depth(
     again = run.invoke(app, ["sign", "--json", "--force", str(source)])
     (warning,) = json.loads(again.stdout.splitlines()[0])["warnings"]
     assert "does not verify: the content was changed after it was signed" in warning
+
+
+def test_an_honest_edit_elsewhere_is_not_accused(
+    photo: Path, session: Session, home: Home, tmp_path: Path, portrait_files: dict[str, Path]
+) -> None:
+    mine = signed(photo, "mine.jpg", session)
+    other = signed(portrait_files["astronaut"], "other.jpg", session)
+    desk, press = Vendor("Desk"), Vendor("Press")
+    smaller = encoded_again(photo, "smaller.jpg")
+    edit = desk.sign(smaller, tmp_path / "edit.jpg", parents=[mine.output])
+    second = press.sign(encoded_again(photo, "third.jpg"), tmp_path / "second.jpg", parents=[edit])
+    for path in (edit, second):
+        verdict = verdict_of(path, home)
+        assert not verdict.warnings
+        (parent,) = verdict.parents
+        assert (parent["index"], parent["signer_name"]) == (0, "House")
+        assert parent["sha256"] == mine.record.file_sha256
+    stripped = desk.sign(smaller, tmp_path / "stripped.jpg")
+    foreign = desk.sign(smaller, tmp_path / "foreign.jpg", parents=[other.output])
+    for path in (stripped, foreign):
+        assert any("stripped and signed again" in one for one in verdict_of(path, home).warnings)
