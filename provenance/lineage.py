@@ -13,7 +13,7 @@ from provenance.manifest.judge import in_words
 from provenance.manifest.presence import Place, Presence, find_manifest, refuse_unread
 from provenance.manifest.read import MAX_MANIFEST_BYTES, read_manifest
 from provenance.manifest.spec import ManifestSpec, Parent, says_synthetic
-from provenance.media.files import is_file, read_limited
+from provenance.media.files import is_file, read_companion
 from provenance.media.formats import SIDECAR_SUFFIX, Format, detect_format
 from provenance.media.picture import sha256_file
 from provenance.record import Relation
@@ -130,7 +130,7 @@ def _elsewhere(path: Path, media: Format, found: Presence, *, online: bool) -> b
     """The manifest store beside a file, or at the address it names; None where there is none to be had."""
     beside = path.with_name(path.name + SIDECAR_SUFFIX)
     if is_file(beside):
-        return read_limited(beside, MAX_MANIFEST_BYTES)
+        return read_companion(beside, MAX_MANIFEST_BYTES)
     if found.place is not Place.REMOTE or not online:
         return None
     report = read_manifest(path, media.mime, anchors_pem=(), online=True)

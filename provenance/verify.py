@@ -17,11 +17,12 @@ from provenance.errors import (
     TamperedError,
     UntrustedSignerError,
 )
+from provenance.ledger.histories import Comparison, compare
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
 from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
-from provenance.media.files import is_file, read_limited
+from provenance.media.files import is_file, read_companion
 from provenance.media.formats import ANY_FILE, SIDECAR_SUFFIX
 from provenance.media.media_file import MediaFile
 from provenance.search.lookup import Lookup, similar_records
@@ -100,7 +101,7 @@ def verify_file(
     # 4. Its record: signed, and about this file, this manifest and this signer.
     # 5. Its place in the log: inclusion, checkpoint signed by a log that the verifier trusts, anchor.
     if receipt and _judge_record(verdict, receipt, origin, report, digest):
-        _judge_log(verdict, receipt, trust, request)
+        _judge_log(verdict, receipt, trust, request, lookup)
         if report is None:
             _judge_signer_of_record(verdict, receipt.opening.signed, trust)
 
@@ -147,7 +148,7 @@ def _read_credential(file: MediaFile, trust: TrustStore, request: VerifyRequest)
     sidecar = request.sidecar or (beside if is_file(beside) else None)
     if sidecar is None:
         return None
-    data = read_limited(sidecar, MAX_SIDECAR_BYTES)
+    data = read_companion(sidecar, MAX_SIDECAR_BYTES)
     return read_manifest(path, mime, anchors_pem=anchors, manifest_data=data, online=request.online)
 
 
@@ -165,11 +166,11 @@ def _find_receipt(
     a stray file does not prevent the check of the manifest.
     """
     if request.receipt:
-        return Receipt.from_bytes(read_limited(request.receipt, MAX_RECEIPT_BYTES)), "named"
+        return Receipt.from_bytes(read_companion(request.receipt, MAX_RECEIPT_BYTES)), "named"
     beside = with_suffix_added(path, RECEIPT_SUFFIX)
     if is_file(beside):
         try:
-            return Receipt.from_bytes(read_limited(beside, MAX_RECEIPT_BYTES)), "beside"
+            return Receipt.from_bytes(read_companion(beside, MAX_RECEIPT_BYTES)), "beside"
         except ReceiptError as error:
             if report is None:
                 raise
@@ -234,7 +235,9 @@ def _is_record_of(signed: SignedRecord, report: ManifestReport) -> bool:
     return signed.record.manifest_sha256 == report.manifest_sha256 and signed.key_id == report.key_id
 
 
-def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: VerifyRequest) -> None:
+def _judge_log(
+    verdict: Verdict, receipt: Receipt, trust: TrustStore, request: VerifyRequest, lookup: Lookup | None
+) -> None:
     record, checkpoint = receipt.opening.signed.record, receipt.checkpoint
     verdict.ledger = {
         "origin": checkpoint.origin,
@@ -252,6 +255,12 @@ def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: V
         verdict.checks.append(Check(CheckName.LEDGER, None, str(error)))
         verdict.ledger_status = LedgerStatus.UNKNOWN_LOG
         return
+    beside = compare(receipt, lookup.ledger) if lookup else Comparison()
+    if beside.contradiction:
+        verdict.checks.append(Check(CheckName.LEDGER_PROOF, False, beside.contradiction))
+        return
+    if beside.ahead:
+        verdict.warnings.append(beside.ahead)
     verdict.ledger_status = LedgerStatus.LOGGED
     text = f"entry {receipt.index} of {checkpoint.size} in {checkpoint.origin}"
     verdict.checks.append(Check(CheckName.LEDGER, True, text))

@@ -145,7 +145,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def read_limited(path: Path, limit: int) -> bytes:
+def read_companion(path: Path, limit: int) -> bytes:
     """A companion file's bytes, whatever kind of file it is.
 
     Raises:

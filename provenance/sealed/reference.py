@@ -10,7 +10,7 @@ from typing import Any
 from provenance.errors import CheckError, NoCredentialError, StoreError, TamperedError
 from provenance.manifest.read import MAX_MANIFEST_BYTES, ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
-from provenance.media.files import read_limited
+from provenance.media.files import read_companion
 from provenance.media.formats import SIDECAR_SUFFIX
 from provenance.sealed.envelope import ALGORITHM, sealed_size
 from provenance.sign import check_source, with_suffix_added
@@ -112,5 +112,5 @@ def manifest_of(path: Path, trust: TrustStore) -> ManifestReport | None:
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     if found is not None or not beside.is_file():
         return found
-    data = read_limited(beside, MAX_MANIFEST_BYTES)
+    data = read_companion(beside, MAX_MANIFEST_BYTES)
     return read_manifest(path, media.mime, anchors_pem=trust.anchors, manifest_data=data)
