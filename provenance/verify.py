@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
     from provenance.record import SignedRecord
 
+_ON_CHAIN = (LedgerStatus.ANCHORED, LedgerStatus.ANCHORED_BY_RPC)
+_NO_ANCHOR = "no anchor on a chain was shown"
+_GOOD = (State.TRUSTED, State.VALID_UNKNOWN_SIGNER)
 MAX_SIDECAR_BYTES = 256 * 1024**2
 
 
@@ -60,12 +63,14 @@ class VerifyRequest:
         sidecar: a manifest store to use; None takes ``FILE.c2pa`` where it exists and nothing is embedded.
         online: allow fetching remote manifests and certificate status.
         check_anchor: asks the chain for the anchor of a receipt's checkpoint; None leaves it unchecked.
+        require_anchor: what is not shown to be anchored counts as not checked.
     """
 
     receipt: Path | None = None
     sidecar: Path | None = None
     online: bool = False
     check_anchor: Callable[[Receipt], AnchorFinding] | None = None
+    require_anchor: bool = False
 
 
 def verify_file(
@@ -123,7 +128,14 @@ def verify_file(
         raise unreadable
 
     # 8. The verdict.
+    if request.check_anchor is not None or request.require_anchor:
+        _warn_of_missing_anchor(verdict)
     _conclude(verdict, report)
+    missing = _NO_ANCHOR in verdict.caveats
+    if request.require_anchor and missing and verdict.state in _GOOD:
+        verdict.state = State.NOT_CHECKED
+        verdict.headline = f"no anchor on a chain was shown, and one is required; else: {verdict.headline}"
+        verdict.caveats.remove(_NO_ANCHOR)
     if verdict.caveats:
         verdict.headline += "; but " + "; ".join(dict.fromkeys(verdict.caveats))
     return verdict
@@ -277,12 +289,21 @@ def _judge_log(
             verdict.checks.append(Check(CheckName.ANCHOR, False, str(error)))
             return
         verdict.ledger_status = finding.status
-        anchored = finding.status in (LedgerStatus.ANCHORED, LedgerStatus.ANCHORED_BY_RPC)
+        anchored = finding.status in _ON_CHAIN
         verdict.checks.append(Check(CheckName.ANCHOR, True if anchored else None, finding.detail))
         if anchored and finding.time:
             verdict.times.append(Time(finding.time, TimeKind.ANCHORED))
     elif receipt.anchors:
         verdict.ledger_status = LedgerStatus.ANCHOR_NOT_CHECKED
+
+
+def _warn_of_missing_anchor(verdict: Verdict) -> None:
+    """Who asks for the anchor hears why there is none."""
+    if verdict.ledger_status in _ON_CHAIN or verdict.failed or verdict.signer is None:
+        return
+    detail = next((check.detail for check in verdict.checks if check.name is CheckName.ANCHOR), "")
+    verdict.warnings.append(detail or "there is no record in a log you trust whose anchor could be checked")
+    verdict.caveats.append(_NO_ANCHOR)
 
 
 def _judge_signer_of_record(verdict: Verdict, signed: SignedRecord, trust: TrustStore) -> None:
