@@ -36,6 +36,7 @@ from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
 from provenance.media.formats import Format, detect_format
+from provenance.media.pdf import has_pdf_signature
 from provenance.media.picture import open_picture, sha256_file
 from provenance.record import Relation
 
@@ -97,6 +98,11 @@ def sign_manifest(
         carries = found.place is Place.INSIDE
     spec = _with_own_parent(source, _with_named_files(spec), carries)
     check_spec(spec)
+    if media.name == "PDF" and has_pdf_signature(source):
+        raise UsageError(
+            f"{source} carries a signature of its own (PDF), which a manifest inside would break",
+            hint="put it into the ledger without touching it: veilmark record",
+        )
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
         spec = replace(spec, thumbnail_data=_thumbnail(source))
     definition, inputs = build_definition(spec)
