@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import note, print_json
+from provenance.commands.support.console import doing, note, print_json, say, whole
 from provenance.commands.support.paths import Input, gathered, in_place_outputs, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
@@ -130,13 +130,18 @@ def sign(
         request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
         with session_for(home, identity) as session:
             telling: list[str] = []
+            alone = len(inputs) == 1
+
+            def step(name: str) -> None:
+                if alone:
+                    doing(f"Signing {inputs[0].path.name}: {name}")
 
             def work(index: int, item: Input) -> Outcome:
                 target = outputs[index]
                 if target is None:
                     return ExitCode.OK, None
                 located = tells_location(item.path)
-                result = sign_file(item.path, target, request, session, force=force or in_place)
+                result = sign_file(item.path, target, request, session, force=force or in_place, step=step)
                 if located:
                     telling.append(item.shown)
                 return ExitCode.OK, result
@@ -151,9 +156,13 @@ def sign(
                         else {"schema": "veilmark.signed/1", "source": item.shown, "skipped": skipped}
                     )
                 elif result:
-                    typer.echo(f"signed {result.output}  (ledger entry {result.index})")
+                    say("signed ", whole(result.output), f"  (record no. {result.index} in your log)")
                 else:
-                    typer.echo(f"skipped {item.shown}: {'named twice' if in_place else 'its output exists'}")
+                    say(
+                        "skipped ",
+                        whole(item.shown),
+                        f": {'named twice' if in_place else 'its output exists'}",
+                    )
 
             code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=jobs)
             if telling:

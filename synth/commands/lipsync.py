@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.support.console import note, print_json, progress, stdout
+from provenance.commands.support.console import note, print_json, progress, say
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
+from provenance.interrupt import interruptible
 from synth.commands.extract import Consents, Declared, WeightsFolder, permission
 from synth.commands.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
-from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
     from synth.lipsync.make import LipsyncResult
@@ -206,7 +206,7 @@ def mouth(
     if as_json:
         print_json({"schema": "veilmark.mouth/1", "output": str(output), "clips": len(clips), **told})
         return
-    stdout().print(f"{output}: learned from {len(clips)} videos in {told['epochs']} epochs", markup=False)
+    say(f"{output}: learned from {len(clips)} videos in {told['epochs']} epochs")
 
 
 def _options(
@@ -259,11 +259,9 @@ def _say(done: LipsyncResult, said: list[str], as_json: bool) -> None:
     for line in report.notes:
         if line not in said:
             note(f"note: {line}")
-    console = stdout()
-    console.print(
-        f"{done.output}: {report.composited} of {report.frames} frames, {report.seconds:.1f} s, signed as synthetic",
-        markup=False,
+    say(
+        f"{done.output}: {report.composited} of {report.frames} frames, {report.seconds:.1f} s, signed as synthetic"
     )
     spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report.stages.items())
-    console.print(f"  computing      {spent} s", markup=False)
-    console.print(f"  ledger entry   {done.signed.index}", markup=False)
+    say(f"  computing      {spent} s")
+    say(f"  ledger entry   {done.signed.index}")

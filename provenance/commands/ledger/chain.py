@@ -9,7 +9,7 @@ import typer
 
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.group import app, own_ledger
-from provenance.commands.support.console import note, print_json
+from provenance.commands.support.console import note, print_json, say
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
@@ -72,7 +72,7 @@ def anchor(
     if as_json:
         print_json(about)
     else:
-        typer.echo(
+        say(
             f"anchor {status.state.value}: size {status.key.size} on chain {status.key.chain_id}; {status.remark}"
         )
         if status.state is AnchorState.CONFIRMED:
@@ -91,7 +91,7 @@ def deploy(network: NetworkName = "local", rpc: Rpc = None, account: Account = "
     chain, node = connect(home, network, rpc)
     payer = load_account(home, account, account_passphrase())
     ledger, _ = put_on_chain(node, payer, confirmations=chain.confirmations, progress=note)
-    typer.echo(ledger.address)
+    say(ledger.address)
     note(
         "To trust your own anchors there: veilmark trust add --contract "
         f"{chain.chain_id}:{ledger.address}:{payer.address}"

@@ -11,7 +11,7 @@ import typer
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.chain import Contract, NetworkName, Rpc, connect, contract_of
 from provenance.commands.ledger.group import Force, Json, app
-from provenance.commands.support.console import clean, note, print_json
+from provenance.commands.support.console import clean, note, print_json, say
 from provenance.commands.support.paths import read_bytes
 from provenance.errors import ReceiptError
 from provenance.home import Home
@@ -61,7 +61,7 @@ def sign(
         valid_seconds=round(hours * 3600),
     )
     write_bytes(output, json.dumps(signed.to_json(), indent=2).encode(), force=force)
-    typer.echo(f"signed by {signed.recorder} for chain {signed.chain_id}: {output}")
+    say(f"signed by {signed.recorder} for chain {signed.chain_id}: {output}")
     note("Whoever has ether sends it with `veilmark ledger relay send`.")
 
 
@@ -106,7 +106,7 @@ def send(
             }
         )
     else:
-        typer.echo(f"{signed.kind.lower()} by {signed.recorder} is in block {mined.block_number}")
+        say(f"{signed.kind.lower()} by {signed.recorder} is in block {mined.block_number}")
 
 
 @relay_app.command("list")
@@ -142,7 +142,7 @@ def list_(
             )
         else:
             withdrawn = f"  withdrawn in block {gone[0]}" if gone else ""
-            typer.echo(f"{found.block_number:>9}  {found.recorder}  {clean(found.data)}{withdrawn}")
+            say(f"{found.block_number:>9}  {found.recorder}  {clean(found.data)}{withdrawn}")
 
 
 def _read(path: Path) -> Signed:
