@@ -20,6 +20,7 @@ from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
 from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
+from provenance.media import files
 from provenance.media.files import is_file
 from provenance.media.formats import ANY_FILE
 from provenance.media.media_file import MediaFile
@@ -394,8 +395,9 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
 def read_limited(path: Path, limit: int) -> bytes:
     """A companion file's bytes; ReceiptError when it is missing, unreadable or over ``limit`` bytes."""
     try:
-        if path.stat().st_size > limit:
-            raise ReceiptError(f"{path} is over the limit of {limit} bytes")
-        return path.read_bytes()
+        data = files.read_limited(path, limit)
     except OSError as error:
         raise ReceiptError(f"cannot read {path}: {error.strerror or error}") from error
+    if data is None:
+        raise ReceiptError(f"{path} is over the limit of {limit} bytes")
+    return data

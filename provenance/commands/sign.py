@@ -33,7 +33,8 @@ def sign(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
+        bool,
+        typer.Option("--resume", help="Skip inputs whose output is there; write what is missing beside it."),
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Files signed at the same time.")] = 1,
     identity: Annotated[
@@ -97,7 +98,9 @@ def sign(
     """
     from provenance.manifest.definition import load_definition
     from provenance.manifest.embed import Action, ManifestSpec, Parent
+    from provenance.media.files import remove_stale
     from provenance.media.picture import tells_location
+    from provenance.mend import mend
     from provenance.record import Relation
     from provenance.sign import SignRequest, sign_file
 
@@ -106,10 +109,15 @@ def sign(
     home = Home.locate()
     home.require_initialized()
     with gathered(paths, skip_named=(".signed",)) as inputs:
+        existing: list[Path | None] = [None] * len(inputs)
         if in_place:
             outputs = in_place_outputs(inputs)
         else:
             outputs = plan_outputs(inputs, output, "signed", force=force, skip_existing=resume)
+            if resume:
+                existing = plan_outputs(inputs, output, "signed", force=True)
+                for folder in {path.parent for path in existing if path}:
+                    remove_stale(folder)
         spec = ManifestSpec(
             relation=Relation.EDITED if parent else Relation.CAPTURED,
             title=title or "",
@@ -130,6 +138,7 @@ def sign(
         request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
         with session_for(home, identity) as session:
             telling: list[str] = []
+            mended: dict[Input, list[Path]] = {}
             alone = len(inputs) == 1
 
             def step(name: str) -> None:
@@ -139,6 +148,8 @@ def sign(
             def work(index: int, item: Input) -> Outcome:
                 target = outputs[index]
                 if target is None:
+                    if (there := existing[index]) is not None:
+                        mended[item] = mend(there, session, receipt=receipt)
                     return ExitCode.OK, None
                 located = tells_location(item.path)
                 result = sign_file(item.path, target, request, session, force=force or in_place, step=step)
@@ -158,11 +169,9 @@ def sign(
                 elif result:
                     say("signed ", whole(result.output), f"  (record no. {result.index} in your log)")
                 else:
-                    say(
-                        "skipped ",
-                        whole(item.shown),
-                        f": {'named twice' if in_place else 'its output exists'}",
-                    )
+                    beside = "".join(f"; wrote the missing {path.name}" for path in mended.get(item, ()))
+                    why = "named twice" if in_place else "its output exists"
+                    say("skipped ", whole(item.shown), f": {why}{beside}")
 
             code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=jobs)
             if telling:

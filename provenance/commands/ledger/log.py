@@ -57,7 +57,7 @@ def proof(
         )
     target = output or with_suffix_added(path, RECEIPT_SUFFIX)
     write_bytes(target, found[-1].to_bytes(), force=force)
-    say(f"receipt {target}  (ledger entry {found[-1].index})")
+    say(f"receipt {target}  (record no. {found[-1].index} in your log)")
 
 
 @app.command("info")
@@ -80,7 +80,19 @@ def info(receipt: Annotated[Path, typer.Argument(help="A receipt.")], as_json: J
         say(f"file      sha256 {record.file_sha256}")
         say(f"signer    {clean(record.claimed_name)} (claimed name; key {record.key_id[:16]})")
         say(f"proof     {'leads to the checkpoint' if found.included else 'DOES NOT HOLD'}")
-        say(f"anchors   {len(found.anchors)} claimed" if found.anchors else "anchors   none")
+        if not found.anchors:
+            say("anchors   none")
+        for claim in found.anchors:
+            about = {
+                name: clean(str(claim.get(name, "?"))) for name in ("chain_id", "contract", "block_number")
+            }
+            say(
+                f"anchor    chain {about['chain_id']}, contract {about['contract']} (as the receipt says; not checked)"
+            )
+            say(
+                f"          block {about['block_number']}, hash 0x{clean(str(claim.get('block_hash', '?')))}",
+                indent=10,
+            )
         for problem in found.problems:
             say(f"problem   {clean(problem)}")
     if not (found.included and found.record_signed):

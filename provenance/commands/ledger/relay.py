@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provenance import strict_json
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.chain import Contract, NetworkName, Rpc, connect, contract_of
 from provenance.commands.ledger.group import Force, Json, app
@@ -55,7 +56,7 @@ def sign(
         load_account(home, account, account_passphrase()),
         "Withdraw" if withdraw else "Commit",
         chain_id=chain.chain_id,
-        contract=contract_of(chain, contract),
+        contract=contract_of(home, chain, contract),
         cid=cid,
         text=text,
         valid_seconds=round(hours * 3600),
@@ -124,8 +125,9 @@ def list_(
     from provenance.ledger.evm import MediaLedger
     from provenance.ledger.evm.rpc import checked_address
 
-    chain, node = connect(Home.locate(), network, rpc)
-    ledger = MediaLedger.at(node, contract_of(chain, contract))
+    home = Home.locate()
+    chain, node = connect(home, network, rpc)
+    ledger = MediaLedger.at(node, contract_of(home, chain, contract))
     for found in ledger.commits(cid, checked_address(recorder) if recorder else None):
         gone = ledger.withdrawal(found.recorder, cid)
         if as_json:
@@ -149,7 +151,7 @@ def _read(path: Path) -> Signed:
     from provenance.ledger.evm.records import Signed
 
     try:
-        data = json.loads(read_bytes(path, MAX_STATEMENT_BYTES))
+        data = strict_json.loads(read_bytes(path, MAX_STATEMENT_BYTES))
     except (ValueError, RecursionError) as error:
         raise ReceiptError(f"{path} is no signed record", hint="name what `relay sign` wrote") from error
     return Signed.from_json(data)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from provenance import strict_json
 from provenance.commands.ledger.group import Json, app, own_ledger, read_checkpoint
 from provenance.commands.support.console import print_json, say
 from provenance.commands.support.paths import read_bytes
@@ -96,6 +96,8 @@ def check_consistency(
 
 def _proof_hashes(path: Path) -> list[bytes]:
     try:
-        return [bytes.fromhex(value) for value in json.loads(read_bytes(path, MAX_PROOF_BYTES))["proof"]]
+        return [
+            bytes.fromhex(value) for value in strict_json.loads(read_bytes(path, MAX_PROOF_BYTES))["proof"]
+        ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ReceiptError(f"{path} holds no consistency proof: {error}") from error

@@ -18,7 +18,7 @@ from provenance.errors import (
     UsageError,
     VeilmarkError,
 )
-from provenance.media.files import is_file
+from provenance.media.files import is_file, read_limited
 
 #: Files that veilmark itself puts beside media; never inputs when a folder is walked.
 COMPANION_SUFFIXES = (".receipt", ".c2pa")
@@ -165,11 +165,12 @@ def read_text(path: Path, limit: int = 4 * 1024 * 1024) -> str:
 def read_bytes(path: Path, limit: int = 4 * 1024 * 1024) -> bytes:
     """A small file named on the command line; MissingPathError or UsageError otherwise."""
     try:
-        if path.stat().st_size > limit:
-            raise UsageError(f"{path} is over the limit of {limit} bytes")
-        return path.read_bytes()
+        data = read_limited(path, limit)
     except OSError as error:
         raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
+    if data is None:
+        raise UsageError(f"{path} is over the limit of {limit} bytes")
+    return data
 
 
 def _walk(folder: Path, skip_named: Sequence[str]) -> Iterator[Input]:
