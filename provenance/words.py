@@ -92,7 +92,10 @@ def what_words(relation: Relation | None, source_type: str, media_type: str = ""
     source = source or _SOURCES.get(name, name)
     if relation is None or (source and relation in (Relation.CAPTURED, Relation.SYNTHETIC)):
         return source
-    return f"{source} ({_RELATIONS[relation]})" if source else _RELATIONS[relation]
+    plain = _RELATIONS[relation]
+    if not source or plain in source:
+        return source or plain
+    return f"{source} ({plain})"
 
 
 def ledger_words(verdict: Verdict, own_log: str = "") -> str:

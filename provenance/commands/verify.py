@@ -13,7 +13,7 @@ from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
 from provenance.commands.support.console import print_json
 from provenance.commands.support.paths import Input, gathered
-from provenance.errors import UsageError
+from provenance.errors import OutputExistsError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -64,7 +64,11 @@ def verify(
     if page:
         from provenance.media.files import refuse_existing
 
-        refuse_existing(page, force)
+        refuse_existing(page, True)  # whether there can be such a file
+        if page.exists() and not force:
+            raise OutputExistsError(
+                f"{page} already exists", hint="add --force to overwrite it, or name another page"
+            )
     home = Home.locate()
     trust = TrustStore.load(home)
     check_anchor = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import Run, python
+from tests.cli.conftest import Run
 from tests.support.clips import film, wandering
 from tests.support.terminal import BAR, Seen, on_a_terminal
 
@@ -63,7 +62,7 @@ def test_sign_verify_and_find(
     check_screen(seen, "by the signer's own clock", "record no. 0 in your log", "looks almost identical")
     assert "digitalCapture" not in seen.text and "/256" not in seen.text
 
-    told = json.loads(python("-m", "cli", "verify", "--json", "out/b.jpg", cwd=folder.parent).stdout)
+    (told,) = ready("verify", "--json", "out/b.jpg").json
     seen = on_a_terminal("verify", "-v", "out/b.jpg", columns=columns)
     check_screen(seen, told["sha256"], told["times"][0]["value"], "0/256 bits differ", "c2pa.created")
     assert "captured; digitalCapture" in seen.text and "self-asserted" in seen.text

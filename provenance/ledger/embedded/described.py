@@ -1,6 +1,6 @@
 """Keeps count of the private descriptors, so that an audit finds deleted and altered ones.
 
-They are no part of the tree, for nothing private is committed to. ``meta`` holds how many there are and the sum of their
+They are no part of the tree: nothing private is committed to. ``meta`` holds how many there are and the sum of their
 checksums, changed in the transaction that adds them: against damage and accidents, not against who can write the file.
 """
 
