@@ -84,6 +84,9 @@ def sign(
     tsa: Annotated[
         str | None, typer.Option("--tsa", help="RFC 3161 time-stamp authority to ask (URL).")
     ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Fetch a manifest from the address that a file names.")
+    ] = False,
     any_file: Annotated[
         bool, typer.Option("--any-file", help="Sign files of unknown format too, with a side-car.")
     ] = False,
@@ -94,7 +97,8 @@ def sign(
 ) -> None:
     """Sign what you captured: manifest, ledger entry, receipt.
 
-    A file that already carries a manifest keeps it as its parent and is signed as an edit of itself.
+    A file that has a manifest already, inside or beside, keeps it as its parent and is signed as an edit of itself.
+    One whose manifest cannot be read is refused.
     """
     from provenance.manifest.definition import load_definition
     from provenance.manifest.embed import Action, ManifestSpec, Parent
@@ -135,7 +139,7 @@ def sign(
             definition=load_definition(manifest) if manifest else None,
             definition_folder=manifest.parent if manifest else None,
         )
-        request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
+        request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file, online=online)
         with session_for(home, identity) as session:
             telling: list[str] = []
             mended: dict[Input, list[Path]] = {}
@@ -167,6 +171,8 @@ def sign(
                         else {"schema": "veilmark.signed/1", "source": item.shown, "skipped": skipped}
                     )
                 elif result:
+                    for warning in result.warnings:
+                        note(f"warning: {warning}")
                     say("signed ", whole(result.output), f"  (record no. {result.index} in your log)")
                 else:
                     beside = "".join(f"; wrote the missing {path.name}" for path in mended.get(item, ()))

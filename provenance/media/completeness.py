@@ -11,12 +11,13 @@ from provenance.media.formats import Format
 
 _TAIL_BYTES = 64 * 1024
 _MAX_BOXES = 100_000
+_END_MARKS = {"JPEG": b"\xff\xd9", "GIF": b"\x3b", "PNG": b"IEND\xae\x42\x60\x82", "PDF": b"%%EOF"}
 
 
 def is_whole(path: Path, media: Format) -> bool:
     """Whether a file's own structure says that it ends where it should.
 
-    JPEG and GIF end with their end marker, PNG with IEND, RIFF files hold as many bytes as they announce, ISO
+    JPEG, GIF and PDF end with their end marker, PNG with IEND, RIFF files hold as many bytes as they announce, ISO
     media files end at a box's end and hold their index. Formats that do not announce their length count as
     whole.
 
@@ -25,10 +26,9 @@ def is_whole(path: Path, media: Format) -> bool:
     """
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
-        if media.name in ("JPEG", "GIF", "PNG"):
-            mark = {"JPEG": b"\xff\xd9", "GIF": b"\x3b", "PNG": b"IEND\xae\x42\x60\x82"}[media.name]
+        if media.name in _END_MARKS:
             stream.seek(max(0, size - _TAIL_BYTES))
-            return mark in stream.read(_TAIL_BYTES)
+            return _END_MARKS[media.name] in stream.read(_TAIL_BYTES)
         if media.name in ("WebP", "WAV", "AVI"):
             return _riff_is_whole(stream, size)
         if media.name in ("MP4", "MOV", "M4A", "AVIF", "HEIC"):

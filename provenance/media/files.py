@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from provenance.errors import NotWritableError, OutputExistsError
+from provenance.errors import NotWritableError, OutputExistsError, ReceiptError
 
 
 def is_file(path: Path) -> bool:
@@ -201,3 +201,18 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_companion(path: Path, limit: int) -> bytes:
+    """A companion file's bytes, whatever kind of file it is.
+
+    Raises:
+        ReceiptError: it is missing, unreadable or over ``limit`` bytes.
+    """
+    try:
+        data = read_limited(path, limit)
+    except OSError as error:
+        raise ReceiptError(f"cannot read {path}: {error.strerror or error}") from error
+    if data is None:
+        raise ReceiptError(f"{path} is over the limit of {limit} bytes")
+    return data
