@@ -358,7 +358,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         verdict.state = State.NO_CREDENTIAL
         similar = len(verdict.similar)
         verdict.headline = "carries no credential" + (
-            f"; {similar} similar record{'s' if similar > 1 else ''} found, see below" if similar else ""
+            f"; {similar} similar record{'s' if similar > 1 else ''} found" if similar else ""
         )
         return
     logged = verdict.ledger_status in TRUSTED_LOG
