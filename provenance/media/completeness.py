@@ -11,12 +11,14 @@ from provenance.media.formats import Format
 
 _TAIL_BYTES = 64 * 1024
 _MAX_BOXES = 100_000
+_MAX_INDEX = 16 * 1024**2
+_END_MARKS = {"JPEG": b"\xff\xd9", "GIF": b"\x3b", "PNG": b"IEND\xae\x42\x60\x82", "PDF": b"%%EOF"}
 
 
 def is_whole(path: Path, media: Format) -> bool:
     """Whether a file's own structure says that it ends where it should.
 
-    JPEG and GIF end with their end marker, PNG with IEND, RIFF files hold as many bytes as they announce, ISO
+    JPEG, GIF and PDF end with their end marker, PNG with IEND, RIFF files hold as many bytes as they announce, ISO
     media files end at a box's end and hold their index. Formats that do not announce their length count as
     whole.
 
@@ -25,10 +27,9 @@ def is_whole(path: Path, media: Format) -> bool:
     """
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
-        if media.name in ("JPEG", "GIF", "PNG"):
-            mark = {"JPEG": b"\xff\xd9", "GIF": b"\x3b", "PNG": b"IEND\xae\x42\x60\x82"}[media.name]
+        if media.name in _END_MARKS:
             stream.seek(max(0, size - _TAIL_BYTES))
-            return mark in stream.read(_TAIL_BYTES)
+            return _END_MARKS[media.name] in stream.read(_TAIL_BYTES)
         if media.name in ("WebP", "WAV", "AVI"):
             return _riff_is_whole(stream, size)
         if media.name in ("MP4", "MOV", "M4A", "AVIF", "HEIC"):
@@ -75,24 +76,48 @@ def _riff_is_whole(stream: BinaryIO, size: int) -> bool:
     return 0 < announced <= size - 8
 
 
+def is_initialization(path: Path) -> bool:
+    """Whether an ISO media file is the initialization segment of a stream (DASH, HLS): its index says that there are
+    fragments (``mvex``), and neither they nor other content are in it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        boxes = _top_boxes(stream, os.fstat(stream.fileno()).st_size)
+        if not boxes or b"moov" not in boxes or {b"moof", b"mdat"} & set(boxes):
+            return False
+        at, length = boxes[b"moov"]
+        stream.seek(at)
+        return length <= _MAX_INDEX and b"mvex" in stream.read(length)
+
+
 def _boxes_are_whole(stream: BinaryIO, size: int) -> bool:
-    """Walk the top-level boxes (ISO/IEC 14496-12, 4.2); an index (moov or meta) must be among them."""
-    kinds: set[bytes] = set()
+    """An index (moov or meta) must be among the top-level boxes."""
+    boxes = _top_boxes(stream, size)
+    return boxes is not None and bool(set(boxes) & {b"moov", b"meta"})
+
+
+def _top_boxes(stream: BinaryIO, size: int) -> dict[bytes, tuple[int, int]] | None:
+    """Where the top-level boxes of each kind begin (the last of them) and how long it is (ISO/IEC 14496-12, 4.2); None
+    where they do not end with the file.
+    """
+    boxes: dict[bytes, tuple[int, int]] = {}
     at = 0
     for _ in range(_MAX_BOXES):
         if at == size:
-            return bool(kinds & {b"moov", b"meta"})
+            return boxes
         stream.seek(at)
         head = stream.read(16)
         if len(head) < 8:
-            return False
+            return None
         length, kind = struct.unpack_from(">I4s", head)
         if length == 1 and len(head) == 16:
             (length,) = struct.unpack_from(">Q", head, 8)
         elif length == 0:
             length = size - at
         if length < 8 or at + length > size:
-            return False
-        kinds.add(kind)
+            return None
+        boxes[kind] = (at, length)
         at += length
-    return False
+    return None

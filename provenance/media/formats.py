@@ -10,6 +10,8 @@ from pathlib import Path
 
 from provenance.errors import CorruptMediaError, MissingPathError, UnknownFormatError
 
+#: What is added to a file's name to call the manifest beside it.
+SIDECAR_SUFFIX = ".c2pa"
 #: How many leading bytes are looked at.
 HEAD_BYTES = 64 * 1024
 
@@ -22,7 +24,7 @@ class Format:
         name: short upper-case name, ``JPEG``, ``PNG``, ``MP4`` ...
         mime: media type.
         suffix: usual file name suffix, with dot.
-        kind: ``image``, ``video``, ``audio`` or ``other``.
+        kind: ``image``, ``video``, ``audio``, ``document`` or ``other``.
         embeddable: whether a C2PA manifest can be put inside; otherwise it lies beside (``.c2pa``).
     """
 
@@ -55,6 +57,7 @@ FORMATS: dict[str, Format] = {
         Format("WAV", "audio/wav", ".wav", "audio", True),
         Format("FLAC", "audio/flac", ".flac", "audio", True),
         Format("OGG", "audio/ogg", ".ogg", "audio", False),
+        Format("PDF", "application/pdf", ".pdf", "document", True),
     )
 }
 #: What ``--any-file`` calls a file whose bytes match nothing above.
@@ -88,7 +91,7 @@ def detect_format(source: Path | bytes, *, any_file: bool = False) -> Format:
     if any_file:
         return ANY_FILE
     raise UnknownFormatError(
-        f"{shown} is no picture, video or sound that veilmark knows ({_describe(head)})",
+        f"{shown} is no picture, video, sound or PDF that veilmark knows ({_describe(head)})",
         hint=f"known formats: {', '.join(FORMATS)}",
     )
 
@@ -201,11 +204,17 @@ def _sound(head: bytes) -> str | None:
     return None
 
 
+def _document(head: bytes) -> str | None:
+    """PDF (ISO 32000-2, 7.5.2)."""
+    return "PDF" if head.startswith(b"%PDF-") else None
+
+
 _RECOGNISERS: tuple[Callable[[bytes], str | None], ...] = (
     _still,
     _riff,
     _tiff,
     _iso_media,
     _matroska,
+    _document,
     _sound,
 )

@@ -97,4 +97,5 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "WAV": _wav,
     "FLAC": _sound("flac", "flac", "s16"),
     "OGG": _sound("ogg", "libopus", "s16"),
+    "PDF": _picture("PDF"),
 }

@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from provenance import strict_json
 from provenance.errors import LedgerError
 from provenance.home import Home
 from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
@@ -141,7 +142,7 @@ class AnchorStore:
             row.origin,
             row.content,
             row.state.value,
-            json.dumps(_sent_to_json(row.sent)) if row.sent else None,
+            json.dumps(sent_to_json(row.sent)) if row.sent else None,
             row.block_number,
             row.attempts,
             json.dumps(row.claim.to_json()) if row.claim else None,
@@ -167,7 +168,9 @@ class AnchorStore:
     def turn(self) -> Iterator[None]:
         """Hold while looking and acting, so that two processes on this machine do not both send."""
         lock = sqlite3.connect(
-            self.path.with_name(self.path.name + "-turn"), timeout=_BUSY_SECONDS, isolation_level=None
+            private_database(self.path.with_name(self.path.name + "-turn")),
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
         )
         try:
             with self._errors():
@@ -214,17 +217,18 @@ def _from_row(row: sqlite3.Row) -> AnchorRow:
         origin=row["origin"],
         content=row["content"],
         state=AnchorState(row["state"]),
-        sent=_sent_from_json(json.loads(row["sent"])) if row["sent"] else None,
+        sent=sent_from_json(strict_json.loads(row["sent"])) if row["sent"] else None,
         block_number=row["block_number"],
         attempts=row["attempts"],
-        claim=AnchorClaim.from_json(json.loads(row["claim"])) if row["claim"] else None,
+        claim=AnchorClaim.from_json(strict_json.loads(row["claim"])) if row["claim"] else None,
         note=row["note"],
         remark=row["remark"],
         updated=row["updated"],
     )
 
 
-def _sent_to_json(sent: Sent) -> dict[str, Any]:
+def sent_to_json(sent: Sent) -> dict[str, Any]:
+    """A transaction that is out, to be kept."""
     return {
         "nonce": sent.nonce,
         "hashes": [value.hex() for value in sent.hashes],
@@ -235,7 +239,7 @@ def _sent_to_json(sent: Sent) -> dict[str, Any]:
     }
 
 
-def _sent_from_json(data: dict[str, Any]) -> Sent:
+def sent_from_json(data: dict[str, Any]) -> Sent:
     return Sent(
         nonce=data["nonce"],
         hashes=tuple(bytes.fromhex(value) for value in data["hashes"]),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from provenance.errors import CheckError, UnknownFormatError
+from provenance.errors import CheckError, CorruptMediaError, UnknownFormatError, UsageError
 from provenance.home import Home
 from provenance.identity import certificates
 from provenance.identity.identity import Identity, create_identity
@@ -48,6 +48,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def _decoded(path: Path, media: Format) -> list[bytes]:
     """What a person would see or hear."""
+    if media.kind == "document":
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data[data.index(b"\xff\xd8\xff") :])) as image:
+            return [image.convert("RGB").tobytes()]
     if media.kind == "image":
         if media.name == "HEIC":
             return [open_picture(path).pixels.tobytes()]
@@ -56,6 +60,28 @@ def _decoded(path: Path, media: Format) -> list[bytes]:
             return [(image.seek(index), image.convert("RGB").tobytes())[1] for index in frames]
     with av.open(str(path)) as container:
         return [bytes(np.ascontiguousarray(frame.to_ndarray())) for frame in container.decode(0)]
+
+
+def test_a_pdf_that_is_signed_as_pdf_stays_untouched(
+    made: Callable[[str], Path], tmp_path: Path, signer: Identity
+) -> None:
+    source = tmp_path / "contract.pdf"
+    padding = b"%" + b"x" * (1024 * 1024 - 5)  # the mark lies across two blocks
+    source.write_bytes(made("PDF").read_bytes() + padding + b"\n<</Type/Sig/ByteRange[0 1 2 3]>>\n%%EOF")
+    with pytest.raises(UsageError, match="signature of its own") as caught:
+        sign_manifest(source, tmp_path / "out.pdf", ManifestSpec(), signer)
+    assert "veilmark record" in caught.value.hint
+    assert not (tmp_path / "out.pdf").exists()
+
+
+def test_a_pdf_that_cannot_hold_a_manifest_is_said(
+    made: Callable[[str], Path], tmp_path: Path, signer: Identity
+) -> None:
+    whole = made("PDF").read_bytes()
+    for broken in (whole[: len(whole) // 2], whole.replace(b"/Root", b"/Encrypt 1 0 R /Root")):
+        (tmp_path / "in.pdf").write_bytes(broken)
+        with pytest.raises(CorruptMediaError, match="cannot be signed"):
+            sign_manifest(tmp_path / "in.pdf", tmp_path / "out.pdf", ManifestSpec(), signer)
 
 
 def test_every_format_has_a_maker() -> None:
