@@ -256,7 +256,23 @@ def test_an_honest_edit_elsewhere_is_not_accused(
         (parent,) = verdict.parents
         assert (parent["index"], parent["signer_name"]) == (0, "House")
         assert parent["sha256"] == mine.record.file_sha256
+    shown = CliRunner().invoke(app, ["verify", str(second)], env={"VEILMARK_HOME": str(home.data)})
+    assert "record no. 0 in your log (captured by House" in " ".join(shown.stdout.split())
     stripped = desk.sign(smaller, tmp_path / "stripped.jpg")
     foreign = desk.sign(smaller, tmp_path / "foreign.jpg", parents=[other.output])
     for path in (stripped, foreign):
         assert any("stripped and signed again" in one for one in verdict_of(path, home).warnings)
+
+
+def test_a_look_alike_is_not_called_recorded_or_unrecorded(
+    photo: Path, session: Session, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEILMARK_HOME", str(home.data))
+    signed(photo, "first.jpg", session)
+    run = CliRunner()
+    smaller = encoded_again(photo, "smaller.jpg")
+    shown = " ".join(run.invoke(app, ["verify", str(smaller)]).stdout.split())
+    assert "not recorded itself; 1 record looks like it" in shown and "no ledger record" not in shown
+    signed(photo, "second.jpg", session)
+    shown = " ".join(run.invoke(app, ["verify", str(smaller)]).stdout.split())
+    assert "not recorded itself; 2 records look like it" in shown
