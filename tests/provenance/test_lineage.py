@@ -103,11 +103,24 @@ def test_a_picture_with_a_synthetic_part_is_synthetic(
     assert what(verdict_of(result.output, home)) == (Relation.SYNTHETIC, "compositeSynthetic")
 
 
-def test_a_definition_can_say_so_too(photo: Path, session: Session) -> None:
+def test_an_action_or_a_definition_can_say_so_too(
+    photo: Path, session: Session, home: Home, portrait_files: dict[str, Path]
+) -> None:
     kind = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
     actions = {"actions": [{"action": "c2pa.edited", "digitalSourceType": kind}]}
     spec = ManifestSpec(definition={"assertions": [{"label": "c2pa.actions", "data": actions}]})
-    assert signed(photo, "out.jpg", session, spec).record.relation is Relation.SYNTHETIC
+    result = signed(photo, "out.jpg", session, spec)
+    assert what(verdict_of(result.output, home)) == (Relation.SYNTHETIC, kind.rsplit("/", 1)[-1])
+    both = (
+        Action("c2pa.cropped"),
+        Action("c2pa.edited", digital_source_type="compositeWithTrainedAlgorithmicMedia"),
+    )
+    other = portrait_files["astronaut"]
+    edit = ManifestSpec(relation=Relation.EDITED, parents=(Parent(other),), actions=both)
+    smaller = encoded_again(other, "smaller.jpg")
+    verdict = verdict_of(signed(smaller, "edit.jpg", session, edit).output, home)
+    assert what(verdict) == (Relation.SYNTHETIC, "compositeWithTrainedAlgorithmicMedia")
+    assert [one["digital_source_type"] for one in verdict.actions[-2:]] == ["humanEdits", verdict.source_type]
 
 
 def test_other_tools_cannot_wash_the_label_off(
