@@ -46,9 +46,16 @@ from provenance.extras import missing_extra
 from provenance.interrupt import ending_cleanly
 from provenance.version import VERSION
 
+#: Where a context keeps the words of the command line.
+_WORDS = "veilmark.words"
+
 
 class _Guarded(TyperGroup):
     """Expected errors end as one line and a hint; a traceback needs ``--debug``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         for stream in (sys.stdout, sys.stderr):
@@ -89,7 +96,7 @@ class _Guarded(TyperGroup):
     def _way_on(self, ctx: typer.Context) -> str:
         """What to do after an interruption: some commands go on by themselves, some with an option."""
         command: Any = self
-        for word in (ctx.invoked_subcommand, *ctx.args, *ctx.protected_args):
+        for word in ctx.meta[_WORDS]:
             command = getattr(command, "commands", {}).get(word, command)
         if any("--resume" in parameter.opts for parameter in command.params):
             return "run the same command again with --resume; what was finished is kept"
