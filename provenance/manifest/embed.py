@@ -96,7 +96,7 @@ def sign_manifest(
         if not _opened(spec):
             refuse_unread(source, found)
         carries = found.place is Place.INSIDE
-    spec = _with_own_parent(source, _with_named_files(spec), carries)
+    spec = _with_own_parent(source, with_named_files(spec), carries)
     check_spec(spec)
     if media.name == "PDF" and has_pdf_signature(source):
         raise UsageError(
@@ -134,12 +134,13 @@ def sign_manifest(
     return bytes(manifest)
 
 
-def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
-    """Ingredients and a thumbnail that a c2patool definition names by their paths."""
+def with_named_files(spec: ManifestSpec) -> ManifestSpec:
+    """With the ingredients and the thumbnail that a c2patool definition names by their paths."""
     if spec.definition is None:
         return spec
     paths, picture = definition_files(spec.definition, spec.definition_folder)
-    parents = [Parent(path, relationship="componentOf") for path in paths]
+    known = {parent.path for parent in spec.parents}
+    parents = [Parent(path, relationship="componentOf") for path in paths if path not in known]
     if spec.relation == Relation.EDITED and parents and not spec.parents:
         # c2patool's convention: the first ingredient of an edit is what was opened
         parents[0] = replace(parents[0], relationship="parentOf")
