@@ -33,6 +33,7 @@ from provenance.manifest.build import build_definition
 from provenance.manifest.definition import definition_files
 from provenance.manifest.identity_signer import REFERENCED, with_identity
 from provenance.manifest.read import MEMORY_MB, side_car_results
+from provenance.manifest.redaction import add_redactions
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec
 from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
@@ -60,7 +61,8 @@ def sign_manifest(
     """Sign ``source`` into ``output``.
 
     Where the format cannot hold a manifest, ``output`` becomes a plain copy of ``source``, and the returned
-    bytes are the side-car that belongs beside it.
+    bytes are the side-car that belongs beside it. With a remote address, ``output`` holds the address alone, and the
+    returned bytes belong there.
 
     A source that already carries a manifest becomes its own parent (unless the spec names one), because a
     manifest must not be dropped silently.
@@ -87,6 +89,8 @@ def sign_manifest(
     embeds = media.embeddable
     media_type = mime or media.mime
     carries = embeds and (carries_manifest(source, media_type) if carries is None else carries)
+    if spec.update and not (embeds and all(_same_content(source, parent.path) for parent in spec.parents)):
+        raise UsageError("an update is about a file that stays as it is, with its manifest inside")
     spec = _with_own_parent(source, _with_named_files(spec), carries)
     check_spec(spec)
     if media.name == "PDF" and has_pdf_signature(source):
@@ -97,6 +101,11 @@ def sign_manifest(
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
         spec = replace(spec, thumbnail_data=_thumbnail(source))
     definition, inputs = build_definition(spec)
+    opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    if opened and spec.redactions:
+        add_redactions(definition, spec.redactions, opened, reason=spec.redaction_reason)
+    if spec.remote_url and not embeds:
+        raise UsageError(f"{media.name} cannot hold the address of a manifest", hint="leave out --remote-url")
     _check_means(identity, tsa_url)
     job = _Job(identity)
     try:
@@ -112,7 +121,11 @@ def sign_manifest(
                 present = {one["label"] for one in definition["assertions"]}
                 vouched = [label for label in REFERENCED if label in present]
                 signer = with_identity(signer, spec.credential, job.guarded(spec.credential.sign), vouched)
-            if not embeds:
+            if spec.update:
+                builder.set_intent(c2pa.C2paBuilderIntent.UPDATE)
+            if spec.remote_url:
+                builder.set_remote_url(spec.remote_url)
+            if spec.remote_url or not embeds:
                 builder.set_no_embed()
             with source.open("rb") as reading, _Output(output, job) as writing:
                 manifest = builder.sign(signer, media_type, reading, writing)

@@ -310,13 +310,21 @@ def _actions(manifest: dict[str, Any]) -> list[dict[str, Any]]:
             actions.append(
                 {
                     "action": _text(action.get("action")),
-                    "description": _text(action.get("description"), 4000),
+                    "description": _text(action.get("description"), 4000) or _redacted(action),
                     "when": _text(action.get("when")),
                     "digital_source_type": _text(action.get("digitalSourceType")).rsplit("/", 1)[-1],
                     "software_agent": _text(agent),
                 }
             )
     return actions[:_MAX_LIST]
+
+
+def _redacted(action: dict[str, Any]) -> str:
+    """What was taken out of an earlier manifest, and why."""
+    address = _text(_dict(action.get("parameters")).get("redacted"))
+    if not address:
+        return ""
+    return f"{address.rsplit('/', 1)[-1]} was taken out ({_text(action.get('reason')) or 'no reason given'})"
 
 
 def _time(
