@@ -39,6 +39,7 @@ from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
 from provenance.media.picture import open_picture, sha256_file
 from provenance.record import Relation
+from provenance.trust.anchors import Anchors
 
 __all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
 
@@ -292,7 +293,7 @@ def _settings(identity: Identity) -> dict[str, Any]:
         # c2pa would also make thumbnails of what the file was made from, clean faces included
         "builder": {"thumbnail": {"enabled": False}},
         "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
-        "trust": {"user_anchors": certificates.to_pem([identity.root])},
+        "trust": Anchors.of([certificates.to_pem([identity.root])]).settings(),
     }
 
 
