@@ -164,7 +164,7 @@ class CloakOptions:
         return self.attack.partition(":")[2] or None
 
     @property
-    def look(self) -> VeilName:
+    def chosen_veil(self) -> VeilName:
         """The veil, chosen or by default."""
         if self.veil is not None:
             return VeilName(self.veil)
@@ -175,7 +175,7 @@ class CloakOptions:
         """The most steps of a round on one patch."""
         if self.fast:
             return min(self.steps, _FAST_STEPS)
-        return self.steps if self.look is VeilName.NOISE else max(1, round(self.steps * 2 / 3))
+        return self.steps if self.chosen_veil is VeilName.NOISE else max(1, round(self.steps * 2 / 3))
 
     @property
     def most_rounds(self) -> int:

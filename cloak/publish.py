@@ -184,7 +184,7 @@ def publish_file(
     with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
         unsigned = Path(folder) / f"cloaked{output.suffix}"
         unsigned.write_bytes(cloaked.encoded)
-        veil = request.options.look
+        veil = request.options.chosen_veil
         signed = _signed(unsigned, source, output, cloaked.report, veil, request, session, force)
     return PublishResult(source, output, cloaked.report, signed)
 
@@ -231,7 +231,7 @@ def _publish_video(
         report = cloak_video(
             source, unsigned, options, request.video, work=work, force=force, progress=progress
         )
-        signed = _signed(unsigned, source, output, report, VeilName.NOISE, request, session, force)
+        signed = _signed(unsigned, source, output, report, options.look, request, session, force)
     return PublishResult(source, output, report, signed, notes)
 
 

@@ -26,7 +26,8 @@
     ├── UntrustedSignerError     5    valid, but the signer's chain leads to no trusted anchor
     ├── NoFaceError              6    nothing to cloak, nothing to extract
     ├── PartialSuccessError      7    some inputs, or some goals, were missed
-    └── ConsentError             8    its owner forbids this use, or nobody said that it is allowed
+    ├── ConsentError             8    its owner forbids this use, or nobody said that it is allowed
+    └── ContradictionError       8    the own ledger says otherwise, and nobody said that it is wrong
 
 Messages say what was found and what was expected; ``hint`` says what to do.
 """
@@ -180,4 +181,8 @@ class PartialSuccessError(VeilmarkError):
 
 
 class ConsentError(VeilmarkError):
+    exit_code = ExitCode.NO_CONSENT
+
+
+class ContradictionError(VeilmarkError):
     exit_code = ExitCode.NO_CONSENT

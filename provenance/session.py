@@ -6,11 +6,16 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from provenance.home import Home
 from provenance.identity.identity import Identity, load_identity
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from provenance.search.synthetic import SyntheticRecords
 
 
 class Session:
@@ -25,6 +30,13 @@ class Session:
     def keep(self, manifest: bytes) -> tuple[str, str]:
         """Store manifest bytes; returns their SHA-256 (hex) and content id."""
         return hashlib.sha256(manifest).hexdigest(), self.store.put(manifest)
+
+    @cached_property
+    def synthetic(self) -> SyntheticRecords:
+        """What the own ledger calls synthetic."""
+        from provenance.search.synthetic import SyntheticRecords
+
+        return SyntheticRecords(self.home.data / "similar" / "synthetic", self.ledger)
 
     def clock_behind(self) -> float:
         """Seconds by which this machine's clock is behind the ledger's last entry; 0 or less: it is not."""

@@ -14,6 +14,7 @@ from provenance.errors import (
 )
 from provenance.fingerprint.picture import Fingerprint, NoFingerprint, fingerprint_file
 from provenance.identity import certificates
+from provenance.lineage import refuse_contradicted, trace
 from provenance.manifest.embed import ManifestSpec, Parent, carries_manifest, sign_manifest
 from provenance.manifest.read import read_manifest
 from provenance.manifest.report import ManifestState
@@ -101,6 +102,7 @@ def sign_file(
 
     Raises:
         MissingPathError, MediaError: the source cannot be read.
+        ContradictionError: the own ledger calls it synthetic, and no source type is named.
         OutputExistsError, NotWritableError: the output cannot be written.
         TamperedError: the written file did not verify when read back (a bug or a failing disk).
     """
@@ -129,8 +131,9 @@ def sign_file(
         # 3. The manifest, signed by the identity, embedded or side-car.
         step("manifest")
         carries = media.embeddable and carries_manifest(source, media.mime)
-        spec = _completed(request.spec, source, output, fingerprint, carries=carries)
-        parent_hashes = [sha256_file(parent.path) for parent in spec.parents]
+        lineage = trace(_completed(request.spec, source, output, fingerprint, carries=carries), session)
+        spec = lineage.spec
+        refuse_contradicted(source, hashing.result(), fingerprint, spec, session)
         with replacing(output, force=force, scratch=scratch) as signed:
             manifest = sign_manifest(
                 source, signed, spec, session.identity, media=media, carries=carries, tsa_url=request.tsa_url
@@ -153,7 +156,7 @@ def sign_file(
                     manifest_cid=manifest_cid,
                     media_type=media.mime,
                     fingerprints=fingerprint.to_record(),
-                    parents=parent_hashes,
+                    parents=lineage.parent_hashes,
                     signer={"key_id": session.identity.key_id, "name": session.identity.claimed_name},
                     time=now_utc(),
                     extra=request.extra,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from provenance.claims import compare_with_ledger
 from provenance.errors import (
     MediaError,
     ReceiptError,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from provenance.record import SignedRecord
 
 MAX_SIDECAR_BYTES = 256 * 1024**2
-_MAX_ANCESTORS = 256
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,7 @@ def verify_file(
             if report is None and receipt is None:
                 raise
             verdict.warnings.append(f"not looked up by likeness: {error}")
-        _warn_of_earlier_claims(verdict, lookup)
-        verdict.parents = [_known_parent(parent, lookup) for parent in verdict.parents]
+        compare_with_ledger(verdict, lookup)
     elif report is None and receipt is None:
         _refuse_broken(file)
     if unreadable and report is None and verdict.ledger_status is LedgerStatus.NONE and not verdict.failed:
@@ -301,60 +300,6 @@ def _judge_revocation(
     found = check_revocations(trust.revocations, verdict.signer.key_id, times, chain_der=chain)
     if found.revocation is not None:
         verdict.checks.append(Check(CheckName.REVOCATION, found.valid, found.explanation))
-
-
-def _warn_of_earlier_claims(verdict: Verdict, lookup: Lookup) -> None:
-    """Someone may have stripped and re-signed: the first record by another key is worth a look.
-
-    Records that the file openly names as what it was made from are no such sign.
-    """
-    if not verdict.similar or verdict.signer is None:
-        return
-    own = verdict.signer.key_id
-    mine = min((record.index for record in verdict.similar if record.key_id == own), default=None)
-    named = _ancestors(verdict, lookup)
-    for record in verdict.similar:
-        if record.key_id == own or (mine is not None and record.index > mine):
-            return
-        if record.file_sha256 not in named:
-            verdict.warnings.append(
-                f"a {'record of this file' if record.exact else 'similar picture'} by another signer,"
-                f" {record.signer_name!r}, is earlier in the ledger (entry {record.index}, {record.logged_at});"
-                " this copy may have been stripped and signed again"
-            )
-            return
-
-
-def _ancestors(verdict: Verdict, lookup: Lookup) -> set[str]:
-    """SHA-256 of the parents that record and manifest both name, and of theirs, as the own ledger knows them."""
-    if not any(one.get("relationship") == "parentOf" for one in verdict.ingredients):
-        return set()
-    waiting = [parent["sha256"] for parent in verdict.parents]
-    found: set[str] = set()
-    while waiting and len(found) < _MAX_ANCESTORS:
-        digest = waiting.pop()
-        if digest in found:
-            continue
-        found.add(digest)
-        for entry in lookup.ledger.find_sha256(digest):
-            if entry.opening.signed.record.file_sha256 == digest:
-                waiting += entry.opening.signed.record.parents
-    return found
-
-
-def _known_parent(parent: dict[str, Any], lookup: Lookup) -> dict[str, Any]:
-    """What the own ledger says about a parent named by its SHA-256."""
-    for entry in lookup.ledger.find_sha256(parent["sha256"]):
-        record = entry.opening.signed.record
-        if record.file_sha256 == parent["sha256"]:
-            return {
-                **parent,
-                "index": entry.index,
-                "relation": record.relation,
-                "signer_name": record.signer.get("name", ""),
-                "time": record.time,
-            }
-    return parent
 
 
 def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:

@@ -117,10 +117,10 @@ def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) ->
     decoded = np.asarray(Image.open(io.BytesIO(result.encoded)).convert("RGB"))
     chosen = [face for face in result.report.faces if face.chosen]
     faces = torch.tensor([face.box for face in chosen])
-    base = without_colour(pixels) if options.look is VeilName.FILM_BW else pixels
+    base = without_colour(pixels) if options.chosen_veil is VeilName.FILM_BW else pixels
     row: dict[str, object] = {
         "picture": path.name,
-        "veil": options.look.value,
+        "veil": options.chosen_veil.value,
         "strength": args.strength,
         "seed": args.seed,
         "left_out": sorted(left_out),
@@ -136,9 +136,11 @@ def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) ->
     }
     if args.save:
         args.save.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(decoded).save(args.save / f"{path.stem}-{options.look.value}-{args.strength}.png")
-    if options.look is not VeilName.NOISE:
-        plain = control(base, faces, options.look, Strength(args.strength), args.seed + 1000)
+        Image.fromarray(decoded).save(
+            args.save / f"{path.stem}-{options.chosen_veil.value}-{args.strength}.png"
+        )
+    if options.chosen_veil is not VeilName.NOISE:
+        plain = control(base, faces, options.chosen_veil, Strength(args.strength), args.seed + 1000)
         row["control_flip"] = [round(flip(crop(base, f.box), crop(plain, f.box)) or 0.0, 4) for f in chosen]
         row["control_dislike"] = [
             round(dislike(crop(base, f.box), crop(plain, f.box)).total, 2) for f in chosen

@@ -111,7 +111,7 @@ def _more_of_the_search(
 
 def _spare(face: FaceReport, options: CloakOptions) -> bool:
     """Did the search leave part of what the strength allows?"""
-    if options.look is VeilName.NOISE:
+    if options.chosen_veil is VeilName.NOISE:
         return face.quality.psnr - options.level.face_psnr >= _SPARE_DB
     return face.quality.flip is not None and face.quality.flip < _SPARE_FLIP * CEILINGS[options.level].face
 

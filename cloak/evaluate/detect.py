@@ -219,17 +219,6 @@ def load_brought_detectors(options: CloakOptions) -> list[FaceDetector]:
     return loaded
 
 
-def load_recognition(options: CloakOptions) -> FaceRecognition | None:
-    """Face recognition; None where it was not asked for and is not installed.
-
-    Raises:
-        MissingModelError: it was asked for, and its weights are not on this machine.
-    """
-    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
-        return None
-    return FaceRecognition.load(options.weights, options.device)
-
-
 def load_encoders(options: CloakOptions, *, attackable: bool | None = None) -> list[Encoder]:
     """The encoders of faces whose weights are on this machine: dlib's and those of :mod:`cloak.recognition.encoders`.
 

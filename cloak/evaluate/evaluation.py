@@ -238,7 +238,7 @@ def build_report(
         strength=str(options.level),
         levels=options.level.levels,
         attack=options.attack,
-        veil=options.look.value,
+        veil=options.chosen_veil.value,
         seed=options.seed,
         device=options.device,
         versions=versions,

@@ -156,7 +156,7 @@ def cloak_bytes(
     detectors, displayed, before = initial.detectors, initial.displayed, initial.before
     faces = select_faces(initial.confirmed_faces, options)
 
-    if options.look is VeilName.FILM_BW:  # what it is compared with is the picture without colours
+    if options.chosen_veil is VeilName.FILM_BW:  # what it is compared with is the picture without colours
         picture = picture.with_pixels(without_colour(picture.pixels))
 
     def encoded(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:

@@ -136,7 +136,7 @@ class PatchOptimiser:
         self.zones = place_decoys(picture.pixels, all_faces, options.decoys, options.seed)
         size = picture.pixels.shape[:2]
         #: None for plain noise.
-        self.veil = veil_of(options.look, grey=self.grey)
+        self.veil = veil_of(options.chosen_veil, grey=self.grey)
         self.patches = plan_patches(
             size,
             torch.cat([selected, self.zones]),

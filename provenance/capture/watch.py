@@ -62,14 +62,14 @@ class WatchOptions:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _FileState:
     """A file as one scan saw it; ``since`` is when it was first seen like this."""
 
     size: int
     mtime_ns: int
     since: float
 
-    def same(self, status: os.stat_result) -> bool:
+    def unchanged(self, status: os.stat_result) -> bool:
         return (self.size, self.mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
@@ -130,7 +130,7 @@ class _Watcher:
             options,
         )
         self.on_event: Callable[[WatchEvent], None] = lambda _: None
-        self.looks: dict[str, _Look] = {}
+        self.seen: dict[str, _FileState] = {}
         self.busy: dict[str, Future[None]] = {}
         self.names = threading.Lock()
         self.wake = threading.Event()
@@ -177,17 +177,17 @@ class _Watcher:
                 continue
             if name in self.busy or self._is_done(name, status):
                 continue
-            look = self.looks.get(name)
-            if look is None or not look.same(status):
+            seen = self.seen.get(name)
+            if seen is None or not seen.unchanged(status):
                 self.failed.discard(name)
-                look = self.looks[name] = _Look(status.st_size, status.st_mtime_ns, now)
-            age = now - look.since
+                seen = self.seen[name] = _FileState(status.st_size, status.st_mtime_ns, now)
+            age = now - seen.since
             if age < self.options.settle_s:
                 pending = True
             elif self._is_complete(path, name, status, age):
                 self.busy[name] = pool.submit(self._work, path, name, status)
-        for name in set(self.looks) - present:
-            del self.looks[name]
+        for name in set(self.seen) - present:
+            del self.seen[name]
         return pending
 
     def _files(self) -> Iterator[Path]:

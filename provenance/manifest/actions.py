@@ -33,6 +33,18 @@ SOURCE_TYPES: dict[str, str] = {
     )
 } | {name: C2PA + name for name in ("empty", "trainedAlgorithmicData")}
 
+#: Source types that say: a machine made this, or a part of it. What is said once is kept through every edit.
+SYNTHETIC_TYPES = frozenset(
+    {
+        "trainedAlgorithmicMedia",
+        "trainedAlgorithmicData",
+        "compositeWithTrainedAlgorithmicMedia",
+        "compositeSynthetic",
+        "algorithmicMedia",
+        "virtualRecording",
+    }
+)
+
 #: Actions of C2PA 2.4 that a signer may name, and whether they change what is seen or heard; those that do
 #: must say by what kind of source (conformance programme 0.2).
 ACTIONS: dict[str, bool] = {
@@ -145,6 +157,21 @@ def check_action(action: Action) -> None:
         )
     if len(action.description) > _MAX_TEXT:
         raise UsageError(f"the description of {name} is over {_MAX_TEXT} characters")
+
+
+def is_synthetic(kind: str) -> bool:
+    """Whether a digital source type, by its short name or URL, is one of :data:`SYNTHETIC_TYPES`."""
+    return kind.rsplit("/", 1)[-1] in SYNTHETIC_TYPES
+
+
+def lasting_source_type(manifest: dict[str, Any]) -> str:
+    """The source type that a described manifest stands for: a synthetic one of its own actions, else a synthetic one
+    of what it is an edit of, else the first that it names; empty where it names none.
+    """
+    own = [action["digital_source_type"] for action in manifest["actions"] if action["digital_source_type"]]
+    opened = [one["manifest"] for one in manifest["ingredients"] if one["relationship"] == "parentOf"]
+    inherited = [lasting_source_type(one) for one in opened if one]
+    return next((kind for kind in [*own, *inherited] if is_synthetic(kind)), next(iter(own), ""))
 
 
 def source_type(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from provenance.manifest.actions import Action, source_type
 from provenance.manifest.definition import merge_definition
-from provenance.manifest.spec import ManifestSpec, Parent
+from provenance.manifest.spec import ManifestSpec, Parent, says_synthetic
 from provenance.media.formats import detect_format, printable_name
 from provenance.record import Relation, now_utc
 from provenance.version import VERSION
@@ -84,13 +84,16 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
     placed = [index for index, parent in enumerate(spec.parents) if parent.relationship == "componentOf"]
     inputs = [index for index, parent in enumerate(spec.parents) if parent.relationship == "inputTo"]
     agent = {"name": "veilmark", "version": VERSION}
+    # the label of something synthetic that was taken in; nothing synthetic was done here
+    inherited = any(one.source_type for one in spec.parents) and not says_synthetic(spec)
     first: dict[str, Any] = {"when": now_utc(), "softwareAgent": agent}
     if opened:
         first |= {"action": "c2pa.opened", "parameters": {"ingredientIds": [f"ingredient-{opened[0]}"]}}
+        first |= _kept_label(spec.parents[opened[0]])
     else:
         kind = spec.digital_source_type or {
             Relation.CAPTURED: "digitalCapture",
-            Relation.SYNTHETIC: "trainedAlgorithmicMedia",
+            Relation.SYNTHETIC: "compositeSynthetic" if inherited else "trainedAlgorithmicMedia",
         }.get(spec.relation, "digitalCreation")
         first |= {"action": "c2pa.created", "digitalSourceType": source_type(kind)}
         if spec.captured_at:
@@ -105,16 +108,20 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
                 "action": "c2pa.placed",
                 "softwareAgent": agent,
                 "parameters": {"ingredientIds": [f"ingredient-{index}"]},
+                **_kept_label(spec.parents[index]),
             }
         )
     default_type = {
         Relation.CLOAKED: "algorithmicallyEnhanced",
-        Relation.SYNTHETIC: spec.digital_source_type or "compositeWithTrainedAlgorithmicMedia",
+        Relation.SYNTHETIC: "humanEdits"
+        if inherited
+        else spec.digital_source_type or "compositeWithTrainedAlgorithmicMedia",
     }.get(spec.relation, "humanEdits")
     named = list(spec.actions)
     if spec.relation == Relation.CLOAKED and not named:
         named = [Action("c2pa.filtered", description="adversarial changes against face detectors")]
-    if opened and not named and (inputs or spec.relation == Relation.SYNTHETIC):
+    generated = spec.relation == Relation.SYNTHETIC and not inherited
+    if opened and not named and (inputs or generated):
         named = [Action("c2pa.edited")]
     for action in named:
         actions.append({"softwareAgent": agent, **action.to_definition(default_type)})
@@ -123,8 +130,12 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
         user = actions[-len(named)] if opened else first
         user.setdefault("parameters", {})["ingredientIds"] = [f"ingredient-{index}" for index in inputs]
     # a person's list of their own edits may be incomplete; what this program did itself is not
-    complete = not spec.actions or spec.relation in (Relation.CLOAKED, Relation.SYNTHETIC)
+    complete = not spec.actions or spec.relation == Relation.CLOAKED or generated
     return {"actions": actions, "allActionsIncluded": complete}
+
+
+def _kept_label(parent: Parent) -> dict[str, Any]:
+    return {"digitalSourceType": source_type(parent.source_type)} if parent.source_type else {}
 
 
 def _metadata(spec: ManifestSpec) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ from provenance.manifest.definition import definition_files
 from provenance.manifest.identity_signer import REFERENCED, with_identity
 from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.redaction import add_redactions
-from provenance.manifest.spec import ManifestSpec, Parent, check_spec
+from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
 from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
 from provenance.media.picture import open_picture, sha256_file
@@ -156,7 +156,10 @@ def _with_own_parent(source: Path, spec: ManifestSpec, carries: bool) -> Manifes
     """A source that carries a manifest already becomes its own parent."""
     opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
     if opened is not None:
-        unnamed = spec.relation == Relation.EDITED and not spec.actions and spec.definition is None
+        edited = spec.relation == Relation.EDITED or (
+            spec.relation == Relation.SYNTHETIC and not says_synthetic(spec)
+        )
+        unnamed = edited and not spec.actions and spec.definition is None
         if unnamed and not _same_content(source, opened.path):
             # something was done that nobody named; "opened" alone would say that nothing was
             return replace(spec, actions=(Action("c2pa.edited"),))

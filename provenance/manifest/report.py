@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from provenance.identity.certificates import printable
+from provenance.manifest.actions import lasting_source_type
 from provenance.manifest.identities import identities_of, is_about_identity
 from provenance.trust.anchors import Purpose, found_for, names_a_list
 from provenance.verdict import NamedIdentity, TimeKind
@@ -103,6 +104,7 @@ class ManifestReport:
         key_id: hex SHA-256 of the leaf's SubjectPublicKeyInfo.
         signed_time: RFC 3339, or empty where the manifest says none.
         time_kind: who says so; None where the manifest says none.
+        digital_source_type: short name; what it is an edit of is synthetic: so is this.
         actions: name, description, when, digital source type, software agent; in order.
         ingredients: title, relationship, format, instance id, whether it has a manifest, its thumbnail's
             identifier, the parent's SHA-256 where it was only named, its failures, and its own ``manifest``
@@ -223,9 +225,7 @@ def _fill(
     report.thumbnail = _text(_dict(active.get("thumbnail")).get("identifier"))
     about = describe(active, manifests, depth=0)
     report.actions, report.ingredients = about["actions"], about["ingredients"]
-    report.digital_source_type = next(
-        (action["digital_source_type"] for action in report.actions if action["digital_source_type"]), ""
-    )
+    report.digital_source_type = lasting_source_type(about)
     report.assertion_labels = [name.split("__")[0] for name, _ in _assertions(active)]
     for name, data in _assertions(active):
         if name.startswith("c2pa.soft-binding"):

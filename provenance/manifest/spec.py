@@ -11,7 +11,7 @@ from typing import Any
 
 from provenance.errors import UsageError
 from provenance.identity.credential import IdentityCredential
-from provenance.manifest.actions import ACTIONS, Action, check_action
+from provenance.manifest.actions import ACTIONS, Action, check_action, is_synthetic
 from provenance.record import Relation
 
 _MAX_TEXT = 4000
@@ -32,6 +32,8 @@ class Parent:
             ingredient names the parent (title, instance id, SHA-256) and nothing of it is taken over: no
             thumbnail, no fingerprint, no location. None: true, but false for cloaked files.
         manifest_data: the parent's side-car, where its manifest is not inside.
+        source_type: the synthetic source type that the parent has, by its manifest or the own ledger; the action
+            that takes the parent in repeats it, so that the label stays. Filled in by the signing pipeline.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class Parent:
     title: str = ""
     embed: bool | None = None
     manifest_data: bytes | None = field(default=None, repr=False)
+    source_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,22 @@ class ManifestSpec:
     redaction_reason: str = "c2pa.PII.present"
     update: bool = False
     remote_url: str = ""
+
+
+def says_synthetic(spec: ManifestSpec) -> bool:
+    """Whether the signer says that a machine made the file or a part of it: as its source type, in an action, or in
+    the definition.
+    """
+    named = [spec.digital_source_type, *(action.digital_source_type for action in spec.actions)]
+    for assertion in _objects((spec.definition or {}).get("assertions")):
+        data = assertion.get("data")
+        if str(assertion.get("label")).startswith("c2pa.actions") and isinstance(data, Mapping):
+            named += [str(action.get("digitalSourceType", "")) for action in _objects(data.get("actions"))]
+    return any(is_synthetic(kind) for kind in named)
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
 def check_spec(spec: ManifestSpec) -> None:

@@ -44,8 +44,8 @@ def _card(verdict: Verdict, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         )
         rows.append(("Signer", f"{verdict.signer.name} ({claim}; key {verdict.signer.key_id[:16]})"))
     for one in verdict.identities:
-        standing = "confirmed" if one.confirmed else "not confirmed"
-        rows.append(("Identity", f"{one.name} (issued by {one.issuer or 'nobody named'}; {standing})"))
+        confirmation = "confirmed" if one.confirmed else "not confirmed"
+        rows.append(("Identity", f"{one.name} (issued by {one.issuer or 'nobody named'}; {confirmation})"))
     rows += [("Time", f"{time.value} ({time.words})") for time in verdict.times]
     rows += [("What", " / ".join(part for part in (verdict.relation, verdict.source_type) if part))]
     rows += [("Action", _action(action)) for action in verdict.actions]

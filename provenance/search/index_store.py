@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS entries (
     seq INTEGER PRIMARY KEY, entry INTEGER NOT NULL UNIQUE, kind TEXT NOT NULL, pixels TEXT, blob BLOB);
 CREATE INDEX IF NOT EXISTS entries_by_pixels ON entries (pixels) WHERE pixels IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_to_find ON entries (entry) WHERE kind != 'none';
 CREATE TABLE IF NOT EXISTS codes (entry INTEGER NOT NULL, time_ms INTEGER NOT NULL, code BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS segments (
     name TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, pictures INTEGER NOT NULL);
@@ -91,6 +92,11 @@ class FingerprintStore:
     def next_entry(self) -> int:
         (highest,) = self._database.execute("SELECT max(entry) FROM entries").fetchone()
         return 0 if highest is None else int(highest) + 1
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no entry has anything to be found by."""
+        return not self._database.execute("SELECT 1 FROM entries WHERE kind != 'none' LIMIT 1").fetchone()
 
     def add(self, rows: Iterable[tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]]) -> int:
         """Add ``(entry, kind, pixels_sha256, blob, [(time in ms, 32-byte code)])``; known entries are passed over."""

@@ -154,6 +154,8 @@ class SimilarIndex:
             LedgerError: the cache cannot be read.
         """
         with _usable_cache():
+            if self._store.is_empty:
+                return []
             if isinstance(fingerprint, PictureFingerprint):
                 return self._search_picture(fingerprint, known)[:limit]
             if isinstance(fingerprint, VideoFingerprint):

@@ -17,8 +17,7 @@ from provenance.errors import (
     VeilmarkError,
     combine,
 )
-from synth.commands.extract import WeightsFolder
-from synth.commands.options import Device
+from synth.commands.options import Device, WeightsFolder, names_of
 
 if TYPE_CHECKING:
     from synth.detect.run import Detection
@@ -63,7 +62,7 @@ def detect(
 
     chosen = tuple(DETECTORS)
     if detectors is not None:
-        chosen = tuple(dict.fromkeys(name.strip() for name in detectors.split(",") if name.strip()))
+        chosen = names_of(detectors)
     options = DetectOptions(
         detectors=chosen,
         max_seconds=seconds,

@@ -52,7 +52,7 @@ class OnnxModule(nn.Module):
                 )
         _check_names(graph, nodes)
         constants = {name: np.asarray(array) for name, array in graph.constants.items()}
-        self.nodes = _folded(self._settled(nodes, constants), constants)
+        self.nodes = _folded(self._precomputed(nodes, constants), constants)
         self._buffer_of: dict[str, str] = {}
         self._fixed: dict[str, Tensor] = {}
         used = {name for node in self.nodes for name in node.inputs} | set(self.outputs)
@@ -103,7 +103,7 @@ class OnnxModule(nn.Module):
         return results
 
     @torch.no_grad()
-    def _settled(self, nodes: tuple[Node, ...], constants: dict[str, np.ndarray]) -> list[Node]:
+    def _precomputed(self, nodes: tuple[Node, ...], constants: dict[str, np.ndarray]) -> list[Node]:
         """The nodes that depend on the picture; results of the others become constants."""
         left = []
         tensors = {name: as_tensor(array) for name, array in constants.items()}

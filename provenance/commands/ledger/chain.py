@@ -39,7 +39,7 @@ def anchor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Anchor the log's checkpoint on a chain. Safe to repeat: it goes on where it stopped and never pays twice."""
-    from provenance.ledger.evm import AnchorState, MediaLedger, Policy, load_account
+    from provenance.ledger.evm import AnchorPolicy, AnchorState, MediaLedger, load_account
     from provenance.ledger.evm.receipts import anchor_log
 
     home = Home.locate()
@@ -52,7 +52,7 @@ def anchor(
             ledger,
             MediaLedger.at(node, address),
             payer,
-            policy=Policy(confirmations=chain.confirmations, max_fee_gwei=chain.max_fee_gwei),
+            policy=AnchorPolicy(confirmations=chain.confirmations, max_fee_gwei=chain.max_fee_gwei),
             wait=wait,
             progress=note,
         )

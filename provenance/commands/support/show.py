@@ -86,8 +86,8 @@ def _summary(verdict: Verdict) -> list[tuple[str, str]]:
         )
         rows.append(("signer", f"{verdict.signer.name}  ({kind}; key {verdict.signer.key_id[:16]})"))
     for one in verdict.identities:
-        standing = "confirmed" if one.confirmed else "not confirmed"
-        rows.append(("identity", f"{one.name}  (issued by {one.issuer or 'nobody named'}; {standing})"))
+        confirmation = "confirmed" if one.confirmed else "not confirmed"
+        rows.append(("identity", f"{one.name}  (issued by {one.issuer or 'nobody named'}; {confirmation})"))
     for time in verdict.times[:2]:
         rows.append(("when", f"{time.value}  ({time.words})"))
     if verdict.relation or verdict.source_type:

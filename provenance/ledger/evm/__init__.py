@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from provenance.ledger.evm.accounts import import_account as import_account
     from provenance.ledger.evm.accounts import list_accounts as list_accounts
     from provenance.ledger.evm.accounts import load_account as load_account
+    from provenance.ledger.evm.anchor import AnchorPolicy as AnchorPolicy
     from provenance.ledger.evm.anchor import AnchorStatus as AnchorStatus
-    from provenance.ledger.evm.anchor import Policy as Policy
     from provenance.ledger.evm.anchor import anchor_checkpoint as anchor_checkpoint
     from provenance.ledger.evm.check import AnchorCheck as AnchorCheck
     from provenance.ledger.evm.check import Basis as Basis
@@ -70,7 +70,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "MediaLedger": "provenance.ledger.evm.contract",
         "Network": "provenance.ledger.evm.networks",
         "Node": "provenance.ledger.evm.rpc",
-        "Policy": "provenance.ledger.evm.anchor",
+        "AnchorPolicy": "provenance.ledger.evm.anchor",
         "anchor_checkpoint": "provenance.ledger.evm.anchor",
         "anchor_log": "provenance.ledger.evm.receipts",
         "anchored_receipt": "provenance.ledger.evm.receipts",

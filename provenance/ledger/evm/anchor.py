@@ -25,14 +25,14 @@ from provenance.ledger.evm.contract import ZERO_HASH, MediaLedger, encode_call, 
 from provenance.ledger.evm.state import AnchorRow, AnchorState, AnchorStore
 from provenance.ledger.evm.transact import (
     Call,
-    Fate,
     Mined,
     Outcome,
     Sent,
+    TransactionState,
     broadcast,
-    look,
     replacement,
     send,
+    transaction_state,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class AnchorStatus:
 
 
 @dataclass(frozen=True)
-class Policy:
+class AnchorPolicy:
     """How to send and when to be satisfied.
 
     Attributes:
@@ -91,7 +91,7 @@ def anchor_checkpoint(
     root: bytes,
     content: bytes = ZERO_HASH,
     note: str = "",
-    policy: Policy | None = None,
+    policy: AnchorPolicy | None = None,
     wait: bool = True,
     timeout: float = 600.0,
     progress: Say | None = None,
@@ -121,17 +121,17 @@ def anchor_checkpoint(
         )
     key = AnchorKey(ledger.node.chain_id, ledger.address, account.address, log_id_of(origin), size, root)
     blank = AnchorRow(key, origin, content, note=note)
-    worker = _Worker(home, ledger, account, blank, policy or Policy(), progress)
+    job = _AnchorJob(home, ledger, account, blank, policy or AnchorPolicy(), progress)
     end = time.monotonic() + timeout
     while True:
-        status = worker.step()
+        status = job.step()
         finished = status.state in (AnchorState.CONFIRMED, AnchorState.SUPERSEDED)
         if finished or not wait or time.monotonic() >= end:
             return status
         time.sleep(POLL_SECONDS)
 
 
-class _Worker:
+class _AnchorJob:
     """One anchor under way. Each :meth:`step` looks at the chain once and does at most one thing."""
 
     def __init__(
@@ -140,7 +140,7 @@ class _Worker:
         ledger: MediaLedger,
         account: LocalAccount,
         blank: AnchorRow,
-        policy: Policy,
+        policy: AnchorPolicy,
         progress: Say | None,
     ) -> None:
         self.home, self.ledger, self.node, self.account = home, ledger, ledger.node, account
@@ -246,19 +246,19 @@ class _Worker:
     def _follow(self, row: AnchorRow, sent: Sent) -> AnchorRow:
         """A transaction is out, but nothing is anchored: wait for it, push it, or give it up."""
         try:
-            fate = look(self.node, self.account, sent)
+            state = transaction_state(self.node, self.account, sent)
         except ChainError as failure:
             # mined but failed: a larger checkpoint may have come first; the next step decides anew
             row = replace(row, state=AnchorState.PENDING, sent=None, remark=str(failure))
             return self.store.put(row)
-        if isinstance(fate, Mined):
-            self.say(f"mined in block {fate.block_number}")
+        if isinstance(state, Mined):
+            self.say(f"mined in block {state.block_number}")
             return row
-        if fate is Fate.OVERTAKEN:
+        if state is TransactionState.OVERTAKEN:
             self.say("another transaction of this account took its place")
             row = replace(row, state=AnchorState.PENDING, sent=None, remark="its nonce was used by another")
             return self.store.put(row)
-        if fate is Fate.FORGOTTEN:
+        if state is TransactionState.FORGOTTEN:
             outcome = broadcast(self.node, sent)
             if outcome is Outcome.ACCEPTED:
                 self.say("the node had forgotten it; sent again")

@@ -118,7 +118,7 @@ def _by_trusted_block(
     key: AnchorKey, rpc: Sequence[str], claim: AnchorClaim | None, trusted: bytes, timeout: float
 ) -> AnchorCheck:
     if claim is not None and (not rpc or claim.block_hash == trusted):
-        return _settled(key, claim.verify(trusted), Basis.TRUSTED_BLOCK, (), None)
+        return _anchored(key, claim.verify(trusted), Basis.TRUSTED_BLOCK, (), None)
     if not rpc:
         raise UsageError(
             "the receipt carries no proof for this anchor",
@@ -185,12 +185,12 @@ def _judge(
     silent: Sequence[str] = (),
 ) -> AnchorCheck:
     if verify_storage(header, key, proof) is not None:
-        return _settled(key, header, basis, labels, depth, silent)
+        return _anchored(key, header, basis, labels, depth, silent)
     detail = f"not anchored on chain {key.chain_id} as of block {header.number}"
     return AnchorCheck(Found.ABSENT, basis, detail, nodes=labels, confirmations=depth)
 
 
-def _settled(
+def _anchored(
     key: AnchorKey,
     header: Header,
     basis: Basis,

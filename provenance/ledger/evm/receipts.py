@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from provenance.errors import ChainError, ForkError, MissingPathError, ReceiptError, UsageError
 from provenance.home import Home
 from provenance.ledger.embedded.log import LocalLedger
-from provenance.ledger.evm.anchor import AnchorStatus, Policy, anchor_checkpoint
+from provenance.ledger.evm.anchor import AnchorPolicy, AnchorStatus, anchor_checkpoint
 from provenance.ledger.evm.check import AnchorCheck, Basis, Found, check_anchor
 from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
 from provenance.ledger.evm.contract import MediaLedger, log_id_of
@@ -47,7 +47,7 @@ def anchor_log(
     ledger: MediaLedger,
     account: LocalAccount,
     *,
-    policy: Policy | None = None,
+    policy: AnchorPolicy | None = None,
     wait: bool = True,
     timeout: float = 600.0,
     progress: Callable[[str], None] | None = None,

@@ -1,7 +1,8 @@
 """Transactions: EIP-1559 fees, signing, sending, waiting, replacing; what can go wrong is told apart.
 
 A transaction is a small value (:class:`Sent`) that the caller keeps, so that a program that dies between any
-two steps can go on: :func:`look` says where it stands, :func:`send` and :func:`replacement` make the next one.
+two steps can go on: :func:`transaction_state` says where it stands, :func:`send` and :func:`replacement` make
+the next one.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Mined:
     contract_address: str | None = None
 
 
-class Fate(StrEnum):
+class TransactionState(StrEnum):
     """Where a sent transaction stands, besides mined."""
 
     WAITING = "waiting"
@@ -168,7 +169,7 @@ def broadcast(node: Node, sent: Sent) -> Outcome:
     return Outcome.ACCEPTED
 
 
-def look(node: Node, account: LocalAccount, sent: Sent) -> Mined | Fate:
+def transaction_state(node: Node, account: LocalAccount, sent: Sent) -> Mined | TransactionState:
     """Where a transaction stands.
 
     Returns:
@@ -197,10 +198,10 @@ def look(node: Node, account: LocalAccount, sent: Sent) -> Mined | Fate:
             receipt["contractAddress"],
         )
     if next_nonce > sent.nonce:
-        return Fate.OVERTAKEN
+        return TransactionState.OVERTAKEN
     if any(node.knows(transaction_hash) for transaction_hash in sent.hashes):
-        return Fate.WAITING
-    return Fate.FORGOTTEN
+        return TransactionState.WAITING
+    return TransactionState.FORGOTTEN
 
 
 def replacement(
@@ -246,17 +247,17 @@ def transact(
         if sent is None:
             sent = send(node, account, call, max_fee_gwei=max_fee_gwei)
             say(f"sent 0x{sent.hashes[-1].hex()}")
-        fate = look(node, account, sent)
-        if isinstance(fate, Mined):
-            depth = node.latest().number - fate.block_number + 1
-            say(f"in block {fate.block_number}, {depth} of {confirmations} confirmations")
+        state = transaction_state(node, account, sent)
+        if isinstance(state, Mined):
+            depth = node.latest().number - state.block_number + 1
+            say(f"in block {state.block_number}, {depth} of {confirmations} confirmations")
             if depth >= confirmations:
-                return fate
-        elif fate is Fate.OVERTAKEN:
+                return state
+        elif state is TransactionState.OVERTAKEN:
             say("another transaction of this account took its place; sending again")
             sent = None
             continue
-        elif fate is Fate.FORGOTTEN:
+        elif state is TransactionState.FORGOTTEN:
             say("the node forgot it; sending again")
             if broadcast(node, sent) is not Outcome.ACCEPTED:
                 sent = None

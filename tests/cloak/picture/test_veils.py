@@ -42,11 +42,11 @@ def _decoded(result: CloakResult) -> np.ndarray:
 
 
 def test_film_is_the_default_and_noise_what_only_noise_can_do() -> None:
-    assert CloakOptions().look is VeilName.FILM
-    assert CloakOptions(attack="torchattacks:PGD").look is VeilName.NOISE
-    assert CloakOptions(strict=True).look is VeilName.NOISE
-    assert CloakOptions(smooth=1.0).look is VeilName.NOISE
-    assert CloakOptions(veil="film-bw").look is VeilName.FILM_BW
+    assert CloakOptions().chosen_veil is VeilName.FILM
+    assert CloakOptions(attack="torchattacks:PGD").chosen_veil is VeilName.NOISE
+    assert CloakOptions(strict=True).chosen_veil is VeilName.NOISE
+    assert CloakOptions(smooth=1.0).chosen_veil is VeilName.NOISE
+    assert CloakOptions(veil="film-bw").chosen_veil is VeilName.FILM_BW
 
 
 @pytest.mark.parametrize("strength", list(Strength))

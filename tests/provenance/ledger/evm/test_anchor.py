@@ -14,7 +14,7 @@ from eth_account.signers.local import LocalAccount
 
 from provenance.errors import ChainError, ForkError, UsageError
 from provenance.home import Home
-from provenance.ledger.evm.anchor import AnchorStatus, Policy, anchor_checkpoint
+from provenance.ledger.evm.anchor import AnchorPolicy, AnchorStatus, anchor_checkpoint
 from provenance.ledger.evm.contract import MediaLedger, encode_call, log_id_of
 from provenance.ledger.evm.fees import GWEI, Fees
 from provenance.ledger.evm.rpc import Node
@@ -85,7 +85,7 @@ def test_checkpoints_follow_each_other_and_earlier_ones_stay(
 def test_confirmations_are_waited_for(
     home: Home, anvil: Any, ledger: MediaLedger, owner: LocalAccount
 ) -> None:
-    policy = Policy(confirmations=5)
+    policy = AnchorPolicy(confirmations=5)
     assert anchor(home, ledger, owner, 7, policy=policy, wait=False).state is AnchorState.PENDING
     status = anchor(home, ledger, owner, 7, policy=policy, timeout=0.0)
     assert (status.state, status.confirmations, status.needed) == (AnchorState.MINED, 1, 5)
@@ -327,7 +327,7 @@ def test_a_transaction_that_waits_too_long_is_replaced(
     old = sent_of(home)
     anchor(home, ledger, owner, 7, wait=False)
     assert sent_of(home) == old, "patience is 90 seconds"
-    anchor(home, ledger, owner, 7, wait=False, policy=Policy(bump_after=0.0))
+    anchor(home, ledger, owner, 7, wait=False, policy=AnchorPolicy(bump_after=0.0))
     new = sent_of(home)
     assert (new.nonce, new.hashes[:-1]) == (old.nonce, old.hashes)
     assert new.fees.most > old.fees.most * 9 // 8 and new.fees.tip > old.fees.tip * 9 // 8
@@ -343,7 +343,7 @@ def test_a_replacement_over_the_ceiling_is_not_made(
     anvil.rpc("evm_setAutomine", False)
     anchor(home, ledger, owner, 7, wait=False)
     old = sent_of(home)
-    tight = Policy(bump_after=0.0, max_fee_gwei=old.fees.most / GWEI)
+    tight = AnchorPolicy(bump_after=0.0, max_fee_gwei=old.fees.most / GWEI)
     with pytest.raises(ChainError, match="over the ceiling"):
         anchor(home, ledger, owner, 7, wait=False, policy=tight)
     assert sent_of(home) == old
@@ -355,7 +355,7 @@ def test_a_fee_over_the_ceiling_is_not_paid(
     anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(50 * GWEI))
     anvil.mine()
     with pytest.raises(ChainError, match="over the ceiling of 20") as caught:
-        anchor(home, ledger, owner, 7, policy=Policy(max_fee_gwei=20))
+        anchor(home, ledger, owner, 7, policy=AnchorPolicy(max_fee_gwei=20))
     assert caught.value.hint
     assert node.transaction_count(owner.address, "pending") == node.transaction_count(owner.address)
 
@@ -378,7 +378,7 @@ def test_a_reorganisation_that_drops_the_anchor_sends_it_again(
 ) -> None:
     """Both while it waits for confirmations, and after it was confirmed with too few."""
     anvil.mine(3)
-    policy = Policy(confirmations=confirmations)
+    policy = AnchorPolicy(confirmations=confirmations)
     anchor(home, ledger, owner, 7, policy=policy, wait=False)
     first = anchor(home, ledger, owner, 7, policy=policy, wait=False)
     assert first.state is (AnchorState.CONFIRMED if confirmations == 1 else AnchorState.MINED)

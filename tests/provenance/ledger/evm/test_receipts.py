@@ -14,7 +14,7 @@ from eth_account.signers.local import LocalAccount
 from provenance.errors import ChainError, ForkError, TamperedError, UsageError
 from provenance.home import Home
 from provenance.ledger.embedded.log import LocalLedger
-from provenance.ledger.evm.anchor import Policy
+from provenance.ledger.evm.anchor import AnchorPolicy
 from provenance.ledger.evm.check import Basis, Found
 from provenance.ledger.evm.contract import MediaLedger, log_id_of
 from provenance.ledger.evm.receipts import (
@@ -235,7 +235,7 @@ def test_confirmations_are_a_setting(
     home: Home, anvil: Any, log: LocalLedger, ledger: MediaLedger, owner: LocalAccount
 ) -> None:
     log.append(make_openings(1))
-    policy = Policy(confirmations=3)
+    policy = AnchorPolicy(confirmations=3)
     anchor_log(home, log, ledger, owner, policy=policy, wait=False)
     assert anchor_log(home, log, ledger, owner, policy=policy, wait=False).state is AnchorState.MINED
     assert anchored_receipt(home, log, 0) is None
