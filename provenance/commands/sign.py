@@ -150,7 +150,7 @@ def sign(
             device=device or "",
             captured_at=captured_at or "",
             location=parse_location(location) if location else None,
-            digital_source_type=source_type or ("composite" if parents and not opened else ""),
+            digital_source_type=source_type or "",
             allow_training=allow_training,
             thumbnail=thumbnail,
             credential=_credential(identity_cert, identity_key),

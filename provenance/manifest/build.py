@@ -92,7 +92,7 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
         first |= _kept_label(spec.parents[opened[0]])
     else:
         kind = spec.digital_source_type or {
-            Relation.CAPTURED: "digitalCapture",
+            Relation.CAPTURED: "composite" if spec.parents else "digitalCapture",
             Relation.SYNTHETIC: "compositeSynthetic" if inherited else "trainedAlgorithmicMedia",
         }.get(spec.relation, "digitalCreation")
         first |= {"action": "c2pa.created", "digitalSourceType": source_type(kind)}
