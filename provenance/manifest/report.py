@@ -107,8 +107,8 @@ class ManifestReport:
         digital_source_type: short name; what it is an edit of is synthetic: so is this.
         actions: name, description, when, digital source type, software agent; in order.
         ingredients: title, relationship, format, instance id, whether it has a manifest, its thumbnail's
-            identifier, the parent's SHA-256 where it was only named, its failures, and its own ``manifest``
-            (same shape, nested).
+            identifier, the parent's SHA-256 where it was only named, its standing (see
+            :func:`provenance.manifest.tree.add_standing`), its failures, and its own ``manifest`` (same shape, nested).
         training: use to ``allowed``, ``notAllowed`` or ``constrained``.
         assertion_labels: of all assertions, without the numbers that tell several of one label apart.
         metadata: merged metadata assertions (author, description, device, time, place).
@@ -280,6 +280,7 @@ def describe(manifest: dict[str, Any], manifests: dict[str, Any], *, depth: int)
             "sha256": _text(reference.get("sha256")),
             "manifest_sha256": _text(reference.get("manifest_sha256")),
             "thumbnail": _text(_dict(one.get("thumbnail")).get("identifier")),
+            "standing": "",
             "failures": [vars(failure) for failure in _recorded_failures(one)],
             "manifest": None,
         }

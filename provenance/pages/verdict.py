@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from provenance.manifest.tree import date_of, standing_words
 from provenance.pages.rendering import render
 from provenance.pages.thumbnails import picture_of
 from provenance.verdict import State, Verdict
@@ -22,6 +23,7 @@ _WORDS = {
 }
 
 _RELATIONS = {"parentOf": "edited into this", "componentOf": "placed into this", "inputTo": "input to this"}
+_TONES = {"trusted": "good", "valid": "open", "failed": "bad"}
 _MOST_STEPS = 50
 
 
@@ -74,17 +76,16 @@ def _made_from(ingredients: Sequence[dict[str, Any]], pictures: Mapping[str, byt
         manifest = one.get("manifest") or {}
         said = [
             _RELATIONS.get(one.get("relationship") or "", ""),
-            f"signed as {manifest['signer']}" if manifest.get("signer") else "",
-            manifest.get("time") or "",
+            standing_words(one),
+            manifest.get("time") or date_of(one),
             *(_action(action) for action in (manifest.get("actions") or ())[:_MOST_STEPS]),
         ]
-        if not one.get("has_manifest"):
-            said.append("carries no manifest")
         for failure in (one.get("failures") or ())[:3]:
             said.append(f"does not verify: {failure.get('explanation') or failure.get('code')}")
         steps.append(
             {
                 "title": one.get("title") or "unnamed",
+                "tone": _TONES.get(one.get("standing") or "", "none"),
                 "picture": _picture(pictures, picture_of(one)),
                 "lines": [str(text) for text in said if text],
                 "made_from": _made_from(manifest.get("ingredients") or (), pictures),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from rich.markup import escape
 from rich.table import Table
 
 from provenance.commands.support.console import clean, stdout
+from provenance.manifest.tree import branches, ingredient_line, walk
 from provenance.verdict import LedgerStatus, SimilarRecord, State, Verdict
 
 _MARKS = {
@@ -27,6 +30,7 @@ _LEDGER_WORDS = {
     LedgerStatus.MISMATCH: "the receipt does not belong to this file",
 }
 MAX_SIMILAR_SHOWN = 10
+MAX_INGREDIENTS_SHOWN = 40
 
 
 def show_verdict(verdict: Verdict, depth: int) -> None:
@@ -94,8 +98,9 @@ def _summary(verdict: Verdict) -> list[tuple[str, str]]:
         rows.append(
             ("what", "; ".join(part for part in (verdict.relation, _short(verdict.source_type)) if part))
         )
-    for ingredient in verdict.ingredients:
-        rows.append(("made from", describe_ingredient(ingredient)))
+    for node in islice(walk(verdict.ingredients), MAX_INGREDIENTS_SHOWN):
+        label = "" if node.depth else "made from"
+        rows.append((label, branches(node) + ingredient_line(node.ingredient)))
     rows.append(("ledger", _ledger_line(verdict)))
     return rows
 
@@ -117,17 +122,6 @@ def _details(verdict: Verdict) -> list[tuple[str, str]]:
         for check in verdict.checks
     ]
     return [(label, value) for label, value in rows if value]
-
-
-def describe_ingredient(ingredient: dict[str, object]) -> str:
-    title = ingredient.get("title") or "unnamed"
-    if ingredient.get("has_manifest"):
-        state = "its manifest is inside"
-    elif ingredient.get("manifest_label"):
-        state = f"signed original, named by its manifest and SHA-256 {str(ingredient.get('sha256'))[:12]}"
-    else:
-        state = "without a manifest of its own"
-    return f"{title}  ({ingredient.get('relationship', '')}, {state})"
 
 
 def describe_parent(parent: dict[str, object]) -> str:
