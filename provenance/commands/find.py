@@ -28,6 +28,7 @@ def find(
     """
     from provenance.media.media_file import MediaFile
     from provenance.search.lookup import open_lookup, similar_records
+    from provenance.search.titles import Description, describe_records
     from provenance.trust.store import TrustStore
 
     home = Home.locate()
@@ -41,8 +42,12 @@ def find(
             return ExitCode.OK if records else ExitCode.NOT_FOUND, records
 
         def show(item: Input, records: list[SimilarRecord]) -> None:
+            described = describe_records(records, lookup)
             if as_json:
-                found = [vars(record) for record in records]
+                found = [
+                    {**vars(record), **described.get(record.index, Description()).to_json()}
+                    for record in records
+                ]
                 print_json({"schema": "veilmark.found/1", "path": item.shown, "records": found})
                 return
             from provenance.commands.support.show import show_similar
@@ -50,7 +55,8 @@ def find(
             count = len(records)
             what = f"{count} record{'s' if count > 1 else ''} found" if records else "no record found"
             stdout().print(f"{item.shown}: {what}", markup=False)
-            show_similar(records, all_of_them=True)
+            titles = {index: one.title for index, one in described.items()}
+            show_similar(records, all_of_them=True, titles=titles)
 
         code = run_batch("Looking up", inputs, work, show, as_json=as_json)
     raise typer.Exit(int(code))

@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image
-
 from provenance.errors import (
     CheckError,
     CorruptMediaError,
@@ -37,7 +35,8 @@ from provenance.manifest.redaction import add_redactions
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
 from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
-from provenance.media.picture import open_picture, sha256_file
+from provenance.media.picture import sha256_file
+from provenance.media.thumbnail import small_jpeg
 from provenance.record import Relation
 from provenance.trust.anchors import Anchors
 
@@ -100,7 +99,7 @@ def sign_manifest(
             hint="put it into the ledger without touching it: veilmark record",
         )
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
-        spec = replace(spec, thumbnail_data=_thumbnail(source))
+        spec = replace(spec, thumbnail_data=small_jpeg(source, THUMBNAIL_SIDE))
     definition, inputs = build_definition(spec)
     opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
     if opened and spec.redactions:
@@ -209,15 +208,6 @@ def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent, anchor_
         builder.add_resource(about["label"], io.BytesIO(parent.manifest_data))
     with parent.path.open("rb") as stream:
         builder.add_ingredient(json.dumps(about), media.mime, stream)
-
-
-def _thumbnail(source: Path) -> bytes:
-    """A small JPEG of a picture, without any metadata."""
-    picture = Image.fromarray(open_picture(source, reduce_to=2 * THUMBNAIL_SIDE).pixels)
-    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
 
 
 class _Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 
 from rich.markup import escape
@@ -56,13 +57,16 @@ def show_verdict(verdict: Verdict, depth: int) -> None:
     show_similar(verdict.similar, all_of_them=depth >= 2)
 
 
-def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
-    """Print records in log order."""
+def show_similar(
+    records: list[SimilarRecord], *, all_of_them: bool, titles: Mapping[int, str] | None = None
+) -> None:
+    """Print records in log order, with the titles that are known by their index."""
     if not records:
         return
     shown = records if all_of_them else records[:MAX_SIMILAR_SHOWN]
     table = Table(box=None, padding=(0, 2), title="  records in log order", title_justify="left")
-    for column in ("entry", "match", "what", "signer", "logged", "file"):
+    named = ("title",) if titles else ()
+    for column in ("entry", *named, "match", "what", "signer", "logged", "file"):
         table.add_column(column, style="dim" if column == "file" else "", overflow="fold")
     for record in shown:
         how = (
@@ -75,7 +79,16 @@ def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
         if record.transform not in ("", "upright"):
             how += f", {record.transform}"
         name = record.signer_name if record.signer_trusted else f"{record.signer_name} (claimed)"
-        cells = (str(record.index), how, record.relation, name, record.logged_at, record.file_sha256[:12])
+        title = ((titles or {}).get(record.index, ""),) if titles else ()
+        cells = (
+            str(record.index),
+            *title,
+            how,
+            record.relation,
+            name,
+            record.logged_at,
+            record.file_sha256[:12],
+        )
         table.add_row(*(_text(cell) for cell in cells))
     stdout().print(table)
     if len(shown) < len(records):
