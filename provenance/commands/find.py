@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +15,18 @@ from provenance.errors import ExitCode, NotInitializedError
 from provenance.home import Home
 
 if TYPE_CHECKING:
+    from provenance.pages.found import Found
     from provenance.verdict import SimilarRecord
 
 
 def find(
     paths: Paths,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Also write what was found as a self-contained page.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the page of --html if it exists.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Find the records of a file by its hashes and its looks, even after its metadata was stripped.
@@ -31,6 +39,11 @@ def find(
     from provenance.search.titles import Description, describe_records
     from provenance.trust.store import TrustStore
 
+    if page:
+        from provenance.media.files import refuse_existing
+
+        refuse_existing(page, force)
+    found: list[Found] = []
     home = Home.locate()
     trust = TrustStore.load(home)
     with gathered(paths) as inputs, open_lookup(home) as lookup:
@@ -43,12 +56,14 @@ def find(
 
         def show(item: Input, records: list[SimilarRecord]) -> None:
             described = describe_records(records, lookup)
+            if page:
+                found.append((item.shown, records, described))
             if as_json:
-                found = [
+                listed = [
                     {**vars(record), **described.get(record.index, Description()).to_json()}
                     for record in records
                 ]
-                print_json({"schema": "veilmark.found/1", "path": item.shown, "records": found})
+                print_json({"schema": "veilmark.found/1", "path": item.shown, "records": listed})
                 return
             from provenance.commands.support.show import show_similar
 
@@ -59,4 +74,9 @@ def find(
             show_similar(records, all_of_them=True, titles=titles)
 
         code = run_batch("Looking up", inputs, work, show, as_json=as_json)
+    if page and found:
+        from provenance.media.files import write_bytes
+        from provenance.pages.found import found_page
+
+        write_bytes(page, found_page(found).encode(), force=force)
     raise typer.Exit(int(code))
