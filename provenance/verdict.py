@@ -218,7 +218,12 @@ class SimilarRecord:
 
 @dataclass
 class Verdict:
-    """Everything one verification found."""
+    """Everything one verification found.
+
+    Attributes:
+        warnings: what should be known beside the state, one sentence each.
+        caveats: the gravest of them in a few words; the headline names them, so that every depth shows them.
+    """
 
     path: str
     state: State
@@ -241,6 +246,7 @@ class Verdict:
     checks: list[Check] = field(default_factory=list)
     similar: list[SimilarRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> ExitCode:

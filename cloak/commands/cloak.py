@@ -50,7 +50,8 @@ def cloak(
     Exit codes: 0 no attacked detector finds a face in the file as published (the report says what they find after
     recompression and at half size); 7 some still do (the file is written); 6 no face found (nothing is written).
 
-    Videos get plain noise and become H.264 with their sound unchanged; an interrupted run goes on where it stopped.
+    Videos get the same veils, which follow the faces, and become H.264 with their sound unchanged; an interrupted run
+    goes on where it stopped.
     """
     from contextlib import ExitStack, nullcontext
 

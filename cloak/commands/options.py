@@ -70,7 +70,7 @@ class SearchGroup:
     veil: Annotated[
         VeilName | None,
         _search(
-            help="What the cloak looks like. Default: film; noise with --attack, --smooth or --strict, and for videos."
+            help="What the cloak looks like. Default: film; noise with --attack, --smooth or --strict."
         ),
     ] = None
     attack: Annotated[

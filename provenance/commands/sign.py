@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import note, print_json
+from provenance.commands.support.console import clean, note, print_json
 from provenance.commands.support.paths import Input, gathered, in_place_outputs, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
@@ -111,6 +111,9 @@ def sign(
     tsa: Annotated[
         str | None, typer.Option("--tsa", help="RFC 3161 time-stamp authority to ask (URL).")
     ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Fetch a manifest from the address that a file names.")
+    ] = False,
     any_file: Annotated[
         bool, typer.Option("--any-file", help="Sign files of unknown format too, with a side-car.")
     ] = False,
@@ -121,7 +124,8 @@ def sign(
 ) -> None:
     """Sign what you captured: manifest, ledger entry, receipt.
 
-    A file that already carries a manifest keeps it as its parent and is signed as an edit of itself.
+    A file that has a manifest already, inside or beside, keeps it as its parent and is signed as an edit of itself.
+    One whose manifest cannot be read is refused.
     """
     from provenance.manifest.definition import load_definition
     from provenance.manifest.embed import Action, ManifestSpec, Parent
@@ -161,7 +165,7 @@ def sign(
             definition=load_definition(manifest) if manifest else None,
             definition_folder=manifest.parent if manifest else None,
         )
-        request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
+        request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file, online=online)
         with session_for(home, identity) as session:
             telling: list[str] = []
 
@@ -185,6 +189,8 @@ def sign(
                         else {"schema": "veilmark.signed/1", "source": item.shown, "skipped": skipped}
                     )
                 elif result:
+                    for warning in result.warnings:
+                        note(f"warning: {clean(warning, 400)}")
                     typer.echo(f"signed {result.output}  (ledger entry {result.index})")
                 else:
                     typer.echo(f"skipped {item.shown}: {'named twice' if in_place else 'its output exists'}")

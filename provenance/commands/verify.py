@@ -41,6 +41,9 @@ def verify(
         typer.Option("--block-hash", help="A block you trust; checks an anchor without asking a node."),
     ] = None,
     confirmations: Annotated[int, typer.Option(min=1, help="Blocks that settle an anchor.")] = 1,
+    require_anchor: Annotated[
+        bool, typer.Option("--require-anchor", help="Without an anchor that checks out, exit with 3.")
+    ] = False,
     brief: Annotated[bool, typer.Option("--brief", help="One line per file.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Everything that was checked.")] = False,
     page: Annotated[
@@ -63,9 +66,15 @@ def verify(
     check_anchor = None
     if rpc or block_hash:
         check_anchor = anchor_checker(trust, rpc or [], contract, chain_id, block_hash, confirmations)
-    elif contract or chain_id is not None:
+    elif contract or chain_id is not None or require_anchor:
         raise UsageError("an anchor is checked by asking a node", hint="add --rpc URL or --block-hash HASH")
-    request = VerifyRequest(receipt=receipt, sidecar=sidecar, online=online, check_anchor=check_anchor)
+    request = VerifyRequest(
+        receipt=receipt,
+        sidecar=sidecar,
+        online=online,
+        check_anchor=check_anchor,
+        require_anchor=require_anchor,
+    )
     verdicts: list[Verdict] = []
     pictures: list[dict[str, bytes]] = []
     with gathered(paths) as inputs, open_lookup(home) as lookup:

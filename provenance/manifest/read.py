@@ -34,6 +34,7 @@ MEMORY_MB = 64
 _BLOCK_BYTES = 1024 * 1024
 _OVERLAP_BYTES = 32
 _DRAFT = "the manifest is of a draft of the format, from before C2PA 1.0"
+_REMAINS = "the file holds the remains of a manifest that is not where it should be"
 #: c2pa's words for a form that it does not read.
 _OTHER_VERSION = re.compile(r"version (is )?too new|pre-?release|VersionCompatibility", re.IGNORECASE)
 _SIDECAR_FORMAT = "application/c2pa"
@@ -191,11 +192,9 @@ def _unreadable(
 ) -> ManifestReport:
     """c2pa gave up: a damaged manifest is a finding, a damaged container an error, and what is of another version of
     the format was not checked."""
-    if _OTHER_VERSION.search(str(error)):
-        return _unsupported(f"the manifest is of a version that cannot be read: {_text(error)}")
-    found = io.BytesIO(manifest_data) if manifest_data is not None else stream
-    if _has_mark(found, jumbf.DRAFT_MARKS):
-        return _unsupported(_DRAFT)
+    other = _other_form(io.BytesIO(manifest_data) if manifest_data is not None else stream, error)
+    if other:
+        return _unsupported(other)
     if manifest_data is None and not _has_mark(stream, jumbf.STORE_MARKS):
         raise CorruptMediaError(f"{path} cannot be read: {_text(error)}") from error
     return _damaged(f"the manifest cannot be read: {_text(error)}")
@@ -203,11 +202,26 @@ def _unreadable(
 
 def _leftover(stream: BinaryIO) -> ManifestReport | None:
     """No manifest where one should lie; but are there the remains of one?"""
-    if _has_mark(stream, jumbf.DRAFT_MARKS):
-        return _unsupported(_DRAFT)
-    if not _has_mark(stream, jumbf.STORE_MARKS):
-        return None
-    return _damaged("the file holds the remains of a manifest that is not where it should be")
+    other = _other_form(stream, None)
+    if other:
+        return _unsupported(other)
+    return _damaged(_REMAINS) if _has_mark(stream, jumbf.STORE_MARKS) else None
+
+
+def unread_form(stream: BinaryIO, error: Exception | None) -> str:
+    """Why there is a manifest that cannot be read; empty where there is none.
+
+    Args:
+        error: what c2pa gave up with, or None where it found no manifest.
+    """
+    return _other_form(stream, error) or (_REMAINS if _has_mark(stream, jumbf.STORE_MARKS) else "")
+
+
+def _other_form(stream: BinaryIO, error: Exception | None) -> str:
+    """In which other version of the format a manifest is; empty where that is not the reason."""
+    if error is not None and _OTHER_VERSION.search(str(error)):
+        return f"the manifest is of a version that cannot be read: {_text(error)}"
+    return _DRAFT if _has_mark(stream, jumbf.DRAFT_MARKS) else ""
 
 
 def _damaged(explanation: str) -> ManifestReport:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from provenance.errors import NotWritableError, OutputExistsError
+from provenance.errors import NotWritableError, OutputExistsError, ReceiptError
 
 
 def is_file(path: Path) -> bool:
@@ -143,3 +143,19 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_companion(path: Path, limit: int) -> bytes:
+    """A companion file's bytes, whatever kind of file it is.
+
+    Raises:
+        ReceiptError: it is missing, unreadable or over ``limit`` bytes.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise ReceiptError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(data) > limit:
+        raise ReceiptError(f"{path} is over the limit of {limit} bytes")
+    return data

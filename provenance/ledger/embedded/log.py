@@ -14,7 +14,7 @@ from provenance.ledger import checkpoints, merkle
 from provenance.ledger.checkpoints import Kept
 from provenance.ledger.embedded import lookup, schema
 from provenance.ledger.embedded.fork import contradiction, find_fork
-from provenance.ledger.embedded.guard import Guard, default_guard
+from provenance.ledger.embedded.guard import Guard, default_guard, relative
 from provenance.ledger.embedded.nodes import NodeStore
 from provenance.ledger.embedded.rows import Entry, prepare, select_commitments, select_entries
 from provenance.ledger.embedded.writer import Writer, current
@@ -80,7 +80,7 @@ class LocalLedger:
                 "origin": origin,
                 "vkey": str(key.verifier),
                 "checkpoint": str(note),
-                "guard": str(guard.absolute() if guard else default_guard(path).name),
+                "guard": relative(guard or default_guard(path), path),
             }
             with schema.translated(path), schema.transaction(connection):
                 connection.executemany("INSERT INTO meta(key, value) VALUES (?, ?)", meta.items())
