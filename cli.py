@@ -40,11 +40,11 @@ import synth.commands.extract
 import synth.commands.lipsync
 import synth.commands.measure
 import synth.commands.swap
-from provenance.commands.support.console import complain
+from provenance.commands.support.console import advise, complain, note, say
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.extras import missing_extra
+from provenance.interrupt import ending_cleanly
 from provenance.version import VERSION
-from synth.interrupt import ending_cleanly
 
 
 class _Guarded(TyperGroup):
@@ -67,7 +67,8 @@ class _Guarded(TyperGroup):
             complain(str(error), error.hint)
             ctx.exit(int(error.exit_code))
         except (KeyboardInterrupt, typer.Abort):
-            complain("interrupted", "run the same command again; what was finished is kept")
+            note("interrupted")
+            advise(self._way_on(ctx))
             ctx.exit(int(ExitCode.INTERRUPTED))
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,6 +86,15 @@ class _Guarded(TyperGroup):
             complain(f"unexpected {type(error).__name__}: {text}", "run it again as `veilmark --debug ...`")
             ctx.exit(int(ExitCode.UNREADABLE))
 
+    def _way_on(self, ctx: typer.Context) -> str:
+        """What to do after an interruption: some commands go on by themselves, some with an option."""
+        command: Any = self
+        for word in (ctx.invoked_subcommand, *ctx.args, *ctx.protected_args):
+            command = getattr(command, "commands", {}).get(word, command)
+        if any("--resume" in parameter.opts for parameter in command.params):
+            return "run the same command again with --resume; what was finished is kept"
+        return "run the same command again; what was finished is kept"
+
 
 app = typer.Typer(
     name="veilmark",
@@ -98,7 +108,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"veilmark {VERSION}")
+        say(f"veilmark {VERSION}")
         raise typer.Exit
 
 

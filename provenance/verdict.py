@@ -103,12 +103,6 @@ class MatchKind(StrEnum):
     SOUND = "sound"
 
 
-_TIME_WORDS = {
-    TimeKind.RECORD: "record, self-asserted",
-    TimeKind.STAMPED_BY_UNKNOWN: "time-stamped, authority not trusted",
-}
-
-
 @dataclass(frozen=True)
 class AnchorFinding:
     """What was found out about a checkpoint's anchor: status, one sentence, and the block's time (RFC 3339)."""
@@ -141,12 +135,6 @@ class Time:
     value: str
     kind: TimeKind
     by: str = ""
-
-    @property
-    def words(self) -> str:
-        """The kind, for people."""
-        plain = _TIME_WORDS.get(self.kind, self.kind.value)
-        return f"{plain} by {self.by}" if self.by else plain
 
 
 @dataclass(frozen=True)

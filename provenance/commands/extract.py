@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.support.console import clean, print_json
+from provenance.commands.support.console import clean, print_json, say
 from provenance.errors import CheckError, ExitCode, NoCredentialError, UsageError
 from provenance.home import Home
 
@@ -63,4 +63,4 @@ def extract(
             about = {"path": str(folder / part.name), "title": part.title, "bytes": len(part.data)}
             print_json({"schema": "veilmark.part/1", **about})
         else:
-            typer.echo(f"{folder / part.name}  {clean(part.title)}")
+            say(f"{folder / part.name}  {clean(part.title)}")

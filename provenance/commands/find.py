@@ -9,7 +9,7 @@ import typer
 
 from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import print_json, stdout
+from provenance.commands.support.console import print_json, say, whole
 from provenance.commands.support.paths import Input, gathered
 from provenance.errors import ExitCode, NotInitializedError
 from provenance.home import Home
@@ -26,6 +26,9 @@ def find(
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite the page of --html if it exists.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Hashes and figures of each match too.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
@@ -69,9 +72,9 @@ def find(
 
             count = len(records)
             what = f"{count} record{'s' if count > 1 else ''} found" if records else "no record found"
-            stdout().print(f"{item.shown}: {what}", markup=False)
+            say(whole(item.shown), f": {what}")
             titles = {index: one.title for index, one in described.items()}
-            show_similar(records, all_of_them=True, titles=titles)
+            show_similar(records, verbose=verbose, titles=titles)
 
         code = run_batch("Looking up", inputs, work, show, as_json=as_json)
     if page and found:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import clean, note, print_json
+from provenance.commands.support.console import doing, note, print_json, say, whole
 from provenance.commands.support.paths import Input, gathered, in_place_outputs, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
@@ -34,7 +34,8 @@ def sign(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
+        bool,
+        typer.Option("--resume", help="Skip inputs whose output is there; write what is missing beside it."),
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Files signed at the same time.")] = 1,
     identity: Annotated[
@@ -129,7 +130,9 @@ def sign(
     """
     from provenance.manifest.definition import load_definition
     from provenance.manifest.embed import Action, ManifestSpec, Parent
+    from provenance.media.files import remove_stale
     from provenance.media.picture import tells_location
+    from provenance.mend import mend
     from provenance.record import Relation
     from provenance.sign import SignRequest, sign_file
 
@@ -138,10 +141,15 @@ def sign(
     home = Home.locate()
     home.require_initialized()
     with gathered(paths, skip_named=(".signed",)) as inputs:
+        existing: list[Path | None] = [None] * len(inputs)
         if in_place:
             outputs = in_place_outputs(inputs)
         else:
             outputs = plan_outputs(inputs, output, "signed", force=force, skip_existing=resume)
+            if resume:
+                existing = plan_outputs(inputs, output, "signed", force=True)
+                for folder in {path.parent for path in existing if path}:
+                    remove_stale(folder)
         parents = (*_parents(parent or [], Parent), *_ingredients(ingredient or [], Parent))
         opened = any(one.relationship == "parentOf" for one in parents)
         spec = ManifestSpec(
@@ -168,13 +176,21 @@ def sign(
         request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file, online=online)
         with session_for(home, identity) as session:
             telling: list[str] = []
+            mended: dict[Input, list[Path]] = {}
+            alone = len(inputs) == 1
+
+            def step(name: str) -> None:
+                if alone:
+                    doing(f"Signing {inputs[0].path.name}: {name}")
 
             def work(index: int, item: Input) -> Outcome:
                 target = outputs[index]
                 if target is None:
+                    if (there := existing[index]) is not None:
+                        mended[item] = mend(there, session, receipt=receipt)
                     return ExitCode.OK, None
                 located = tells_location(item.path)
-                result = sign_file(item.path, target, request, session, force=force or in_place)
+                result = sign_file(item.path, target, request, session, force=force or in_place, step=step)
                 if located:
                     telling.append(item.shown)
                 return ExitCode.OK, result
@@ -190,10 +206,12 @@ def sign(
                     )
                 elif result:
                     for warning in result.warnings:
-                        note(f"warning: {clean(warning, 400)}")
-                    typer.echo(f"signed {result.output}  (ledger entry {result.index})")
+                        note(f"warning: {warning}")
+                    say("signed ", whole(result.output), f"  (record no. {result.index} in your log)")
                 else:
-                    typer.echo(f"skipped {item.shown}: {'named twice' if in_place else 'its output exists'}")
+                    beside = "".join(f"; wrote the missing {path.name}" for path in mended.get(item, ()))
+                    why = "named twice" if in_place else "its output exists"
+                    say("skipped ", whole(item.shown), f": {why}{beside}")
 
             code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=jobs)
             if telling:

@@ -11,7 +11,6 @@ from provenance.manifest import jumbf
 from provenance.trust.chain_validation import trusted_anchor
 
 _MAX_NODES = 500
-_PARTS = {"parentOf": "", "componentOf": "a part of it", "inputTo": "used to make it"}
 
 
 class Standing(StrEnum):
@@ -80,35 +79,6 @@ def branches(node: Node) -> str:
         return ""
     trunk = "".join("   " if last else "│  " for last in node.last[1:-1])
     return trunk + ("└─ " if node.last[-1] else "├─ ")
-
-
-def ingredient_line(ingredient: Mapping[str, Any]) -> str:
-    """Title, part, standing with signer, and date of an ingredient, for people."""
-    part = _PARTS.get(str(ingredient.get("relationship") or ""), "")
-    said = (part, standing_words(ingredient), date_of(ingredient))
-    title = ingredient.get("title") or "a file without a name"
-    return f"{title}  ({', '.join(one for one in said if one)})"
-
-
-def standing_words(ingredient: Mapping[str, Any]) -> str:
-    """What the standing of an ingredient means, and by whom it is signed."""
-    signer = (ingredient.get("manifest") or {}).get("signer") or "an unnamed signer"
-    named = str(ingredient.get("sha256") or "")[:12]
-    return {
-        Standing.TRUSTED: f"signed by {signer}, whom you trust",
-        Standing.VALID: f"signed by {signer}, name not confirmed",
-        Standing.FAILED: f"does not verify; signed as {signer}",
-        Standing.NAMED: f"a signed original, not inside{f'; SHA-256 {named}' if named else ''}",
-    }.get(Standing(ingredient.get("standing") or Standing.NONE), "not signed")
-
-
-def date_of(ingredient: Mapping[str, Any]) -> str:
-    """The day on which its manifest says that it was signed or made (``2026-11-29``), or empty."""
-    manifest = ingredient.get("manifest") or {}
-    when = manifest.get("time") or next(
-        (one["when"] for one in manifest.get("actions") or () if one.get("when")), ""
-    )
-    return str(when)[:10]
 
 
 def _node(siblings: Sequence[Mapping[str, Any]], index: int, above: tuple[bool, ...]) -> Node:

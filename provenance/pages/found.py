@@ -11,6 +11,7 @@ from markupsafe import Markup
 from provenance.pages.rendering import render
 from provenance.search.titles import Description
 from provenance.verdict import SimilarRecord
+from provenance.words import match_words, what_words
 
 Found = tuple[str, Sequence[SimilarRecord], Mapping[int, Description]]
 _MOST_RECORDS = 200
@@ -35,9 +36,8 @@ def _row(record: SimilarRecord, about: Description | None) -> dict[str, Any]:
         "index": record.index,
         "title": about.title if about else "",
         "picture": Markup(packed) if packed else None,  # noqa: S704 - base64 holds no markup
-        "match": record.match.value,
-        "confirmed": record.confirmed,
-        "what": record.relation.value,
+        "match": match_words(record),
+        "what": what_words(record.relation, ""),
         "signer": record.signer_name,
         "trusted": record.signer_trusted,
         "logged_at": record.logged_at,

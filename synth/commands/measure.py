@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.console import clean, fraction, note, print_json, say
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
 from provenance.errors import UsageError
 from provenance.home import Home
+from provenance.interrupt import interruptible
 from synth.commands.options import ConsentGroup, ExperimentGroup, MeasureGroup, ReportFolder, names_of
-from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
     from synth.measure.detectors.experiment import DetectorOptions
@@ -290,10 +290,7 @@ def finish(measured: Measured, as_json: bool) -> None:
     if as_json:
         print_json(measured.to_json())
         return
-    console = stdout()
-    console.print(clean(measured.report.headline, 2000), markup=False)
+    say(clean(measured.report.headline, 2000))
     for line in measured.report.summary:
-        console.print(f"  {clean(line, 1000)}", markup=False)
-    console.print(
-        f"{measured.page}: the whole report; {measured.data.name} beside it has every figure", markup=False
-    )
+        say(f"  {clean(line, 1000)}")
+    say(f"{measured.page}: the whole report; {measured.data.name} beside it has every figure")

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run
@@ -18,9 +17,7 @@ def test_title_and_thumbnail_of_what_was_found(
     ready: Callable[..., Run],
     portrait_files: dict[str, Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "240")
     photo, page = portrait_files["hopper"], tmp_path / "found.html"
     title = "<b>Admiral</b>"
     assert ready("sign", photo, "-o", tmp_path / "a.jpg", "--title", title, "--thumbnail").code == 0

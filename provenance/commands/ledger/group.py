@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.support.console import clean, print_json
+from provenance.commands.support.console import clean, print_json, say
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -66,4 +66,4 @@ def print_values(about: dict[str, Any], schema: str, as_json: bool) -> None:
         return
     for label, value in about.items():
         if value is not None:
-            typer.echo(f"{label.replace('_', ' '):<14}{clean(str(value))}")
+            say(f"{label.replace('_', ' '):<14}{clean(str(value))}")

@@ -12,7 +12,7 @@ from types import TracebackType
 from provenance.errors import ForkError, LedgerError, TamperedError, UsageError
 from provenance.ledger import checkpoints, merkle
 from provenance.ledger.checkpoints import Kept
-from provenance.ledger.embedded import lookup, schema
+from provenance.ledger.embedded import findings, lookup, schema
 from provenance.ledger.embedded.fork import contradiction, find_fork
 from provenance.ledger.embedded.guard import Guard, default_guard, relative
 from provenance.ledger.embedded.nodes import NodeStore
@@ -170,9 +170,10 @@ class LocalLedger:
         return added
 
     def require_no_fork(self) -> None:
-        """ForkError where this database is not the one that signed last."""
+        """ForkError where this database is not the one that signed last; LedgerError where an audit found damage."""
         if self.fork is not None:
             raise self.fork
+        findings.require_none(self.path)
 
     # ------------------------------------------------------------------ reading
 
