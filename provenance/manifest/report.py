@@ -11,6 +11,7 @@ from typing import Any
 from provenance.identity.certificates import printable
 from provenance.manifest.actions import lasting_source_type
 from provenance.manifest.identities import identities_of, is_about_identity
+from provenance.manifest.stated import stated_facts
 from provenance.trust.anchors import Purpose, found_for, names_a_list
 from provenance.verdict import NamedIdentity, TimeKind
 
@@ -112,6 +113,7 @@ class ManifestReport:
         training: use to ``allowed``, ``notAllowed`` or ``constrained``.
         assertion_labels: of all assertions, without the numbers that tell several of one label apart.
         metadata: merged metadata assertions (author, description, device, time, place).
+        stated: what the signer states about the file, by the names of :data:`provenance.manifest.stated.FACTS`.
         identities: whom its CAWG identity assertions name, confirmed or not.
         sealed: what the manifest says of a sealed original, as it stands there; empty where there is none.
         found_for: for which purposes c2pa found the signer, or the time stamp, in an anchor of that purpose.
@@ -143,6 +145,7 @@ class ManifestReport:
     training: dict[str, str] = field(default_factory=dict)
     assertion_labels: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    stated: dict[str, str] = field(default_factory=dict)
     identities: list[NamedIdentity] = field(default_factory=list)
     sealed: dict[str, Any] = field(default_factory=dict)
     found_for: set[Purpose] = field(default_factory=set)
@@ -226,6 +229,7 @@ def _fill(
     about = describe(active, manifests, depth=0)
     report.actions, report.ingredients = about["actions"], about["ingredients"]
     report.digital_source_type = lasting_source_type(about)
+    report.stated = stated_facts(report.claim_generator, _assertions(active))
     report.assertion_labels = [name.split("__")[0] for name, _ in _assertions(active)]
     for name, data in _assertions(active):
         if name.startswith("c2pa.soft-binding"):

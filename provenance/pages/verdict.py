@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from provenance.manifest.stated import FACTS
 from provenance.pages.rendering import render
 from provenance.pages.thumbnails import picture_of
 from provenance.verdict import State, Verdict
@@ -60,6 +61,7 @@ def _card(verdict: Verdict, pictures: Mapping[str, bytes], own_log: str) -> dict
         rows.append(("Identity", f"{one.name} ({identity_words(one)})"))
     rows += [("Time", f"{time.value} ({time_words(time)})") for time in verdict.times]
     rows.append(("What", what_words(verdict.relation, verdict.source_type, verdict.media_type)))
+    rows += [(FACTS[name].capitalize(), value) for name, value in verdict.stated.items()]
     rows += [("Action", _action(action)) for action in verdict.actions]
     rows.append(("Ledger", ledger_words(verdict, own_log)))
     rows.append(("SHA-256", verdict.sha256))

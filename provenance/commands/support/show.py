@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from provenance.commands.support.console import say, whole
+from provenance.manifest.stated import FACTS
 from provenance.manifest.tree import branches, walk
 from provenance.verdict import SimilarRecord, State, TimeKind, Verdict
 from provenance.words import (
@@ -113,6 +114,7 @@ def _details(verdict: Verdict) -> list[tuple[str, str]]:
         ("credential", verdict.credential),
         ("title", verdict.title),
     ]
+    rows += [(FACTS[name], value) for name, value in verdict.stated.items()]
     rows += [("action", describe_action(action)) for action in verdict.actions]
     rows += [("training", f"{use}: {rule}") for use, rule in verdict.training.items()]
     rows += [("parent", describe_parent(parent)) for parent in verdict.parents]
