@@ -148,6 +148,12 @@ def date_of(ingredient: Mapping[str, Any]) -> str:
     return str(when)[:10]
 
 
+def parent_words(parent: Mapping[str, Any]) -> str:
+    """A record of the own log that the file was made from."""
+    how = what_words(Relation(parent["relation"]), "")
+    return f"record no. {parent['index']} in your log  ({how} by {parent['signer_name']}, {parent['time']})"
+
+
 def match_words(record: SimilarRecord) -> str:
     """How the file is like the recorded one."""
     plain = {
