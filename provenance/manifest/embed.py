@@ -301,4 +301,6 @@ def _explained(error: Exception, job: _Job, source: Path, output: Path, tsa_url:
             f"no time stamp from {certificates.printable(tsa_url)}: {text}",
             hint="check the URL and the network",
         )
-    return CorruptMediaError(f"{source} cannot be signed: {text}")
+    # what c2pa says of an initialization segment: it can read streams in fragments, and cannot write them
+    hint = "sign a film before it is cut into fragments" if "Bad BMFF" in text else ""
+    return CorruptMediaError(f"{source} cannot be signed: {text}", hint=hint)
