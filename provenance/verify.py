@@ -24,6 +24,7 @@ from provenance.manifest.judge import conclude_expired, conclude_unsupported, ju
 from provenance.manifest.presence import Place, find_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
+from provenance.manifest.tree import add_standing
 from provenance.media.files import is_file, read_companion
 from provenance.media.formats import ANY_FILE, SIDECAR_SUFFIX
 from provenance.media.media_file import MediaFile
@@ -102,6 +103,8 @@ def verify_file(
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
     report = _read_credential(file, trust, request)
     if report:
+        failing = [one.url for one in report.ingredient_failures]
+        add_standing(report.ingredients, report.manifest_bytes, failing, trust.anchors_pem)
         judge_manifest(verdict, report)
 
     # 3. The receipt: named, beside the file, or from the own ledger.

@@ -39,6 +39,7 @@ def judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
         verdict.checks.append(Check(CheckName.MANIFEST, None, report.unsupported))
         return
     verdict.title = report.title
+    verdict.stated = dict(report.stated)
     verdict.source_type = report.digital_source_type
     verdict.actions = report.actions
     verdict.ingredients = report.ingredients
