@@ -88,10 +88,8 @@ class _Guarded(TyperGroup):
 
     def _way_on(self, ctx: typer.Context) -> str:
         """What to do after an interruption: some commands go on by themselves, some with an option."""
-        command: Any = self
-        for word in (ctx.invoked_subcommand, *ctx.args, *ctx.protected_args):
-            command = getattr(command, "commands", {}).get(word, command)
-        if any("--resume" in parameter.opts for parameter in command.params):
+        command = self.commands.get(ctx.invoked_subcommand or "")
+        if command is not None and any("--resume" in parameter.opts for parameter in command.params):
             return "run the same command again with --resume; what was finished is kept"
         return "run the same command again; what was finished is kept"
 
