@@ -19,7 +19,9 @@ from provenance.errors import (
 )
 from provenance.ledger.histories import Comparison, compare
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
+from provenance.manifest.fragments import read_fragments
 from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
+from provenance.manifest.presence import Place, find_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
 from provenance.media.files import is_file, read_companion
@@ -44,7 +46,7 @@ from provenance.verdict import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from provenance.record import SignedRecord
 
@@ -62,6 +64,7 @@ class VerifyRequest:
         receipt: a receipt to use; None takes ``FILE.receipt`` where it exists, else the own ledger's.
         sidecar: a manifest store to use; None takes ``FILE.c2pa`` where it exists and nothing is embedded.
         online: allow fetching remote manifests and certificate status.
+        fragments: what belongs to the file, where that is the initialization segment of a stream.
         check_anchor: asks the chain for the anchor of a receipt's checkpoint; None leaves it unchecked.
         require_anchor: what is not shown to be anchored counts as not checked.
     """
@@ -69,6 +72,7 @@ class VerifyRequest:
     receipt: Path | None = None
     sidecar: Path | None = None
     online: bool = False
+    fragments: Sequence[Path] = ()
     check_anchor: Callable[[Receipt], AnchorFinding] | None = None
     require_anchor: bool = False
 
@@ -153,13 +157,15 @@ def _read_credential(file: MediaFile, trust: TrustStore, request: VerifyRequest)
     path, mime = file.path, file.format.mime
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     anchors = trust.anchors
-    if request.sidecar is None and file.format is not ANY_FILE:
-        report = read_manifest(path, mime, anchors_pem=anchors, online=request.online)
-        if report is not None:
-            return report
-    sidecar = request.sidecar or (beside if is_file(beside) else None)
+    sidecar = request.sidecar
+    if sidecar is None and is_file(beside) and find_manifest(path, file.format).place is not Place.INSIDE:
+        sidecar = beside  # it goes before an address that the file names
+    if request.fragments:
+        return read_fragments(path, mime, request.fragments, anchors_pem=anchors, online=request.online)
     if sidecar is None:
-        return None
+        if file.format is ANY_FILE:
+            return None
+        return read_manifest(path, mime, anchors_pem=anchors, online=request.online)
     data = read_companion(sidecar, MAX_SIDECAR_BYTES)
     return read_manifest(path, mime, anchors_pem=anchors, manifest_data=data, online=request.online)
 

@@ -134,6 +134,12 @@ def ingredient_words(ingredient: Mapping[str, Any]) -> str:
     return f"{title}  ({', '.join(one for one in (part, state) if one)})"
 
 
+def parent_words(parent: Mapping[str, Any]) -> str:
+    """A record of the own log that the file was made from."""
+    how = what_words(Relation(parent["relation"]), "")
+    return f"record no. {parent['index']} in your log  ({how} by {parent['signer_name']}, {parent['time']})"
+
+
 def match_words(record: SimilarRecord) -> str:
     """How the file is like the recorded one."""
     plain = {

@@ -21,6 +21,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -98,7 +99,7 @@ class PlainFaces(Dataset):  # type: ignore[type-arg]
         return seen_of, whole[4:7], whole[7:8], whole[8:9]
 
 
-def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int) -> Callable[[], None]:
+def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int) -> Callable[[], object]:
     """(a)."""
     torch.manual_seed(0)
     generator = Generator(chosen.architecture).to(device)
@@ -117,9 +118,11 @@ def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int)
         for side, loader in loaders.items():
             batch = Batch(*(one.to(device) for one in next(loader)))
             colours, mask = generator.as_person(batch.seen, side)
-            losses.append(sum(reconstruction(colours, mask, batch, chosen.weights, None).values()))
+            losses.append(
+                torch.stack([*reconstruction(colours, mask, batch, chosen.weights, None).values()]).sum()
+            )
         optimizer.zero_grad()
-        torch.stack(losses).sum().backward()
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step
@@ -127,17 +130,17 @@ def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int)
 
 def our_way(
     chosen: Preset, banks: dict[str, Bank], device: str, compiled: bool
-) -> tuple[Callable[[], None], Run]:
+) -> tuple[Callable[[], object], Run]:
     """(b)."""
     run = Run(Origin(chosen, ("a", "b"), {}, {}, 0, {}), torch.device(device), compiled=compiled)
     there = {
         side: Bank(bank.pixels.to(device), bank.masks.to(device), bank.details.to(device))
         for side, bank in banks.items()
     }
-    return lambda: _generator_step(run, there, None) and None, run
+    return partial(_generator_step, run, there, None), run
 
 
-def seconds(step: Callable[[], None], device: str, count: int) -> float:
+def seconds(step: Callable[[], object], device: str, count: int) -> float:
     """Of one step, the median of ``count``."""
     for _ in range(3):
         step()
@@ -159,7 +162,7 @@ def matrix_rate(device: str, kind: torch.dtype) -> float:
     """Floating-point operations a second of one large product of matrices."""
     side = 8192 if device != "cpu" else 1024
     a, b = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
-    return 2 * side**3 / seconds(lambda: torch.mm(a, b) is None or None, device, 9)
+    return 2 * side**3 / seconds(partial(torch.mm, a, b), device, 9)
 
 
 def operations(chosen: Preset) -> float:
@@ -174,7 +177,7 @@ def operations(chosen: Preset) -> float:
     return float(counter.get_total_flops())
 
 
-def busy_share(step: Callable[[], None]) -> float:
+def busy_share(step: Callable[[], object]) -> float:
     """Share of the time in which the GPU had work, over ten steps."""
     from torch.profiler import ProfilerActivity, profile
 

@@ -28,6 +28,12 @@ def verify(
     sidecar: Annotated[
         Path | None, typer.Option("--sidecar", help="The manifest to check. Default: embedded, or FILE.c2pa.")
     ] = None,
+    fragments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fragments", help="Fragments of the stream (DASH, HLS) that FILE begins, such as 'seg*.m4s'."
+        ),
+    ] = None,
     online: Annotated[
         bool, typer.Option("--online", help="Allow the network: remote manifests, certificate status.")
     ] = False,
@@ -60,6 +66,7 @@ def verify(
 
     Exit codes: 0 trusted; 5 valid, signer not trusted; 1 tampered; 4 no credential; 3 could not check.
     """
+    from provenance.manifest.fragments import fragments_of
     from provenance.search.lookup import open_lookup
     from provenance.trust.store import TrustStore
     from provenance.verify import VerifyRequest, verify_file
@@ -83,12 +90,15 @@ def verify(
         receipt=receipt,
         sidecar=sidecar,
         online=online,
+        fragments=fragments_of(fragments or []),
         check_anchor=check_anchor,
         require_anchor=require_anchor,
     )
     verdicts: list[Verdict] = []
     pictures: list[dict[str, bytes]] = []
     with gathered(paths) as inputs, open_lookup(home) as lookup:
+        if fragments and len(inputs) > 1:
+            raise UsageError("--fragments belong to one file", hint="give the initialization segment alone")
         own_log = lookup.ledger.origin if lookup else ""
 
         def work(index: int, item: Input) -> Outcome:

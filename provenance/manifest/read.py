@@ -21,7 +21,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from provenance.errors import CheckError, CorruptMediaError, MissingPathError, ReceiptError
 from provenance.identity import certificates
 from provenance.manifest import jumbf
-from provenance.manifest.report import Failure, ManifestReport, ManifestState, report_from_json
+from provenance.manifest.report import (
+    Failure,
+    FailureKind,
+    ManifestReport,
+    ManifestState,
+    report_from_json,
+)
+from provenance.media.completeness import is_initialization
 from provenance.record import key_id_of
 from provenance.trust.anchors import Anchors, Purpose
 from provenance.verdict import TimeKind
@@ -47,6 +54,7 @@ def read_manifest(
     anchors_pem: Anchors | Sequence[str],
     manifest_data: bytes | None = None,
     online: bool = False,
+    fragment: Path | None = None,
 ) -> ManifestReport | None:
     """Check the manifest of a file.
 
@@ -55,6 +63,8 @@ def read_manifest(
         anchors_pem: certificates that the verifier trusts: by purpose, or as PEM texts those of signers alone.
         manifest_data: a side-car's bytes, instead of what is embedded.
         online: allow fetching a remote manifest and asking OCSP responders.
+        fragment: a fragment of the stream whose initialization segment ``path`` is; see
+            :func:`provenance.manifest.fragments.read_fragments` for several.
 
     Returns:
         None where the file has no manifest.
@@ -89,16 +99,36 @@ def read_manifest(
         if reader is None:
             return _leftover(stream) if manifest_data is None else None
         with reader:
-            report = _report(reader, manifest_data)
+            if fragment is not None:
+                try:
+                    with path.open("rb") as start, fragment.open("rb") as part:
+                        reader.with_fragment(mime, start, part)
+                        report = _report(reader, manifest_data)
+                except (c2pa.C2paError, OSError) as error:
+                    raise CheckError(f"{fragment} cannot be read as a fragment: {_text(error)}") from error
+            else:
+                report = _report(reader, manifest_data)
+    if fragment is None and _lacks_fragments(path, report):
+        return _unsupported(
+            "it is of a stream's initialization segment, which needs its fragments (--fragments)"
+        )
     anchors = Anchors.of(anchors_pem)
     for purpose in report.found_elsewhere:
         alone = anchors.only(purpose)
         if alone in (anchors, Anchors()):
             continue  # there is nothing else to find it in
-        again = read_manifest(path, mime, anchors_pem=alone, manifest_data=manifest_data, online=online)
+        again = read_manifest(
+            path, mime, anchors_pem=alone, manifest_data=manifest_data, online=online, fragment=fragment
+        )
         if again is not None:
             _settle(report, again, purpose)
     return report
+
+
+def _lacks_fragments(path: Path, report: ManifestReport) -> bool:
+    """Whether nothing is wrong but that the content lies elsewhere."""
+    elsewhere = bool(report.failures) and all(one.kind is FailureKind.CONTENT for one in report.failures)
+    return elsewhere and is_initialization(path)
 
 
 def reader_settings(anchors: Anchors | Sequence[str], *, online: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from provenance.words import (
     ledger_words,
     match_figures,
     match_words,
+    parent_words,
     signer_words,
     time_words,
     what_words,
@@ -91,6 +92,9 @@ def _summary(verdict: Verdict, depth: int, own_log: str) -> list[tuple[str, str]
         rows.append(("made from", ingredient_words(ingredient)))
         if codes:
             rows.append(("", _ingredient_codes(ingredient)))
+    for parent in verdict.parents:
+        if "index" in parent:
+            rows.append(("made from", parent_words(parent)))
     rows.append(("ledger", ledger_words(verdict, own_log)))
     if codes and verdict.ledger:
         rows.append(("", f"{verdict.ledger_status}: {verdict.ledger['origin']}"))

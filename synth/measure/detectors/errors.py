@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.measure.conditions import CONDITIONS, NOISE
+from synth.measure.conditions import CONDITIONS, CONTROLS
 from synth.measure.detectors.experiment import Measured
 from synth.measure.stats import Estimate, mean, ratio, share
 from synth.measure.wording import interval, number, percent_interval
@@ -115,7 +115,7 @@ def condition_tables(measured: Measured, groups: Mapping[str, Sequence[str]]) ->
 
 def called(version: str) -> str:
     """A version's name, for people."""
-    if version in ("clean", "cloaked") or version.startswith(NOISE):
+    if version in ("clean", "cloaked") or version.startswith(CONTROLS):
         return version
     return f"cloaked at {version}"
 

@@ -10,11 +10,11 @@ from typing import Any
 from provenance.errors import UsageError
 from synth.measure import pictures
 from synth.measure.cache import Cache
-from synth.measure.conditions import CONDITIONS, NOISE
+from synth.measure.conditions import CONDITIONS
 from synth.measure.detectors.errors import called, condition_tables, every_report, published_table
 from synth.measure.detectors.experiment import DetectorOptions, Measured, versions_of
 from synth.measure.stats import Effect, Estimate, holm, mean, paired, paired_shares, share
-from synth.measure.wording import bare_p, interval, number, p_value, points
+from synth.measure.wording import bare_p, control_words, interval, number, p_value, points
 from synth.report.document import Curve, Gallery, Point, Report, Table, device_name, percent
 
 _MOST_SHOWN = 4
@@ -80,7 +80,7 @@ def detectors_report(
         UsageError: a name that is none of the pictures'.
     """
     groups = groups_of(measured, options)
-    cloaked = [name for name in measured.versions if not name.startswith(NOISE)]
+    cloaked = measured.cloaked
     faces = sum(len(row["faces"]) for row in measured.rows)
     main = cloaked[len(cloaked) // 2]
     return Report(
@@ -113,7 +113,7 @@ def detectors_report(
             "landmarks": {
                 version: {name: one.to_json() for name, one in landmark_effects(measured, version).items()}
                 for version in cloaked
-                if NOISE + version in measured.versions
+                if measured.control_of(version)
             },
         },
     )
@@ -145,10 +145,11 @@ def _headline(measured: Measured, groups: dict[str, list[str]], version: str, fa
 
 
 def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> Iterator[str]:
-    if NOISE + version in measured.versions:
+    if control := measured.control_of(version):
         names = [groups[group] for group in (_ATTACKED, _UNSEEN) if groups[group]]
-        shares = [percent(group_effect(measured, NOISE + version, one).treated) for one in names]
-        yield f"Random noise of equal energy in the cloak's place: {' and '.join(shares)} are found."
+        shares = [percent(group_effect(measured, control, one).treated) for one in names]
+        words = control_words(control).capitalize()
+        yield f"{words} in the cloak's place: {' and '.join(shares)} are found."
     for group in (_ATTACKED, _UNSEEN):
         if not groups[group]:
             continue
@@ -169,15 +170,15 @@ def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> 
 
 def _tables(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[str]) -> Iterator[Table]:
     for version in cloaked:
-        noise = NOISE + version if NOISE + version in measured.versions else None
-        yield _recall_table(measured, groups, version, noise)
-        yield _condition_table(measured, groups, version, noise)
+        yield _recall_table(measured, groups, version)
+        yield _condition_table(measured, groups, version)
     yield published_table(measured, groups)
     yield from condition_tables(measured, groups)
     yield _quality_table(measured)
 
 
-def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str, noise: str | None) -> Table:
+def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str) -> Table:
+    control = measured.control_of(version)
     effects = recall_effects(measured, version)
     rows: list[tuple[str, ...]] = []
     for group, names in groups.items():
@@ -185,31 +186,31 @@ def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str
             rows.append((f"{group} detectors",))
         for name in names:
             one = effects[name]
-            control = percent(_share(measured, noise, "nothing", [name]).value) if noise else "not shown"
-            figures = (percent(one.baseline), percent(one.treated), control, points(one.difference))
+            plain = percent(_share(measured, control, "nothing", [name]).value) if control else "not shown"
+            figures = (percent(one.baseline), percent(one.treated), plain, points(one.difference))
             rows.append((name, *figures, bare_p(one), one.verdict))
     return Table(
         f"Are faces still found as published? ({called(version)})",
-        ("detector", "clean", "cloaked", "equal noise", "difference, 95 %", "p", "so the share is"),
+        ("detector", "clean", "cloaked", "control", "difference, 95 %", "p", "so the share is"),
         tuple(rows),
-        "Share of faces found (recall). p: exact sign-flip test over pictures, adjusted by Holm for the number of "
+        (f"Share of faces found (recall). Control: {control_words(control)}. " if control else "")
+        + "p: exact sign-flip test over pictures, adjusted by Holm for the number of "
         f"detectors; {len(measured.rows)} pictures can give no p below {_least(measured)}.",
     )
 
 
-def _condition_table(
-    measured: Measured, groups: dict[str, list[str]], version: str, noise: str | None
-) -> Table:
+def _condition_table(measured: Measured, groups: dict[str, list[str]], version: str) -> Table:
+    control = measured.control_of(version)
     rows: list[tuple[str, ...]] = []
     for group, names in groups.items():
         if names:
-            rows.append((f"{group} detectors: clean / cloaked" + (" / equal noise" if noise else ""),))
+            rows.append((f"{group} detectors: clean / cloaked" + (" / control" if control else ""),))
         for label, members in [*((name, [name]) for name in names), ("together", names)]:
             cells = []
             for condition in CONDITIONS:
                 shown = [
                     _share(measured, one, condition, members).value
-                    for one in ("clean", version, noise)
+                    for one in ("clean", version, control)
                     if one
                 ]
                 cells.append(" / ".join(f"{100 * value:.0f}" for value in shown))
@@ -253,7 +254,7 @@ def _curves(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[
         if not names:
             continue
         lines = {}
-        shown = ["clean", *cloaked, *(NOISE + one for one in cloaked if NOISE + one in measured.versions)]
+        shown = ["clean", *cloaked, *filter(None, map(measured.control_of, cloaked))]
         for version in shown:
             made = []
             for place, condition in enumerate(CONDITIONS):
@@ -292,7 +293,7 @@ def _galleries(
         names = list(cloaked)
         clean, versions = versions_of(pair, names, options, cache)
         for version in names[:2]:
-            yield pictures.gallery(row, clean, version, versions, NOISE + version)
+            yield pictures.gallery(row, clean, version, versions, measured.control_of(version))
 
 
 def _effects(measured: Measured) -> dict[str, Any]:
@@ -308,14 +309,14 @@ def _effects(measured: Measured) -> dict[str, Any]:
 
 
 def landmark_effects(measured: Measured, version: str) -> dict[str, Effect]:
-    """By detector: how much further than by random noise of equal energy its landmarks are moved, over pictures in
-    which it still reports faces in both.
+    """By detector: how much further than by its control, which it must have, its landmarks are moved, over pictures
+    in which it still reports faces in both.
     """
     effects = {}
     for name in measured.detectors:
         means = [
             [mean(row["seen"][shown]["nothing"][name]["landmarks"]).value for row in measured.rows]
-            for shown in (NOISE + version, version)
+            for shown in (measured.control_of(version) or "", version)
         ]
         effects[name] = paired(*means)
     return holm(effects)

@@ -27,9 +27,9 @@ from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from synth.commands.measure import measure_app
 from synth.measure.cache import Cache, key_of
-from synth.measure.conditions import CLEANING, CONDITIONS, GIVEN, NOISE, equal_energy
+from synth.measure.conditions import CLEANING, CONDITIONS, GIVEN, NOISE, RANDOM, equal_energy
 from synth.measure.detectors.errors import condition_tables, every_report, published_table, reported
-from synth.measure.detectors.experiment import DetectorOptions, Measured, measure_detectors
+from synth.measure.detectors.experiment import DetectorOptions, Measured, measure_detectors, versions_of
 from synth.measure.detectors.observations import detect_under_conditions, faces_agreed_on
 from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
 from synth.measure.detectors.report import group_effect, recall_effects
@@ -271,6 +271,30 @@ def test_options_are_checked() -> None:
         DetectorOptions(strengths=("extreme",))
     with pytest.raises(UsageError, match="no detector is called"):
         DetectorOptions(attacked=("nobody",))
+    with pytest.raises(UsageError, match="unknown veil"):
+        DetectorOptions(veil="lace")
+
+
+@pytest.mark.parametrize(("veil", "control"), [("film", RANDOM), ("noise", NOISE)])
+def test_the_control_fits_the_veil(
+    veil: str, control: str, faces: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """Cloaked here: the same veil with random parameters; a second run reads what the first cloaked."""
+    path = tmp_path / "picture.png"
+    Image.fromarray(faces["collins"][:150, 20:170]).save(path)
+    options = DetectorOptions(("low",), veil, attacked=("blazeface-short",), steps=1)
+    cache = Cache(tmp_path / "work")
+    clean, versions = versions_of(Pair(path), ["low"], options, cache)
+    assert list(versions) == ["low", control + "low"]
+    for pixels in versions.values():
+        assert pixels.shape == clean.shape and (pixels != clean).mean() > 0.3
+    written = {one: one.stat().st_mtime_ns for one in cache.folder.rglob("*") if one.is_file()}
+    again = versions_of(Pair(path), ["low"], options, cache)[1]
+    assert {one: one.stat().st_mtime_ns for one in cache.folder.rglob("*") if one.is_file()} == written
+    for name, pixels in versions.items():
+        np.testing.assert_array_equal(pixels, again[name])
+    whole = Measured([], [], list(versions), {}, [])
+    assert whole.cloaked == ["low"] and whole.control_of("low") == control + "low"
 
 
 def test_mixed_pairs_are_refused(portrait_files: dict[str, Path], tmp_path: Path) -> None:
