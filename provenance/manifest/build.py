@@ -35,7 +35,8 @@ def build_definition(spec: ManifestSpec) -> tuple[dict[str, Any], list[tuple[dic
             ingredients.append(about)
             references.append(reference)
     assertions: list[dict[str, Any]] = [_created("c2pa.actions.v2", _actions(spec))]
-    assertions += _soft_bindings(spec)
+    if not spec.update:
+        assertions += _soft_bindings(spec)
     use = {"use": "allowed" if spec.allow_training else "notAllowed"}
     entries = {name: dict(use) for name in TRAINING_USES}
     assertions.append(_created("cawg.training-mining", {"entries": entries}))
@@ -92,7 +93,7 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
         first |= _kept_label(spec.parents[opened[0]])
     else:
         kind = spec.digital_source_type or {
-            Relation.CAPTURED: "digitalCapture",
+            Relation.CAPTURED: "composite" if spec.parents else "digitalCapture",
             Relation.SYNTHETIC: "compositeSynthetic"
             if inherited
             else "compositeWithTrainedAlgorithmicMedia"
