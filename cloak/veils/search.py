@@ -30,12 +30,10 @@ class Taste:
 
 #: The amplitude is set anew every so many steps.
 _FIT_EVERY = 6
-#: No grain is stronger than this, in shares of the whole range.
-MOST_AMPLITUDE = 0.14
 _MOMENTUM, _SQUARES = 0.9, 0.99
 #: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
 #: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
-_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.6
+_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.85
 #: A search starts from this share of random parameters; the rest of the budget is the search's.
 _START = 0.4
 
@@ -106,7 +104,9 @@ class VeilChange:
                 total = total + weight * size / pull.norm().clamp_min(1e-12) * pull
         (moved,) = torch.autograd.grad(picture, parameters, total)
         self._step(moved, number)
-        if number % _FIT_EVERY == _FIT_EVERY - 1 or number + 1 == self.steps:
+        if number + 1 == self.steps:
+            self._fit(tries=8)
+        elif number % _FIT_EVERY == _FIT_EVERY - 1:
             self._fit()
 
     def _step(self, gradient: Tensor, number: int) -> None:
@@ -124,10 +124,10 @@ class VeilChange:
         with torch.no_grad():
             return self.veil.render(self.canvas, parameters, amplitude)
 
-    def _fit(self) -> None:
+    def _fit(self, tries: int = 3) -> None:
         self.amplitude = self.visibility.fit(
             lambda amplitude: self._rendered(self.parameters, amplitude),
             self.ceiling.share(self.used),
             self.amplitude,
-            most=MOST_AMPLITUDE,
+            tries=tries,
         )
