@@ -24,64 +24,20 @@ import torch
 from PIL import Image
 
 from cloak import CloakOptions, cloak_bytes, detectors
-from cloak.attack.regions import plan_patches
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.geometry.matching import faces_found
-from cloak.detectors.geometry.patch import Patch
 from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import crop, flip
-from cloak.picture.rounds import VEIL_FACE_SIDE
-from cloak.pixels import render_conditions, to_tensor
-from cloak.veils import VeilName, veil_of
-from cloak.veils.background import add_background
-from cloak.veils.base import Canvas
-from cloak.veils.grain import spread_share
+from cloak.picture.random_veil import random_veil
+from cloak.pixels import render_conditions
+from cloak.strength import Strength
+from cloak.veils import VeilName
 from cloak.veils.grey import without_colour
-from cloak.veils.visibility import Visibility, dislike
+from cloak.veils.visibility import dislike
 from provenance.media.picture import open_picture
 
 #: A face of at least this share of the shorter side makes a close portrait.
 CLOSE = 1 / 3
-
-
-def control(
-    pixels: np.ndarray, cloaked: np.ndarray, faces: torch.Tensor, veil_name: VeilName, seed: int
-) -> np.ndarray:
-    """The picture under a veil that nobody searched, on each patch at the mean FLIP of the faces of the cloak."""
-    veil = veil_of(veil_name)
-    if veil is None:
-        raise SystemExit("plain noise has its own control: benchmarks/cloak/transfer.py")
-    change = np.zeros(pixels.shape, np.int16)
-    amplitudes = []
-    for patch in plan_patches(pixels.shape[:2], faces, face_side=VEIL_FACE_SIDE):
-
-        def cut(whole: np.ndarray, patch: Patch = patch) -> torch.Tensor:
-            part = whole[patch.top : patch.bottom, patch.left : patch.right]
-            return patch.to_working_size(to_tensor(np.ascontiguousarray(part)))
-
-        clean, inside = cut(pixels), patch.boxes(faces[list(patch.faces)])
-        canvas = Canvas(clean, spread_share((patch.height, patch.width), inside), 1 / patch.scale)
-        seen = Visibility(clean, inside, 1 / patch.scale)
-        parameters = veil.settle(canvas, veil.random(canvas, seed))
-        wanted = _face_flip(seen, cut(cloaked))
-        low, high = 0.0, 0.4
-        with torch.no_grad():
-            for _ in range(10):
-                amplitude = (low + high) / 2
-                rendered = veil.render(canvas, parameters, amplitude)
-                low, high = (amplitude, high) if _face_flip(seen, rendered) < wanted else (low, amplitude)
-        amplitudes.append((amplitude, patch.scale))
-        noise = patch.to_picture_size(rendered - clean)[0].permute(1, 2, 0).numpy() * 255
-        change[patch.top : patch.bottom, patch.left : patch.right] = np.rint(noise)
-    if veil_name is not VeilName.LIGHT:
-        amplitude, scale = min(amplitudes)
-        add_background(change, pixels, faces, veil, amplitude, scale, seed)
-    return np.clip(pixels.astype(np.int16) + change, 0, 255).astype(np.uint8)
-
-
-def _face_flip(seen: Visibility, picture: torch.Tensor) -> float:
-    with torch.no_grad():
-        return float(torch.stack([face for face, _ in seen.errors(picture)]).mean())
 
 
 def at_flip(pixels: np.ndarray, cloaked: np.ndarray, box: Sequence[float], wanted: float) -> np.ndarray:
@@ -183,7 +139,9 @@ def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) ->
         )
     others = {}
     if options.chosen_veil is not VeilName.NOISE and not args.no_control:
-        others["control"] = control(base, decoded, faces, options.chosen_veil, args.seed + 1000)
+        others["control"] = random_veil(
+            base, faces, options.chosen_veil, Strength(args.strength), args.seed + 1000, like=decoded
+        )
     if args.noise:
         noisy = cloak_bytes(picture, replace(options, veil=VeilName.NOISE.value, rounds=1))
         decoded = np.asarray(Image.open(io.BytesIO(noisy.encoded)).convert("RGB"))
