@@ -40,7 +40,7 @@ from provenance.media.picture import open_picture
 CLOSE = 1 / 3
 
 
-def at_flip(pixels: np.ndarray, cloaked: np.ndarray, box: Sequence[float], wanted: float) -> np.ndarray:
+def at_flip(pixels: np.ndarray, cloaked: np.ndarray, box: tuple[float, float, float, float], wanted: float) -> np.ndarray:
     """A cloak's change made weaker or stronger until the face's FLIP is as wanted."""
     change = cloaked.astype(np.float32) - pixels
     low, high = 0.0, 3.0
@@ -54,7 +54,7 @@ def at_flip(pixels: np.ndarray, cloaked: np.ndarray, box: Sequence[float], wante
     return result
 
 
-def skin_angle(pixels: np.ndarray, box: Sequence[float]) -> float:
+def skin_angle(pixels: np.ndarray, box: tuple[float, float, float, float]) -> float:
     """The individual typology angle of the middle of a face, in degrees (Chardon et al., 1991): above 41 light skin,
     below 28 tan to dark. Depends on the light.
     """

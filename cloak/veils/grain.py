@@ -57,7 +57,8 @@ def flattened(white: Tensor, most: float) -> Tensor:
     smooth = gaussian_blur(spectrum.abs().square(), max(1.0, _SPECTRUM_SHARE * min(height, width)))
     limit = most * smooth.mean((2, 3), keepdim=True)
     gain = (limit / smooth.clamp_min(1e-12)).clamp_max(1).sqrt()
-    return torch.fft.irfft2(spectrum * gain, s=(height, width))
+    flat: Tensor = torch.fft.irfft2(spectrum * gain, s=(height, width))
+    return flat
 
 
 def local_energy(layers: Tensor, sigma: float) -> Tensor:
