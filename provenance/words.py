@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from provenance.manifest.tree import Standing
 from provenance.record import Relation
 from provenance.verdict import (
     LedgerStatus,
@@ -120,18 +121,37 @@ def ledger_words(verdict: Verdict, own_log: str = "") -> str:
 
 
 def ingredient_words(ingredient: Mapping[str, Any]) -> str:
-    """One thing that the file was made from."""
+    """Title, part, standing with signer, and date of an ingredient, for people."""
+    part = _INGREDIENTS.get(str(ingredient.get("relationship") or ""), "")
+    said = (part, standing_words(ingredient), date_of(ingredient))
     title = ingredient.get("title") or "a file without a name"
-    if ingredient.get("has_manifest"):
-        state = "signed; its manifest is inside"
-    elif ingredient.get("manifest_label"):
-        state = "a signed original"
-    else:
-        state = "not signed"
-    part = _INGREDIENTS.get(
-        str(ingredient.get("relationship") or ""), str(ingredient.get("relationship") or "")
+    return f"{title}  ({', '.join(one for one in said if one)})"
+
+
+def standing_words(ingredient: Mapping[str, Any]) -> str:
+    """What the standing of an ingredient means, and by whom it is signed."""
+    signer = (ingredient.get("manifest") or {}).get("signer") or "an unnamed signer"
+    return {
+        Standing.TRUSTED: f"signed by {signer}, whom you trust",
+        Standing.VALID: f"signed by {signer}, name not confirmed",
+        Standing.FAILED: f"does not verify; signed as {signer}",
+        Standing.NAMED: "a signed original, not inside",
+    }.get(Standing(ingredient.get("standing") or Standing.NONE), "not signed")
+
+
+def date_of(ingredient: Mapping[str, Any]) -> str:
+    """The day on which its manifest says that it was signed or made (``2026-11-29``), or empty."""
+    manifest = ingredient.get("manifest") or {}
+    when = manifest.get("time") or next(
+        (one["when"] for one in manifest.get("actions") or () if one.get("when")), ""
     )
-    return f"{title}  ({', '.join(one for one in (part, state) if one)})"
+    return str(when)[:10]
+
+
+def parent_words(parent: Mapping[str, Any]) -> str:
+    """A record of the own log that the file was made from."""
+    how = what_words(Relation(parent["relation"]), "")
+    return f"record no. {parent['index']} in your log  ({how} by {parent['signer_name']}, {parent['time']})"
 
 
 def match_words(record: SimilarRecord) -> str:

@@ -23,51 +23,20 @@ import torch
 from PIL import Image
 
 from cloak import CloakOptions, cloak_bytes, detectors
-from cloak.attack.regions import plan_patches
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import crop, flip
-from cloak.picture.rounds import VEIL_FACE_SIDE
-from cloak.pixels import render_conditions, to_tensor
+from cloak.picture.random_veil import random_veil
+from cloak.pixels import render_conditions
 from cloak.strength import Strength
-from cloak.veils import VeilName, veil_of
-from cloak.veils.background import add_background
-from cloak.veils.base import Canvas
-from cloak.veils.grain import spread_share
+from cloak.veils import VeilName
 from cloak.veils.grey import without_colour
-from cloak.veils.search import VeilChange
-from cloak.veils.visibility import CEILINGS, Visibility, dislike
+from cloak.veils.visibility import dislike
 from provenance.media.picture import open_picture
 
 #: A face of at least this share of the shorter side makes a close portrait.
 CLOSE = 1 / 3
-
-
-def control(
-    pixels: np.ndarray, faces: torch.Tensor, veil_name: VeilName, level: Strength, seed: int
-) -> np.ndarray:
-    """The picture under a veil that nobody searched, fitted to the same ceiling."""
-    veil = veil_of(veil_name)
-    if veil is None:
-        raise SystemExit("plain noise has its own control: benchmarks/cloak/transfer.py")
-    change = np.zeros(pixels.shape, np.int16)
-    amplitudes = []
-    for patch in plan_patches(pixels.shape[:2], faces, face_side=VEIL_FACE_SIDE):
-        part = to_tensor(np.ascontiguousarray(pixels[patch.top : patch.bottom, patch.left : patch.right]))
-        clean = patch.to_working_size(part)
-        inside = patch.boxes(faces[list(patch.faces)])
-        canvas = Canvas(clean, spread_share((patch.height, patch.width), inside), 1 / patch.scale)
-        state = VeilChange(
-            veil, canvas, Visibility(clean, inside, 1 / patch.scale), CEILINGS[level], steps=1, seed=seed
-        )
-        amplitudes.append((state.amplitude, patch.scale))
-        noise = patch.to_picture_size(state.noise)[0].permute(1, 2, 0).numpy() * 255
-        change[patch.top : patch.bottom, patch.left : patch.right] = np.rint(noise)
-    if veil_name is not VeilName.LIGHT:
-        amplitude, scale = min(amplitudes)
-        add_background(change, pixels, faces, veil, min(0.045, amplitude * 0.4), scale, seed)
-    return np.clip(pixels.astype(np.int16) + change, 0, 255).astype(np.uint8)
 
 
 def views(pixels: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
@@ -140,7 +109,7 @@ def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) ->
             args.save / f"{path.stem}-{options.chosen_veil.value}-{args.strength}.png"
         )
     if options.chosen_veil is not VeilName.NOISE:
-        plain = control(base, faces, options.chosen_veil, Strength(args.strength), args.seed + 1000)
+        plain = random_veil(base, faces, options.chosen_veil, Strength(args.strength), args.seed + 1000)
         row["control_flip"] = [round(flip(crop(base, f.box), crop(plain, f.box)) or 0.0, 4) for f in chosen]
         row["control_dislike"] = [
             round(dislike(crop(base, f.box), crop(plain, f.box)).total, 2) for f in chosen
