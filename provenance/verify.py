@@ -20,7 +20,7 @@ from provenance.errors import (
 from provenance.ledger.histories import Comparison, compare
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
 from provenance.manifest.fragments import read_fragments
-from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
+from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest, said_plainly
 from provenance.manifest.presence import Place, find_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
@@ -351,7 +351,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         return
     if failed:
         verdict.state = State.TAMPERED
-        verdict.headline = f"does not verify: {failed[0].detail} [{failed[0].code or failed[0].name}]"
+        verdict.headline = f"does not verify: {said_plainly(failed[0].detail)}"
         return
     if report and report.state is ManifestState.UNSUPPORTED:
         conclude_unsupported(verdict, report)
@@ -370,8 +370,6 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         verdict.headline = f"unchanged since {signer.name} signed it"
     else:
         verdict.state = State.VALID_UNKNOWN_SIGNER
-        verdict.headline = (
-            f"unchanged since it was signed; the signer, claimed name {signer.name!r}, is not one you trust"
-        )
+        verdict.headline = f"unchanged since it was signed; the signer's name, {signer.name!r}, is not confirmed"
     if by_record:
         verdict.headline += " (by ledger record; the file carries no manifest)"

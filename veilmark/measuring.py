@@ -15,7 +15,7 @@ from veilmark.handle import Handle, Progress, as_path, known_options, usable
 if TYPE_CHECKING:
     from provenance.session import Session
     from synth.detect.run import Detection
-    from synth.measure.run import Basis, Listener, Measured
+    from synth.measure.run import ConsentBasis, Listener, Measured
 
 
 class Measuring(Handle):
@@ -210,10 +210,10 @@ class Measuring(Handle):
         assert measured is not None  # noqa: S101 - only a plan has none
         return measured
 
-    def _basis(self, consent: Sequence[StrPath], declared: bool) -> Basis:
-        from synth.measure.run import Basis
+    def _basis(self, consent: Sequence[StrPath], declared: bool) -> ConsentBasis:
+        from synth.measure.run import ConsentBasis
 
-        return Basis(tuple(Path(one) for one in consent), declared, lambda _: self._passphrase)
+        return ConsentBasis(tuple(Path(one) for one in consent), declared, lambda _: self._passphrase)
 
     def _signing(self) -> Callable[[], nullcontext[Session]] | None:
         """What signs generated pictures, where there is an identity."""

@@ -326,4 +326,10 @@ def _mount(disk: Path, kilobytes: int) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-CASES = {"kills": Kills, "flips": Flips, "mutants": Mutants, "disks": Disks, "clocks": Clocks}
+CASES: dict[str, Callable[[Path], Callable[[random.Random], tuple[str, str]]]] = {
+    "kills": Kills,
+    "flips": Flips,
+    "mutants": Mutants,
+    "disks": Disks,
+    "clocks": Clocks,
+}

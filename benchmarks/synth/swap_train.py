@@ -71,11 +71,8 @@ class PlainFaces(Dataset):  # type: ignore[type-arg]
         stack = np.dstack(
             [getattr(self.bank, name)[index].numpy() for name in ("pixels", "masks", "details")]
         )
-        turn = cv2.getRotationMatrix2D(
-            (size / 2, size / 2),
-            draws.uniform(-how.rotation, how.rotation),
-            1 + draws.uniform(-how.zoom, how.zoom),
-        )
+        angle, zoom = draws.uniform(-how.rotation, how.rotation), 1 + draws.uniform(-how.zoom, how.zoom)
+        turn = np.asarray(cv2.getRotationMatrix2D((size / 2, size / 2), angle, zoom), np.float64)
         turn[:, 2] += draws.uniform(-how.shift, how.shift, 2) * size
         moved = (
             cv2.warpAffine(stack, turn, (size, size), borderMode=cv2.BORDER_REFLECT).astype(np.float32) / 255
@@ -86,12 +83,13 @@ class PlainFaces(Dataset):  # type: ignore[type-arg]
         coarse = draws.normal(0, how.warp * size, (5, 5, 2)).astype(np.float32)
         rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
         shift = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-        seen = cv2.remap(moved[..., :4], columns + shift[..., 0], rows + shift[..., 1], cv2.INTER_LINEAR)
+        places = columns + shift[..., 0], rows + shift[..., 1]
+        seen = np.asarray(cv2.remap(moved[..., :4], *places, cv2.INTER_LINEAR), np.float32)
         half = cv2.resize(
             cv2.resize(seen[..., :3], (size // 2,) * 2, interpolation=cv2.INTER_AREA), (size, size)
         )
         seen[..., :3] += (half - seen[..., :3]) * np.float32(draws.random() * how.crappify)
-        noise = draws.normal(0, 0.02 * how.crappify, half.shape).astype(np.float32)
+        noise = np.asarray(draws.normal(0, 0.02 * how.crappify, half.shape), np.float32)
         seen[..., :3] = np.clip(seen[..., :3] + noise, 0, 1)
         planes = np.ascontiguousarray(np.dstack([seen, moved]).transpose(2, 0, 1))
         whole = torch.from_numpy(planes)
@@ -122,7 +120,7 @@ def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int)
                 torch.stack([*reconstruction(colours, mask, batch, chosen.weights, None).values()]).sum()
             )
         optimizer.zero_grad()
-        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack(losses).sum().backward()
         optimizer.step()
 
     return step

@@ -24,7 +24,7 @@ _MOST_PERCEPTUAL = 12_000_000
 
 
 @dataclass(frozen=True)
-class Scene:
+class CloakScene:
     """A picture before it is cloaked, and what was asked for.
 
     Attributes:
@@ -63,7 +63,7 @@ class CloakWork:
     lossless: bool
 
 
-def build_report(evaluation: Evaluation, scene: Scene, work: CloakWork) -> CloakReport:
+def build_report(evaluation: Evaluation, scene: CloakScene, work: CloakWork) -> CloakReport:
     """The report of a cloak, from the evaluation of the decoded picture by all detectors and encoders."""
     options = scene.options
     size = (evaluation.pixels.shape[1], evaluation.pixels.shape[0])
@@ -100,7 +100,7 @@ def build_report(evaluation: Evaluation, scene: Scene, work: CloakWork) -> Cloak
     )
 
 
-def _faces(evaluation: Evaluation, scene: Scene) -> list[FaceReport]:
+def _faces(evaluation: Evaluation, scene: CloakScene) -> list[FaceReport]:
     """Every face that was reported; those among which a person can choose have a number."""
     initial = scene.initial
     scale = evaluation.display_size[0] / evaluation.pixels.shape[1]
@@ -140,7 +140,7 @@ def _faces(evaluation: Evaluation, scene: Scene) -> list[FaceReport]:
     return result
 
 
-def _detectors(evaluation: Evaluation, scene: Scene) -> list[DetectorReport]:
+def _detectors(evaluation: Evaluation, scene: CloakScene) -> list[DetectorReport]:
     attacked, judging = scene.initial.detectors.attacked, scene.initial.detectors.judging
     return [
         DetectorReport(
@@ -177,7 +177,7 @@ def _recognition(evaluation: Evaluation, attacked: tuple[str, ...]) -> tuple[Rec
     )
 
 
-def _notes(evaluation: Evaluation, scene: Scene) -> list[str]:
+def _notes(evaluation: Evaluation, scene: CloakScene) -> list[str]:
     notes = []
     width, height = evaluation.display_size
     if width != evaluation.pixels.shape[1]:

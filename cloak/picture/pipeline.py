@@ -21,7 +21,7 @@ from cloak.detectors.geometry.matching import expand_boxes
 from cloak.evaluate.detect import DetectorLoader, detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, evaluate_picture
 from cloak.evaluate.report import CloakReport
-from cloak.evaluate.reporting import CloakWork, Scene, build_report
+from cloak.evaluate.reporting import CloakScene, CloakWork, build_report
 from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
@@ -251,7 +251,7 @@ def cloak_bytes(
         encoder_quality=encoder.quality,
         lossless=encoder.lossless,
     )
-    report = build_report(full_evaluation, Scene(options, initial, faces, uncloaked), work)
+    report = build_report(full_evaluation, CloakScene(options, initial, faces, uncloaked), work)
     return CloakResult(best.encoded, encoder.format, report)
 
 

@@ -100,7 +100,7 @@ def sign_manifest(
         carries = found.place is Place.INSIDE
     if spec.update and not (embeds and all(_same_content(source, parent.path) for parent in spec.parents)):
         raise UsageError("an update is about a file that stays as it is, with its manifest inside")
-    spec = _with_own_parent(source, _with_named_files(spec), carries)
+    spec = _with_own_parent(source, with_named_files(spec), carries)
     check_spec(spec)
     if media.name == "PDF" and has_pdf_signature(source):
         raise UsageError(
@@ -147,12 +147,13 @@ def sign_manifest(
     return bytes(manifest)
 
 
-def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
-    """Ingredients and a thumbnail that a c2patool definition names by their paths."""
+def with_named_files(spec: ManifestSpec) -> ManifestSpec:
+    """With the ingredients and the thumbnail that a c2patool definition names by their paths."""
     if spec.definition is None:
         return spec
     paths, picture = definition_files(spec.definition, spec.definition_folder)
-    parents = [Parent(path, relationship="componentOf") for path in paths]
+    known = {parent.path for parent in spec.parents}
+    parents = [Parent(path, relationship="componentOf") for path in paths if path not in known]
     if spec.relation == Relation.EDITED and parents and not spec.parents:
         # c2patool's convention: the first ingredient of an edit is what was opened
         parents[0] = replace(parents[0], relationship="parentOf")

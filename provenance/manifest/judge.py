@@ -126,6 +126,15 @@ def in_words(failure: Failure) -> str:
     return f"the ingredient {failure.ingredient!r} does not verify: {said}" if failure.ingredient else said
 
 
+def said_plainly(detail: str) -> str:
+    """The detail of a failed check without what only experts read."""
+    for plain in _PLAIN.values():
+        before, found, _ = detail.partition(plain)
+        if found:
+            return before + plain
+    return detail
+
+
 def _end_of_validity(report: ManifestReport) -> datetime | None:
     """When the first certificate of the signer's chain ended."""
     try:

@@ -21,7 +21,7 @@ from synth.commands.options import ConsentGroup, ExperimentGroup, MeasureGroup, 
 if TYPE_CHECKING:
     from synth.measure.detectors.experiment import DetectorOptions
     from synth.measure.lipsync.options import LipsyncExperimentOptions
-    from synth.measure.run import Basis, Measured, SessionOpener
+    from synth.measure.run import ConsentBasis, Measured, SessionOpener
     from synth.measure.swap.options import SwapExperimentOptions
 
 measure_app = typer.Typer(
@@ -273,11 +273,11 @@ def lipsync(
         finish(measured, common.as_json)
 
 
-def _basis(consent: ConsentGroup, home: Home) -> Basis:
+def _basis(consent: ConsentGroup, home: Home) -> ConsentBasis:
     from provenance.commands.support.secrets import passphrase_for
-    from synth.measure.run import Basis
+    from synth.measure.run import ConsentBasis
 
-    return Basis(consent.statements, consent.i_have_consent, lambda name: passphrase_for(home, name))
+    return ConsentBasis(consent.statements, consent.i_have_consent, lambda name: passphrase_for(home, name))
 
 
 def _session(home: Home, identity: str | None) -> SessionOpener | None:

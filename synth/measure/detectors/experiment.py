@@ -84,7 +84,7 @@ class DetectorOptions:
 
 
 @dataclass(frozen=True)
-class Measured:
+class DetectorMeasurements:
     """All pictures.
 
     Attributes:
@@ -113,7 +113,7 @@ class Measured:
 
 def measure_detectors(
     pairs: Sequence[Pair], options: DetectorOptions, cache: Cache, *, progress: Progress | None = None
-) -> Measured:
+) -> DetectorMeasurements:
     """Measure pictures one by one; what the cache holds already is not done again.
 
     Args:
@@ -150,7 +150,9 @@ def measure_detectors(
             f"none of {len(pairs)} pictures shows a face that detectors of two families agree on",
             hint="there is nothing to measure; name pictures with faces",
         )
-    return Measured(rows, kept, names + controls, {one.name: one.family for one in detectors}, notes)
+    return DetectorMeasurements(
+        rows, kept, names + controls, {one.name: one.family for one in detectors}, notes
+    )
 
 
 def versions_of(

@@ -12,7 +12,7 @@ from synth.measure import pictures
 from synth.measure.cache import Cache
 from synth.measure.conditions import CONDITIONS
 from synth.measure.detectors.errors import called, condition_tables, every_report, published_table
-from synth.measure.detectors.experiment import DetectorOptions, Measured, versions_of
+from synth.measure.detectors.experiment import DetectorMeasurements, DetectorOptions, versions_of
 from synth.measure.stats import Effect, Estimate, holm, mean, paired, paired_shares, share
 from synth.measure.wording import bare_p, control_words, interval, number, p_value, points
 from synth.report.document import Curve, Gallery, Point, Report, Table, device_name, percent
@@ -47,7 +47,9 @@ def counts(rows: Sequence[dict[str, Any]], version: str, condition: str, names: 
     return Counts([sum(one) / max(1, len(names)) for one in seen], [float(len(row["faces"])) for row in rows])
 
 
-def recall_effects(measured: Measured, version: str, condition: str = "nothing") -> dict[str, Effect]:
+def recall_effects(
+    measured: DetectorMeasurements, version: str, condition: str = "nothing"
+) -> dict[str, Effect]:
     """By detector: what a version changed in the share of faces found, against the clean picture under the same
     condition; p adjusted for the number of detectors.
     """
@@ -60,7 +62,11 @@ def recall_effects(measured: Measured, version: str, condition: str = "nothing")
 
 
 def group_effect(
-    measured: Measured, version: str, names: Sequence[str], condition: str = "nothing", against: str = "clean"
+    measured: DetectorMeasurements,
+    version: str,
+    names: Sequence[str],
+    condition: str = "nothing",
+    against: str = "clean",
 ) -> Effect:
     """The same for a group of detectors together."""
     first = counts(measured.rows, against, condition, names)
@@ -69,7 +75,7 @@ def group_effect(
 
 
 def detectors_report(
-    measured: Measured, options: DetectorOptions, cache: Cache, shown: Sequence[str] | None = None
+    measured: DetectorMeasurements, options: DetectorOptions, cache: Cache, shown: Sequence[str] | None = None
 ) -> Report:
     """The whole report; reads pictures again for what it shows.
 
@@ -119,13 +125,13 @@ def detectors_report(
     )
 
 
-def groups_of(measured: Measured, options: DetectorOptions) -> dict[str, list[str]]:
+def groups_of(measured: DetectorMeasurements, options: DetectorOptions) -> dict[str, list[str]]:
     """Names of the attacked detectors, and of those that the cloak never saw."""
     hit = [name for name in measured.detectors if name in options.against]
     return {_ATTACKED: hit, _UNSEEN: [name for name in measured.detectors if name not in hit]}
 
 
-def _headline(measured: Measured, groups: dict[str, list[str]], version: str, faces: int) -> str:
+def _headline(measured: DetectorMeasurements, groups: dict[str, list[str]], version: str, faces: int) -> str:
     parts = []
     for group, words in ((_ATTACKED, "was made against"), (_UNSEEN, "never saw")):
         names = groups[group]
@@ -144,7 +150,7 @@ def _headline(measured: Measured, groups: dict[str, list[str]], version: str, fa
     return f"Of {number_of}, {called(version)} and as published, are still found: {'; and '.join(parts)}."
 
 
-def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> Iterator[str]:
+def _summary(measured: DetectorMeasurements, groups: dict[str, list[str]], version: str) -> Iterator[str]:
     if control := measured.control_of(version):
         names = [groups[group] for group in (_ATTACKED, _UNSEEN) if groups[group]]
         shares = [percent(group_effect(measured, control, one).treated) for one in names]
@@ -168,7 +174,9 @@ def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> 
     yield from measured.notes
 
 
-def _tables(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[str]) -> Iterator[Table]:
+def _tables(
+    measured: DetectorMeasurements, groups: dict[str, list[str]], cloaked: Sequence[str]
+) -> Iterator[Table]:
     for version in cloaked:
         yield _recall_table(measured, groups, version)
         yield _condition_table(measured, groups, version)
@@ -177,7 +185,7 @@ def _tables(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[
     yield _quality_table(measured)
 
 
-def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str) -> Table:
+def _recall_table(measured: DetectorMeasurements, groups: dict[str, list[str]], version: str) -> Table:
     control = measured.control_of(version)
     effects = recall_effects(measured, version)
     rows: list[tuple[str, ...]] = []
@@ -199,7 +207,7 @@ def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str
     )
 
 
-def _condition_table(measured: Measured, groups: dict[str, list[str]], version: str) -> Table:
+def _condition_table(measured: DetectorMeasurements, groups: dict[str, list[str]], version: str) -> Table:
     control = measured.control_of(version)
     rows: list[tuple[str, ...]] = []
     for group, names in groups.items():
@@ -223,7 +231,7 @@ def _condition_table(measured: Measured, groups: dict[str, list[str]], version: 
     )
 
 
-def _quality_table(measured: Measured) -> Table:
+def _quality_table(measured: DetectorMeasurements) -> Table:
     rows = []
     for version in measured.versions:
         cells = [version]
@@ -249,7 +257,9 @@ def _quality_table(measured: Measured) -> Table:
     )
 
 
-def _curves(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[str]) -> Iterator[Curve]:
+def _curves(
+    measured: DetectorMeasurements, groups: dict[str, list[str]], cloaked: Sequence[str]
+) -> Iterator[Curve]:
     for group, names in groups.items():
         if not names:
             continue
@@ -274,7 +284,7 @@ def _curves(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[
 
 
 def _galleries(
-    measured: Measured,
+    measured: DetectorMeasurements,
     options: DetectorOptions,
     cache: Cache,
     cloaked: Sequence[str],
@@ -296,7 +306,7 @@ def _galleries(
             yield pictures.gallery(row, clean, version, versions, measured.control_of(version))
 
 
-def _effects(measured: Measured) -> dict[str, Any]:
+def _effects(measured: DetectorMeasurements) -> dict[str, Any]:
     return {
         version: {
             condition: {
@@ -308,7 +318,7 @@ def _effects(measured: Measured) -> dict[str, Any]:
     }
 
 
-def landmark_effects(measured: Measured, version: str) -> dict[str, Effect]:
+def landmark_effects(measured: DetectorMeasurements, version: str) -> dict[str, Effect]:
     """By detector: how much further than by its control, which it must have, its landmarks are moved, over pictures
     in which it still reports faces in both.
     """
@@ -322,16 +332,16 @@ def landmark_effects(measured: Measured, version: str) -> dict[str, Effect]:
     return holm(effects)
 
 
-def _few(measured: Measured) -> Iterator[str]:
+def _few(measured: DetectorMeasurements) -> Iterator[str]:
     if len(measured.rows) < 20:
         yield f"{len(measured.rows)} pictures tell which kind of effect there is, not exact rates."
 
 
-def _least(measured: Measured) -> str:
+def _least(measured: DetectorMeasurements) -> str:
     return f"{max(2.0 ** (1 - len(measured.rows)), 5e-5):.2g}"
 
 
-def _share(measured: Measured, version: str, condition: str, names: Sequence[str]) -> Estimate:
+def _share(measured: DetectorMeasurements, version: str, condition: str, names: Sequence[str]) -> Estimate:
     counted = counts(measured.rows, version, condition, names)
     return share(counted.found, counted.of)
 
