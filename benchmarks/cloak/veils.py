@@ -40,7 +40,9 @@ from provenance.media.picture import open_picture
 CLOSE = 1 / 3
 
 
-def at_flip(pixels: np.ndarray, cloaked: np.ndarray, box: tuple[float, float, float, float], wanted: float) -> np.ndarray:
+def at_flip(
+    pixels: np.ndarray, cloaked: np.ndarray, box: tuple[float, float, float, float], wanted: float
+) -> np.ndarray:
     """A cloak's change made weaker or stronger until the face's FLIP is as wanted."""
     change = cloaked.astype(np.float32) - pixels
     low, high = 0.0, 3.0
