@@ -370,6 +370,8 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         verdict.headline = f"unchanged since {signer.name} signed it"
     else:
         verdict.state = State.VALID_UNKNOWN_SIGNER
-        verdict.headline = f"unchanged since it was signed; the signer's name, {signer.name!r}, is not confirmed"
+        verdict.headline = (
+            f"unchanged since it was signed; the signer's name, {signer.name!r}, is not confirmed"
+        )
     if by_record:
         verdict.headline += " (by ledger record; the file carries no manifest)"
