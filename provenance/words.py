@@ -63,6 +63,29 @@ _ON_CHAIN = {
     LedgerStatus.ANCHORED_BY_RPC: "on the chain, says the node that was asked",
     LedgerStatus.ANCHORED: "on the chain",
 }
+#: C2PA's actions whose name, without its dots, is not what a person would say.
+_ACTIONS = {
+    "c2pa.addedText": "text added",
+    "c2pa.adjustedColor": "colours changed",
+    "c2pa.color_adjustments": "colours changed",
+    "c2pa.changedSpeed": "speed changed",
+    "c2pa.converted": "converted to another format",
+    "c2pa.created": "made",
+    "c2pa.drawing": "drawn on",
+    "c2pa.edited.metadata": "metadata edited",
+    "c2pa.filtered": "a filter applied",
+    "c2pa.opened": "opened",
+    "c2pa.orientation": "turned",
+    "c2pa.placed": "something placed into it",
+    "c2pa.redacted": "something taken out of an earlier manifest",
+    "c2pa.removed": "something removed",
+    "c2pa.repackaged": "packed anew",
+    "c2pa.resized.proportional": "resized",
+    "c2pa.transcoded": "encoded anew",
+    "c2pa.unknown": "changed in an unknown way",
+    "c2pa.watermarked.bound": "watermarked",
+    "c2pa.watermarked.unbound": "watermarked",
+}
 _INGREDIENTS = {"parentOf": "", "componentOf": "a part of it", "inputTo": "used to make it"}
 
 
@@ -118,6 +141,15 @@ def ledger_words(verdict: Verdict, own_log: str = "") -> str:
     log = "your log" if place["origin"] == own_log else f"a log you trust, {place['origin']}"
     chain = f"; {_ON_CHAIN[status]}" if status in _ON_CHAIN else ""
     return f"record no. {place['index']} in {log}{chain}"
+
+
+def action_words(action: Mapping[str, Any]) -> str:
+    """What was done, how, and what the signer says about it."""
+    name = str(action.get("action") or "")
+    plain = _ACTIONS.get(name) or name.removeprefix("c2pa.").replace("_", " ")
+    source = what_words(None, str(action.get("digital_source_type") or ""))
+    said = str(action.get("description") or "")
+    return f"{plain}{f' ({source})' if source else ''}{f': {said}' if said else ''}"
 
 
 def ingredient_words(ingredient: Mapping[str, Any]) -> str:

@@ -52,6 +52,9 @@ class Records(Handle):
         captured_at: str = "",
         location: tuple[float, float] | None = None,
         allow_training: bool = False,
+        update: bool = False,
+        redactions: Sequence[str] = (),
+        remote_url: str = "",
         tsa_url: str | None = None,
         receipt: bool = True,
         any_file: bool = False,
@@ -72,6 +75,9 @@ class Records(Handle):
             captured_at: RFC 3339 time of capture.
             location: latitude and longitude in degrees (WGS 84); public once it is signed.
             allow_training: allow AI training and data mining.
+            update: say more about a signed file that stays as it is (an update manifest).
+            redactions: labels of assertions to take out of the parent's manifest, such as ``c2pa.metadata``.
+            remote_url: where the manifest will lie; the file gets the address alone, and the manifest lies beside it.
             tsa_url: an RFC 3161 time-stamp authority to ask; without it nothing is asked.
             receipt: write ``OUTPUT.receipt``.
             any_file: accept bytes of unknown format, with a side-car.
@@ -105,6 +111,9 @@ class Records(Handle):
             captured_at=captured_at,
             location=location,
             allow_training=allow_training,
+            update=update,
+            redactions=tuple(redactions),
+            remote_url=remote_url,
         )
         request = SignRequest(spec, tsa_url=tsa_url, receipt=receipt, any_file=any_file, online=online)
         source = Path(path)

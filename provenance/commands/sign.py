@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from provenance.commands.support.paths import Input, gathered, in_place_outputs,
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
 from provenance.home import Home
+from provenance.media.formats import SIDECAR_SUFFIX
 
 if TYPE_CHECKING:
     from provenance.identity.credential import IdentityCredential
@@ -73,7 +75,8 @@ def sign(
         str | None,
         typer.Option(
             "--remote-url",
-            help="Put this address into the file, and its manifest beside it, ready to be put there.",
+            help="Put this address into the file, and its manifest beside it, ready to be put there. "
+            "After a slash at the end comes the output's name and .c2pa.",
         ),
     ] = None,
     action: Annotated[
@@ -150,6 +153,11 @@ def sign(
                 existing = plan_outputs(inputs, output, "signed", force=True)
                 for folder in {path.parent for path in existing if path}:
                     remove_stale(folder)
+        if remote_url and len(inputs) > 1 and not remote_url.endswith("/"):
+            raise UsageError(
+                "several files cannot have their manifests at one address",
+                hint="end --remote-url in a slash; each output's name and .c2pa are put behind it",
+            )
         parents = (*_parents(parent or [], Parent), *_ingredients(ingredient or [], Parent))
         opened = any(one.relationship == "parentOf" for one in parents)
         spec = ManifestSpec(
@@ -169,7 +177,6 @@ def sign(
             redactions=tuple(redact or ()),
             redaction_reason=redact_reason,
             update=update,
-            remote_url=remote_url or "",
             definition=load_definition(manifest) if manifest else None,
             definition_folder=manifest.parent if manifest else None,
         )
@@ -190,7 +197,8 @@ def sign(
                         mended[item] = mend(there, session, receipt=receipt)
                     return ExitCode.OK, None
                 located = tells_location(item.path)
-                result = sign_file(item.path, target, request, session, force=force or in_place, step=step)
+                asked = replace(request, spec=replace(spec, remote_url=_address(remote_url, target)))
+                result = sign_file(item.path, target, asked, session, force=force or in_place, step=step)
                 if located:
                     telling.append(item.shown)
                 return ExitCode.OK, result
@@ -221,6 +229,15 @@ def sign(
                     "so remove it before signing if the place shall stay private"
                 )
     raise typer.Exit(int(code))
+
+
+def _address(remote_url: str | None, target: Path) -> str:
+    """Where the manifest of an output will lie."""
+    if not remote_url or not remote_url.endswith("/"):
+        return remote_url or ""
+    from urllib.parse import quote
+
+    return f"{remote_url}{quote(target.name)}{SIDECAR_SUFFIX}"
 
 
 def _credential(certificate: Path | None, key: Path | None) -> IdentityCredential | None:

@@ -13,6 +13,7 @@ from provenance.pages.rendering import render
 from provenance.pages.thumbnails import picture_of
 from provenance.verdict import State, Verdict
 from provenance.words import (
+    action_words,
     date_of,
     identity_words,
     ledger_words,
@@ -33,6 +34,7 @@ _WORDS = {
 }
 
 _RELATIONS = {"parentOf": "edited into this", "componentOf": "placed into this", "inputTo": "input to this"}
+_RULES = {"allowed": "allowed", "notAllowed": "not allowed", "constrained": "with conditions"}
 _TONES = {"trusted": "good", "valid": "open", "failed": "bad"}
 _MOST_STEPS = 50
 
@@ -62,7 +64,11 @@ def _card(verdict: Verdict, pictures: Mapping[str, bytes], own_log: str) -> dict
     rows += [("Time", f"{time.value} ({time_words(time)})") for time in verdict.times]
     rows.append(("What", what_words(verdict.relation, verdict.source_type, verdict.media_type)))
     rows += [(FACTS[name].capitalize(), value) for name, value in verdict.stated.items()]
-    rows += [("Action", _action(action)) for action in verdict.actions]
+    rows += [("Action", action_words(action)) for action in verdict.actions]
+    rows += [
+        ("Use", f"{use.replace('_', ' ')}: {_RULES.get(rule, rule)}")
+        for use, rule in verdict.training.items()
+    ]
     rows.append(("Ledger", ledger_words(verdict, own_log)))
     rows.append(("SHA-256", verdict.sha256))
     marks = {True: "passed", False: "failed", None: "open"}
@@ -100,7 +106,7 @@ def _made_from(ingredients: Sequence[dict[str, Any]], pictures: Mapping[str, byt
             _RELATIONS.get(one.get("relationship") or "", ""),
             standing_words(one),
             manifest.get("time") or date_of(one),
-            *(_action(action) for action in (manifest.get("actions") or ())[:_MOST_STEPS]),
+            *(action_words(action) for action in (manifest.get("actions") or ())[:_MOST_STEPS]),
         ]
         for failure in (one.get("failures") or ())[:3]:
             said.append(f"does not verify: {failure.get('explanation') or failure.get('code')}")
@@ -120,8 +126,3 @@ def _picture(pictures: Mapping[str, bytes], names: Sequence[str]) -> Markup | No
     """The first of these pictures that is there, in base64."""
     data = next((pictures[name] for name in names if name in pictures), None)
     return Markup(base64.b64encode(data).decode()) if data else None  # noqa: S704 - base64 holds no markup
-
-
-def _action(action: dict[str, Any]) -> str:
-    parts = (action.get("action"), action.get("digital_source_type"), action.get("description"))
-    return " / ".join(str(part) for part in parts if part)

@@ -53,3 +53,17 @@ def test_update_and_redact_from_the_command_line(
     assert seen.code == 0 and "c2pa.metadata was taken out" in " ".join(seen.out.split())
     refused = ready("sign", photo, "-o", tmp_path / "x.jpg", "--update")
     assert refused.code == 2 and "update" in refused.err and not (tmp_path / "x.jpg").exists()
+
+
+def test_addresses_of_several_manifests(
+    ready: Callable[..., Run], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    files, out = list(portrait_files.values()), tmp_path / "out put"
+    one = ready("sign", *files, "-o", out, "--remote-url", "https://example.org/all.c2pa")
+    assert one.code == 2 and "one address" in one.err and not out.exists()
+    spaced = tmp_path / "my photo.jpg"
+    spaced.write_bytes(files[0].read_bytes())
+    done = ready("sign", spaced, files[1], "-o", out, "--remote-url", "https://example.org/m/")
+    assert done.code == 0, done.err
+    assert b"https://example.org/m/my%20photo.jpg.c2pa" in (out / "my photo.jpg").read_bytes()
+    assert ready("verify", out / "my photo.jpg").code == 0, "the side-car is beside it"
