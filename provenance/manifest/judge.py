@@ -123,7 +123,10 @@ def _judge_identities(verdict: Verdict, report: ManifestReport) -> None:
 def in_words(failure: Failure) -> str:
     """What a failure means to a person."""
     said = "; ".join(part for part in (_PLAIN.get(failure.kind, ""), failure.explanation) if part)
-    return f"the ingredient {failure.ingredient!r} does not verify: {said}" if failure.ingredient else said
+    for what, name in (("ingredient", failure.ingredient), ("fragment", failure.fragment)):
+        if name:
+            return f"the {what} {name!r} does not verify: {said}"
+    return said
 
 
 def said_plainly(detail: str) -> str:

@@ -80,6 +80,7 @@ class Failure:
         url: which part of the manifest store.
         kind: what it is about.
         ingredient: title of the ingredient that it is about; empty for the file's own manifest.
+        fragment: name of the fragment of a stream that it is about, or empty.
     """
 
     code: str
@@ -87,6 +88,12 @@ class Failure:
     url: str = ""
     kind: FailureKind = FailureKind.OTHER
     ingredient: str = ""
+    fragment: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """As a verdict shows it, inside the ingredient it is about."""
+        keys = ("code", "explanation", "url", "kind", "ingredient")
+        return {key: str(getattr(self, key)) for key in keys}
 
 
 @dataclass
@@ -285,7 +292,7 @@ def describe(manifest: dict[str, Any], manifests: dict[str, Any], *, depth: int)
             "manifest_sha256": _text(reference.get("manifest_sha256")),
             "thumbnail": _text(_dict(one.get("thumbnail")).get("identifier")),
             "standing": "",
-            "failures": [vars(failure) for failure in _recorded_failures(one)],
+            "failures": [failure.to_json() for failure in _recorded_failures(one)],
             "manifest": None,
         }
         if label in manifests and depth < _MAX_DEPTH:

@@ -10,12 +10,13 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.provenance.faults import run
-from provenance.errors import ReceiptError
+from provenance.errors import ReceiptError, VeilmarkError
 from provenance.home import Home
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.media.files import replacing
@@ -180,7 +181,7 @@ def test_a_damaged_checkpoint_names_its_file(signed: dict[str, Path], ready: Com
     assert done.code == 3 and f"{ledger}: its signed checkpoint is damaged" in done.err, done.err
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "[" * 100_000])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "1.5", "[" * 100_000])
 def test_stored_json_holds_numbers_that_are_numbers(value: str, signed: dict[str, Path]) -> None:
     with LocalLedger.open(Home.locate().ledger) as ledger:
         good = ledger.entry(0).opening.to_bytes()
@@ -232,3 +233,22 @@ def test_names_are_harmless_in_every_command(
         assert not [line for line in (done.out + done.err).splitlines() if line.startswith("TRUSTED")], (
             command
         )
+
+
+@pytest.mark.parametrize(
+    "what",
+    [b"\x2a\x86\x48\xce\x3d\x03\x01\x07", b"\x2a\x86\x48\xce\x3d\x02\x01"],
+    ids=["curve", "kind of key"],
+)
+def test_a_record_by_an_unknown_kind_of_key_is_an_expected_error(
+    what: bytes, signed: dict[str, Path]
+) -> None:
+    """As a flipped bit in its certificate makes one; found by the mutants of benchmarks/provenance/faults.py."""
+    with LocalLedger.open(Home.locate().ledger) as ledger:
+        record = ledger.entry(0).opening.signed
+    leaf = record.chain_der[0]
+    assert what in leaf
+    for bit in (1, 2, 4, 64):
+        damaged = leaf.replace(what, what[:-1] + bytes([what[-1] ^ bit]), 1)
+        with pytest.raises(VeilmarkError):
+            replace(record, chain_der=[damaged, *record.chain_der[1:]]).verify()

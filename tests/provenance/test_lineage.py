@@ -26,6 +26,7 @@ from provenance.verdict import Verdict
 from provenance.verify import verify_file
 from tests.support import odd_manifests
 from tests.support.odd_manifests import Vendor
+from tests.support.schemas import checked
 
 GENERATED = ManifestSpec(digital_source_type="trainedAlgorithmicMedia")
 
@@ -249,6 +250,8 @@ def test_a_parent_that_does_not_verify_is_said_at_signing_and_in_every_depth(
         shown = run.invoke(app, ["verify", output, *([depth] if depth else [])])
         assert shown.exit_code == 0
         assert "'tampered-parent.jpg', does not verify" in " ".join(shown.stdout.split()), depth
+        if depth == "--json":
+            checked(json.loads(shown.stdout))
     again = run.invoke(app, ["sign", "--json", "--force", str(source)])
     (warning,) = json.loads(again.stdout.splitlines()[0])["warnings"]
     assert "does not verify: the content was changed after it was signed" in warning

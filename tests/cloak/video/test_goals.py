@@ -201,7 +201,13 @@ def test_a_film_with_all_goals(portraits: dict[str, np.ndarray], tmp_path: Path)
     """Hidden, with decoys that are seen in the decoded film, and what became of landmarks in the report."""
     film = write_clip(tmp_path / "in.mp4", wide_shot(portraits["astronaut"], 8))
     options = CloakOptions(
-        strength="high", detectors=("mtcnn",), judges=(), steps=30, decoys=1, displace_landmarks=True
+        strength="high",
+        veil="noise",
+        detectors=("mtcnn",),
+        judges=(),
+        steps=30,
+        decoys=1,
+        displace_landmarks=True,
     )
     video = VideoOptions(window=8, crf=18, preset="veryfast", detection_rate=8)
     report = cloak_video(film, tmp_path / "out.mp4", options, video)
