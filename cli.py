@@ -22,12 +22,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from provenance.commands.support.console import complain
+from provenance.commands.support.console import advise, complain, note, say
 from provenance.errors import ExitCode, VeilmarkError
 from provenance.extras import missing_extra
+from provenance.interrupt import ending_cleanly
 from provenance.version import VERSION
-from synth.interrupt import ending_cleanly
-
 
 #: Where each command is, as ``module:name``, and the line that ``veilmark --help`` shows for it (which is the first
 #: paragraph of its own help; so that this page loads none of them).
@@ -47,7 +46,8 @@ _COMMANDS = {
     ),
     "extract": (
         "provenance.commands.extract:extract",
-        "Extract a file's manifest store, the thumbnails of its ingredients, or its crJSON. Judges nothing: see verify.",
+        "Extract a file's manifest store, the thumbnails of its ingredients, or its crJSON."
+        " Judges nothing: see verify.",
     ),
     "record": (
         "provenance.commands.record:record",
@@ -59,7 +59,7 @@ _COMMANDS = {
     ),
     "watch": (
         "provenance.commands.capture:watch",
-        "Sign whatever appears in a folder, each file once, also across restarts.",
+        "Sign whatever appears in a folder, each file once, also across restarts. Ctrl-C, or SIGTERM, ends it.",
     ),
     "cloak": (
         "cloak.commands.cloak:cloak",
@@ -111,7 +111,7 @@ _COMMANDS = {
 
 
 class _Guarded(TyperGroup):
-    """Loads a command when it is asked for. Expected errors end as one line and a hint; a traceback needs ``--debug``."""
+    """Loads a command when it is asked for. Expected errors end as one line and a hint; see ``--debug`` for more."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return [*_COMMANDS, *(name for name in self.commands if name not in _COMMANDS)]
@@ -148,7 +148,8 @@ class _Guarded(TyperGroup):
             complain(str(error), error.hint)
             ctx.exit(int(error.exit_code))
         except (KeyboardInterrupt, typer.Abort):
-            complain("interrupted", "run the same command again; what was finished is kept")
+            note("interrupted")
+            advise(self._way_on(ctx))
             ctx.exit(int(ExitCode.INTERRUPTED))
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -166,6 +167,15 @@ class _Guarded(TyperGroup):
             complain(f"unexpected {type(error).__name__}: {text}", "run it again as `veilmark --debug ...`")
             ctx.exit(int(ExitCode.UNREADABLE))
 
+    def _way_on(self, ctx: typer.Context) -> str:
+        """What to do after an interruption: some commands go on by themselves, some with an option."""
+        command: Any = self
+        for word in (ctx.invoked_subcommand, *ctx.args, *ctx.protected_args):
+            command = getattr(command, "commands", {}).get(word, command)
+        if any("--resume" in parameter.opts for parameter in command.params):
+            return "run the same command again with --resume; what was finished is kept"
+        return "run the same command again; what was finished is kept"
+
 
 app = typer.Typer(
     name="veilmark",
@@ -180,7 +190,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"veilmark {VERSION}")
+        say(f"veilmark {VERSION}")
         raise typer.Exit
 
 

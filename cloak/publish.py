@@ -18,8 +18,9 @@ from cloak.video.options import VideoOptions
 from provenance.errors import NoFaceError, UsageError
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.files import refuse_existing, require_writable, write_bytes
+from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
 from provenance.record import Relation
-from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
+from provenance.sign import SignRequest, check_source, sign_file
 
 if TYPE_CHECKING:
     from cloak.evaluate.detect import DetectorLoader
@@ -231,7 +232,7 @@ def _publish_video(
         report = cloak_video(
             source, unsigned, options, request.video, work=work, force=force, progress=progress
         )
-        signed = _signed(unsigned, source, output, report, VeilName.NOISE, request, session, force)
+        signed = _signed(unsigned, source, output, report, options.chosen_veil, request, session, force)
     return PublishResult(source, output, report, signed, notes)
 
 

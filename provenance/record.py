@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from provenance import strict_json
 from provenance.errors import ReceiptError, TamperedError
 
 RECORD_TYPE = "veilmark.record/1"
@@ -219,7 +220,7 @@ class Opening:
         if len(data) > MAX_OPENING_BYTES:
             raise ReceiptError(f"opening of {len(data)} bytes is over the limit of {MAX_OPENING_BYTES}")
         try:
-            parsed = json.loads(data)
+            parsed = strict_json.loads(data)
             salt = bytes.fromhex(parsed["salt"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ReceiptError(f"opening cannot be parsed: {error}") from error

@@ -27,7 +27,7 @@ from cloak.video.evaluate import VideoEvaluation, evaluate_video
 from cloak.video.io import VideoInfo, frames, picture_bytes, probe
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
-from cloak.video.render import NoiseRenderer, NoiseStatistics, equal_energy, render
+from cloak.video.render import NoiseRenderer, NoiseStatistics, control_of, render
 from cloak.video.search import VideoOptimiser, analyse_video
 from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
 from cloak.video.window import Window
@@ -95,11 +95,12 @@ def carried(setting: Setting, state: WorkState) -> int:
 
 def evaluation(setting: Setting, state: WorkState) -> tuple[VideoEvaluation, NoiseStatistics, float]:
     """Encode with and without noise, and with the control; show the frames to everyone."""
-    levels, folder = setting.options.level.levels, setting.folder
+    folder = setting.folder
     cloaked, plain, control = folder / "cloaked.mp4", folder / "plain.mp4", folder / "control.mp4"
-    film = NoiseRenderer(setting.info, setting.analysis, state, levels)
+    film = NoiseRenderer(setting.info, setting.analysis, state, setting.options)
     figures = render(film, cloaked, setting.options, setting.video, bare=True, plain=plain)
-    other = NoiseRenderer(setting.info, setting.analysis, state, levels, lambda noise: equal_energy(noise, 0))
+    change = control_of(setting.options, setting.info.upright)
+    other = NoiseRenderer(setting.info, setting.analysis, state, setting.options, change)
     render(other, control, setting.options, setting.video, bare=True)
     everyone = evaluate_video(
         cloaked, plain, control, setting.analysis, setting.attacked, setting.judging, "cpu"

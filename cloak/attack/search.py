@@ -133,8 +133,10 @@ _WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
 #: Initial residual of a pair that is not known to be unresolved.
 _INITIAL_RESIDUAL = 0.2
-#: A detector that is evaded in every condition is evaluated every so many steps only.
+#: A detector that is evaded in every condition is asked every so many steps only.
 _EVADED_INTERVAL = 3
+#: From so many detectors on that are not evaded, each of them rests in every third step.
+_MANY = 5
 
 
 class _Search:
@@ -176,9 +178,7 @@ class _Search:
         noise = self.noise.detach().requires_grad_(True)
         gradient_sum = torch.zeros_like(noise)
         detectors_by_view: dict[tuple[str, bool], list[FaceDetector]] = {}
-        for detector in self.detectors:
-            if number % _EVADED_INTERVAL and not self.least_weight and self._is_evaded(detector):
-                continue
+        for detector in self._asked(number):
             sees_whole_frame = whole_frame_side(self.task, detector) > 0
             for condition in self._conditions_for(detector):
                 is_whole_frame = sees_whole_frame or self._uses_full_frame(detector, condition)
@@ -211,6 +211,19 @@ class _Search:
         for view in views:
             gradient_sum += view.noise_gradient(noise)
         self.change.update(gradient_sum, number, self._worst_residual())
+
+    def _asked(self, number: int) -> Sequence[FaceDetector]:
+        """The detectors that are asked in a step. Those that are evaded in every condition take turns, and so do the
+        others while there are many of them.
+        """
+        open_ones = [one for one in self.detectors if not self._is_evaded(one)]
+        closed = [one for one in self.detectors if one not in open_ones]
+        if not self.least_weight:  # they rest together, and all steps between are cheap
+            return self.detectors if number % _EVADED_INTERVAL == 0 else open_ones
+        turn = [one for place, one in enumerate(closed) if (number + place) % _EVADED_INTERVAL == 0]
+        if len(open_ones) >= _MANY:
+            open_ones = [one for place, one in enumerate(open_ones) if (number + place) % _EVADED_INTERVAL]
+        return [one for one in self.detectors if one in open_ones or one in turn]
 
     @property
     def noise(self) -> Tensor:
@@ -320,7 +333,8 @@ class _Search:
         """The loss weight of a detector in this step: by how far it is from evaded, and for how long it has been."""
         pair = (detector.name, condition.name)
         self.residual[pair] = 0.5 * self.residual[pair] + 0.5 * min(1.0, distance)
-        floor = max(0.3 if pair in self.unresolved else 0.0, self.least_weight)
+        least = self.least_weight * (_EVADED_INTERVAL if self._is_evaded(detector) else 1)
+        floor = max(0.3 if pair in self.unresolved else 0.0, least)
         need = min(max((distance - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
         change = _WEIGHT_GROWTH if need > 0.7 else _WEIGHT_DECAY
         self.loss_weight[detector.name] = min(max(self.loss_weight[detector.name] * change, 0.5), 4.0)

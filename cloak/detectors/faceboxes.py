@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,13 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cloak import models
-from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.geometry.boxes import suppress
 from cloak.detectors.geometry.resample import opencv_bilinear
+from cloak.detectors.priors import PriorDetector, decode_boxes
 from provenance.errors import MissingModelError
 
-_MEAN = (104.0, 117.0, 123.0)
-_VARIANCES = (0.1, 0.2)
 _MOST_HEIGHT, _MOST_WIDTH = 720, 1080
 #: By stride: sides of the anchors in pixels, each with how many lie in a cell, across and down.
 _ANCHORS = ((32, ((32, 4), (64, 2), (128, 1))), (64, ((256, 1),)), (128, ((512, 1),)))
@@ -93,26 +89,19 @@ class FaceBoxesNet(nn.Module):
         return _flat(self.loc, levels, 4), _flat(self.conf, levels, 2)
 
 
-class FaceBoxes(FaceDetector):
+class FaceBoxes(PriorDetector):
     """``threshold`` is the least probability of a face, 0.5 in the original. No landmarks."""
 
     name = "faceboxes"
     family = "faceboxes"
-    mean: Tensor
 
     def __init__(self, state: dict[str, Tensor], *, threshold: float = 0.5) -> None:
-        super().__init__()
-        self.threshold = threshold
-        self.limit = math.log(threshold / (1 - threshold))
-        self.network = FaceBoxesNet()
+        network = FaceBoxesNet()
         try:
-            self.network.load_state_dict(
-                {name.removeprefix("module."): value for name, value in state.items()}
-            )
+            network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
         except (RuntimeError, AttributeError) as error:
             raise MissingModelError(f"the weights are not those of FaceBoxes: {str(error)[:200]}") from error
-        self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1))
-        self.freeze()
+        super().__init__(network, threshold)
 
     @classmethod
     def load(cls, weights_dir: Path | None = None) -> FaceBoxes:
@@ -127,26 +116,7 @@ class FaceBoxes(FaceDetector):
             raise MissingModelError("the weights faceboxes hold no named tensors")
         return cls(state)
 
-    @torch.no_grad()
-    def detect(self, pictures: Tensor) -> list[Detections]:
-        check_pictures(pictures)
-        logits, boxes = self._everywhere((pictures * 255.0).round(), exact=True)
-        result = []
-        for picture in range(len(pictures)):
-            found = logits[picture] > self.limit
-            scores, mine = torch.sigmoid(logits[picture][found]), boxes[picture][found]
-            kept = suppress(mine, scores, 0.3, pixel=1.0)
-            result.append(Detections(mine[kept], scores[kept]))
-        return result
-
-    def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
-        """One candidate per anchor, everywhere; ``focus`` changes nothing."""
-        check_pictures(pictures)
-        logits, boxes = self._everywhere(pictures * 255.0)
-        return [Candidates(one.detach(), row - self.limit) for one, row in zip(boxes, logits, strict=True)]
-
-    def _everywhere(self, values: Tensor, *, exact: bool = False) -> tuple[Tensor, Tensor]:
-        """Logits ``(B, M)`` and boxes ``(B, M, 4)`` of all anchors, in pixels of the picture."""
+    def _everywhere(self, values: Tensor, *, exact: bool) -> tuple[Tensor, Tensor, None]:
         height, width = values.shape[-2:]
         scale = min(1.0, _MOST_HEIGHT / height, _MOST_WIDTH / width)
         if scale < 1:
@@ -155,12 +125,10 @@ class FaceBoxes(FaceDetector):
                 values = opencv_bilinear(values, *size)
             else:
                 values = functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
-        pictures = (values.flip(1) - self.mean).contiguous(memory_format=torch.channels_last)
+        pictures = self._input(values).contiguous(memory_format=torch.channels_last)
         corrections, classes = self.network(pictures)
         centre, side = (part.to(values) for part in _anchors(*values.shape[-2:]))
-        middle = centre + corrections[..., :2] * _VARIANCES[0] * side
-        half = side * torch.exp(corrections[..., 2:] * _VARIANCES[1]) / 2
-        return classes[..., 1] - classes[..., 0], torch.cat([middle - half, middle + half], dim=-1) / scale
+        return classes[..., 1] - classes[..., 0], decode_boxes(corrections, centre, side) / scale, None
 
 
 def _flat(heads: nn.Sequential, levels: tuple[Tensor, ...], width: int) -> Tensor:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from cloak import models
-from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.geometry.boxes import suppress
 from cloak.detectors.networks.retinaface import MobileNetRetina, Rfb, Slim, folded
+from cloak.detectors.priors import PriorDetector, decode_boxes, decode_landmarks
 from provenance.errors import MissingModelError, UsageError
 
 _NETWORKS: dict[str, type[MobileNetRetina] | type[Slim]] = {
@@ -25,30 +23,25 @@ _NETWORKS: dict[str, type[MobileNetRetina] | type[Slim]] = {
     "rfb": Rfb,
     "slim": Slim,
 }
-_MEAN = (104.0, 117.0, 123.0)
-_VARIANCES = (0.1, 0.2)
 
 
-class RetinaFace(FaceDetector):
+class RetinaFace(PriorDetector):
     """``variant`` is "mobilenet", "rfb" or "slim"; ``threshold`` the least probability of a face, 0.6 in the
     original demo.
     """
 
     name = "retinaface"
     family = "retinaface"
-    mean: Tensor
+    overlap = 0.4
+    inclusive = True
+    network: MobileNetRetina | Slim
 
     def __init__(self, state: dict[str, Tensor], variant: str, *, threshold: float = 0.6) -> None:
-        super().__init__()
         if variant not in _NETWORKS:
             raise UsageError(
                 f"no RetinaFace is called {variant!r}", hint="the names are: " + ", ".join(_NETWORKS)
             )
-        self.threshold = threshold
-        self.limit = math.log(threshold / (1 - threshold))
-        self.network = _NETWORKS[variant](folded(state))
-        self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1))
-        self.freeze()
+        super().__init__(_NETWORKS[variant](folded(state)), threshold)
 
     @classmethod
     def load(cls, weights_dir: Path | None = None, variant: str = "mobilenet") -> RetinaFace:
@@ -63,36 +56,12 @@ class RetinaFace(FaceDetector):
             raise MissingModelError(f"the weights retinaface-{variant} hold no named tensors")
         return cls(state, variant)
 
-    @torch.no_grad()
-    def detect(self, pictures: Tensor) -> list[Detections]:
-        check_pictures(pictures)
-        logits, boxes, landmarks = self._everywhere((pictures * 255.0).round())
-        result = []
-        for picture in range(len(pictures)):
-            found = logits[picture] >= self.limit
-            scores, mine = torch.sigmoid(logits[picture][found]), boxes[picture][found]
-            kept = suppress(mine, scores, 0.4, pixel=1.0)
-            result.append(Detections(mine[kept], scores[kept], landmarks[picture][found][kept]))
-        return result
-
-    def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
-        """One candidate per anchor, everywhere; ``focus`` changes nothing."""
-        check_pictures(pictures)
-        logits, boxes, landmarks = self._everywhere(pictures * 255.0)
-        return [
-            Candidates(boxes[picture].detach(), logits[picture] - self.limit, landmarks[picture])
-            for picture in range(len(pictures))
-        ]
-
-    def _everywhere(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits ``(B, M)``, boxes ``(B, M, 4)`` and landmarks ``(B, M, 5, 2)`` of all anchors, in pixels."""
-        pictures = (values.flip(1) - self.mean).contiguous(memory_format=torch.channels_last)
+    def _everywhere(self, values: Tensor, *, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
+        pictures = self._input(values).contiguous(memory_format=torch.channels_last)
         corrections, classes, points = self.network(pictures)
         centre, side = self._anchors(values)
-        middle = centre + corrections[..., :2] * _VARIANCES[0] * side
-        half = side * torch.exp(corrections[..., 2:] * _VARIANCES[1]) / 2
-        landmarks = centre[:, None] + points.unflatten(-1, (5, 2)) * _VARIANCES[0] * side[:, None]
-        return classes[..., 1] - classes[..., 0], torch.cat([middle - half, middle + half], dim=-1), landmarks
+        landmarks = decode_landmarks(points, centre, side)
+        return classes[..., 1] - classes[..., 0], decode_boxes(corrections, centre, side), landmarks
 
     def _anchors(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Centres ``(M, 2)`` and sides ``(M, 1)`` of all anchors in pixels."""

@@ -164,7 +164,7 @@ def list_faces(picture: Picture, options: CloakOptions) -> list[DetectedFace]:
     """The faces of a picture that can be chosen by their numbers, with these detectors; nothing is cloaked.
 
     Raises:
-        UsageError, MissingModelError: see :func:`cloak_bytes`.
+        UsageError, MissingModelError: see :func:`cloak.picture.pipeline.cloak_bytes`.
     """
     initial = detect_all(picture.pixels, options)
     detected = {
@@ -217,17 +217,6 @@ def load_brought_detectors(options: CloakOptions) -> list[FaceDetector]:
         loaded.append(load_brought(one.path, one.head, options.device, taken))
         taken.append(loaded[-1].name)
     return loaded
-
-
-def load_recognition(options: CloakOptions) -> FaceRecognition | None:
-    """Face recognition; None where it was not asked for and is not installed.
-
-    Raises:
-        MissingModelError: it was asked for, and its weights are not on this machine.
-    """
-    if not options.recognition and locate(model("dlib-face-recognition"), options.weights) is None:
-        return None
-    return FaceRecognition.load(options.weights, options.device)
 
 
 def load_encoders(options: CloakOptions, *, attackable: bool | None = None) -> list[Encoder]:

@@ -36,14 +36,6 @@ _OF_68 = (*range(27, 55), *range(60, 65))
 _MEAN_68 = tuple(
     zip(_NOSE_X + _EYES_X + _LIP_X + _INNER_X, _NOSE_Y + _EYES_Y + _LIP_Y + _INNER_Y, strict=True)
 )
-# outer and inner corner of the eye on the right side of the picture, the same of the other eye, below the nose
-_MEAN_5 = (
-    (0.8595674595992, 0.2134981538014),
-    (0.6460604764104, 0.2289674387677),
-    (0.1205750620789, 0.2137274526848),
-    (0.3340850613712, 0.2290642403242),
-    (0.4901123135679, 0.6277975316475),
-)
 # what MTCNN, CenterFace and RetinaFace report: both eyes (left in the picture first), the tip of the nose, both
 # corners of the mouth; from the same mean face
 _MEAN_EYES_NOSE_MOUTH = (
@@ -62,11 +54,10 @@ class _Layout:
     mean: tuple[tuple[float, float], ...]
 
 
-#: Kinds of landmarks: dlib's 68 (iBUG's numbering), dlib's 5 (corners of the eyes, below the nose), and the 5 that
-#: neural detectors report (eyes, nose, corners of the mouth).
+#: Kinds of landmarks: dlib's 68 (iBUG's numbering), and the 5 that neural detectors report (eyes, nose, corners of the
+#: mouth).
 LAYOUTS = {
     "dlib68": _Layout(68, _OF_68, _MEAN_68),
-    "dlib5": _Layout(5, (0, 1, 2, 3, 4), _MEAN_5),
     "eyes-nose-mouth": _Layout(5, (0, 1, 2, 3, 4), _MEAN_EYES_NOSE_MOUTH),
 }
 

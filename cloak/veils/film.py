@@ -57,7 +57,7 @@ class Film:
             size = (canvas.clean.shape[-2], canvas.clean.shape[-1])
             layers = layers * _unevenness(self.unevenness, size).to(layers)
         layers = soft_limit(layers, _MOST_DEVIATIONS)
-        strength = amplitude * strength_map(canvas.clean) * canvas.share
+        strength = amplitude * _strength(canvas.clean) * canvas.share
         # grain is density: all colours of a place grow darker or brighter by the same factor, so its hue stays
         density = strength * layers[:, :1] / luminance(canvas.clean).clamp_min(_DARKEST)
         result = canvas.clean * (1 + density)
@@ -76,6 +76,12 @@ class Film:
 
         blue = grain(parameters[:, 1:], size)
         return torch.cat([brightness, blue - gaussian_blur(blue, max(0.8, self.slow / canvas.pixel))], 1)
+
+
+@lru_cache(maxsize=4)
+def _strength(clean: Tensor) -> Tensor:
+    """:func:`strength_map` of a picture that nobody changes; kept, for a search asks in every step."""
+    return strength_map(clean)
 
 
 @lru_cache(maxsize=8)

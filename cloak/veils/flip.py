@@ -63,11 +63,6 @@ class Flip:
         return error
 
 
-def flip_error(reference: Tensor, picture: Tensor) -> Tensor:
-    """The mean FLIP error between two ``(1, 3, H, W)`` sRGB pictures in [0, 1]."""
-    return Flip(reference).error_map(picture).mean()
-
-
 def _opponent(srgb: Tensor) -> Tensor:
     """sRGB as luminance, red-green and blue-yellow (YCxCz)."""
     linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clamp_min(1e-4) + 0.055) / 1.055) ** 2.4)

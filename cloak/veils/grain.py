@@ -13,7 +13,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from cloak.attack.transforms import gaussian_blur
 from cloak.veils.base import luminance
@@ -82,10 +81,3 @@ def spread_share(size: tuple[int, int], faces: Tensor, *, reach: float = 0.35, f
         distance = (across**3 + down**3) ** (1 / 3)
         share = torch.maximum(share, ((1 + fade - distance) / fade).clamp(0, 1))
     return share[None, None]
-
-
-def enlarged(white: Tensor, factor: float, size: tuple[int, int]) -> Tensor:
-    """Noise drawn on a coarser grid, on a grid of ``size``; ``factor`` pixels there are one here."""
-    if factor <= 1:
-        return white[..., : size[0], : size[1]]
-    return functional.interpolate(white, size=size, mode="bicubic", align_corners=False)

@@ -30,6 +30,9 @@ class Taste:
 
 #: The amplitude is set anew every so many steps.
 _FIT_EVERY = 6
+#: What a person sees is asked every so many steps, and its pulls are kept in between: they turn slowly, and asking FLIP
+#: takes as long as all detectors together.
+_PULL_EVERY = 3
 #: No grain is stronger than this, in shares of the whole range.
 MOST_AMPLITUDE = 0.14
 _MOMENTUM, _SQUARES = 0.9, 0.99
@@ -71,6 +74,8 @@ class VeilChange:
         self._first = torch.zeros_like(self.parameters)
         self._second = torch.zeros_like(self.parameters)
         self._made = 0
+        self._pulls: dict[int, Tensor] = {}
+        self._shown: Tensor | None = None
         #: Share of the ceiling that is used.
         self.used = 1.0
         self._fit()
@@ -78,7 +83,15 @@ class VeilChange:
     @property
     def noise(self) -> Tensor:
         """``(1, 3, H, W)``, what the veil adds to the canvas."""
-        return self._rendered(self.parameters, self.amplitude) - self.canvas.clean
+        return self._picture().detach() - self.canvas.clean
+
+    def _picture(self) -> Tensor:
+        """The canvas under the veil; its gradient reaches the parameters."""
+        if self._shown is None:
+            self.parameters.requires_grad_(True)
+            with torch.enable_grad():
+                self._shown = self.veil.render(self.canvas, self.parameters, self.amplitude)
+        return self._shown
 
     def update(self, gradient: Tensor, number: int, residual: float) -> None:
         """Move against the gradient ``(1, 3, H, W)`` of what the detectors make of the picture, and give back what is
@@ -88,23 +101,29 @@ class VeilChange:
             self.used = max(_LEAST_USED, self.used * _GIVEN_BACK)
         elif residual > _HARD:
             self.used = min(1.0, self.used / _GIVEN_BACK)
-        parameters = self.parameters.detach().requires_grad_(True)
-        picture = self.veil.render(self.canvas, parameters, self.amplitude)
+        picture = self._picture()
         leaf = picture.detach().requires_grad_(True)
-        change = luminance(leaf - self.canvas.clean)
         pixel = self.canvas.pixel
+
+        def change() -> Tensor:
+            return luminance(leaf - self.canvas.clean) * self.canvas.share
+
         pulls: list[tuple[float, Callable[[], Tensor]]] = [
             (self.taste.flip, lambda: self.visibility.loss(leaf)),
-            (self.taste.folds, lambda: folds_loss(change * self.canvas.share, pixel=pixel)),
-            (self.taste.mottle, lambda: mottle_loss(change * self.canvas.share, pixel=pixel)),
+            (self.taste.folds, lambda: folds_loss(change(), pixel=pixel)),
+            (self.taste.mottle, lambda: mottle_loss(change(), pixel=pixel)),
         ]
         total = gradient
         size = gradient.norm()
-        for weight, loss in pulls:
-            if weight:
-                (pull,) = torch.autograd.grad(loss(), leaf, retain_graph=True)
-                total = total + weight * size / pull.norm().clamp_min(1e-12) * pull
-        (moved,) = torch.autograd.grad(picture, parameters, total)
+        for place, (weight, loss) in enumerate(pulls):
+            if not weight:
+                continue
+            if place not in self._pulls or number % _PULL_EVERY == place % _PULL_EVERY:
+                (pull,) = torch.autograd.grad(loss(), leaf)
+                self._pulls[place] = pull / pull.norm().clamp_min(1e-12)
+            total = total + weight * size * self._pulls[place]
+        (moved,) = torch.autograd.grad(picture, self.parameters, total)
+        self._shown = None
         self._step(moved, number)
         if number % _FIT_EVERY == _FIT_EVERY - 1 or number + 1 == self.steps:
             self._fit()
@@ -116,15 +135,16 @@ class VeilChange:
         first = self._first / (1 - _MOMENTUM**self._made)
         second = self._second / (1 - _SQUARES**self._made)
         share = 0.3 + 0.7 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, number / max(1, self.steps))))
-        moved = self.parameters - self.veil.pace * share * first / (second.sqrt() + 1e-12)
+        moved = self.parameters.detach() - self.veil.pace * share * first / (second.sqrt() + 1e-12)
         with torch.no_grad():
-            self.parameters = self.veil.settle(self.canvas, moved.detach())
+            self.parameters = self.veil.settle(self.canvas, moved)
 
     def _rendered(self, parameters: Tensor, amplitude: float) -> Tensor:
         with torch.no_grad():
             return self.veil.render(self.canvas, parameters, amplitude)
 
     def _fit(self) -> None:
+        self._shown = None
         self.amplitude = self.visibility.fit(
             lambda amplitude: self._rendered(self.parameters, amplitude),
             self.ceiling.share(self.used),

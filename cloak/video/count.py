@@ -12,12 +12,11 @@ from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.compare import landmark_errors, new_detections
 from cloak.pixels import DisplayedPicture, to_tensor
-from cloak.recognition.network import SAME_PERSON, FaceRecognition
-from cloak.recognition.objective import recogniser_for
+from cloak.recognition.objective import Encoder, recogniser_for
 from cloak.video.detectors import detect_near, recognition_distances
 from cloak.video.report import VideoDetectorReport, VideoRecognitionReport
 
-#: A frame under each condition, by name, with its scale: :func:`cloak.evaluate.judge.render_conditions`.
+#: A frame under each condition, by name, with its scale: :func:`cloak.pixels.render_conditions`.
 Renderings = Mapping[str, tuple[np.ndarray, float]]
 
 
@@ -103,7 +102,7 @@ class RecognitionCounter:
         has_control: as for :class:`DetectorCounter`.
     """
 
-    def __init__(self, network: FaceRecognition, attacked: bool, has_control: bool) -> None:
+    def __init__(self, network: Encoder, attacked: bool, has_control: bool) -> None:
         self.network, self.attacked = network, attacked
         self._distances: dict[str, list[float]] = {}
         self._control: list[float] | None = [] if has_control else None
@@ -135,16 +134,17 @@ class RecognitionCounter:
         """All of it."""
 
         def known(distances: Sequence[float]) -> int:
-            return sum(distance < SAME_PERSON for distance in distances)
+            return sum(distance < self.network.same_person for distance in distances)
 
         published = self._distances.get("published", [])
         return VideoRecognitionReport(
+            self.network.name,
             self.attacked,
             len(published),
             {name: known(values) for name, values in self._distances.items()},
             None if self._control is None else known(self._control),
             _mean(published) or 0.0,
-            SAME_PERSON,
+            self.network.same_person,
         )
 
 

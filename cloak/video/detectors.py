@@ -19,8 +19,7 @@ from cloak.detectors.geometry.matching import matches_faces, merge_faces
 from cloak.detectors.geometry.rendering import Rendering
 from cloak.evaluate.detect import detect_pixels
 from cloak.pixels import to_tensor
-from cloak.recognition.network import FaceRecognition
-from cloak.recognition.objective import Recogniser, landmarks_of
+from cloak.recognition.objective import Encoder, Recogniser, landmarks_of
 from cloak.video.window import Window
 
 
@@ -99,16 +98,16 @@ class WindowRecogniser(FaceDetector):
 
     Args:
         window: whose renderings it is shown.
-        network: of face recognition.
+        network: an encoder of faces.
         detectors: the first one that sees landmarks of the face in a sample says where they are.
     """
 
-    name = Recogniser.name
     family = Recogniser.family
     threshold = Recogniser.threshold
 
-    def __init__(self, window: Window, network: FaceRecognition, detectors: Sequence[FaceDetector]) -> None:
+    def __init__(self, window: Window, network: Encoder, detectors: Sequence[FaceDetector]) -> None:
         super().__init__()
+        self.name = network.name  # type: ignore[misc]
         face = window.place.face.to(window.device)
         self._by_frame: dict[int, Recogniser] = {}
         for sample in window.samples:

@@ -14,12 +14,12 @@ from cloak.detectors.base import FaceDetector
 from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.quality import compare, crop
 from cloak.pixels import display_picture, render_conditions, to_tensor
-from cloak.recognition.network import SAME_PERSON, FaceRecognition
-from cloak.recognition.objective import Recogniser, recogniser_for
+from cloak.recognition.objective import Encoder, recogniser_for
+from cloak.veils.visibility import dislike
 from cloak.video.count import DetectorCounter, RecognitionCounter
 from cloak.video.detectors import detect_near, recognition_distances
 from cloak.video.io import Frame, VideoInfo, frames, probe
-from cloak.video.render import face_flicker
+from cloak.video.render import face_flicker, face_flip
 from cloak.video.report import VideoDetectorReport, VideoRecognitionReport
 from cloak.video.state import VideoAnalysis
 from provenance.errors import TamperedError
@@ -39,9 +39,10 @@ class VideoEvaluation:
         frames: how many were judged.
         display_size: width and height of what detectors were shown.
         detectors: see there.
-        psnrs, ssims, flickers: of the faces in the judged frames.
+        psnrs, ssims, flips, dislikes: of the faces in the judged frames.
+        flickers, originals: what of the noise, and of the uncloaked film, is new on them since the frame before.
         zones: how many decoys were to be seen, all judged frames together.
-        recognition: what face recognition makes of the faces; None where nobody asked it.
+        recognition: what encoders of faces make of them, one entry an encoder.
     """
 
     frames: int = 0
@@ -49,9 +50,12 @@ class VideoEvaluation:
     detectors: list[VideoDetectorReport] = field(default_factory=list)
     psnrs: list[float] = field(default_factory=list)
     ssims: list[float] = field(default_factory=list)
+    flips: list[float] = field(default_factory=list)
+    dislikes: list[float] = field(default_factory=list)
     flickers: list[float] = field(default_factory=list)
+    originals: list[float] = field(default_factory=list)
     zones: int = 0
-    recognition: VideoRecognitionReport | None = None
+    recognition: tuple[VideoRecognitionReport, ...] = ()
 
 
 def evaluation_frames(analysis: VideoAnalysis, offset: float) -> list[int]:
@@ -95,18 +99,18 @@ def find_unresolved(
     progress: Progress = lambda _: None,
     *,
     plain: Path | None = None,
-    network: FaceRecognition | None = None,
+    networks: Sequence[Encoder] = (),
 ) -> dict[tuple[int, int], set[tuple[str, str]]]:
     """Where attacked detectors find faces in the encoded video: by track and frame, the pairs that do.
 
     Args:
         offset: of :func:`evaluation_frames`.
-        plain: the same encoding without noise, for the network.
-        network: of face recognition, which is asked, too, whether it knows the faces.
+        plain: the same encoding without noise, for the networks.
+        networks: encoders of faces, which are asked, too, whether they know the faces.
     """
     wanted = set(evaluation_frames(analysis, offset))
     unresolved: dict[tuple[int, int], set[tuple[str, str]]] = {}
-    versions = [cloaked, *([plain] if plain is not None and network is not None else [])]
+    versions = [cloaked, *([plain] if plain is not None and networks else [])]
     for shown in _read_together(versions):
         frame = shown[0]
         if frame.index in wanted:
@@ -117,15 +121,14 @@ def find_unresolved(
                 one.name: faces_found(detect_near(one, displayed.pixels, places, device), places).tolist()
                 for one in attacked
             }
-            if network is not None and len(shown) > 1:
+            if networks and len(shown) > 1:
                 before = display_picture(shown[1].rgb())
                 reports = {one.name: detect_near(one, before.pixels, places, device) for one in attacked}
-                recogniser = recogniser_for(
-                    network, to_tensor(before.pixels, device), before.scale, faces, reports
-                )
-                detected[Recogniser.name] = [
-                    gap < SAME_PERSON for gap in recognition_distances(recogniser, displayed.pixels, device)
-                ]
+                clean = to_tensor(before.pixels, device)
+                for network in networks:
+                    recogniser = recogniser_for(network, clean, before.scale, faces, reports)
+                    gaps = recognition_distances(recogniser, displayed.pixels, device)
+                    detected[network.name] = [gap < network.same_person for gap in gaps]
             for name, found in detected.items():
                 for index, is_detected in zip(present, found, strict=True):
                     if is_detected:
@@ -144,8 +147,8 @@ def evaluate_video(
     device: str,
     progress: Progress = lambda _: None,
     *,
-    network: FaceRecognition | None = None,
-    recognition_attacked: bool = False,
+    attacked_encoders: Sequence[Encoder] = (),
+    judging_encoders: Sequence[Encoder] = (),
 ) -> VideoEvaluation:
     """Show frames of the encoded versions to every detector: others than those that led the search.
 
@@ -161,11 +164,11 @@ def evaluate_video(
     result = VideoEvaluation()
     all_detectors = [*attacked, *judging]
     counts = {one.name: DetectorCounter(one, one in attacked, control is not None) for one in all_detectors}
-    recognition_counter = (
-        RecognitionCounter(network, recognition_attacked, control is not None)
-        if network is not None
-        else None
-    )
+    encoders = [
+        RecognitionCounter(network, is_attacked, control is not None)
+        for networks, is_attacked in ((attacked_encoders, True), (judging_encoders, False))
+        for network in networks
+    ]
     earlier: tuple[np.ndarray, np.ndarray] | None = None
     for versions in _read_together([cloaked, plain, *([control] if control else [])]):
         index = versions[0].index
@@ -178,8 +181,8 @@ def evaluate_video(
             reports = {
                 name: one.add_frame(views, renderings, faces, zones, device) for name, one in counts.items()
             }
-            if recognition_counter is not None:
-                recognition_counter.add_frame(views, renderings, faces, reports, device)
+            for encoder in encoders:
+                encoder.add_frame(views, renderings, faces, reports, device)
             result.frames += 1
             result.zones += len(zones)
             result.display_size = (views[0].pixels.shape[1], views[0].pixels.shape[0])
@@ -187,7 +190,7 @@ def evaluate_video(
         earlier = _clean_and_noise(versions) if index + 1 in wanted else None
         progress((index + 1) / analysis.frames)
     result.detectors = [one.report() for one in counts.values()]
-    result.recognition = recognition_counter.report() if recognition_counter is not None else None
+    result.recognition = tuple(one.report() for one in encoders)
     return result
 
 
@@ -208,10 +211,12 @@ def _measure_quality(
 ) -> None:
     later = (pixels[1], pixels[0].astype(np.int16) - pixels[1])
     for x1, y1, x2, y2 in faces.tolist():
-        quality = compare(
-            crop(pixels[1], (x1, y1, x2, y2)), crop(pixels[0], (x1, y1, x2, y2)), perceptual=False
-        )
+        clean, shown = (crop(one, (x1, y1, x2, y2)) for one in (pixels[1], pixels[0]))
+        quality = compare(clean, shown, perceptual=False)
         result.psnrs.append(min(quality.psnr, 99.0))
         result.ssims.append(quality.ssim)
+        result.flips.append(face_flip(clean, shown))
+        result.dislikes.append(dislike(clean, shown).total)
         if earlier is not None and (values := face_flicker(np.array([x1, y1, x2, y2]), earlier, later)):
-            result.flickers.append(values[1])
+            result.flickers.append(values.flicker)
+            result.originals.append(values.original)

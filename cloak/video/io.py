@@ -44,6 +44,7 @@ class VideoInfo:
         sound: indices of the sound streams.
         subtitles: indices of the text streams.
         metadata: of the whole file.
+        grey: its frames are to be taken without their colours.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class VideoInfo:
     sound: tuple[int, ...] = ()
     subtitles: tuple[int, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    grey: bool = False
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -202,14 +204,32 @@ def frames(info: VideoInfo) -> Iterator[Frame]:
                 if pts is None or (pending is not None and pts <= pending[1]):
                     pts = 0 if pending is None else pending[1] + nominal
                 if pending is not None:
-                    yield Frame(pending[0], pending[1], pts - pending[1], pending[2], info.turns)
+                    yield _frame(info, *pending, pts - pending[1])
                 pending = (index, pts, coded)
             if pending is not None:
                 rest = nominal if info.end is None else info.end - pending[1]
                 rest = rest if 0 < rest <= 100 * nominal else nominal
-                yield Frame(pending[0], pending[1], rest, pending[2], info.turns)
+                yield _frame(info, *pending, rest)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise CorruptMediaError(f"{info.path.name} cannot be decoded as video: {why(error)}") from error
+
+
+def _frame(info: VideoInfo, index: int, pts: int, coded: Any, duration: int) -> Frame:
+    return Frame(index, pts, duration, _without_colour(coded, info) if info.grey else coded, info.turns)
+
+
+def _without_colour(coded: Any, info: VideoInfo) -> Any:
+    """The frame in the layout that it is written in, its colours neutral."""
+    import av
+
+    planes = np.array(coded.reformat(format=info.layout).to_ndarray())
+    if planes.ndim == 3:
+        planes[1:] = 128
+    else:
+        planes[coded.height :] = 128
+    grey = av.VideoFrame.from_ndarray(planes, format=info.layout)
+    grey.color_range, grey.colorspace = coded.color_range, coded.colorspace
+    return grey
 
 
 def expected_frames(info: VideoInfo) -> int:

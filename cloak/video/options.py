@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloak.options import CloakOptions
-from cloak.veils.names import VeilName
 from provenance.errors import UsageError
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -44,8 +43,7 @@ def check_picture_options(options: CloakOptions) -> None:
     """Refuse what cloaks of pictures can do and cloaks of videos cannot.
 
     Raises:
-        UsageError: chosen faces, a veil other than noise, a short search, another attack, a picture's format or
-            quality.
+        UsageError: chosen faces, another attack, a bound on the written file, a picture's format or quality.
     """
     for asked, what, hint in (
         (
@@ -58,12 +56,6 @@ def check_picture_options(options: CloakOptions) -> None:
             "torchattacks",
             "leave out --attack: its attacks search one picture, not noise that moves along",
         ),
-        (
-            options.veil not in (None, VeilName.NOISE),
-            f"the veil {options.veil}",
-            "leave out --veil: videos are cloaked with plain noise",
-        ),
-        (options.fast, "a short search", "leave out --fast; --steps makes the search shorter"),
         (
             options.strict,
             "a bound on the written file",

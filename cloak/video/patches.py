@@ -12,7 +12,7 @@ from torch import Tensor
 from cloak.video.flow import FlowTracker, moved
 from cloak.video.tracks import Track
 
-#: A face is worked on at no more pixels than this.
+#: A face is worked on at no more pixels than this, where nothing else is said.
 FACE_SIDE = 208
 #: Margin of the patch around the face, in face sizes.
 _MARGIN = 0.5
@@ -32,10 +32,10 @@ class PatchGeometry:
     work: tuple[int, int]
 
     @classmethod
-    def of(cls, track: Track, first: int, last: int) -> PatchGeometry:
-        """For the face's largest size between two frames."""
+    def of(cls, track: Track, first: int, last: int, face_side: int = FACE_SIDE) -> PatchGeometry:
+        """For the face's largest size between two frames, which is worked on at no more than ``face_side`` pixels."""
         width, height = (max(8.0, side) for side in track.side(first, last))
-        scale = min(1.0, FACE_SIDE / max(width, height))
+        scale = min(1.0, face_side / max(width, height))
         spread = 1 + 2 * _MARGIN
         work = (max(16, round(height * spread * scale)), max(16, round(width * spread * scale)))
         return cls(max(16, round(width * spread)), max(16, round(height * spread)), work)
@@ -49,6 +49,11 @@ class PatchGeometry:
             [[width * share, height * share, width * (1 - share), height * (1 - share)]],
             dtype=torch.float32,
         )
+
+    def face_in(self, corner: tuple[int, int]) -> np.ndarray:
+        """``(4,)`` where the face is in a frame in which the patch has that corner."""
+        share = self.width / self.work[1]
+        return np.asarray(self.face[0].numpy() * share + np.tile(corner, 2))
 
     def corner(self, track: Track, frame: int) -> tuple[int, int]:
         """Left and top in pixels of the frame; may lie outside."""

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -21,20 +21,21 @@ import numpy as np
 from cloak import detectors as detector_list
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import FaceDetector
-from cloak.evaluate.detect import load_detectors, load_recognition
+from cloak.evaluate.detect import load_detectors, load_encoders
+from cloak.models import model
 from cloak.options import CloakOptions
-from cloak.recognition.network import FaceRecognition
+from cloak.recognition.objective import Encoder
+from cloak.veils import VeilName
 from cloak.video.evaluate import VideoEvaluation, check_written, evaluate_video, find_unresolved
 from cloak.video.io import VideoInfo, damaged_frames, expected_frames, picture_bytes, probe
 from cloak.video.options import VideoOptions, check_picture_options
-from cloak.video.render import NoiseRenderer, NoiseStatistics, equal_energy, render
+from cloak.video.render import NoiseRenderer, NoiseStatistics, control_of, render
 from cloak.video.report import VideoReport
 from cloak.video.search import VideoOptimiser, analyse_video
 from cloak.video.state import VideoAnalysis, WorkState
 from cloak.video.write import check_container, container_for, dropped_subtitles
-from provenance.errors import NoFaceError, VeilmarkError
-from provenance.media.files import refuse_existing, replacing, require_writable
-from provenance.media.picture import sha256_file
+from provenance.errors import MissingModelError, NoFaceError, VeilmarkError
+from provenance.media.files import refuse_existing, replacing, require_writable, sha256_file
 from provenance.version import VERSION
 
 Progress = Callable[[float], None]
@@ -52,7 +53,7 @@ class _Job:
     attacked: list[FaceDetector]
     options: CloakOptions
     video: VideoOptions
-    network: FaceRecognition | None
+    networks: Sequence[Encoder]
 
     def version(self, name: str, suffix: str) -> Path:
         return self.state.folder / f"version-{name}{suffix}"
@@ -110,22 +111,23 @@ def cloak_video(
     require_writable(output)
     detectors = load_detectors(options)
     attacked, judging = detectors.attacked, detectors.judging
-    network = load_recognition(options)
+    attacked_encoders, judging_encoders = _encoders(options)
     # 2. Load the state of an earlier run; find shots and faces.
     state = WorkState(work or work_folder(output), _state_key(info, options, video, attacked))
     check_container(info, output.suffix.lower(), state.folder)
     analysis = _analysed(info, state, attacked, options, video, phases)
-    attacked_recogniser = network if options.recognition else None
-    job = _Job(info, analysis, state, attacked, options, video, attacked_recogniser)
+    if options.chosen_veil is VeilName.FILM_BW:  # what it is compared with is the film without colours
+        info = replace(info, grey=True)
+    job = _Job(info, analysis, state, attacked, options, video, attacked_encoders)
     # 3. Search the noise of every window.
-    searcher = VideoOptimiser(info, analysis, state, attacked, options, video, attacked_recogniser)
+    searcher = VideoOptimiser(info, analysis, state, attacked, options, video, attacked_encoders)
     searcher.first_pass(phases.phase("search", "rounds"))
     # 4. Encode, decode, evaluate; search again in windows whose face is still found.
     suffix = output.suffix.lower()
     statistics = _rounds(job, searcher, suffix, phases)
     cloaked, plain = job.version("cloaked", suffix), job.version("plain", ".mkv")
     # 5. The control, and the final evaluation by all detectors.
-    control = _control(job) if video.control else None
+    control = _control(job) if video.control and not options.fast else None
     check_written(cloaked, info, analysis.frames)
     evaluation = evaluate_video(
         cloaked,
@@ -136,8 +138,8 @@ def cloak_video(
         judging,
         options.device,
         phases.phase("judge", None),
-        network=network,
-        recognition_attacked=options.recognition,
+        attacked_encoders=attacked_encoders,
+        judging_encoders=judging_encoders,
     )
     # 6. Write the output; remove the work folder.
     sizes = picture_bytes(plain), picture_bytes(cloaked)
@@ -150,6 +152,7 @@ def cloak_video(
     ]
     report = VideoReport(
         strength=str(options.level),
+        veil=options.chosen_veil.value,
         levels=options.level.levels,
         seed=options.seed,
         device=options.device,
@@ -177,9 +180,14 @@ def cloak_video(
         judged_at=evaluation.display_size,
         face_psnr=_mean(evaluation.psnrs),
         face_ssim=_mean(evaluation.ssims),
+        face_flip=_mean(evaluation.flips),
+        worst_flip=max(evaluation.flips, default=0.0),
+        flip_before=max(statistics.flips, default=0.0),
+        dislike=max(evaluation.dislikes, default=0.0),
         noise=_mean(statistics.sizes),
         flicker=_mean(statistics.flickers),
         flicker_after=_mean(evaluation.flickers),
+        flicker_original=_mean(evaluation.originals),
         bytes_plain=sizes[0],
         bytes_cloaked=sizes[1],
         detectors=tuple(evaluation.detectors),
@@ -198,6 +206,8 @@ def _state_key(
         sha256_file(info.path),
         VERSION,
         str(options.level),
+        options.chosen_veil.value,
+        options.fast,
         options.decoys,
         options.displace_landmarks and options.landmark_share,
         options.recognition,
@@ -211,6 +221,22 @@ def _state_key(
         asdict(video),
     ]
     return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
+
+
+def _encoders(options: CloakOptions) -> tuple[list[Encoder], list[Encoder]]:
+    """Encoders of faces to mislead, and those that only judge.
+
+    Raises:
+        MissingModelError: some are to be misled, and none is on this machine.
+    """
+    if not options.recognition:
+        return [], load_encoders(options)
+    attacked = load_encoders(options, attackable=True)
+    if not attacked:
+        raise MissingModelError(
+            "no encoder of faces is on this machine", hint="run " + model("dlib-face-recognition").command
+        )
+    return attacked, load_encoders(options, attackable=False)
 
 
 def _analysed(
@@ -250,7 +276,7 @@ def _rounds(job: _Job, searcher: VideoOptimiser, suffix: str, phases: _ProgressP
 
         def part(begin: float, end: float, number: int = number) -> Progress:
             return lambda share: phases.at(
-                "rounds", (number + begin + share * (end - begin)) / job.options.rounds, "judge"
+                "rounds", (number + begin + share * (end - begin)) / job.options.most_rounds, "judge"
             )
 
         statistics = _encode(job, film_of, plain if not plain.exists() else None, part(0, 0.3))
@@ -262,14 +288,14 @@ def _rounds(job: _Job, searcher: VideoOptimiser, suffix: str, phases: _ProgressP
                 job.attacked,
                 job.options.device,
                 # all rounds together look at frames in the first three quarters of each step
-                0.75 * number / job.options.rounds,
+                0.75 * number / job.options.most_rounds,
                 part(0.3, 0.5),
                 plain=plain,
-                network=job.network,
+                networks=job.networks,
             ),
         )
         worse = [key for key, count in best.items() if sum(unresolved.get(key, {}).values()) > count]
-        last = not unresolved or number + 1 >= job.options.rounds
+        last = not unresolved or number + 1 >= job.options.most_rounds
         if worse:
             job.state.restore(worse)
             if last:
@@ -285,7 +311,7 @@ def _rounds(job: _Job, searcher: VideoOptimiser, suffix: str, phases: _ProgressP
 
 
 def _encode(job: _Job, path: Path, plain: Path | None, progress: Progress) -> NoiseStatistics:
-    film = NoiseRenderer(job.info, job.analysis, job.state, job.options.level.levels)
+    film = NoiseRenderer(job.info, job.analysis, job.state, job.options)
     half_done = None if plain is None else plain.with_name(f"version-partial{plain.suffix}")
     statistics = render(film, path, job.options, job.video, plain=half_done, progress=progress)
     if half_done is not None and plain is not None:
@@ -310,10 +336,8 @@ def _count_by_window(
 
 def _control(job: _Job) -> Path:
     path = job.version("control", ".mkv")
-    seed = job.options.seed
-    film = NoiseRenderer(
-        job.info, job.analysis, job.state, job.options.level.levels, lambda noise: equal_energy(noise, seed)
-    )
+    change = control_of(job.options, job.info.upright)
+    film = NoiseRenderer(job.info, job.analysis, job.state, job.options, change)
     render(film, path, job.options, job.video, bare=True)
     return path
 

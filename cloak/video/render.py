@@ -8,19 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from cloak.evaluate.quality import crop
 from cloak.options import CloakOptions
-from cloak.video.flow import FlowTracker, flicker
+from cloak.picture.rounds import GRAINY
+from cloak.pixels import to_tensor
+from cloak.veils import VeilName, veil_of
+from cloak.veils.flip import Flip
+from cloak.video.flow import FlowTracker, flicker, moved
+from cloak.video.grain import MovingGrain
 from cloak.video.io import Frame, VideoInfo, frames
 from cloak.video.options import VideoOptions
 from cloak.video.patches import MovingNoise
 from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
 from cloak.video.tracks import Track
+from cloak.video.veil import MOST_LEVELS, WindowVeil, display_scale, to_levels, to_noise
 from cloak.video.write import Writer
 
 #: Over so many frames one window's noise gives way to the next one's; over fewer in short windows.
 BLEND = 4
 _BLOCK, _NEIGHBOURHOOD = 4, 32
+#: Pixels at the edge of a face that are left out where its own change is measured.
+_RIM = 4
 
 
 @dataclass
@@ -30,37 +40,55 @@ class NoiseStatistics:
     Attributes:
         largest: change of a channel, in levels.
         sizes, flickers: mean absolute noise on a face, and what of it changed since the frame before.
+        flips: FLIP of a face.
     """
 
     largest: int = 0
     sizes: list[float] = field(default_factory=list)
     flickers: list[float] = field(default_factory=list)
+    flips: list[float] = field(default_factory=list)
 
 
 class NoiseRenderer:
-    """Noise for one frame after another, from the windows that were searched."""
+    """Noise, or a veil, for one frame after another, from the windows that were searched.
+
+    Args:
+        info, analysis, state: of the film.
+        options: of the cloak.
+        change: what is shown instead of a window's own noise, given that and the key frame's patch, uint8
+            ``(h, w, 3)``; int8 ``(h, w, 3)`` in levels.
+    """
 
     def __init__(
         self,
         info: VideoInfo,
         analysis: VideoAnalysis,
         state: WorkState,
-        levels: int,
-        change: Callable[[WindowNoise], np.ndarray] | None = None,
+        options: CloakOptions,
+        change: Callable[[WindowNoise, np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        self.info, self.analysis, self.state, self.levels = info, analysis, state, levels
-        self._change = change or (lambda noise: noise.levels)
+        self.info, self.analysis, self.state = info, analysis, state
+        self.levels = options.level.levels if options.chosen_veil is VeilName.NOISE else MOST_LEVELS
+        #: Film grain changes brightness alone.
+        self.chroma = options.chosen_veil in (VeilName.NOISE, VeilName.LIGHT)
+        self._change = change or (lambda noise, _: noise.levels)
+        veil, scale = veil_of(options.chosen_veil, grey=True), display_scale(info.upright)
+        self._grain = (
+            MovingGrain(veil, scale, info.upright, options.seed)
+            if veil is not None and options.chosen_veil in GRAINY
+            else None
+        )
         self._current: dict[int, tuple[WindowNoise, MovingNoise]] = {}
         self._previous: dict[int, tuple[WindowNoise, MovingNoise]] = {}
 
     def noise(self, frame: int, pixels: Callable[[], np.ndarray]) -> np.ndarray | None:
-        """int8 ``(H, W, 3)``, upright, in levels; None where no face is."""
+        """int8 ``(H, W, 3)``, upright, in levels; None where nothing is to be added."""
         active = [index for index, track in enumerate(self.analysis.tracks) if track.covers(frame)]
         for index in list(self._current):
             if index not in active:
                 del self._current[index]
                 self._previous.pop(index, None)
-        if not active:
+        if not active and self._grain is None:
             return None
         shown = pixels()
         canvas = np.zeros(shown.shape, np.int8)
@@ -68,7 +96,20 @@ class NoiseRenderer:
             self._advance(index, frame, shown)
             if index in self._current:
                 self._add_patch(canvas, index, frame)
+        if self._grain is not None:
+            self._add_grain(canvas, frame, shown)
         return canvas
+
+    def _add_grain(self, canvas: np.ndarray, frame: int, pixels: np.ndarray) -> None:
+        """Grain around the faces, in place."""
+        if self._grain is None:
+            return
+        faces = []
+        for index, (window, _) in self._current.items():
+            corner = window.place.corner(self.analysis.tracks[index], frame)
+            faces.append(window.place.face_in(corner))
+        whole = canvas + self._grain.of(frame, pixels, faces)[..., None].astype(np.int16)
+        np.copyto(canvas, np.clip(whole, -self.levels, self.levels).astype(np.int8))
 
     def _advance(self, index: int, frame: int, pixels: np.ndarray) -> None:
         """Carry this face's noise on to this frame."""
@@ -84,7 +125,8 @@ class NoiseRenderer:
             if current is not None:
                 self._previous[index] = current
             patch = noise.place.cut(pixels, noise.place.corner(track, frame))
-            self._current[index] = (noise, MovingNoise(noise.place, self._change(noise), FlowTracker(patch)))
+            carrier = MovingNoise(noise.place, self._change(noise, patch), FlowTracker(patch))
+            self._current[index] = (noise, carrier)
         if index in self._previous:
             over = frame - self._current[index][0].first >= _blend(self._current[index][0])
             # noise that no longer fits its background is dropped
@@ -145,23 +187,38 @@ def render(
             if noise is not None:
                 statistics.largest = max(statistics.largest, int(np.abs(noise).max()))
                 if frame.index % interval == 0 and earlier is not None:
-                    _measure(statistics, film.analysis, frame.index, earlier, (shown(), noise))
+                    _measure(statistics, film, frame.index, earlier, (shown(), noise))
             earlier = (shown(), noise) if noise is not None and (frame.index + 1) % interval == 0 else None
-            out.write(frame, noise)
+            out.write(frame, noise, chroma=film.chroma)
             if uncloaked is not None:
                 uncloaked.write(frame, None)
             progress((frame.index + 1) / film.analysis.frames)
     return statistics
 
 
+@dataclass(frozen=True)
+class FaceFlicker:
+    """What changes on a face from one frame to the next besides moving along, mean absolute values in levels of 255.
+
+    Attributes:
+        noise: the noise itself.
+        flicker: what of the noise is new.
+        original: what of the picture without noise is new.
+    """
+
+    noise: float
+    flicker: float
+    original: float
+
+
 def face_flicker(
     box: np.ndarray, earlier: tuple[np.ndarray, np.ndarray], later: tuple[np.ndarray, np.ndarray]
-) -> tuple[float, float] | None:
-    """Mean absolute noise on a face, and what of it is new since the frame before.
+) -> FaceFlicker | None:
+    """Measured on two frames that follow each other; None for a face that is too small.
 
     Args:
         box: of the face.
-        earlier, later: of two frames that follow each other, uint8 ``(H, W, 3)`` pixels without noise, and the noise.
+        earlier, later: uint8 ``(H, W, 3)`` pixels without noise, and the noise.
     """
     height, width = later[0].shape[:2]
     x1, y1 = max(0, round(box[0])), max(0, round(box[1]))
@@ -169,13 +226,36 @@ def face_flicker(
     if x2 - x1 < 16 or y2 - y1 < 16:
         return None
     part = (slice(y1, y2), slice(x1, x2))
-    flow = FlowTracker(np.ascontiguousarray(earlier[0][part])).follow(np.ascontiguousarray(later[0][part]))
+    clean_before, clean_now = (np.ascontiguousarray(one[0][part]) for one in (earlier, later))
+    flow = FlowTracker(clean_before).follow(clean_now)
     before, now = (one[1][part].astype(np.float32) for one in (earlier, later))
-    return float(np.abs(now).mean()), flicker(before, now, flow)
+    gap = clean_now.astype(np.float32) - moved(clean_before.astype(np.float32), flow)
+    inside = gap[_RIM:-_RIM, _RIM:-_RIM]  # what came in from outside of the face is not known
+    return FaceFlicker(float(np.abs(now).mean()), flicker(before, now, flow), float(np.abs(inside).mean()))
+
+
+def control_of(
+    options: CloakOptions, size: tuple[int, int]
+) -> Callable[[WindowNoise, np.ndarray], np.ndarray]:
+    """What :class:`NoiseRenderer` shows instead of what was searched: noise of equal energy, or of a veil random
+    parameters that are as visible on the face.
+
+    Args:
+        size: width and height of the frames.
+    """
+
+    def change(noise: WindowNoise, patch: np.ndarray) -> np.ndarray:
+        clean = to_tensor(patch)
+        veil = WindowVeil.of(options.chosen_veil, options.level, noise.place, clean, display_scale(size))
+        if veil is None:
+            return equal_energy(noise, options.seed)
+        return to_levels(veil.random(to_noise(noise.levels), options.seed + 1000 + noise.track))
+
+    return change
 
 
 def equal_energy(noise: WindowNoise, seed: int) -> np.ndarray:
-    """The control: the same changes in the same neighbourhoods, but shuffled and with random signs.
+    """The control of plain noise: the same changes in the same neighbourhoods, but shuffled and with random signs.
 
     The order is the same for all windows of a face, so that it moves and stays as the cloak's noise does.
     """
@@ -217,12 +297,25 @@ def _move_noise(carrier: MovingNoise, track: Track, frame: int, pixels: np.ndarr
 
 def _measure(
     statistics: NoiseStatistics,
-    analysis: VideoAnalysis,
+    film: NoiseRenderer,
     frame: int,
     earlier: tuple[np.ndarray, np.ndarray],
     later: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    for track in analysis.faces:
-        if track.first < frame <= track.last and (values := face_flicker(track.box(frame), earlier, later)):
-            statistics.sizes.append(values[0])
-            statistics.flickers.append(values[1])
+    pixels, noise = later
+    for track in film.analysis.faces:
+        if not track.first < frame <= track.last:
+            continue
+        box = track.box(frame)
+        if values := face_flicker(box, earlier, later):
+            statistics.sizes.append(values.noise)
+            statistics.flickers.append(values.flicker)
+            corners = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+            shown = np.clip(pixels.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+            statistics.flips.append(face_flip(crop(pixels, corners), crop(shown, corners)))
+
+
+def face_flip(clean: np.ndarray, changed: np.ndarray) -> float:
+    """Mean FLIP between two crops of a face, uint8 ``(H, W, 3)``."""
+    with torch.no_grad():
+        return float(Flip(to_tensor(clean)).error_map(to_tensor(changed)).mean())

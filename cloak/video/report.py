@@ -7,8 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloak.evaluate.report import CONDITION_NAMES
+from cloak.strength import Strength
+from cloak.veils.names import VeilName
+from cloak.veils.visibility import CEILINGS
 
-SCHEMA = "veilmark.cloak-video-report/1"
+#: A CRF that leaves most of a cloak.
+_GOOD_CRF = 18
+#: A veil that shows this share of what its strength allows has used it up.
+_NEARLY = 0.9
+SCHEMA = "veilmark.cloak-video-report/2"
 
 
 @dataclass(frozen=True)
@@ -60,17 +67,19 @@ class VideoDetectorReport:
 
 @dataclass(frozen=True)
 class VideoRecognitionReport:
-    """Whether face recognition (dlib's) takes each face for the same as in the same frame without a cloak.
+    """Whether an encoder of faces takes each face for the same as in the same frame without a cloak.
 
     Attributes:
+        encoder: "face-recognition" is dlib's; the others are those of :mod:`cloak.recognition.encoders`.
         attacked: the cloak was made against it; otherwise it only judges.
         shown: how many faces it was shown, all judged frames together.
         recognised: by condition, how many of them it recognises.
         control: how many with other noise of equal energy; None where that was not asked for.
         distance: mean distance of the embeddings as published.
-        threshold: the distance below which dlib takes two faces for one person's.
+        threshold: the distance below which it takes two faces for one person's.
     """
 
+    encoder: str
     attacked: bool
     shown: int
     recognised: dict[str, int]
@@ -80,11 +89,12 @@ class VideoRecognitionReport:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "encoder": self.encoder,
             "attacked": self.attacked,
             "shown": self.shown,
             "recognised": dict(self.recognised),
             "control": self.control,
-            "distance": round(self.distance, 3),
+            "distance": round(self.distance, 4),
             "threshold": self.threshold,
         }
 
@@ -96,8 +106,8 @@ class VideoRecognitionReport:
         )
         control = "" if self.control is None else f"; {self.control} with other noise of equal energy"
         return (
-            f"face recognition ({role}): given the place of the face, recognises of {self.shown} {after}{control}; "
-            f"mean distance {self.distance:.2f} of {self.threshold}"
+            f"{self.encoder} ({role}): given the place of the face, recognises of {self.shown} {after}{control}; "
+            f"mean distance {self.distance:.3g} of {self.threshold}"
         )
 
 
@@ -106,7 +116,8 @@ class VideoReport:
     """The result of cloaking one video.
 
     Attributes:
-        strength, levels: chosen strength and its L-infinity budget in levels of 255.
+        strength, levels: chosen strength and, for plain noise, its L-infinity budget in levels of 255.
+        veil: what the cloak looks like.
         seed, device, versions: what makes it repeatable.
         size: width and height as shown.
         frames, duration, shots: of the video; the duration in seconds.
@@ -125,17 +136,22 @@ class VideoReport:
         judged_at: width and height at which they were shown.
         face_psnr, face_ssim: mean over the judged frames, the crops around the faces, cloaked against uncloaked in the
             same encoding.
+        face_flip, worst_flip: FLIP of the same crops, on average and where it is largest.
+        flip_before: the largest FLIP of a face before encoding.
+        dislike: of the crop where it is largest, see :mod:`cloak.veils.visibility`.
         noise, flicker: before encoding, how large the noise on faces is on average, and how much of it changes from
             frame to frame besides moving along, in levels of 255.
         flicker_after: the same change in the decoded video, the encoder's own included.
+        flicker_original: what changes on the same faces in the decoded video without a cloak.
         bytes_plain, bytes_cloaked: size of the encoded picture track's file, without and with noise.
         detectors: every detector that was asked.
         notes: what else a person should know.
-        recognition: what face recognition makes of the hidden faces; None where its weights are not installed.
+        recognition: what encoders of faces make of the hidden faces, one entry an encoder whose weights are installed.
         landmarks_displaced: that was asked for.
     """
 
     strength: str
+    veil: str
     levels: int
     seed: int
     device: str
@@ -159,16 +175,21 @@ class VideoReport:
     judged_at: tuple[int, int]
     face_psnr: float
     face_ssim: float
+    face_flip: float
+    worst_flip: float
+    flip_before: float
+    dislike: float
     noise: float
     flicker: float
     flicker_after: float
+    flicker_original: float
     bytes_plain: int
     bytes_cloaked: int
     detectors: tuple[VideoDetectorReport, ...]
     notes: tuple[str, ...] = field(default=())
     decoys: int = 0
     decoys_shown: int = 0
-    recognition: VideoRecognitionReport | None = None
+    recognition: tuple[VideoRecognitionReport, ...] = ()
     landmarks_displaced: bool = False
 
     @property
@@ -176,8 +197,7 @@ class VideoReport:
         """No attacked detector finds a face in any judged frame of the file as published, nor does face recognition
         recognise one where that was attacked.
         """
-        known = self.recognition
-        recognised = known is not None and known.attacked and known.recognised.get("published", 0) > 0
+        recognised = any(one.attacked and one.recognised.get("published", 0) for one in self.recognition)
         return not recognised and not any(one.after["published"] for one in self.detectors if one.attacked)
 
     @property
@@ -190,10 +210,30 @@ class VideoReport:
             for one in self.detectors
             if one.attacked and one.after["published"]
         ]
-        if self.recognition and self.recognition.attacked and self.recognition.recognised["published"]:
-            finding.append(f"face recognition {self.recognition.recognised['published']} times")
-        more = "" if self.strength == "high" else ", or a larger --strength"
-        return f"still found in the judged frames by {', '.join(finding)}; more --steps may help{more}"
+        finding.extend(
+            f"{one.encoder} (which recognises it) {one.recognised['published']} times"
+            for one in self.recognition
+            if one.attacked and one.recognised.get("published", 0)
+        )
+        return f"still found in the judged frames by {', '.join(finding)}. What may help: {'; '.join(self._help())}."
+
+    def _help(self) -> list[str]:
+        """What may help, as far as it was measured."""
+        result = ["more --steps"]
+        if self.strength != "high" and self.is_used_up:
+            result.append("a larger --strength, for what this one allows is used up")
+        if self.crf > _GOOD_CRF:
+            result.append(f"--crf {_GOOD_CRF}, for stronger compression takes part of the cloak away")
+        published = [one for one in self.detectors if one.attacked and one.after["published"]]
+        if published and not any(one.after["half"] for one in published):
+            result.append("to publish it at half size, where none of these finds a face")
+        return result
+
+    @property
+    def is_used_up(self) -> bool:
+        """The search used what the strength allows; of plain noise that is not known."""
+        look = VeilName(self.veil)
+        return look is VeilName.NOISE or self.flip_before >= _NEARLY * CEILINGS[Strength(self.strength)].face
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as documented by the attributes."""
@@ -201,6 +241,7 @@ class VideoReport:
             "schema": SCHEMA,
             "success": self.success,
             "strength": self.strength,
+            "veil": self.veil,
             "levels": self.levels,
             "seed": self.seed,
             "device": self.device,
@@ -221,16 +262,24 @@ class VideoReport:
             "largest_noise": self.largest_noise,
             "judged": self.judged,
             "judged_at": list(self.judged_at),
-            "quality": {"face_psnr": round(self.face_psnr, 2), "face_ssim": round(self.face_ssim, 4)},
+            "quality": {
+                "face_psnr": round(self.face_psnr, 2),
+                "face_ssim": round(self.face_ssim, 4),
+                "face_flip": round(self.face_flip, 4),
+                "worst_flip": round(self.worst_flip, 4),
+                "flip_before_encoding": round(self.flip_before, 4),
+                "dislike": round(self.dislike, 3),
+            },
             "flicker": {
                 "noise": round(self.noise, 3),
                 "before_encoding": round(self.flicker, 3),
                 "decoded": round(self.flicker_after, 3),
+                "original": round(self.flicker_original, 3),
             },
             "bytes": {"plain": self.bytes_plain, "cloaked": self.bytes_cloaked},
             "detectors": [one.to_json() for one in self.detectors],
             "landmarks_displaced": self.landmarks_displaced,
-            "recognition": self.recognition.to_json() if self.recognition else None,
+            "recognition": [one.to_json() for one in self.recognition],
             "notes": list(self.notes),
         }
 
@@ -251,12 +300,15 @@ class VideoReport:
             lines.append(f"{one.name} ({role}): finds {one.before} uncloaked; {after}{control}{raised}")
         if self.landmarks_displaced:
             lines.extend(_landmark_lines(self.detectors))
-        if self.recognition:
-            lines.append(self.recognition.line())
+        lines.extend(one.line() for one in self.recognition)
         lines.append(
             f"faces: PSNR {self.face_psnr:.1f} dB, SSIM {self.face_ssim:.3f}; noise of {self.noise:.1f} levels on "
-            f"average, of which {self.flicker:.1f} flickers; H.264 at CRF {self.crf}, "
-            f"{self.bytes_cloaked / max(1, self.bytes_plain):.2f} times the size without noise"
+            f"average, of which {self.flicker:.1f} flickers (the film itself: {self.flicker_original:.1f}); "
+            f"H.264 at CRF {self.crf}, {self.bytes_cloaked / max(1, self.bytes_plain):.2f} times the size without noise"
+        )
+        lines.append(
+            f"visible (veil {self.veil}): FLIP {self.face_flip:.3f} on average, {self.worst_flip:.3f} on the worst "
+            f"face; dislike at most {self.dislike:.1f}"
         )
         lines.extend(self.notes)
         lines.append(

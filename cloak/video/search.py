@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cloak.attack.budget import context_mask, project, visibility_mask
-from cloak.attack.conditions import Condition
+from cloak.attack.conditions import Condition, blurred
 from cloak.attack.evaluation import evaluate_noise
 from cloak.attack.input_policy import input_policy_of
 from cloak.attack.search import optimise
@@ -19,9 +19,10 @@ from cloak.detectors.base import FaceDetector
 from cloak.detectors.geometry.matching import faces_found
 from cloak.detectors.geometry.rendering import Rendering
 from cloak.options import CloakOptions
-from cloak.picture.rounds import CONTEXT
+from cloak.picture.rounds import CONTEXT, LEAST_WEIGHT
 from cloak.pixels import display_picture
-from cloak.recognition.network import FaceRecognition
+from cloak.recognition.objective import Encoder
+from cloak.veils import VeilName
 from cloak.video.decoys import place_in_video
 from cloak.video.detectors import WindowRecogniser, detect_in_frame, window_detectors, window_landmarks
 from cloak.video.flow import FlowTracker
@@ -30,6 +31,7 @@ from cloak.video.options import VideoOptions
 from cloak.video.patches import MovingNoise
 from cloak.video.state import VideoAnalysis, WindowNoise, WorkState
 from cloak.video.tracks import SMALL_WIDTH, ShotDetector, Tracker
+from cloak.video.veil import WindowVeil, display_scale, face_side, to_levels, to_noise
 from cloak.video.window import Window
 from provenance.errors import CorruptMediaError
 
@@ -108,7 +110,7 @@ class VideoOptimiser:
 
     Args:
         info, analysis, state, attacked, options, video: of the job.
-        network: of face recognition, to be misled, too.
+        networks: encoders of faces, to be misled, too.
     """
 
     def __init__(
@@ -119,14 +121,17 @@ class VideoOptimiser:
         attacked: Sequence[FaceDetector],
         options: CloakOptions,
         video: VideoOptions,
-        network: FaceRecognition | None = None,
+        networks: Sequence[Encoder] = (),
     ) -> None:
-        self.info, self.analysis, self.state, self.network = info, analysis, state, network
+        self.info, self.analysis, self.state, self.networks = info, analysis, state, list(networks)
         self.attacked, self.options, self.video = list(attacked), options, video
         self.sides, self.top_left_sides = (
             sorted({int(getattr(one, "side", 0)) for one in attacked if _needs_square(one, top_left)} - {0})
             for top_left in (False, True)
         )
+        self.face_side = face_side(options.chosen_veil, fast=options.fast)
+        #: The largest change of a value, in shares of the whole range.
+        self.limit = options.level.epsilon if options.chosen_veil is VeilName.NOISE else 1.0
         self._open: dict[int, Window] = {}
         self._carriers: dict[int, tuple[int, MovingNoise]] = {}
         self._starts: dict[int, Tensor | None] = {}
@@ -169,7 +174,7 @@ class VideoOptimiser:
                     self._open[index] = Window(
                         track, first, ends[key], self.sides, device, before.place, self.top_left_sides
                     )
-                    self._starts[index] = self._tensor(before.levels)
+                    self._starts[index] = to_noise(before.levels, device)
                 if (window := self._open.get(index)) is None:
                     continue
                 pixels = frame.rgb() if pixels is None else pixels
@@ -215,7 +220,13 @@ class VideoOptimiser:
         if last > track.last - _MIN_WINDOW:
             last = track.last
         window = Window(
-            track, frame, last, self.sides, self.options.device, top_left_sides=self.top_left_sides
+            track,
+            frame,
+            last,
+            self.sides,
+            self.options.device,
+            top_left_sides=self.top_left_sides,
+            face_side=self.face_side,
         )
         window.offer(frame, pixels)
         self._open[index] = window
@@ -245,23 +256,28 @@ class VideoOptimiser:
         Returns:
             int8 ``(h, w, 3)`` in levels of 255, for the key frame; and the steps.
         """
-        strength, options = self.options.level, self.options
+        options = self.options
         quality = equivalent_jpeg_quality(self.video.crf, round_number)
         detectors = self._relevant_detectors(window, unresolved)
         task = self._task(window, quality, detectors)
+        shown = display_scale(window.size)
+        veil = WindowVeil.of(options.chosen_veil, options.level, window.place, window.key, shown)
         goals = Goals(
             decoy=_DECOY_GOAL if window.track.decoy else 0.0,
             landmark=_LANDMARK_GOAL if task.landmarks else 0.0,
             displacement=options.landmark_share,
         )
-        conditions = window.publication_conditions(quality, strength.epsilon)
+        conditions = window.publication_conditions(quality, self.limit)
         seed = options.seed + window.first + round_number
-        schedule = Schedule(steps=options.steps, bf16=options.bf16, seed=seed)
+        most = options.steps_a_round
+        schedule = Schedule(steps=most, bf16=options.bf16, seed=seed)
         if start is not None:
             start = project(start, task.clean, task.limit)
+            if veil is not None:
+                start = veil.held(start, window.samples)
             if round_number == 0 and self._still_effective(task, start, detectors, conditions):
-                return _levels(start), 0
-            steps = max(10, options.steps // 2)
+                return to_levels(start), 0
+            steps = max(10, most // 2)
             schedule = Schedule(
                 steps=steps,
                 min_steps=min(steps, 10 * round_number),
@@ -270,26 +286,48 @@ class VideoOptimiser:
                 bf16=options.bf16,
                 seed=seed,
             )
+        if veil is None:
+            result = optimise(
+                task,
+                detectors,
+                conditions,
+                goals=goals,
+                schedule=schedule,
+                start=start,
+                unresolved=unresolved,
+            )
+            return to_levels(result.noise), result.steps
         result = optimise(
-            task, detectors, conditions, goals=goals, schedule=schedule, start=start, unresolved=unresolved
+            task,
+            detectors,
+            [*conditions, blurred(conditions[0])],
+            goals=goals,
+            # the encoded film will tell whether it suffices
+            schedule=replace(schedule, check_every=0, least_weight=LEAST_WEIGHT),
+            start=start,
+            unresolved=unresolved,
+            begin=veil.begin,
         )
-        return _levels(result.noise), result.steps
+        return to_levels(veil.held(result.noise, window.samples)), result.steps
 
     def _task(self, window: Window, quality: int, detectors: Sequence[FaceDetector]) -> Task:
         strength, device = self.options.level, self.options.device
         clean, place, decoy = window.key, window.place.face.to(device), window.track.decoy
         share = context_mask(window.place.work, place, _DECOY_CONTEXT if decoy else CONTEXT)
+        limit = self.limit * visibility_mask(clean, smooth=strength.smooth_share) * share
+        if self.options.chosen_veil is not VeilName.NOISE:
+            limit = torch.full_like(share, self.limit)
         nothing = place.new_zeros(0, 4)
         displaced = self.options.displace_landmarks and not decoy
         return Task(
             clean=clean,
             faces=nothing if decoy else place,
             zones=place if decoy else nothing,
-            limit=strength.epsilon * visibility_mask(clean, smooth=strength.smooth_share) * share,
+            limit=limit,
             grey=bool((clean[:, :1] == clean[:, 1:]).all()),
             energy=strength.energy,
             landmarks=window_landmarks(window, detectors) if displaced else {},
-            whole_frame=window.whole_frame(strength.epsilon, quality),
+            whole_frame=window.whole_frame(self.limit, quality),
             picture_size=window.picture_size,
         )
 
@@ -299,9 +337,7 @@ class VideoOptimiser:
         if window.track.decoy or not names:
             return window_detectors(self.attacked, window)
         concerned = window_detectors([one for one in self.attacked if one.name in names], window)
-        if self.network is not None:
-            concerned.append(WindowRecogniser(window, self.network, self.attacked))
-        return concerned
+        return [*concerned, *(WindowRecogniser(window, one, self.attacked) for one in self.networks)]
 
     @torch.no_grad()
     def _still_effective(
@@ -321,10 +357,6 @@ class VideoOptimiser:
         seen = sum(sees(detector, shown) for shown in renderings for detector in detectors)
         return seen >= _MIN_DECOY_DETECTIONS * len(renderings) * len(detectors)
 
-    def _tensor(self, levels: np.ndarray) -> Tensor:
-        channels_first = np.ascontiguousarray(levels.transpose(2, 0, 1)).astype(np.float32)
-        return torch.from_numpy(channels_first)[None].to(self.options.device) / 255
-
 
 def _needs_square(detector: FaceDetector, top_left: bool) -> bool:
     policy = input_policy_of(detector)
@@ -334,7 +366,3 @@ def _needs_square(detector: FaceDetector, top_left: bool) -> bool:
 def equivalent_jpeg_quality(crf: int, round_number: int) -> int:
     """The JPEG quality that stands for the encoder while noise is searched; lower in every further round."""
     return max(25, round(float(np.interp(crf, *_EQUIVALENT_QUALITIES))) - 10 * round_number)
-
-
-def _levels(noise: Tensor) -> np.ndarray:
-    return (noise[0] * 255).round().clamp(-127, 127).to(torch.int8).permute(1, 2, 0).cpu().numpy()

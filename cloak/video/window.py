@@ -27,7 +27,7 @@ from cloak.attack.whole_frame import SquareFrame, resampling_matrix
 from cloak.detectors.geometry.rendering import Affine, Rendering
 from cloak.pixels import to_tensor
 from cloak.video.flow import FlowTracker, grid_of, moved_tensor
-from cloak.video.patches import FrameSample, MovingNoise, PatchGeometry
+from cloak.video.patches import FACE_SIDE, FrameSample, MovingNoise, PatchGeometry
 from cloak.video.tracks import Track
 
 #: Number of frames of a window that the search samples.
@@ -46,6 +46,7 @@ class Window:
         sides: of the squares that detectors want.
         place: of the patch, where it is known already.
         top_left_sides: sides of the squares that detectors want which put the frame into the corner.
+        face_side: the face is worked on at no more pixels than this, where ``place`` does not say.
 
     Attributes:
         samples: the frames that the search is shown.
@@ -61,9 +62,10 @@ class Window:
         device: str,
         place: PatchGeometry | None = None,
         top_left_sides: Sequence[int] = (),
+        face_side: int = FACE_SIDE,
     ) -> None:
         self.track, self.first, self.last, self.device = track, first, last, device
-        self.place = place or PatchGeometry.of(track, first, last)
+        self.place = place or PatchGeometry.of(track, first, last, face_side)
         self.samples: list[FrameSample] = []
         self.size = (0, 0)
         self._sides, self._top_left_sides = sides, top_left_sides

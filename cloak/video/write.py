@@ -121,13 +121,14 @@ class Writer:
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             self._out.close()
 
-    def write(self, frame: Frame, noise: np.ndarray | None) -> None:
+    def write(self, frame: Frame, noise: np.ndarray | None, *, chroma: bool = True) -> None:
         """Append a frame.
 
         Args:
             frame: of the source.
             noise: signed integers ``(H, W, 3)``, upright, in levels of 255; None for none. Pixels without noise keep
                 their exact luma and chroma.
+            chroma: noise changes colours, too; otherwise they are exactly the source's.
         """
         import av
 
@@ -137,7 +138,7 @@ class Writer:
             coded = coded.reformat(format=layout)
         planes = np.array(coded.to_ndarray())
         if noise is not None and noise.any():
-            _add_noise(planes, np.rot90(noise, -self.info.turns), self.info)
+            _add_noise(planes, np.rot90(noise, -self.info.turns), self.info, chroma=chroma)
         ready = av.VideoFrame.from_ndarray(planes, format=layout)
         ready.pts, ready.time_base = frame.pts, self.info.time_base
         ready.duration = frame.duration
@@ -275,8 +276,8 @@ def _packets(source: Any, targets: dict[int, Any]) -> Iterator[Any]:
                 yield packet
 
 
-def _add_noise(planes: np.ndarray, noise: np.ndarray, info: VideoInfo) -> None:
-    """Add RGB noise, as coded, to packed planes of YUV 4:2:0 or 4:4:4, in place."""
+def _add_noise(planes: np.ndarray, noise: np.ndarray, info: VideoInfo, *, chroma: bool = True) -> None:
+    """Add RGB noise, as coded, to packed planes of YUV 4:2:0 or 4:4:4, in place; without ``chroma`` to luma alone."""
     width, height = info.size
     rows, columns = np.flatnonzero(noise.any((1, 2))), np.flatnonzero(noise.any((0, 2)))
     top, bottom = int(rows[0]) // 2 * 2, min(height, int(rows[-1]) // 2 * 2 + 2)
@@ -284,19 +285,22 @@ def _add_noise(planes: np.ndarray, noise: np.ndarray, info: VideoInfo) -> None:
     part = noise[top:bottom, left:right].astype(np.float32)
     red, blue = _LUMA_WEIGHTS.get(info.colour[1], _BT601)
     luma = part @ np.array([red, 1 - red - blue, blue], np.float32)
-    chroma = [(part[..., 2] - luma) / (2 * (1 - blue)), (part[..., 0] - luma) / (2 * (1 - red))]
+    colours = [(part[..., 2] - luma) / (2 * (1 - blue)), (part[..., 0] - luma) / (2 * (1 - red))]
     lowest, highest = 0, 255
     if not info.full_range:
-        luma, chroma = luma * (219 / 255), [one * (224 / 255) for one in chroma]
+        luma, colours = luma * (219 / 255), [one * (224 / 255) for one in colours]
         lowest, highest = 16, 235
     if planes.ndim == 3:
-        for plane, change in zip(planes, (luma, *chroma), strict=True):
+        changes = (luma, *(colours if chroma else ()))
+        for plane, change in zip(planes, changes, strict=False):
             _add_clipped(plane[top:bottom, left:right], change, lowest, highest)
         return
     _add_clipped(planes[:height][top:bottom, left:right], luma, lowest, highest)
+    if not chroma:
+        return
     half = (height // 2, width // 2)
     packed = planes[height:].reshape(2, *half)
-    for plane, change in zip(packed, chroma, strict=True):
+    for plane, change in zip(packed, colours, strict=True):
         halved = change.reshape(change.shape[0] // 2, 2, change.shape[1] // 2, 2).mean((1, 3))
         part_of = plane[top // 2 : bottom // 2, left // 2 : right // 2]
         _add_clipped(part_of, halved, 0 if lowest == 0 else 16, 255 if lowest == 0 else 240)

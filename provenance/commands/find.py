@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import print_json, stdout
+from provenance.commands.support.console import print_json, say, whole
+from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered
 from provenance.errors import ExitCode, NotInitializedError
 from provenance.home import Home
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 def find(
     paths: Paths,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Hashes and figures of each match too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Find the records of a file by its hashes and its looks, even after its metadata was stripped.
@@ -49,8 +52,8 @@ def find(
 
             count = len(records)
             what = f"{count} record{'s' if count > 1 else ''} found" if records else "no record found"
-            stdout().print(f"{item.shown}: {what}", markup=False)
-            show_similar(records, all_of_them=True)
+            say(whole(item.shown), f": {what}")
+            show_similar(records, verbose=verbose)
 
         code = run_batch("Looking up", inputs, work, show, as_json=as_json)
     raise typer.Exit(int(code))

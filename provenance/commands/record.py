@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import print_json
+from provenance.commands.support.console import print_json, say, whole
 from provenance.commands.support.paths import Input, gathered, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
@@ -38,7 +38,8 @@ def record(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Fingerprint and log files without touching them; the receipt lies beside the file as FILE.receipt."""
-    from provenance.sign import RECEIPT_SUFFIX, record_file, record_hash, with_suffix_added
+    from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
+    from provenance.sign import record_file, record_hash
 
     if bool(paths) == bool(sha256):
         raise UsageError("name files or --hash, one of the two", hint="veilmark record FILE")
@@ -81,4 +82,10 @@ def _show(result: SignResult, as_json: bool) -> None:
         print_json(result.to_json())
     else:
         kept = result.receipt_path or f"store {result.receipt_cid}"
-        typer.echo(f"recorded {result.source}  (ledger entry {result.index}; receipt {kept})")
+        say(
+            "recorded ",
+            whole(result.source),
+            f"  (record no. {result.index} in your log; receipt ",
+            whole(kept),
+            ")",
+        )

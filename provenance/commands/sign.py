@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import note, print_json
+from provenance.commands.support.console import doing, note, print_json, say, whole
+from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered, in_place_outputs, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from provenance.identity.credential import IdentityCredential
     from provenance.manifest.embed import Parent
     from provenance.sign import SignResult
-
-Paths = Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input.")]
 
 
 def sign(
@@ -33,7 +32,8 @@ def sign(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip inputs whose output is there from an earlier run.")
+        bool,
+        typer.Option("--resume", help="Skip inputs whose output is there; write what is missing beside it."),
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Files signed at the same time.")] = 1,
     identity: Annotated[
@@ -83,6 +83,9 @@ def sign(
     tsa: Annotated[
         str | None, typer.Option("--tsa", help="RFC 3161 time-stamp authority to ask (URL).")
     ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Fetch a manifest from the address that a file names.")
+    ] = False,
     any_file: Annotated[
         bool, typer.Option("--any-file", help="Sign files of unknown format too, with a side-car.")
     ] = False,
@@ -93,11 +96,14 @@ def sign(
 ) -> None:
     """Sign what you captured: manifest, ledger entry, receipt.
 
-    A file that already carries a manifest keeps it as its parent and is signed as an edit of itself.
+    A file that has a manifest already, inside or beside, keeps it as its parent and is signed as an edit of itself.
+    One whose manifest cannot be read is refused.
     """
     from provenance.manifest.definition import load_definition
     from provenance.manifest.embed import Action, ManifestSpec, Parent
+    from provenance.media.files import remove_stale
     from provenance.media.picture import tells_location
+    from provenance.mend import mend
     from provenance.record import Relation
     from provenance.sign import SignRequest, sign_file
 
@@ -106,10 +112,15 @@ def sign(
     home = Home.locate()
     home.require_initialized()
     with gathered(paths, skip_named=(".signed",)) as inputs:
+        existing: list[Path | None] = [None] * len(inputs)
         if in_place:
             outputs = in_place_outputs(inputs)
         else:
             outputs = plan_outputs(inputs, output, "signed", force=force, skip_existing=resume)
+            if resume:
+                existing = plan_outputs(inputs, output, "signed", force=True)
+                for folder in {path.parent for path in existing if path}:
+                    remove_stale(folder)
         spec = ManifestSpec(
             relation=Relation.EDITED if parent else Relation.CAPTURED,
             title=title or "",
@@ -127,16 +138,24 @@ def sign(
             definition=load_definition(manifest) if manifest else None,
             definition_folder=manifest.parent if manifest else None,
         )
-        request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file)
+        request = SignRequest(spec, tsa_url=tsa, receipt=receipt, any_file=any_file, online=online)
         with session_for(home, identity) as session:
             telling: list[str] = []
+            mended: dict[Input, list[Path]] = {}
+            alone = len(inputs) == 1
+
+            def step(name: str) -> None:
+                if alone:
+                    doing(f"Signing {inputs[0].path.name}: {name}")
 
             def work(index: int, item: Input) -> Outcome:
                 target = outputs[index]
                 if target is None:
+                    if (there := existing[index]) is not None:
+                        mended[item] = mend(there, session, receipt=receipt)
                     return ExitCode.OK, None
                 located = tells_location(item.path)
-                result = sign_file(item.path, target, request, session, force=force or in_place)
+                result = sign_file(item.path, target, request, session, force=force or in_place, step=step)
                 if located:
                     telling.append(item.shown)
                 return ExitCode.OK, result
@@ -151,9 +170,13 @@ def sign(
                         else {"schema": "veilmark.signed/1", "source": item.shown, "skipped": skipped}
                     )
                 elif result:
-                    typer.echo(f"signed {result.output}  (ledger entry {result.index})")
+                    for warning in result.warnings:
+                        note(f"warning: {warning}")
+                    say("signed ", whole(result.output), f"  (record no. {result.index} in your log)")
                 else:
-                    typer.echo(f"skipped {item.shown}: {'named twice' if in_place else 'its output exists'}")
+                    beside = "".join(f"; wrote the missing {path.name}" for path in mended.get(item, ()))
+                    why = "named twice" if in_place else "its output exists"
+                    say("skipped ", whole(item.shown), f": {why}{beside}")
 
             code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=jobs)
             if telling:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image
 
@@ -32,17 +32,22 @@ from provenance.manifest.actions import Action
 from provenance.manifest.build import build_definition
 from provenance.manifest.definition import definition_files
 from provenance.manifest.identity_signer import REFERENCED, with_identity
+from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
+from provenance.media.files import sha256_file
 from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
-from provenance.media.picture import open_picture, sha256_file
+from provenance.media.picture import open_picture
 from provenance.record import Relation
 
 __all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
 
 #: Longer side of a thumbnail.
 THUMBNAIL_SIDE = 512
+#: How XMP names the address of a manifest, and a name of the same length that says nothing.
+_ADDRESS, _NO_ADDRESS = b"dcterms:provenance", b"dcterms:x_provenan"
+_MAX_REWRITTEN = 512 * 1024**2
 _SIDECAR_FORMAT = "application/c2pa"
 
 
@@ -77,16 +82,21 @@ def sign_manifest(
     Raises:
         UsageError: the spec contradicts itself or names an impossible action.
         CorruptMediaError: the container cannot be parsed.
-        CheckError: the time-stamp authority gave no stamp.
+        CheckError: the time-stamp authority gave no stamp; or the source has a manifest that was not read, and no
+            ``parentOf`` is named.
         IdentityError: signing failed in the identity, or its certificate is unfit.
         NotWritableError: ``output`` cannot be written.
     """
     import c2pa
 
     media = media or detect_format(source)
-    embeds = media.embeddable
-    media_type = mime or media.mime
-    carries = embeds and (carries_manifest(source, media_type) if carries is None else carries)
+    media = replace(media, mime=mime or media.mime)
+    embeds, media_type = media.embeddable, media.mime
+    if carries is None:
+        found = find_manifest(source, media)
+        if not _opened(spec):
+            refuse_unread(source, found)
+        carries = found.place is Place.INSIDE
     spec = _with_own_parent(source, _with_named_files(spec), carries)
     check_spec(spec)
     if media.name == "PDF" and has_pdf_signature(source):
@@ -140,7 +150,7 @@ def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
 
 def _with_own_parent(source: Path, spec: ManifestSpec, carries: bool) -> ManifestSpec:
     """A source that carries a manifest already becomes its own parent."""
-    opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    opened = _opened(spec)
     if opened is not None:
         edited = spec.relation == Relation.EDITED or (
             spec.relation == Relation.SYNTHETIC and not says_synthetic(spec)
@@ -156,30 +166,19 @@ def _with_own_parent(source: Path, spec: ManifestSpec, carries: bool) -> Manifes
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 
+def _opened(spec: ManifestSpec) -> Parent | None:
+    return next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+
+
 def _same_content(one: Path, other: Path) -> bool:
     return one.samefile(other) or (
         one.stat().st_size == other.stat().st_size and sha256_file(one) == sha256_file(other)
     )
 
 
-def carries_manifest(path: Path, media_type: str) -> bool:
+def carries_manifest(path: Path, media: Format) -> bool:
     """Whether a manifest is embedded, valid or not; nothing is verified."""
-    import c2pa
-
-    settings = {"version": 1, "verify": {"verify_after_reading": False, "remote_manifest_fetch": False}}
-    try:
-        with c2pa.Context.from_dict(settings) as context, path.open("rb") as stream:
-            if media_type == "image/jpeg" and not _jpeg_has_segment(stream, 0xEB):
-                return False
-            stream.seek(0)
-            reader = c2pa.Reader.try_create(media_type, stream, context=context)
-            if reader is None:
-                return False
-            with reader:
-                return True
-    except c2pa.C2paError:
-        # something is there that cannot be read; signing over it would fail or drop it, so say so there
-        return False
+    return find_manifest(path, media).place is Place.INSIDE
 
 
 def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent, anchor_pem: str) -> None:
@@ -194,7 +193,13 @@ def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent, anchor_
         about["manifest_data"] = {"format": _SIDECAR_FORMAT, "identifier": about["label"]}
         builder.add_resource(about["label"], io.BytesIO(parent.manifest_data))
     with parent.path.open("rb") as stream:
-        builder.add_ingredient(json.dumps(about), media.mime, stream)
+        known = parent.manifest_data is not None and parent.path.stat().st_size <= _MAX_REWRITTEN
+        if known and find_manifest(parent.path, media).place is Place.REMOTE:
+            # c2pa would note that the address was not asked, although the manifest is at hand
+            unaddressed = io.BytesIO(stream.read().replace(_ADDRESS, _NO_ADDRESS))
+            builder.add_ingredient(json.dumps(about), media.mime, unaddressed)
+        else:
+            builder.add_ingredient(json.dumps(about), media.mime, stream)
 
 
 def _thumbnail(source: Path) -> bytes:
@@ -249,18 +254,6 @@ class _Output(io.FileIO):
             self.job.failure = error
             raise
         return len(data)
-
-
-def _jpeg_has_segment(stream: BinaryIO, marker: int) -> bool:
-    """Whether a JPEG has a segment ``FF marker`` before its picture data (ITU-T T.81, B.1.1); most have none,
-    and to know that its first few hundred bytes are enough."""
-    stream.seek(2)
-    while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
-        if head[1] == marker:
-            return True
-        stream.seek(int.from_bytes(head[2:], "big") - 2, 1)
-    # anything odd is for the real parser to judge
-    return len(head) < 4 or head[0] != 0xFF
 
 
 def _check_means(identity: Identity, tsa_url: str | None) -> None:

@@ -70,6 +70,18 @@ def signature_box(store: bytes, manifest_label: str) -> bytes:
     raise MalformedError(f"no signature box for manifest {manifest_label[:80]!r}")
 
 
+def active_label(store: bytes) -> str:
+    """Label of a store's active manifest, its last one; empty where there is none (MalformedError as above)."""
+    labels = [
+        _label(manifest)
+        for box_type, content in _boxes(store)
+        if box_type == b"jumb" and _label(content) == "c2pa"
+        for kind, manifest in _children(content)
+        if kind == b"jumb"
+    ]
+    return labels[-1] if labels else ""
+
+
 def assertion(store: bytes, manifest_label: str, label: str) -> Any:
     """Content of an assertion that is kept as CBOR; MalformedError where there is none."""
     for box_type, content in _boxes(store):

@@ -21,7 +21,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from provenance.errors import CheckError, CorruptMediaError, MissingPathError, ReceiptError
 from provenance.identity import certificates
 from provenance.manifest import jumbf
-from provenance.manifest.report import Failure, ManifestReport, ManifestState, report_from_json
+from provenance.manifest.report import (
+    Failure,
+    FailureKind,
+    ManifestReport,
+    ManifestState,
+    report_from_json,
+)
+from provenance.media.completeness import is_initialization
 from provenance.record import key_id_of
 from provenance.trust.anchors import Anchors, Purpose
 from provenance.verdict import TimeKind
@@ -34,6 +41,7 @@ MEMORY_MB = 64
 _BLOCK_BYTES = 1024 * 1024
 _OVERLAP_BYTES = 32
 _DRAFT = "the manifest is of a draft of the format, from before C2PA 1.0"
+_REMAINS = "the file holds the remains of a manifest that is not where it should be"
 #: c2pa's words for a form that it does not read.
 _OTHER_VERSION = re.compile(r"version (is )?too new|pre-?release|VersionCompatibility", re.IGNORECASE)
 _SIDECAR_FORMAT = "application/c2pa"
@@ -46,6 +54,7 @@ def read_manifest(
     anchors_pem: Anchors | Sequence[str],
     manifest_data: bytes | None = None,
     online: bool = False,
+    fragment: Path | None = None,
 ) -> ManifestReport | None:
     """Check the manifest of a file.
 
@@ -54,6 +63,8 @@ def read_manifest(
         anchors_pem: certificates that the verifier trusts: by purpose, or as PEM texts those of signers alone.
         manifest_data: a side-car's bytes, instead of what is embedded.
         online: allow fetching a remote manifest and asking OCSP responders.
+        fragment: a fragment of the stream whose initialization segment ``path`` is; see
+            :func:`provenance.manifest.fragments.read_fragments` for several.
 
     Returns:
         None where the file has no manifest.
@@ -88,16 +99,36 @@ def read_manifest(
         if reader is None:
             return _leftover(stream) if manifest_data is None else None
         with reader:
-            report = _report(reader, manifest_data)
+            if fragment is not None:
+                try:
+                    with path.open("rb") as start, fragment.open("rb") as part:
+                        reader.with_fragment(mime, start, part)
+                        report = _report(reader, manifest_data)
+                except (c2pa.C2paError, OSError) as error:
+                    raise CheckError(f"{fragment} cannot be read as a fragment: {_text(error)}") from error
+            else:
+                report = _report(reader, manifest_data)
+    if fragment is None and _lacks_fragments(path, report):
+        return _unsupported(
+            "it is of a stream's initialization segment, which needs its fragments (--fragments)"
+        )
     anchors = Anchors.of(anchors_pem)
     for purpose in report.found_elsewhere:
         alone = anchors.only(purpose)
         if alone in (anchors, Anchors()):
             continue  # there is nothing else to find it in
-        again = read_manifest(path, mime, anchors_pem=alone, manifest_data=manifest_data, online=online)
+        again = read_manifest(
+            path, mime, anchors_pem=alone, manifest_data=manifest_data, online=online, fragment=fragment
+        )
         if again is not None:
             _settle(report, again, purpose)
     return report
+
+
+def _lacks_fragments(path: Path, report: ManifestReport) -> bool:
+    """Whether nothing is wrong but that the content lies elsewhere."""
+    elsewhere = bool(report.failures) and all(one.kind is FailureKind.CONTENT for one in report.failures)
+    return elsewhere and is_initialization(path)
 
 
 def reader_settings(anchors: Anchors | Sequence[str], *, online: bool) -> dict[str, Any]:
@@ -191,11 +222,9 @@ def _unreadable(
 ) -> ManifestReport:
     """c2pa gave up: a damaged manifest is a finding, a damaged container an error, and what is of another version of
     the format was not checked."""
-    if _OTHER_VERSION.search(str(error)):
-        return _unsupported(f"the manifest is of a version that cannot be read: {_text(error)}")
-    found = io.BytesIO(manifest_data) if manifest_data is not None else stream
-    if _has_mark(found, jumbf.DRAFT_MARKS):
-        return _unsupported(_DRAFT)
+    other = _other_form(io.BytesIO(manifest_data) if manifest_data is not None else stream, error)
+    if other:
+        return _unsupported(other)
     if manifest_data is None and not _has_mark(stream, jumbf.STORE_MARKS):
         raise CorruptMediaError(f"{path} cannot be read: {_text(error)}") from error
     return _damaged(f"the manifest cannot be read: {_text(error)}")
@@ -203,11 +232,26 @@ def _unreadable(
 
 def _leftover(stream: BinaryIO) -> ManifestReport | None:
     """No manifest where one should lie; but are there the remains of one?"""
-    if _has_mark(stream, jumbf.DRAFT_MARKS):
-        return _unsupported(_DRAFT)
-    if not _has_mark(stream, jumbf.STORE_MARKS):
-        return None
-    return _damaged("the file holds the remains of a manifest that is not where it should be")
+    other = _other_form(stream, None)
+    if other:
+        return _unsupported(other)
+    return _damaged(_REMAINS) if _has_mark(stream, jumbf.STORE_MARKS) else None
+
+
+def unread_form(stream: BinaryIO, error: Exception | None) -> str:
+    """Why there is a manifest that cannot be read; empty where there is none.
+
+    Args:
+        error: what c2pa gave up with, or None where it found no manifest.
+    """
+    return _other_form(stream, error) or (_REMAINS if _has_mark(stream, jumbf.STORE_MARKS) else "")
+
+
+def _other_form(stream: BinaryIO, error: Exception | None) -> str:
+    """In which other version of the format a manifest is; empty where that is not the reason."""
+    if error is not None and _OTHER_VERSION.search(str(error)):
+        return f"the manifest is of a version that cannot be read: {_text(error)}"
+    return _DRAFT if _has_mark(stream, jumbf.DRAFT_MARKS) else ""
 
 
 def _damaged(explanation: str) -> ManifestReport:

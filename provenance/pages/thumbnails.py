@@ -9,11 +9,12 @@ from typing import Any
 
 from provenance.errors import VeilmarkError
 from provenance.manifest.extract import extract_resource
-from provenance.media.files import is_file
+from provenance.media.files import is_file, read_companion
+from provenance.media.formats import SIDECAR_SUFFIX, with_suffix_added
 from provenance.media.picture import open_picture
-from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
+from provenance.sign import check_source
 from provenance.verdict import Verdict
-from provenance.verify import MAX_SIDECAR_BYTES, read_limited
+from provenance.verify import MAX_SIDECAR_BYTES
 
 #: Longer side in pixels, and how many are shown for one file.
 SIDE, MAX_PICTURES = 240, 24
@@ -39,7 +40,7 @@ def pictures_of(path: Path, verdict: Verdict, *, sidecar: Path | None = None) ->
     beside = sidecar or with_suffix_added(path, SIDECAR_SUFFIX)
     data = None
     if verdict.credential == "side-car" and is_file(beside):
-        data = read_limited(beside, MAX_SIDECAR_BYTES)
+        data = read_companion(beside, MAX_SIDECAR_BYTES)
     for uri in _identifiers(verdict.ingredients):
         if len(found) > MAX_PICTURES:
             break

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.console import clean, fraction, note, print_json, say
+from provenance.commands.support.grouped import grouped
 from provenance.errors import UsageError
 from provenance.home import Home
+from synth.commands.options import ConsentGroup, Device, IdentityName, Json, Online, WeightsFolder
 
 if TYPE_CHECKING:
-    from synth.consent.permission import Permission
-    from synth.consent.statement import Statement
     from synth.extraction.embedding import Embedder
 
 synth_app = typer.Typer(
@@ -22,28 +22,14 @@ synth_app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(help="A folder that `veilmark synth extract` wrote.")]
-Consents = Annotated[
-    list[Path] | None,
-    typer.Option("--consent", help="A statement of consent by the footage's owner. Repeatable."),
-]
-Declared = Annotated[
-    bool,
-    typer.Option(
-        "--i-have-consent",
-        help="Declare that the people shown agreed; opens only footage that nobody signed, and is said in the result.",
-    ),
-]
-WeightsFolder = Annotated[
-    Path | None, typer.Option("--weights", help="A folder with weights to look in first.")
-]
 
 
 @synth_app.command("extract")
+@grouped
 def extract(
     footage: Annotated[Path, typer.Argument(help="A video, a picture, or a folder of them.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write faces into.")],
-    consent: Consents = None,
-    i_have_consent: Declared = False,
+    consent: ConsentGroup,
     size: Annotated[int, typer.Option(help="Side of the aligned faces, 64 to 512 pixels.")] = 256,
     every: Annotated[int, typer.Option(min=1, help="Look at every n-th frame.")] = 1,
     detectors: Annotated[
@@ -60,12 +46,12 @@ def extract(
         typer.Option("--threshold", help="A rule's limit, NAME=NUMBER, such as yaw=30. Repeatable."),
     ] = None,
     weights: WeightsFolder = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    online: Annotated[bool, typer.Option("--online", help="Fetch manifests that lie at a URL.")] = False,
+    device: Device = "cpu",
+    online: Online = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the faces of other footage or settings.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Extract aligned faces for training; every frame's outcome goes into alignments.json.
 
@@ -90,7 +76,7 @@ def extract(
     )
     options.check()
     paths = [source.path for source in open_footage(footage)]
-    basis = permission(paths, consent, i_have_consent, online=online)
+    basis = consent.permission(paths, online=online)
     with fraction("Extracting") as report:
         done = extract_faces(
             footage,
@@ -105,15 +91,14 @@ def extract(
         print_json(done.to_json())
     else:
         summary = done.to_json()
-        console = stdout()
         faces = "1 face" if summary["kept"] == 1 else f"{summary['kept']} faces"
-        console.print(f"kept {faces} of {summary['frames']} frames in {output}", markup=False)
+        say(f"kept {faces} of {summary['frames']} frames in {output}")
         for outcome, number in summary["counts"].items():
             if outcome != "keep":
-                console.print(f"  {outcome:<14} {number}", markup=False)
+                say(f"  {outcome:<14} {number}")
         if done.resumed:
-            console.print(f"  {done.resumed} frames had been done before", markup=False)
-        console.print(f"  consent: {clean(basis.sentence, 400)}", markup=False)
+            say(f"  {done.resumed} frames had been done before")
+        say(f"  consent: {clean(basis.sentence, 400)}")
     for line in done.notes:
         note(f"note: {line}")
 
@@ -153,7 +138,7 @@ def sort(
                 }
             )
         else:
-            typer.echo(f"{value:10.3f}  {face.outcome:<14} {face.file}")
+            say(f"{value:10.3f}  {face.outcome:<14} {face.file}")
     if sheet:
         write_ordered(folder, rows, sheet)
         note(f"contact sheet: {sheet}")
@@ -173,7 +158,7 @@ def pairs(
             print_json({"schema": "veilmark.pair/1", **about, "shape": rank.shape, "poses": rank.poses})
         else:
             shown = f"{rank.score:.3f}  shape {rank.shape:.3f}  poses {rank.poses:.2f}"
-            typer.echo(f"{shown}  {rank.first}  {rank.second}")
+            say(f"{shown}  {rank.first}  {rank.second}")
 
 
 @synth_app.command("alignments")
@@ -197,10 +182,10 @@ def alignments(
         raise UsageError("give --export FILE or --import FILE, one of the two")
     if export is not None:
         write_bytes(export, Alignments.load(folder).to_bytes(), force=force)
-        typer.echo(f"exported {export}")
+        say(f"exported {export}")
     elif take is not None:
         changed = import_decisions(take, folder)
-        typer.echo(f"{changed} outcomes changed; run `veilmark synth extract` again to apply them")
+        say(f"{changed} outcomes changed; run `veilmark synth extract` again to apply them")
 
 
 def consent(
@@ -214,11 +199,9 @@ def consent(
     to_key: Annotated[
         str | None, typer.Option("--to-key", help="The only key (its id) that may use it.")
     ] = None,
-    identity: Annotated[
-        str | None, typer.Option(help="Which identity signs. Default: the first made.")
-    ] = None,
+    identity: IdentityName = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a statement that exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Sign a statement that footage of yours may be used for training, by whom, for what, and how long."""
     from provenance.commands.support.secrets import passphrase_for
@@ -236,32 +219,10 @@ def consent(
         about = {"path": str(output), "key_id": statement.key_id, "files": len(files), "until": until}
         print_json({"schema": "veilmark.consented/1", **about, "statement": statement.sentence})
         return
-    typer.echo(f"wrote {output}: {clean(statement.sentence, 400)}")
+    say(f"wrote {output}: {clean(statement.sentence, 400)}")
     note(
         "Give it to them with the footage; it counts where the footage, or its ledger record, is signed by this key."
     )
-
-
-def permission(
-    paths: list[Path], consents: list[Path] | None, declared: bool, *, online: bool = False
-) -> Permission:
-    """On which basis footage may be used; ConsentError where there is none. For every command that takes footage."""
-    from provenance.commands.support.secrets import passphrase_for
-    from synth.consent.permission import permission_for
-    from synth.consent.statement import read_statement
-
-    home = Home.locate()
-    statements: list[Statement] = [read_statement(path) for path in consents or []]
-    with fraction("Asking for consent") as report:
-        return permission_for(
-            paths,
-            home,
-            statements=statements,
-            declared=declared,
-            passphrase=lambda name: passphrase_for(home, name),
-            online=online,
-            progress=report,
-        )
 
 
 def _embedder(device: str, weights: Path | None) -> Embedder | None:

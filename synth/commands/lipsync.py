@@ -4,40 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.support.console import note, print_json, progress, stdout
+from provenance.commands.support.console import note, print_json, progress, say
+from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, WeightsFolder, permission
-from synth.commands.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
-from synth.interrupt import interruptible
+from provenance.interrupt import interruptible
+from synth.commands.options import (
+    ConsentGroup,
+    Device,
+    Force,
+    GenerateGroup,
+    Json,
+    Online,
+    Seed,
+    WeightsFolder,
+)
 
 if TYPE_CHECKING:
     from synth.lipsync.make import LipsyncResult
     from synth.lipsync.mouth.model import MouthOptions
 
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes of the mouth's training. Default: 100.")]
-Delay = Annotated[
-    int | None, typer.Option(help="Steps of 10 ms by which the mouth waits for the sound. Default: 20.")
-]
-Units = Annotated[int | None, typer.Option(help="Units of the mouth's LSTM. Default: 60.")]
-Layers = Annotated[int | None, typer.Option(help="Layers of the mouth's LSTM. Default: 1.")]
-Bidirectional = Annotated[
-    bool | None, typer.Option("--bidirectional/--unidirectional", help="Read the sound backwards as well.")
-]
+
+@dataclass(frozen=True)
+class MouthGroup:
+    """How a mouth's network is built and trained; None is the default of :class:`MouthOptions`."""
+
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes of the mouth's training. Default: 100.")
+    ] = None
+    delay: Annotated[
+        int | None, typer.Option(help="Steps of 10 ms by which the mouth waits for the sound. Default: 20.")
+    ] = None
+    units: Annotated[int | None, typer.Option(help="Units of the mouth's LSTM. Default: 60.")] = None
+    layers: Annotated[int | None, typer.Option(help="Layers of the mouth's LSTM. Default: 1.")] = None
+    bidirectional: Annotated[
+        bool | None,
+        typer.Option("--bidirectional/--unidirectional", help="Read the sound backwards as well."),
+    ] = None
+    seed: Seed = 0
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What was asked of the network; the seed is not of it."""
+        return {name: one for name, one in asdict(self).items() if one is not None and name != "seed"}
+
+    def options(self) -> MouthOptions:
+        from synth.lipsync.mouth.model import MouthOptions
+
+        options = MouthOptions(seed=self.seed, **self.network)
+        options.check()
+        return options
+
+
 Work = Annotated[
     Path | None,
     typer.Option("--work", help="Where landmarks and mouth models are kept. Default: the state folder."),
 ]
 
 
+@grouped
 def lipsync(
     target: Annotated[Path, typer.Option("--target", help="A video of one person who speaks.")],
     sound: Annotated[
@@ -46,20 +79,15 @@ def lipsync(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The video to write: .mp4, .m4v, .mov or .mkv.")
     ],
-    consent: Consents = None,
-    i_have_consent: Declared = False,
+    *,
+    consent: ConsentGroup,
     mouth: Annotated[
         Path | None,
         typer.Option(
             "--mouth", help="Begin with what `veilmark synth mouth` made. Default: the package's own."
         ),
     ] = None,
-    epochs: Epochs = None,
-    delay: Delay = None,
-    units: Units = None,
-    layers: Layers = None,
-    bidirectional: Bidirectional = None,
-    seed: Seed = 0,
+    choices: MouthGroup,
     pause_damping: Annotated[
         float,
         typer.Option(
@@ -79,13 +107,7 @@ def lipsync(
         ),
     ] = None,
     work: Work = None,
-    visible_mark: VisibleMark = True,
-    weights: WeightsFolder = None,
-    device: Device = "cpu",
-    online: Online = False,
-    identity: IdentityName = None,
-    force: Force = False,
-    as_json: Json = False,
+    common: GenerateGroup,
 ) -> None:
     """Let the person in a video say a sound: to measure what footage gives away, or to dub with consent.
 
@@ -101,22 +123,20 @@ def lipsync(
     from synth.lipsync.pipeline import LipsyncOptions
     from synth.lipsync.texture.texture import TextureOptions
 
-    taught = _options(epochs, delay, units, layers, bidirectional, seed)
-    own = any(one is not None for one in (epochs, delay, units, layers, bidirectional))
-    where, home = usable_device(device), Home.locate()
+    where, home = usable_device(common.device), Home.locate()
     request = LipsyncRequest(
         LipsyncOptions(
-            mouth=taught,
+            mouth=choices.options(),
             texture=TextureOptions(device=where),
-            prior=mouth or (None if own else PRIOR),
+            prior=mouth or (None if choices.network else PRIOR),
             pause_damping=pause_damping if hush is None else hush,
-            mark=visible_mark,
+            mark=common.visible_mark,
             device=where,
-            weights_dir=weights,
+            weights_dir=common.weights,
         ),
-        consent=tuple(consent or ()),
-        declared=i_have_consent,
-        online=online,
+        consent=consent.statements,
+        declared=consent.i_have_consent,
+        online=common.online,
         keep=keep,
         work=work,
     )
@@ -126,14 +146,14 @@ def lipsync(
         warned.append(line)
         note(f"note: {line}")
 
-    with session_for(home, identity) as session, interruptible() as stop, _stages() as report:
+    with session_for(home, common.identity) as session, interruptible() as stop, _stages() as report:
         done = make_lipsync(
             target,
             sound,
             output,
             request,
             session,
-            force=force,
+            force=common.force,
             passphrase=lambda name: passphrase_for(home, name),
             progress=report,
             stop=stop,
@@ -142,20 +162,15 @@ def lipsync(
     if done is None:
         note("stopped; the same command goes on from here")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
-    _say(done, warned, as_json)
+    _say(done, warned, common.as_json)
 
 
+@grouped
 def mouth(
     footage: Annotated[list[Path], typer.Argument(help="Videos in which one person each speaks.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The model to write (.safetensors).")],
-    consent: Consents = None,
-    i_have_consent: Declared = False,
-    epochs: Epochs = None,
-    delay: Delay = None,
-    units: Units = None,
-    layers: Layers = None,
-    bidirectional: Bidirectional = None,
-    seed: Seed = 0,
+    consent: ConsentGroup,
+    choices: MouthGroup,
     work: Work = None,
     weights: WeightsFolder = None,
     device: Device = "cpu",
@@ -174,8 +189,8 @@ def mouth(
     from synth.lipsync.workspace import Workspace
 
     refuse_existing(output, force)
-    taught, where = _options(epochs, delay, units, layers, bidirectional, seed), usable_device(device)
-    basis = permission(footage, consent, i_have_consent, online=online)
+    taught, where = choices.options(), usable_device(device)
+    basis = consent.permission(footage, online=online)
     require_writable(output)
     workspace = Workspace(work or Home.locate().data / "lipsync")
     clips = []
@@ -206,31 +221,7 @@ def mouth(
     if as_json:
         print_json({"schema": "veilmark.mouth/1", "output": str(output), "clips": len(clips), **told})
         return
-    stdout().print(f"{output}: learned from {len(clips)} videos in {told['epochs']} epochs", markup=False)
-
-
-def _options(
-    epochs: int | None,
-    delay: int | None,
-    units: int | None,
-    layers: int | None,
-    bidirectional: bool | None,
-    seed: int,
-) -> MouthOptions:
-    from synth.lipsync.mouth.model import MouthOptions
-
-    given: dict[str, Any] = {
-        "epochs": epochs,
-        "delay": delay,
-        "units": units,
-        "layers": layers,
-        "bidirectional": bidirectional,
-    }
-    options = replace(
-        MouthOptions(seed=seed), **{name: one for name, one in given.items() if one is not None}
-    )
-    options.check()
-    return options
+    say(f"{output}: learned from {len(clips)} videos in {told['epochs']} epochs")
 
 
 @contextmanager
@@ -259,11 +250,9 @@ def _say(done: LipsyncResult, said: list[str], as_json: bool) -> None:
     for line in report.notes:
         if line not in said:
             note(f"note: {line}")
-    console = stdout()
-    console.print(
-        f"{done.output}: {report.composited} of {report.frames} frames, {report.seconds:.1f} s, signed as synthetic",
-        markup=False,
+    say(
+        f"{done.output}: {report.composited} of {report.frames} frames, {report.seconds:.1f} s, signed as synthetic"
     )
     spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report.stages.items())
-    console.print(f"  computing      {spent} s", markup=False)
-    console.print(f"  ledger entry   {done.signed.index}", markup=False)
+    say(f"  computing      {spent} s")
+    say(f"  ledger entry   {done.signed.index}")

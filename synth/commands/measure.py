@@ -2,32 +2,155 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.console import clean, fraction, note, print_json, say
+from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
 from provenance.errors import UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, WeightsFolder
-from synth.commands.options import Attacked, Device, IdentityName, NoPictures, PlanOnly, ReportFolder
-from synth.interrupt import interruptible
+from provenance.interrupt import interruptible
+from synth.commands.options import ConsentGroup, ExperimentGroup, MeasureGroup, ReportFolder, names_of
 
 if TYPE_CHECKING:
+    from synth.measure.detectors.experiment import DetectorOptions
+    from synth.measure.lipsync.options import LipsyncExperimentOptions
     from synth.measure.run import Basis, Measured, SessionOpener
+    from synth.measure.swap.options import SwapExperimentOptions
 
 measure_app = typer.Typer(
     help="What a cloak is worth: detectors, a face swapper and a lip-sync with and without it.",
     no_args_is_help=True,
 )
-Json = Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")]
+
+
+@dataclass(frozen=True)
+class DetectorsGroup:
+    """How pictures are cloaked for `veilmark measure detectors`."""
+
+    strength: Annotated[
+        str, typer.Option(help="At which strengths to cloak, comma-separated: low, mid, high.")
+    ] = "mid"
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--detectors",
+            help="Detectors the cloak is (or was) made against, comma-separated. Default: all that can be attacked.",
+        ),
+    ] = None
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Of the cloak's search.")] = 60
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the cloak and of the noise.")] = 0
+    control: Annotated[
+        bool, typer.Option("--control/--no-control", help="Also measure random noise of equal energy.")
+    ] = True
+
+    def options(self, common: MeasureGroup) -> DetectorOptions:
+        from synth.measure.detectors.experiment import DetectorOptions
+
+        return DetectorOptions(
+            strengths=names_of(self.strength),
+            attacked=names_of(self.against) if self.against is not None else None,
+            steps=self.steps,
+            seed=self.seed,
+            control=self.control,
+            weights=common.weights,
+            device=usable_device(common.device),
+        )
+
+
+@dataclass(frozen=True)
+class SwapGroup:
+    """One experiment with a face swapper; None is the preset's value."""
+
+    preset: Annotated[
+        str, typer.Option("--preset", help="tiny (an hour on two cores) or full (the whole grid, for a GPU).")
+    ] = "tiny"
+    strength: Annotated[str | None, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")] = (
+        None
+    )
+    attackers: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR, mixes:PERCENT (of clean "
+            "data)."
+        ),
+    ] = None
+    seeds: Annotated[str | None, typer.Option(help="Of the generators, comma-separated; three at least.")] = (
+        None
+    )
+    steps: Annotated[int | None, typer.Option(min=10, help="Of each training.")] = None
+    frames: Annotated[int | None, typer.Option(min=20, help="Published, at most.")] = None
+    held_out: Annotated[int | None, typer.Option(min=2, help="Held-out frames to measure on, at most.")] = (
+        None
+    )
+    side: Annotated[int | None, typer.Option(min=128, help="Longer side of what is published, pixels.")] = (
+        None
+    )
+    cloak_steps: Annotated[int | None, typer.Option(min=1, help="Of the cloak's search, a round.")] = None
+
+    def options(self, experiment: ExperimentGroup, common: MeasureGroup) -> SwapExperimentOptions:
+        from synth.measure.swap.options import PRESETS
+
+        if self.preset not in PRESETS:
+            raise UsageError(f"no preset is called {self.preset[:40]!r}", hint="one of " + ", ".join(PRESETS))
+        asked: dict[str, Any] = {
+            "strengths": names_of(self.strength) if self.strength is not None else None,
+            "attackers": names_of(self.attackers) if self.attackers is not None else None,
+            "seeds": _numbers(self.seeds) if self.seeds is not None else None,
+            "against": experiment.attacked,
+            "steps": self.steps,
+            "frames": self.frames,
+            "held_out": self.held_out,
+            "side": self.side,
+            "cloak_steps": self.cloak_steps,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        return replace(
+            PRESETS[self.preset], **given, weights=common.weights, device=usable_device(common.device)
+        )
+
+
+@dataclass(frozen=True)
+class LipsyncGroup:
+    """One experiment with a lip-sync."""
+
+    strength: Annotated[str, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")] = "mid"
+    attackers: Annotated[
+        str, typer.Option(help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR.")
+    ] = "naive,other:mtcnn"
+    parts: Annotated[
+        int,
+        typer.Option(
+            min=3,
+            max=20,
+            help="Into so many the footage is cut; each lip-sync goes without another one of them.",
+        ),
+    ] = 5
+    side: Annotated[int, typer.Option(min=128, help="Longer side of what is published, pixels.")] = 640
+    cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 60
+
+    def options(self, experiment: ExperimentGroup, common: MeasureGroup) -> LipsyncExperimentOptions:
+        from synth.measure.lipsync.options import LipsyncExperimentOptions
+
+        return LipsyncExperimentOptions(
+            strengths=names_of(self.strength),
+            attackers=names_of(self.attackers),
+            against=experiment.attacked,
+            side=self.side,
+            cloak_steps=self.cloak_steps,
+            parts=self.parts,
+            weights=common.weights,
+            device=usable_device(common.device),
+        )
 
 
 @measure_app.command("detectors")
+@grouped
 def detectors(
     paths: Annotated[list[Path], typer.Argument(help="Pictures or folders of them: the originals.")],
     output: ReportFolder,
@@ -38,31 +161,15 @@ def detectors(
             help="Their cloaked copies, told by the manifest's parent or the name. Default: cloak them here.",
         ),
     ] = None,
-    strength: Annotated[
-        str, typer.Option(help="At which strengths to cloak, comma-separated: low, mid, high.")
-    ] = "mid",
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--detectors",
-            help="Detectors the cloak is (or was) made against, comma-separated. Default: all that can be attacked.",
-        ),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Of the cloak's search.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the cloak and of the noise.")] = 0,
-    control: Annotated[
-        bool, typer.Option("--control/--no-control", help="Also measure random noise of equal energy.")
-    ] = True,
-    weights: WeightsFolder = None,
-    device: Device = "cpu",
     show: Annotated[
         str | None,
         typer.Option(
             "--show", help="Pictures that the report shows, by file name, comma-separated. Default: four."
         ),
     ] = None,
-    no_pictures: NoPictures = False,
-    as_json: Json = False,
+    *,
+    cloaking: DetectorsGroup,
+    common: MeasureGroup,
 ) -> None:
     """Ask every installed detector about clean and cloaked pictures, and about plain noise, after what published
     pictures go through.
@@ -70,72 +177,34 @@ def detectors(
     Interrupted, it goes on with the next picture when run again. The folder holds the pictures: share it as you would
     them. Exit codes: 0 measured; 6 no face.
     """
-    from synth.measure.detectors.experiment import DetectorOptions
     from synth.measure.run import Listener, run_detectors
 
-    options = DetectorOptions(
-        strengths=_names(strength),
-        attacked=_names(against) if against is not None else None,
-        steps=steps,
-        seed=seed,
-        control=control,
-        weights=weights,
-        device=usable_device(device),
-    )
+    options = cloaking.options(common)
     with fraction("Measuring") as report:
         measured = run_detectors(
             paths,
             output,
             options,
             cloaked=cloaked or (),
-            shown=_names(show) if show else None,
-            pictures=not no_pictures,
+            shown=names_of(show) if show else None,
+            pictures=not common.no_pictures,
             listener=Listener(tell=note, progress=report),
         )
-    finish(measured, as_json)
+    finish(measured, common.as_json)
 
 
 @measure_app.command("swap")
+@grouped
 def swap(
     person: Annotated[
         Path, typer.Option("--person", help="Whose face is stolen: a video, or a folder of pictures.")
     ],
     target: Annotated[Path, typer.Option("--target", help="The video into which the face is put.")],
     output: ReportFolder,
-    preset: Annotated[
-        str, typer.Option("--preset", help="tiny (an hour on two cores) or full (the whole grid, for a GPU).")
-    ] = "tiny",
-    strength: Annotated[
-        str | None, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")
-    ] = None,
-    attackers: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR, mixes:PERCENT (of clean "
-            "data)."
-        ),
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="Of the generators, comma-separated; three at least.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=10, help="Of each training.")] = None,
-    frames: Annotated[int | None, typer.Option(min=20, help="Published, at most.")] = None,
-    held_out: Annotated[
-        int | None, typer.Option(min=2, help="Held-out frames to measure on, at most.")
-    ] = None,
-    side: Annotated[
-        int | None, typer.Option(min=128, help="Longer side of what is published, pixels.")
-    ] = None,
-    against: Attacked = None,
-    cloak_steps: Annotated[int | None, typer.Option(min=1, help="Of the cloak's search, a round.")] = None,
-    plan: PlanOnly = False,
-    consent: Consents = None,
-    i_have_consent: Declared = False,
-    identity: IdentityName = None,
-    weights: WeightsFolder = None,
-    device: Device = "cpu",
-    no_pictures: NoPictures = False,
-    as_json: Json = False,
+    swapping: SwapGroup,
+    experiment: ExperimentGroup,
+    consent: ConsentGroup,
+    common: MeasureGroup,
 ) -> None:
     """Train the same face swapper on a person's footage clean, cloaked, and with random noise, and compare the fakes.
 
@@ -143,68 +212,34 @@ def swap(
     and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
     from synth.measure.run import Listener, run_swap
-    from synth.measure.swap.options import PRESETS
 
-    if preset not in PRESETS:
-        raise UsageError(f"no preset is called {preset[:40]!r}", hint="one of " + ", ".join(PRESETS))
-    asked: dict[str, Any] = {
-        "strengths": _names(strength) if strength is not None else None,
-        "attackers": _names(attackers) if attackers is not None else None,
-        "seeds": _numbers(seeds) if seeds is not None else None,
-        "against": _names(against) if against is not None else None,
-        "steps": steps,
-        "frames": frames,
-        "held_out": held_out,
-        "side": side,
-        "cloak_steps": cloak_steps,
-    }
-    given = {name: value for name, value in asked.items() if value is not None}
-    options = replace(PRESETS[preset], **given, weights=weights, device=usable_device(device))
-    home = Home.locate()
+    options, home = swapping.options(experiment, common), Home.locate()
     with interruptible() as interrupted, fraction("Measuring") as report:
         measured = run_swap(
             person,
             target,
             output,
             options,
-            _basis(consent, i_have_consent, home),
+            _basis(consent, home),
             home=home,
-            session=_session(home, identity),
-            plan_only=plan,
-            pictures=not no_pictures,
+            session=_session(home, experiment.identity),
+            plan_only=experiment.plan,
+            pictures=not common.no_pictures,
             listener=Listener(note, report, interrupted),
         )
     if measured:
-        finish(measured, as_json)
+        finish(measured, common.as_json)
 
 
 @measure_app.command("lipsync")
+@grouped
 def lipsync(
     person: Annotated[Path, typer.Option("--person", help="A video in which one person speaks.")],
     output: ReportFolder,
-    strength: Annotated[str, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")] = "mid",
-    attackers: Annotated[
-        str, typer.Option(help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR.")
-    ] = "naive,other:mtcnn",
-    parts: Annotated[
-        int,
-        typer.Option(
-            min=3,
-            max=20,
-            help="Into so many the footage is cut; each lip-sync goes without another one of them.",
-        ),
-    ] = 5,
-    side: Annotated[int, typer.Option(min=128, help="Longer side of what is published, pixels.")] = 640,
-    against: Attacked = None,
-    cloak_steps: Annotated[int, typer.Option(min=1, help="Of the cloak's search, a round.")] = 60,
-    plan: PlanOnly = False,
-    consent: Consents = None,
-    i_have_consent: Declared = False,
-    identity: IdentityName = None,
-    weights: WeightsFolder = None,
-    device: Device = "cpu",
-    no_pictures: NoPictures = False,
-    as_json: Json = False,
+    speaking: LipsyncGroup,
+    experiment: ExperimentGroup,
+    consent: ConsentGroup,
+    common: MeasureGroup,
 ) -> None:
     """Lip-sync a person from footage that is clean, cloaked, or has random noise, and compare how they then say what
     they really said in footage that was held out.
@@ -212,41 +247,30 @@ def lipsync(
     Ctrl-C stops; the same command goes on there. No generated clip is kept; generated pictures in the report are marked
     and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
     """
-    from synth.measure.lipsync.options import LipsyncExperimentOptions
     from synth.measure.run import Listener, run_lipsync
 
-    options = LipsyncExperimentOptions(
-        strengths=_names(strength),
-        attackers=_names(attackers),
-        against=_names(against) if against is not None else None,
-        side=side,
-        cloak_steps=cloak_steps,
-        parts=parts,
-        weights=weights,
-        device=usable_device(device),
-    )
-    home = Home.locate()
+    options, home = speaking.options(experiment, common), Home.locate()
     with interruptible() as interrupted, fraction("Measuring") as report:
         measured = run_lipsync(
             person,
             output,
             options,
-            _basis(consent, i_have_consent, home),
+            _basis(consent, home),
             home=home,
-            session=_session(home, identity),
-            plan_only=plan,
-            pictures=not no_pictures,
+            session=_session(home, experiment.identity),
+            plan_only=experiment.plan,
+            pictures=not common.no_pictures,
             listener=Listener(note, report, interrupted),
         )
     if measured:
-        finish(measured, as_json)
+        finish(measured, common.as_json)
 
 
-def _basis(consent: list[Path] | None, declared: bool, home: Home) -> Basis:
+def _basis(consent: ConsentGroup, home: Home) -> Basis:
     from provenance.commands.support.secrets import passphrase_for
     from synth.measure.run import Basis
 
-    return Basis(tuple(consent or ()), declared, lambda name: passphrase_for(home, name))
+    return Basis(consent.statements, consent.i_have_consent, lambda name: passphrase_for(home, name))
 
 
 def _session(home: Home, identity: str | None) -> SessionOpener | None:
@@ -256,7 +280,7 @@ def _session(home: Home, identity: str | None) -> SessionOpener | None:
 
 def _numbers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(one) for one in _names(text))
+        return tuple(int(one) for one in names_of(text))
     except ValueError:
         raise UsageError(f"{text[:60]!r} is no list of numbers", hint="give, say, --seeds 1,2,3") from None
 
@@ -266,14 +290,7 @@ def finish(measured: Measured, as_json: bool) -> None:
     if as_json:
         print_json(measured.to_json())
         return
-    console = stdout()
-    console.print(clean(measured.report.headline, 2000), markup=False)
+    say(clean(measured.report.headline, 2000))
     for line in measured.report.summary:
-        console.print(f"  {clean(line, 1000)}", markup=False)
-    console.print(
-        f"{measured.page}: the whole report; {measured.data.name} beside it has every figure", markup=False
-    )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+        say(f"  {clean(line, 1000)}")
+    say(f"{measured.page}: the whole report; {measured.data.name} beside it has every figure")

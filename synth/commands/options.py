@@ -1,12 +1,18 @@
-"""Options that several commands of synth have, declared once; those of consent and weights are in
-synth.commands.extract."""
+"""Options that several commands of synth have, declared once, and the groups of them that commands take as values."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from provenance.commands.support.console import fraction
+from provenance.home import Home
+
+if TYPE_CHECKING:
+    from synth.consent.permission import Permission
 
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an output that exists.")]
@@ -14,29 +20,116 @@ IdentityName = Annotated[str | None, typer.Option(help="Which identity signs. De
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Online = Annotated[bool, typer.Option("--online", help="Fetch manifests that lie at a URL.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of every random choice.")]
-VisibleMark = Annotated[
-    bool,
-    typer.Option("--visible-mark/--no-visible-mark", help="The word SYNTHETIC; the signed label stays."),
+WeightsFolder = Annotated[
+    Path | None, typer.Option("--weights", help="A folder with weights to look in first.")
 ]
 
-# of `veilmark measure`
-Attacked = Annotated[
-    str | None,
-    typer.Option(
-        "--detectors",
-        help="Detectors the cloak is made against. Default: all that can be attacked, less what `other:` uses.",
-    ),
-]
-NoPictures = Annotated[
-    bool,
-    typer.Option(
-        "--no-pictures", help="Leave pictures out of the report, so that it shows nobody and may be shared."
-    ),
-]
-PlanOnly = Annotated[bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")]
+
+@dataclass(frozen=True)
+class ConsentGroup:
+    """On which basis footage may be used."""
+
+    consent: Annotated[
+        list[Path] | None,
+        typer.Option("--consent", help="A statement of consent by the footage's owner. Repeatable."),
+    ] = None
+    i_have_consent: Annotated[
+        bool,
+        typer.Option(
+            "--i-have-consent",
+            help="Declare that the people shown agreed; opens only footage that nobody signed, and is said in the "
+            "result.",
+        ),
+    ] = False
+
+    @property
+    def statements(self) -> tuple[Path, ...]:
+        return tuple(self.consent or ())
+
+    def permission(self, paths: list[Path], *, online: bool = False) -> Permission:
+        """Why the footage may be used; ConsentError where it may not."""
+        from provenance.commands.support.secrets import passphrase_for
+        from synth.consent.permission import permission_for
+        from synth.consent.statement import read_statement
+
+        home = Home.locate()
+        statements = [read_statement(path) for path in self.statements]
+        with fraction("Asking for consent") as report:
+            return permission_for(
+                paths,
+                home,
+                statements=statements,
+                declared=self.i_have_consent,
+                passphrase=lambda name: passphrase_for(home, name),
+                online=online,
+                progress=report,
+            )
+
+
+@dataclass(frozen=True)
+class GenerateGroup:
+    """What the generators have in common: `veilmark synth swap` and `lipsync`."""
+
+    visible_mark: Annotated[
+        bool,
+        typer.Option("--visible-mark/--no-visible-mark", help="The word SYNTHETIC; the signed label stays."),
+    ] = True
+    weights: WeightsFolder = None
+    device: Device = "cpu"
+    online: Online = False
+    identity: IdentityName = None
+    force: Force = False
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
+class ExperimentGroup:
+    """What the experiments with a generator have in common: `veilmark measure swap` and `lipsync`."""
+
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--detectors",
+            help="Detectors the cloak is made against. Default: all that can be attacked, less what `other:` uses.",
+        ),
+    ] = None
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")
+    ] = False
+    identity: IdentityName = None
+
+    @property
+    def attacked(self) -> tuple[str, ...] | None:
+        """Names of the detectors, or None for the default."""
+        return names_of(self.against) if self.against is not None else None
+
+
+@dataclass(frozen=True)
+class MeasureGroup:
+    """What all measurements have in common."""
+
+    weights: WeightsFolder = None
+    device: Device = "cpu"
+    no_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--no-pictures",
+            help="Leave pictures out of the report, so that it shows nobody and may be shared.",
+        ),
+    ] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = (
+        False
+    )
+
+
 ReportFolder = Annotated[
     Path,
     typer.Option(
         "-o", "--output", help="A folder for report.html and report.json; run again, it goes on there."
     ),
 ]
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

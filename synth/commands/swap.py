@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.console import clean, fraction, note, print_json, say
+from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
-from synth.commands.extract import Consents, Declared, WeightsFolder
-from synth.commands.options import Device, Force, IdentityName, Json, Online, Seed, VisibleMark
-from synth.interrupt import interruptible
+from provenance.interrupt import interruptible
+from synth.commands.options import ConsentGroup, Device, GenerateGroup, IdentityName, Json, Seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,43 +30,75 @@ if TYPE_CHECKING:
 
 _SHOWN_FACES = 6
 
-PresetName = Annotated[str, typer.Option("--preset", help="tiny (64 px), small (128 px) or full (256 px).")]
+
+@dataclass(frozen=True)
+class TrainGroup:
+    """How a swapper, or a prior, is trained."""
+
+    preset: Annotated[
+        str, typer.Option("--preset", help="tiny (64 px), small (128 px) or full (256 px).")
+    ] = "small"
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of all phases together. Default: the preset's.")
+    ] = None
+    seed: Seed = 0
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run in the output folder was stopped.")
+    ] = False
+    features: Annotated[
+        str | None, typer.Option("--features", help="Network of the feature loss: dlib, onet or none.")
+    ] = None
+    device: Device = "cpu"
+    compiled: Annotated[bool, typer.Option("--compile", help="Let torch.compile make kernels first.")] = False
+    until_time: Annotated[
+        str | None,
+        typer.Option(
+            "--until-time", help="Stop then, ready to resume: HH:MM, or a duration such as 90m or 3h."
+        ),
+    ] = None
+    identity: IdentityName = None
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
+class ConvertGroup:
+    """How a generated face is put into the frame; see :class:`ConvertOptions`."""
+
+    colour: Annotated[
+        str, typer.Option("--colour", help="Colour match: linear, reinhard, histogram or none.")
+    ] = "linear"
+    shape: Annotated[str, typer.Option("--mask", help="Shape of the mask: learned, hull or ellipse.")] = (
+        "learned"
+    )
+    grow: Annotated[
+        float, typer.Option(help="Expand (or, below 0, contract) the mask, share of the face.")
+    ] = 0.0
+    border: Annotated[float, typer.Option(help="Over which share of the face the mask fades.")] = 0.08
+    blend: Annotated[str, typer.Option("--blend", help="laplacian, poisson or alpha.")] = "laplacian"
+    steady: Annotated[
+        str, typer.Option("--steady", help="Smoothing of landmarks: savgol, one-euro, mean or none.")
+    ] = "savgol"
+    steadiness: Annotated[float, typer.Option(help="How much landmarks are smoothed, 0 to 1.")] = 0.4
+    colour_memory: Annotated[
+        float, typer.Option(help="How much of a colour match comes from frames before, 0 to 0.99.")
+    ] = 0.0
+
+
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder for the model and its checkpoint.")]
-Steps = Annotated[int | None, typer.Option(help="Steps of all phases together. Default: the preset's.")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on where the run in the output folder was stopped.")
-]
-UntilTime = Annotated[
-    str | None,
-    typer.Option("--until-time", help="Stop then, ready to resume: HH:MM, or a duration such as 90m or 3h."),
-]
-Compile = Annotated[bool, typer.Option("--compile", help="Let torch.compile make kernels first.")]
-FeatureName = Annotated[
-    str | None, typer.Option("--features", help="Network of the feature loss: dlib, onet or none.")
-]
-Previews = Annotated[
-    bool, typer.Option(help="Write signed, marked sheets of held-out faces while it learns.")
-]
 
 
+@grouped
 def train(
     faces_a: Annotated[Path, typer.Argument(help="Person a: a folder that `veilmark synth extract` wrote.")],
     faces_b: Annotated[Path, typer.Argument(help="Person b: another such folder.")],
     output: Output,
-    preset: PresetName = "small",
-    steps: Steps = None,
-    seed: Seed = 0,
-    resume: Resume = False,
+    choices: TrainGroup,
     prior: Annotated[
         Path | None, typer.Option("--from", help="Begin with a face prior that `veilmark synth prior` made.")
     ] = None,
-    features: FeatureName = None,
-    device: Device = "cpu",
-    compiled: Compile = False,
-    until_time: UntilTime = None,
-    previews: Previews = True,
-    identity: IdentityName = None,
-    as_json: Json = False,
+    previews: Annotated[
+        bool, typer.Option(help="Write signed, marked sheets of held-out faces while it learns.")
+    ] = True,
 ) -> None:
     """Train a face swapper for two people, to measure what their faces give away.
 
@@ -74,38 +106,22 @@ def train(
     the present step and leaves a checkpoint: --resume goes on exactly there. The folder gets model.safetensors,
     checkpoint.safetensors, log.csv, TensorBoard's event file, and previews/.
     """
-    folders = {"a": [faces_a], "b": [faces_b]}
-    _run(
-        folders, output, _preset(preset, steps, features), seed,
-        resume=resume, prior=prior, device=device, compiled=compiled, until_time=until_time,
-        previews=previews, identity=identity, as_json=as_json,
-    )  # fmt: skip
+    _run({"a": [faces_a], "b": [faces_b]}, output, choices, prior=prior, previews=previews)
 
 
+@grouped
 def prior(
     faces: Annotated[
         list[Path], typer.Argument(help="Folders that `veilmark synth extract` wrote, of several people.")
     ],
     output: Output,
-    preset: PresetName = "small",
-    steps: Steps = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-    features: FeatureName = None,
-    device: Device = "cpu",
-    compiled: Compile = False,
-    until_time: UntilTime = None,
-    identity: IdentityName = None,
-    as_json: Json = False,
+    choices: TrainGroup,
 ) -> None:
     """Train on several people at once what faces have in common, so that new pairs start from there (train --from)."""
-    _run(
-        {"a": faces}, output, _preset(preset, steps, features), seed,
-        resume=resume, prior=None, device=device, compiled=compiled, until_time=until_time,
-        previews=False, identity=identity, as_json=as_json,
-    )  # fmt: skip
+    _run({"a": faces}, output, choices, prior=None, previews=False)
 
 
+@grouped
 def swap(
     footage: Annotated[Path, typer.Argument(help="A video or a picture.")],
     model: Annotated[Path, typer.Option("--model", help="A folder that `veilmark synth train` wrote.")],
@@ -117,33 +133,10 @@ def swap(
             help="A picture of whose face is replaced. Default: the largest, then the one nearest to where it was."
         ),
     ] = None,
-    consent: Consents = None,
-    i_have_consent: Declared = False,
-    colour: Annotated[
-        str, typer.Option("--colour", help="Colour match: linear, reinhard, histogram or none.")
-    ] = "linear",
-    shape: Annotated[
-        str, typer.Option("--mask", help="Shape of the mask: learned, hull or ellipse.")
-    ] = "learned",
-    grow: Annotated[
-        float, typer.Option(help="Expand (or, below 0, contract) the mask, share of the face.")
-    ] = 0.0,
-    border: Annotated[float, typer.Option(help="Over which share of the face the mask fades.")] = 0.08,
-    blend: Annotated[str, typer.Option("--blend", help="laplacian, poisson or alpha.")] = "laplacian",
-    steady: Annotated[
-        str, typer.Option("--steady", help="Smoothing of landmarks: savgol, one-euro, mean or none.")
-    ] = "savgol",
-    steadiness: Annotated[float, typer.Option(help="How much landmarks are smoothed, 0 to 1.")] = 0.4,
-    colour_memory: Annotated[
-        float, typer.Option(help="How much of a colour match comes from frames before, 0 to 0.99.")
-    ] = 0.0,
-    visible_mark: VisibleMark = True,
-    weights: WeightsFolder = None,
-    device: Device = "cpu",
-    online: Online = False,
-    identity: IdentityName = None,
-    force: Force = False,
-    as_json: Json = False,
+    *,
+    consent: ConsentGroup,
+    choices: ConvertGroup,
+    common: GenerateGroup,
 ) -> None:
     """Replace a face. The result is signed as synthetic media, names its footage, and is recorded.
 
@@ -156,55 +149,45 @@ def swap(
     home = Home.locate()
     request = SwapRequest(
         model,
-        ConvertOptions(to, colour, shape, grow, border, blend, steady, steadiness, colour_memory),
+        ConvertOptions(to, **asdict(choices)),
         reference=reference,
-        consent=tuple(consent or ()),
-        declared=i_have_consent,
-        online=online,
-        visible_mark=visible_mark,
-        weights=weights,
-        device=usable_device(device),
+        consent=consent.statements,
+        declared=consent.i_have_consent,
+        online=common.online,
+        visible_mark=common.visible_mark,
+        weights=common.weights,
+        device=usable_device(common.device),
     )
-    with session_for(home, identity) as session, fraction("Swapping") as report:
+    with session_for(home, common.identity) as session, fraction("Swapping") as report:
         result = make_swap(
             footage,
             output,
             request,
             session,
-            force=force,
+            force=common.force,
             passphrase=lambda name: passphrase_for(home, name),
             progress=report,
         )
     for line in result.notes:
         note(f"note: {line}")
-    if as_json:
+    if common.as_json:
         print_json(result.to_json())
         return
     done = result.report
-    console = stdout()
-    console.print(
-        f"{output}: {done.swapped} of {done.frames} frames swapped, signed as synthetic", markup=False
-    )
+    say(f"{output}: {done.swapped} of {done.frames} frames swapped, signed as synthetic")
     if done.flicker:
         shown = f"{done.flicker.made:.2f} levels; the footage itself {done.flicker.filmed:.2f}"
-        console.print(f"  flicker        {shown}", markup=False)
-    console.print(f"  ledger entry   {result.signed.index}", markup=False)
+        say(f"  flicker        {shown}")
+    say(f"  ledger entry   {result.signed.index}")
 
 
 def _run(
     folders: dict[str, list[Path]],
     output: Path,
-    chosen: Preset,
-    seed: int,
+    choices: TrainGroup,
     *,
-    resume: bool,
     prior: Path | None,
-    device: str,
-    compiled: bool,
-    until_time: str | None,
     previews: bool,
-    identity: str | None,
-    as_json: bool,
 ) -> None:
     """Load faces, check consent once more, train, say what came of it."""
     from synth.consent.permission import carried_permission
@@ -213,34 +196,37 @@ def _run(
     from synth.swap.training.parallel import is_first, join
     from synth.swap.training.train import train as train_model
 
-    deadline = _deadline(until_time)
-    where, home = join(usable_device(device)), Home.locate()
+    chosen = _preset(choices.preset, choices.steps, choices.features)
+    deadline = _deadline(choices.until_time)
+    where, home = join(usable_device(choices.device)), Home.locate()
     size = chosen.architecture.size
     sets = {side: [FaceSet.load(one, size=size) for one in paths] for side, paths in folders.items()}
-    origin = _origin(sets, chosen, seed, prior)
+    origin = _origin(sets, chosen, choices.seed, prior)
     sentences = [carried_permission(one, home) for one in origin.consent.values()]
     banks = {
         side: Bank.joined([Bank.of(one, size, where) for one in members]) for side, members in sets.items()
     }
     with interruptible() as interrupted, fraction("Training") as report:
         label = (
-            _labeller(output, origin, sets, home, identity, sentences) if previews and is_first() else None
+            _labeller(output, origin, sets, home, choices.identity, sentences)
+            if previews and is_first()
+            else None
         )
         done = train_model(
             banks,
             origin,
             output,
             device=where,
-            resume=resume,
+            resume=choices.resume,
             prior=prior,
-            compiled=compiled,
+            compiled=choices.compiled,
             stop=lambda: interrupted() or (deadline is not None and datetime.now() >= deadline),
             progress=report,
             preview=label,
         )
         was_interrupted = interrupted()
     if is_first():
-        _say(done, output, as_json)
+        _say(done, output, choices.as_json)
     if was_interrupted:
         note("stopped; the same command with --resume goes on exactly here")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
@@ -252,10 +238,10 @@ def _say(done: TrainingResult, output: Path, as_json: bool) -> None:
         about = {"folder": str(output), "finished": done.finished, "steps": done.steps}
         print_json({"schema": "veilmark.trained/1", **about, "held_out": figures})
         return
-    console, state = stdout(), "trained" if done.finished else "stopped, ready to resume"
-    console.print(f"{output}: {state} after {done.steps} steps", markup=False)
+    state = "trained" if done.finished else "stopped, ready to resume"
+    say(f"{output}: {state} after {done.steps} steps")
     for name, value in done.measures.items():
-        console.print(f"  {name:<14} {value:.4f}", markup=False)
+        say(f"  {name:<14} {value:.4f}")
 
 
 def _preset(name: str, steps: int | None, features: str | None) -> Preset:

@@ -105,7 +105,7 @@ def run_detectors(
     pictures: bool = True,
     listener: Listener = Listener(),
 ) -> Measured:
-    """Ask every installed face detector about clean and cloaked pictures, and about plain noise, after what published
+    """Ask every installed face detector about clean and cloaked pictures, and about a control, after what published
     pictures go through.
 
     Args:

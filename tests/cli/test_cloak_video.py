@@ -22,7 +22,7 @@ def test_a_signed_film_and_its_cloak(
     assert done.code == 0, done.err
     (data,) = done.json
     report, output = data["report"], tmp_path / "out" / "signed.mp4"
-    assert data["output"] == str(output) and report["schema"] == "veilmark.cloak-video-report/1"
+    assert data["output"] == str(output) and report["schema"] == "veilmark.cloak-video-report/2"
     assert report["encoder"]["crf"] == 23 and report["frames"] == 5 and report["faces"] == 1
     assert report["success"] is True
     assert data["signed"]["record"]["relation"] == "cloaked" and data["signed"]["record"]["parents"]

@@ -17,10 +17,10 @@ from cloak.detectors.brought.onnx_faces import (
     grid,
     rows_of,
 )
+from cloak.detectors.priors import decode_boxes, decode_landmarks
 from cloak.detectors.readers.onnx import Graph
 from provenance.errors import MissingModelError, UsageError
 
-_VARIANCES = (0.1, 0.2)
 #: By how many values there are for each anchor: a score, a box, five landmarks.
 _WIDTHS = (1, 4, 10)
 
@@ -92,13 +92,10 @@ class RetinaFaceOnnx(OnnxFaceDetector):
     def decode(self, outputs: Sequence[Tensor], height: int, width: int) -> Raw:
         corrections, classes = (_of_width(outputs, wide) for wide in (4, 2))
         centre, side = _priors(height, width, corrections)
-        middle = centre + corrections[..., :2] * _VARIANCES[0] * side
-        half = side * torch.exp(corrections[..., 2:] * _VARIANCES[1]) / 2
         landmarks = None
         if len(outputs) > 2:
-            points = _of_width(outputs, 10)
-            landmarks = centre[:, None] + points.reshape(1, -1, 5, 2) * _VARIANCES[0] * side[:, None]
-        return Raw(self.logits_of(0, classes), torch.cat([middle - half, middle + half], -1), landmarks)
+            landmarks = decode_landmarks(_of_width(outputs, 10), centre, side)
+        return Raw(self.logits_of(0, classes), decode_boxes(corrections, centre, side), landmarks)
 
 
 class UltraLight(OnnxFaceDetector):

@@ -9,20 +9,15 @@ scores for "no face" the largest counts.
 from __future__ import annotations
 
 import io
-import math
 import pickle
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cloak.detectors.base import Candidates, Detections, FaceDetector, check_pictures
-from cloak.detectors.geometry.boxes import suppress
+from cloak.detectors.priors import PriorDetector, decode_boxes
 from provenance.errors import MissingModelError
 
-_MEAN = (104.0, 117.0, 123.0)
-_VARIANCES = (0.1, 0.2)
 _LEAST_SIDE = 32
 #: VGG-16's blocks: how many convolutions, and their channels.
 _BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -94,25 +89,20 @@ class S3fdNet(nn.Module):
         return result
 
 
-class S3fd(FaceDetector):
+class S3fd(PriorDetector):
     """``threshold`` is the least probability of a face, 0.5 in face-alignment. No landmarks."""
 
     name = "s3fd"
     family = "s3fd"
-    mean: Tensor
 
     def __init__(self, state: dict[str, Tensor], *, threshold: float = 0.5) -> None:
-        super().__init__()
-        self.threshold = threshold
-        self.limit = math.log(threshold / (1 - threshold))
-        self.network = S3fdNet()
+        network = S3fdNet()
         try:
             plain = {name.removeprefix("module."): value for name, value in state.items()}
-            self.network.load_state_dict(plain)
+            network.load_state_dict(plain)
         except (RuntimeError, AttributeError, TypeError) as error:
             raise MissingModelError(f"the weights are not those of S3FD: {str(error)[:200]}") from error
-        self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1))
-        self.freeze()
+        super().__init__(network, threshold)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> S3fd:
@@ -132,27 +122,8 @@ class S3fd(FaceDetector):
             raise MissingModelError("the weights of S3FD hold no named tensors")
         return cls(state)
 
-    @torch.no_grad()
-    def detect(self, pictures: Tensor) -> list[Detections]:
-        check_pictures(pictures)
-        logits, boxes = self._everywhere((pictures * 255.0).round())
-        result = []
-        for picture in range(len(pictures)):
-            found = logits[picture] > self.limit
-            scores, mine = torch.sigmoid(logits[picture][found]), boxes[picture][found]
-            kept = suppress(mine, scores, 0.3, pixel=1.0)
-            result.append(Detections(mine[kept], scores[kept]))
-        return result
-
-    def candidates(self, pictures: Tensor, focus: Sequence[Tensor] | None = None) -> list[Candidates]:
-        """One candidate per cell of each map, everywhere; ``focus`` changes nothing."""
-        check_pictures(pictures)
-        logits, boxes = self._everywhere(pictures * 255.0)
-        return [Candidates(one.detach(), row - self.limit) for one, row in zip(boxes, logits, strict=True)]
-
-    def _everywhere(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits ``(B, M)`` and boxes ``(B, M, 4)`` of all cells, in pixels."""
-        pictures = values.flip(1) - self.mean
+    def _everywhere(self, values: Tensor, *, exact: bool) -> tuple[Tensor, Tensor, None]:
+        pictures = self._input(values)
         short = [max(0, _LEAST_SIDE - side) for side in values.shape[-2:]]
         pictures = functional.pad(pictures, (0, short[1], 0, short[0]))
         logits, boxes = [], []
@@ -162,8 +133,7 @@ class S3fd(FaceDetector):
             stride = 4 << level
             y, x = (torch.arange(side, device=values.device, dtype=values.dtype) for side in face.shape[1:])
             grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)
-            middle = (grid + 0.5) * stride + box[..., :2] * _VARIANCES[0] * 4 * stride
-            half = 2 * stride * torch.exp((box[..., 2:] * _VARIANCES[1]).clamp(max=_MOST_GROWTH))
-            boxes.append(torch.cat([middle - half, middle + half], -1).flatten(1, 2))
+            found = decode_boxes(box, (grid + 0.5) * stride, 4.0 * stride, most_growth=_MOST_GROWTH)
+            boxes.append(found.flatten(1, 2))
             logits.append(face.flatten(1))
-        return torch.cat(logits, 1), torch.cat(boxes, 1)
+        return torch.cat(logits, 1), torch.cat(boxes, 1), None

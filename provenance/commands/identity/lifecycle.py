@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from provenance.commands.identity.group import Signer, TokenUri, app
-from provenance.commands.support.console import note
+from provenance.commands.support.console import note, say
 from provenance.commands.support.paths import read_text
 from provenance.commands.support.secrets import new_passphrase, passphrase_for, token_pin
 from provenance.errors import UsageError
@@ -51,7 +51,7 @@ def import_(
             key_passphrase=_other_passphrase("Passphrase of the key file", ask=False),
             passphrase=new_passphrase(ask_passphrase),
         )
-    typer.echo(f"{identity.name}  {identity.claimed_name}  key {identity.key_id[:16]}")
+    say(f"{identity.name}  {identity.claimed_name}  key {identity.key_id[:16]}")
 
 
 @app.command("export")
@@ -69,7 +69,7 @@ def export(
     secret = None if plain else _other_passphrase("Passphrase for the export", ask=True)
     data = export_identity(home, name, passphrase=passphrase_for(home, name), export_passphrase=secret)
     write_bytes(output, data, force=force, mode=0o600)
-    typer.echo(f"exported {name} to {output}")
+    say(f"exported {name} to {output}")
 
 
 @app.command("rotate")
@@ -79,9 +79,7 @@ def rotate(name: Name) -> None:
 
     home = Home.locate()
     done = rotate_identity(home, name, passphrase=passphrase_for(home, name))
-    typer.echo(
-        f"{name}: new key {done.identity.key_id[:16]}; old certificate kept as {done.retired_certificate}"
-    )
+    say(f"{name}: new key {done.identity.key_id[:16]}; old certificate kept as {done.retired_certificate}")
 
 
 @app.command("revoke")
@@ -117,7 +115,7 @@ def revoke(
     )
     write_bytes(target, statement.encode(), force=force)
     TrustStore.load(home).add_revocation(statement)
-    typer.echo(f"revoked {name}; give {target} to everybody who trusts the key")
+    say(f"revoked {name}; give {target} to everybody who trusts the key")
 
 
 @app.command("backup")
@@ -129,7 +127,7 @@ def backup(
 
     secret = _other_passphrase("Passphrase for the backup", ask=True)
     count = backup_identities(Home.locate(), target, passphrase=secret or "", force=force)
-    typer.echo(f"backup of {count} files: {target}")
+    say(f"backup of {count} files: {target}")
 
 
 @app.command("restore")
@@ -141,7 +139,7 @@ def restore(
 
     secret = _other_passphrase("Passphrase of the backup", ask=False, need=True)
     count = restore_identities(source, Home.locate(), passphrase=secret or "", force=force)
-    typer.echo(f"restored {count} files")
+    say(f"restored {count} files")
     note("The ledger is separate: `veilmark ledger restore`.")
 
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from provenance import strict_json
 from provenance.errors import LedgerError
 from provenance.home import Home
 from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
@@ -140,7 +141,7 @@ class AnchorStore:
             row.origin,
             row.content,
             row.state.value,
-            json.dumps(_sent_to_json(row.sent)) if row.sent else None,
+            json.dumps(sent_to_json(row.sent)) if row.sent else None,
             row.block_number,
             row.attempts,
             json.dumps(row.claim.to_json()) if row.claim else None,
@@ -166,7 +167,9 @@ class AnchorStore:
     def turn(self) -> Iterator[None]:
         """Hold while looking and acting, so that two processes on this machine do not both send."""
         lock = sqlite3.connect(
-            self.path.with_name(self.path.name + "-turn"), timeout=_BUSY_SECONDS, isolation_level=None
+            private_database(self.path.with_name(self.path.name + "-turn")),
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
         )
         try:
             with self._errors():
@@ -231,17 +234,18 @@ def _row(
         origin=origin,
         content=content,
         state=AnchorState(state),
-        sent=_sent_from_json(json.loads(sent)) if sent else None,
+        sent=sent_from_json(strict_json.loads(sent)) if sent else None,
         block_number=block_number,
         attempts=attempts,
-        claim=AnchorClaim.from_json(json.loads(claim)) if claim else None,
+        claim=AnchorClaim.from_json(strict_json.loads(claim)) if claim else None,
         note=note,
         remark=remark,
         updated=updated,
     )
 
 
-def _sent_to_json(sent: Sent) -> dict[str, Any]:
+def sent_to_json(sent: Sent) -> dict[str, Any]:
+    """A transaction that is out, to be kept."""
     return {
         "nonce": sent.nonce,
         "hashes": [value.hex() for value in sent.hashes],
@@ -252,7 +256,7 @@ def _sent_to_json(sent: Sent) -> dict[str, Any]:
     }
 
 
-def _sent_from_json(data: dict[str, Any]) -> Sent:
+def sent_from_json(data: dict[str, Any]) -> Sent:
     return Sent(
         nonce=data["nonce"],
         hashes=tuple(bytes.fromhex(value) for value in data["hashes"]),

@@ -21,7 +21,8 @@ from cloak.options import CloakOptions
 from cloak.picture.pipeline import cloak_file, encode_uncloaked
 from cloak.strength import Strength
 from provenance.errors import NoFaceError, UsageError
-from provenance.media.picture import open_picture, sha256_file
+from provenance.media.files import sha256_file
+from provenance.media.picture import open_picture
 from synth.code_version import code_of
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CONDITIONS, GIVEN, NOISE, equal_energy
@@ -111,7 +112,10 @@ def measure_detectors(
     if any((pair.cloaked is not None) is not given for pair in pairs):
         raise UsageError("some pictures have cloaked copies and some have none", hint="measure them apart")
     # 1. Who looks: everyone that is installed; those the cloak is made against, and those it never saw.
-    detectors = [_loaded(name, options) for name in detector_list.available(options.weights)]
+    detectors = [
+        detector_list.load(name, options.device, options.weights)
+        for name in detector_list.available(options.weights)
+    ]
     names = [GIVEN] if given else list(dict.fromkeys(options.strengths))
     controls = [NOISE + name for name in names] if options.control else []
     rows, kept, notes = [], [], []
@@ -252,12 +256,6 @@ def _cloak_options(options: DetectorOptions, strength: Strength) -> CloakOptions
         device=options.device,
         again=True,
     )
-
-
-def _loaded(name: str, options: DetectorOptions) -> FaceDetector:
-    detector = detector_list.load(name, options.device, options.weights)
-    detector.name = name  # type: ignore[misc]
-    return detector
 
 
 def _part(progress: Progress | None, place: int, count: int) -> Progress:

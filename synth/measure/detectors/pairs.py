@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provenance.errors import MediaError, MissingPathError, UsageError
-from provenance.media.picture import detect_format, sha256_file
+from provenance.media.files import sha256_file
+from provenance.media.picture import detect_format
 
 #: Pictures of one measurement.
 MOST_PICTURES = 2000
@@ -92,10 +93,10 @@ def _parents(path: Path) -> list[str]:
     from provenance.manifest.read import read_manifest
 
     try:
-        mime = detect_format(path).mime
-        if not carries_manifest(path, mime):
+        media = detect_format(path)
+        if not carries_manifest(path, media):
             return []
-        report = read_manifest(path, mime, anchors_pem=())
+        report = read_manifest(path, media.mime, anchors_pem=())
     except MediaError:
         return []
     return [one["sha256"] for one in report.ingredients if one.get("sha256")] if report else []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from provenance.errors import NoFaceError
 from provenance.home import Home
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.code_version import code_of
 from synth.consent.permission import carried_permission
 from synth.extraction.canonical import alignment, warp
@@ -196,7 +196,7 @@ def _find_again(made: Path, judge: SwapJudge, found: dict[str, float | None]) ->
 
 
 def landmarks_of(clip: Path, finder: FaceFinder) -> Tracked:
-    """Landmarks of the target's held-out clip; see :func:`synth.swap.conversion.footage.track`."""
+    """Landmarks of the target's held-out clip; see :func:`synth.swap.conversion.footage.track_landmarks`."""
     from cloak.video.io import probe
     from synth.swap.conversion.footage import track_landmarks
 

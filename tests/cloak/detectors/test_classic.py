@@ -12,6 +12,7 @@ import torch
 from cloak.detectors import available, load
 from cloak.detectors.geometry.boxes import overlaps
 from cloak.detectors.geometry.pyramid import levels
+from cloak.detectors.native import NativeDlibCnn, NativeDlibHog
 from cloak.detectors.readers.dlib import read_filters
 from provenance.errors import MissingModelError
 
@@ -40,10 +41,16 @@ def test_scores_and_boxes_are_dlibs(name: str, score: float, faces: list[np.ndar
     if name not in available(weights_dir()):
         pytest.skip(f"{name} is not installed")
     detector = load(name, weights_dir=weights_dir())
+    original = NativeDlibHog.load() if name == "dlib-hog" else NativeDlibCnn.load(weights_dir())
     compared = 0
     for face in faces:
         pixels = face[::2, ::2] if name == "dlib-hog" else face  # which enlarges what it is shown
-        (theirs,) = detector.detect(tensor(pixels))
+        (theirs,) = original.detect(tensor(pixels))
+        (reported,) = detector.detect(tensor(pixels))
+        assert len(reported) == len(theirs)
+        assert torch.allclose(torch.logit(reported.scores), torch.logit(theirs.scores), atol=score)
+        if len(theirs):
+            assert float(overlaps(reported.boxes, theirs.boxes).amax(1).min()) > 0.5
         for focus in (None, [theirs.boxes[:1]]):
             if not len(theirs):
                 continue

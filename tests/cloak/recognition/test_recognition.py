@@ -15,7 +15,7 @@ import torch
 
 from cloak import models
 from cloak.recognition.aligned_faces import LAYOUTS, align_faces, similarity
-from cloak.recognition.landmarks68 import landmarks5, landmarks68
+from cloak.recognition.landmarks68 import landmarks68
 from cloak.recognition.network import ALIGNED_SIZE, SAME_PERSON, FaceRecognition
 from provenance.errors import MissingModelError, UsageError
 
@@ -36,7 +36,7 @@ def network() -> FaceRecognition:
 
 @pytest.fixture(scope="module")
 def dlib() -> Any:
-    needs("dlib-face-recognition", "dlib-landmarks-5", "dlib-landmarks-68")
+    needs("dlib-face-recognition", "dlib-landmarks-68")
     return pytest.importorskip("dlib")
 
 
@@ -53,18 +53,17 @@ def original(dlib: Any, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", BOXES)
-@pytest.mark.parametrize("layout", ["dlib68", "dlib5"])
 def test_embeddings_and_aligned_faces_are_dlibs(
-    name: str, layout: str, portraits: dict[str, np.ndarray], network: FaceRecognition, dlib: Any
+    name: str, portraits: dict[str, np.ndarray], network: FaceRecognition, dlib: Any
 ) -> None:
     path = models.locate(models.model("dlib-face-recognition"))
     runtime = dlib.face_recognition_model_v1(str(path))
-    points = (landmarks68 if layout == "dlib68" else landmarks5)(portraits[name], BOXES[name])
+    points = landmarks68(portraits[name], BOXES[name])
     chip = original(dlib, portraits[name], points)
     expected = np.asarray(runtime.compute_face_descriptor(chip))
     with torch.no_grad():
         same_chip = network.embed(tensor(chip))[0].numpy()
-        own = align_faces(tensor(portraits[name]), torch.from_numpy(points)[None], layout=layout)
+        own = align_faces(tensor(portraits[name]), torch.from_numpy(points)[None])
         own_chip = network.embed(own)[0].numpy()
     assert np.abs(same_chip - expected).max() < 1e-5
     rounded_down = (own[0].permute(1, 2, 0).numpy().astype(np.float64) * 255 + 1e-3).astype(np.uint8)
@@ -77,10 +76,10 @@ def test_aligned_faces_of_small_and_large_faces_are_dlibs(
     factor: float, portraits: dict[str, np.ndarray], dlib: Any
 ) -> None:
     pixels = cv2.resize(portraits["astronaut"][:256, 96:352], None, fx=factor, fy=factor)
-    points = landmarks5(portraits["astronaut"][:256, 96:352], (74, 60, 186, 172))
+    points = landmarks68(portraits["astronaut"][:256, 96:352], (74, 60, 186, 172))
     points = (points * factor).round()
     chip = original(dlib, pixels, points)
-    own = align_faces(tensor(pixels), torch.from_numpy(points)[None], layout="dlib5")[0].permute(1, 2, 0)
+    own = align_faces(tensor(pixels), torch.from_numpy(points)[None])[0].permute(1, 2, 0)
     error = own.numpy() * 255 - chip
     # dlib rounds down to whole levels, once more for each time it halves the picture
     assert error.min() > -0.01 and error.max() < 3
@@ -198,17 +197,14 @@ def test_wrong_input_is_refused(network: FaceRecognition) -> None:
         network.embed(torch.zeros(1, 3, 112, 112))
     for box in ((0, 0, 0, 10), (0, 0, float("nan"), 1), (1, 2, 3)):
         with pytest.raises(UsageError, match="box"):
-            landmarks5(np.zeros((20, 20, 3), np.uint8), box)
+            landmarks68(np.zeros((20, 20, 3), np.uint8), box)
 
 
 def test_landmarks_lie_on_the_face(portraits: dict[str, np.ndarray], dlib: Any) -> None:
     for name, (x1, y1, x2, y2) in BOXES.items():
-        all68, five = (find(portraits[name], BOXES[name]) for find in (landmarks68, landmarks5))
-        left_eye, right_eye, mouth = (all68[a:b].mean(0) for a, b in ((36, 42), (42, 48), (48, 68)))
+        points = landmarks68(portraits[name], BOXES[name])
+        left_eye, right_eye, mouth = (points[a:b].mean(0) for a, b in ((36, 42), (42, 48), (48, 68)))
         assert x1 < left_eye[0] < right_eye[0] < x2 and y1 < left_eye[1] < mouth[1] < y2
-        size = np.linalg.norm(right_eye - left_eye)
-        assert np.linalg.norm(five[2:4].mean(0) - left_eye) < 0.2 * size
-        assert np.linalg.norm(five[0:2].mean(0) - right_eye) < 0.2 * size
 
 
 def test_missing_weights_say_how_to_get_them() -> None:
