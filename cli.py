@@ -28,6 +28,10 @@ from provenance.extras import missing_extra
 from provenance.interrupt import ending_cleanly
 from provenance.version import VERSION
 
+#: Where a context keeps the words of the command line.
+_WORDS = "veilmark.words"
+
+
 #: Where each command is, as ``module:name``, and the line that ``veilmark --help`` shows for it (which is the first
 #: paragraph of its own help; so that this page loads none of them).
 _COMMANDS = {
@@ -46,8 +50,8 @@ _COMMANDS = {
     ),
     "extract": (
         "provenance.commands.extract:extract",
-        "Extract a file's manifest store, the thumbnails of its ingredients, or its crJSON."
-        " Judges nothing: see verify.",
+        "Extract a file's manifest store, the thumbnails of its ingredients, or its crJSON. "
+        "Judges nothing: see verify.",
     ),
     "record": (
         "provenance.commands.record:record",
@@ -111,7 +115,10 @@ _COMMANDS = {
 
 
 class _Guarded(TyperGroup):
-    """Loads a command when it is asked for. Expected errors end as one line and a hint; see ``--debug`` for more."""
+    """Loads a command when it is asked for.
+
+    Expected errors end as one line and a hint; a traceback needs ``--debug``.
+    """
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return [*_COMMANDS, *(name for name in self.commands if name not in _COMMANDS)]
@@ -130,6 +137,10 @@ class _Guarded(TyperGroup):
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         for stream in (sys.stdout, sys.stderr):
@@ -170,7 +181,7 @@ class _Guarded(TyperGroup):
     def _way_on(self, ctx: typer.Context) -> str:
         """What to do after an interruption: some commands go on by themselves, some with an option."""
         command: Any = self
-        for word in (ctx.invoked_subcommand, *ctx.args, *ctx.protected_args):
+        for word in ctx.meta[_WORDS]:
             command = getattr(command, "commands", {}).get(word, command)
         if any("--resume" in parameter.opts for parameter in command.params):
             return "run the same command again with --resume; what was finished is kept"

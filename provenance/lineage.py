@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from provenance.errors import CheckError, ContradictionError, CorruptMediaError
 from provenance.identity import certificates
 from provenance.manifest.actions import is_synthetic
+from provenance.manifest.embed import with_named_files
 from provenance.manifest.judge import in_words
 from provenance.manifest.presence import Place, Presence, find_manifest, refuse_unread
 from provenance.manifest.read import MAX_MANIFEST_BYTES, read_manifest
@@ -56,6 +57,7 @@ def trace(file: MediaFile, spec: ManifestSpec, session: Session, *, online: bool
         CheckError: the file has a credential that was not read, and no parent is named.
     """
     warnings: list[str] = []
+    spec = with_named_files(spec)
     relation, parents = spec.relation, list(spec.parents)
     if not any(parent.relationship == "parentOf" for parent in parents):
         own = _own_parent(file, online=online)
@@ -66,8 +68,12 @@ def trace(file: MediaFile, spec: ManifestSpec, session: Session, *, online: bool
     for place, parent in enumerate(parents):
         digest = file.sha256 if parent.path == file.path else sha256_file(parent.path)
         hashes.append(digest)
-        parent = _with_credential(parent, warnings, online=online)
-        report = _report(parent, session)
+        media = detect_format(parent.path, any_file=True)
+        found = find_manifest(parent.path, media)
+        parent = _with_credential(parent, media, found, warnings, online=online)
+        report = None
+        if parent.manifest_data is not None or found.place is Place.INSIDE:
+            report = _report(parent, media, session)
         warnings += _faults(parent, report)
         kind = "" if parent.relationship == "inputTo" else _synthetic_type(report, digest, session)
         parents[place] = replace(parent, source_type=kind)
@@ -110,13 +116,11 @@ def _own_parent(file: MediaFile, *, online: bool) -> Parent | None:
     return Parent(file.path, manifest_data=data)
 
 
-def _with_credential(parent: Parent, warnings: list[str], *, online: bool) -> Parent:
+def _with_credential(
+    parent: Parent, media: Format, found: Presence, warnings: list[str], *, online: bool
+) -> Parent:
     """A named parent with its side-car; what cannot be read of it is said."""
-    media = detect_format(parent.path, any_file=True)
-    if parent.manifest_data is not None:
-        return parent
-    found = find_manifest(parent.path, media)
-    if found.place is Place.INSIDE:
+    if parent.manifest_data is not None or found.place is Place.INSIDE:
         return parent
     data = _elsewhere(parent.path, media, found, online=online)
     if data is None and found.place is not Place.NOWHERE:
@@ -138,10 +142,7 @@ def _elsewhere(path: Path, media: Format, found: Presence, *, online: bool) -> b
     return report.manifest_bytes
 
 
-def _report(parent: Parent, session: Session) -> ManifestReport | None:
-    media = detect_format(parent.path, any_file=True)
-    if not media.embeddable and parent.manifest_data is None:
-        return None
+def _report(parent: Parent, media: Format, session: Session) -> ManifestReport | None:
     anchors = [certificates.to_pem([session.identity.root])]
     try:
         return read_manifest(parent.path, media.mime, anchors_pem=anchors, manifest_data=parent.manifest_data)

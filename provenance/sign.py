@@ -116,7 +116,8 @@ def sign_file(
     # 1. Format and limits.
     file = MediaFile.open(source, any_file=request.any_file)
     media = file.format
-    sidecar = None if media.embeddable else with_suffix_added(output, SIDECAR_SUFFIX)
+    inside = media.embeddable and not request.spec.remote_url
+    sidecar = None if inside else with_suffix_added(output, SIDECAR_SUFFIX)
     if sidecar:
         refuse_existing(sidecar, force)
 

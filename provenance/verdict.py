@@ -229,6 +229,7 @@ class Verdict:
     ingredients: list[dict[str, Any]] = field(default_factory=list)
     parents: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, str] = field(default_factory=dict)
+    stated: dict[str, str] = field(default_factory=dict)
     ledger_status: LedgerStatus = LedgerStatus.NONE
     ledger: dict[str, Any] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
@@ -265,6 +266,7 @@ class Verdict:
             "ingredients": self.ingredients,
             "parents": self.parents,
             "training": self.training,
+            "stated": self.stated,
             "ledger": {"status": self.ledger_status.value, **self.ledger},
             "checks": [vars(check) for check in self.checks],
             "similar": [vars(record) for record in self.similar],

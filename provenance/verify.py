@@ -20,10 +20,11 @@ from provenance.errors import (
 from provenance.ledger.histories import Comparison, compare
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
 from provenance.manifest.fragments import read_fragments
-from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
+from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest, said_plainly
 from provenance.manifest.presence import Place, find_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
+from provenance.manifest.tree import add_standing
 from provenance.media.files import is_file, read_companion
 from provenance.media.formats import ANY_FILE, RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
 from provenance.media.media_file import MediaFile
@@ -104,6 +105,8 @@ def verify_file(
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
     report = _read_credential(file, trust, request)
     if report:
+        failing = [one.url for one in report.ingredient_failures]
+        add_standing(report.ingredients, report.manifest_bytes, failing, trust.anchors_pem)
         judge_manifest(verdict, report)
 
     # 3. The receipt: named, beside the file, or from the own ledger.
@@ -350,7 +353,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         return
     if failed:
         verdict.state = State.TAMPERED
-        verdict.headline = f"does not verify: {failed[0].detail} [{failed[0].code or failed[0].name}]"
+        verdict.headline = f"does not verify: {said_plainly(failed[0].detail)}"
         return
     if report and report.state is ManifestState.UNSUPPORTED:
         conclude_unsupported(verdict, report)
@@ -370,7 +373,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
     else:
         verdict.state = State.VALID_UNKNOWN_SIGNER
         verdict.headline = (
-            f"unchanged since it was signed; the signer, claimed name {signer.name!r}, is not one you trust"
+            f"unchanged since it was signed; the signer's name, {signer.name!r}, is not confirmed"
         )
     if by_record:
         verdict.headline += " (by ledger record; the file carries no manifest)"

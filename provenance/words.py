@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from provenance.manifest.tree import Standing
 from provenance.record import Relation
 from provenance.verdict import (
     LedgerStatus,
@@ -61,6 +62,29 @@ _ON_CHAIN = {
     LedgerStatus.ANCHOR_NOT_CHECKED: "on the chain as it says; not checked",
     LedgerStatus.ANCHORED_BY_RPC: "on the chain, says the node that was asked",
     LedgerStatus.ANCHORED: "on the chain",
+}
+#: C2PA's actions whose name, without its dots, is not what a person would say.
+_ACTIONS = {
+    "c2pa.addedText": "text added",
+    "c2pa.adjustedColor": "colours changed",
+    "c2pa.color_adjustments": "colours changed",
+    "c2pa.changedSpeed": "speed changed",
+    "c2pa.converted": "converted to another format",
+    "c2pa.created": "made",
+    "c2pa.drawing": "drawn on",
+    "c2pa.edited.metadata": "metadata edited",
+    "c2pa.filtered": "a filter applied",
+    "c2pa.opened": "opened",
+    "c2pa.orientation": "turned",
+    "c2pa.placed": "something placed into it",
+    "c2pa.redacted": "something taken out of an earlier manifest",
+    "c2pa.removed": "something removed",
+    "c2pa.repackaged": "packed anew",
+    "c2pa.resized.proportional": "resized",
+    "c2pa.transcoded": "encoded anew",
+    "c2pa.unknown": "changed in an unknown way",
+    "c2pa.watermarked.bound": "watermarked",
+    "c2pa.watermarked.unbound": "watermarked",
 }
 _INGREDIENTS = {"parentOf": "", "componentOf": "a part of it", "inputTo": "used to make it"}
 
@@ -119,19 +143,47 @@ def ledger_words(verdict: Verdict, own_log: str = "") -> str:
     return f"record no. {place['index']} in {log}{chain}"
 
 
+def action_words(action: Mapping[str, Any]) -> str:
+    """What was done, how, and what the signer says about it."""
+    name = str(action.get("action") or "")
+    plain = _ACTIONS.get(name) or name.removeprefix("c2pa.").replace("_", " ")
+    source = what_words(None, str(action.get("digital_source_type") or ""))
+    said = str(action.get("description") or "")
+    return f"{plain}{f' ({source})' if source else ''}{f': {said}' if said else ''}"
+
+
 def ingredient_words(ingredient: Mapping[str, Any]) -> str:
-    """One thing that the file was made from."""
+    """Title, part, standing with signer, and date of an ingredient, for people."""
+    part = _INGREDIENTS.get(str(ingredient.get("relationship") or ""), "")
+    said = (part, standing_words(ingredient), date_of(ingredient))
     title = ingredient.get("title") or "a file without a name"
-    if ingredient.get("has_manifest"):
-        state = "signed; its manifest is inside"
-    elif ingredient.get("manifest_label"):
-        state = "a signed original"
-    else:
-        state = "not signed"
-    part = _INGREDIENTS.get(
-        str(ingredient.get("relationship") or ""), str(ingredient.get("relationship") or "")
+    return f"{title}  ({', '.join(one for one in said if one)})"
+
+
+def standing_words(ingredient: Mapping[str, Any]) -> str:
+    """What the standing of an ingredient means, and by whom it is signed."""
+    signer = (ingredient.get("manifest") or {}).get("signer") or "an unnamed signer"
+    return {
+        Standing.TRUSTED: f"signed by {signer}, whom you trust",
+        Standing.VALID: f"signed by {signer}, name not confirmed",
+        Standing.FAILED: f"does not verify; signed as {signer}",
+        Standing.NAMED: "a signed original, not inside",
+    }.get(Standing(ingredient.get("standing") or Standing.NONE), "not signed")
+
+
+def date_of(ingredient: Mapping[str, Any]) -> str:
+    """The day on which its manifest says that it was signed or made (``2026-11-29``), or empty."""
+    manifest = ingredient.get("manifest") or {}
+    when = manifest.get("time") or next(
+        (one["when"] for one in manifest.get("actions") or () if one.get("when")), ""
     )
-    return f"{title}  ({', '.join(one for one in (part, state) if one)})"
+    return str(when)[:10]
+
+
+def parent_words(parent: Mapping[str, Any]) -> str:
+    """A record of the own log that the file was made from."""
+    how = what_words(Relation(parent["relation"]), "")
+    return f"record no. {parent['index']} in your log  ({how} by {parent['signer_name']}, {parent['time']})"
 
 
 def match_words(record: SimilarRecord) -> str:

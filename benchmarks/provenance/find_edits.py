@@ -115,7 +115,8 @@ def recoloured(pixels: np.ndarray) -> np.ndarray:
     hsv[..., 0] = (hsv[..., 0] + 12) % 180
     hsv[..., 1] = np.clip(hsv[..., 1] * 1.4, 0, 255)
     rgb = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
-    return np.clip((rgb / 255.0) ** 0.75 * 255 * 1.05 + 8, 0, 255).astype(np.uint8)
+    changed: np.ndarray = np.clip((rgb / 255.0) ** 0.75 * 255 * 1.05 + 8, 0, 255).astype(np.uint8)
+    return changed
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
@@ -129,7 +130,8 @@ def noisy(pixels: np.ndarray, random: np.random.Generator, block: int = 1) -> np
     height, width = pixels.shape[:2]
     signs = random.choice([-12, 12], (-(-height // block), -(-width // block), 3)).astype(np.int16)
     signs = np.repeat(np.repeat(signs, block, axis=0), block, axis=1)[:height, :width]
-    return np.clip(pixels.astype(np.int16) + signs, 0, 255).astype(np.uint8)
+    changed: np.ndarray = np.clip(pixels.astype(np.int16) + signs, 0, 255).astype(np.uint8)
+    return changed
 
 
 def own_cloak(pixels: np.ndarray) -> np.ndarray | None:
@@ -212,7 +214,7 @@ def pictures() -> Iterator[tuple[str, np.ndarray]]:
     import matplotlib.cbook
     import skimage.data
 
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:  # type: ignore[union-attr]
         yield "grace_hopper.jpg", np.asarray(Image.open(stream).convert("RGB"))
     for name in _SKIMAGE:
         path = Path(skimage.data.__path__[0]) / name

@@ -33,12 +33,10 @@ _FIT_EVERY = 6
 #: What a person sees is asked every so many steps, and its pulls are kept in between: they turn slowly, and asking FLIP
 #: takes as long as all detectors together.
 _PULL_EVERY = 3
-#: No grain is stronger than this, in shares of the whole range.
-MOST_AMPLITUDE = 0.14
 _MOMENTUM, _SQUARES = 0.9, 0.99
 #: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
 #: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
-_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.6
+_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.85
 #: A search starts from this share of random parameters; the rest of the budget is the search's.
 _START = 0.4
 
@@ -125,7 +123,9 @@ class VeilChange:
         (moved,) = torch.autograd.grad(picture, self.parameters, total)
         self._shown = None
         self._step(moved, number)
-        if number % _FIT_EVERY == _FIT_EVERY - 1 or number + 1 == self.steps:
+        if number + 1 == self.steps:
+            self._fit(tries=8)
+        elif number % _FIT_EVERY == _FIT_EVERY - 1:
             self._fit()
 
     def _step(self, gradient: Tensor, number: int) -> None:
@@ -143,11 +143,11 @@ class VeilChange:
         with torch.no_grad():
             return self.veil.render(self.canvas, parameters, amplitude)
 
-    def _fit(self) -> None:
+    def _fit(self, tries: int = 3) -> None:
         self._shown = None
         self.amplitude = self.visibility.fit(
             lambda amplitude: self._rendered(self.parameters, amplitude),
             self.ceiling.share(self.used),
             self.amplitude,
-            most=MOST_AMPLITUDE,
+            tries=tries,
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cloak.attack.budget import context_mask, project, visibility_mask
-from cloak.attack.conditions import Condition, blurred
+from cloak.attack.conditions import Condition, cleaned
 from cloak.attack.evaluation import evaluate_noise
 from cloak.attack.input_policy import input_policy_of
 from cloak.attack.search import optimise
@@ -300,7 +300,7 @@ class VideoOptimiser:
         result = optimise(
             task,
             detectors,
-            [*conditions, blurred(conditions[0])],
+            [*conditions, cleaned(conditions[0])],
             goals=goals,
             # the encoded film will tell whether it suffices
             schedule=replace(schedule, check_every=0, least_weight=LEAST_WEIGHT),

@@ -52,7 +52,9 @@ def capture(
     with session_for(home, identity) as session:
 
         def sign(taken: Capture, target: Path) -> SignResult:
-            spec = ManifestSpec(captured_at=taken.captured_at, device=device_name or "")
+            spec = ManifestSpec(
+                digital_source_type="digitalCapture", captured_at=taken.captured_at, device=device_name or ""
+            )
             return sign_file(taken.path, target, SignRequest(spec), session, force=force)
 
         if video:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +15,18 @@ from provenance.errors import ExitCode, NotInitializedError
 from provenance.home import Home
 
 if TYPE_CHECKING:
+    from provenance.pages.found import Found
     from provenance.verdict import SimilarRecord
 
 
 def find(
     paths: Paths,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Also write what was found as a self-contained page.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the page of --html if it exists.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Hashes and figures of each match too.")
     ] = False,
@@ -31,8 +39,14 @@ def find(
     """
     from provenance.media.media_file import MediaFile
     from provenance.search.lookup import open_lookup, similar_records
+    from provenance.search.titles import Description, describe_records
     from provenance.trust.store import TrustStore
 
+    if page:
+        from provenance.media.files import refuse_existing
+
+        refuse_existing(page, force)
+    found: list[Found] = []
     home = Home.locate()
     trust = TrustStore.load(home)
     with gathered(paths) as inputs, open_lookup(home) as lookup:
@@ -44,16 +58,28 @@ def find(
             return ExitCode.OK if records else ExitCode.NOT_FOUND, records
 
         def show(item: Input, records: list[SimilarRecord]) -> None:
+            described = describe_records(records, lookup)
+            if page:
+                found.append((item.shown, records, described))
             if as_json:
-                found = [vars(record) for record in records]
-                print_json({"schema": "veilmark.found/1", "path": item.shown, "records": found})
+                listed = [
+                    {**vars(record), **described.get(record.index, Description()).to_json()}
+                    for record in records
+                ]
+                print_json({"schema": "veilmark.found/1", "path": item.shown, "records": listed})
                 return
             from provenance.commands.support.show import show_similar
 
             count = len(records)
             what = f"{count} record{'s' if count > 1 else ''} found" if records else "no record found"
             say(whole(item.shown), f": {what}")
-            show_similar(records, verbose=verbose)
+            titles = {index: one.title for index, one in described.items()}
+            show_similar(records, verbose=verbose, titles=titles)
 
         code = run_batch("Looking up", inputs, work, show, as_json=as_json)
+    if page and found:
+        from provenance.media.files import write_bytes
+        from provenance.pages.found import found_page
+
+        write_bytes(page, found_page(found).encode(), force=force)
     raise typer.Exit(int(code))

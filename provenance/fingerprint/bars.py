@@ -35,7 +35,7 @@ class Bars(NamedTuple):
         height, width = grey.shape
         rows, columns = height - self.top - self.bottom, width - self.left - self.right
         thick = rows < (1 - _THIN) * height or columns < (1 - _THIN) * width
-        return thick and rows >= _LEAST * height and columns >= _LEAST * width
+        return bool(thick and rows >= _LEAST * height and columns >= _LEAST * width)
 
 
 def find_bars(grey: NDArray[np.uint8]) -> Bars:

@@ -84,7 +84,12 @@ def restore_identities(path: Path, home: Home, *, passphrase: str, force: bool =
 
 
 def _backed_up(home: Home) -> dict[str, Path]:
-    return {"identities": home.identities, "roots": home.data / "roots", "trust": home.trust}
+    return {
+        "identities": home.identities,
+        "requests": home.data / "requests",
+        "roots": home.data / "roots",
+        "trust": home.trust,
+    }
 
 
 def _open_backup(path: Path, passphrase: str) -> dict[str, str]:

@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from provenance.errors import (
     CheckError,
     CorruptMediaError,
@@ -34,12 +32,14 @@ from provenance.manifest.definition import definition_files
 from provenance.manifest.identity_signer import REFERENCED, with_identity
 from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
+from provenance.manifest.redaction import add_redactions
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
 from provenance.media.files import sha256_file
 from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
-from provenance.media.picture import open_picture
+from provenance.media.thumbnail import small_jpeg
 from provenance.record import Relation
+from provenance.trust.anchors import Anchors
 
 __all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
 
@@ -65,7 +65,8 @@ def sign_manifest(
     """Sign ``source`` into ``output``.
 
     Where the format cannot hold a manifest, ``output`` becomes a plain copy of ``source``, and the returned
-    bytes are the side-car that belongs beside it.
+    bytes are the side-car that belongs beside it. With a remote address, ``output`` holds the address alone, and the
+    returned bytes belong there.
 
     A source that already carries a manifest becomes its own parent (unless the spec names one), because a
     manifest must not be dropped silently.
@@ -97,7 +98,9 @@ def sign_manifest(
         if not _opened(spec):
             refuse_unread(source, found)
         carries = found.place is Place.INSIDE
-    spec = _with_own_parent(source, _with_named_files(spec), carries)
+    if spec.update and not (embeds and all(_same_content(source, parent.path) for parent in spec.parents)):
+        raise UsageError("an update is about a file that stays as it is, with its manifest inside")
+    spec = _with_own_parent(source, with_named_files(spec), carries)
     check_spec(spec)
     if media.name == "PDF" and has_pdf_signature(source):
         raise UsageError(
@@ -105,8 +108,13 @@ def sign_manifest(
             hint="put it into the ledger without touching it: veilmark record",
         )
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
-        spec = replace(spec, thumbnail_data=_thumbnail(source))
+        spec = replace(spec, thumbnail_data=small_jpeg(source, THUMBNAIL_SIDE))
     definition, inputs = build_definition(spec)
+    opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    if opened and spec.redactions:
+        add_redactions(definition, spec.redactions, opened, reason=spec.redaction_reason)
+    if spec.remote_url and not embeds:
+        raise UsageError(f"{media.name} cannot hold the address of a manifest", hint="leave out --remote-url")
     _check_means(identity, tsa_url)
     job = _Job(identity)
     try:
@@ -122,7 +130,11 @@ def sign_manifest(
                 present = {one["label"] for one in definition["assertions"]}
                 vouched = [label for label in REFERENCED if label in present]
                 signer = with_identity(signer, spec.credential, job.guarded(spec.credential.sign), vouched)
-            if not embeds:
+            if spec.update:
+                builder.set_intent(c2pa.C2paBuilderIntent.UPDATE)
+            if spec.remote_url:
+                builder.set_remote_url(spec.remote_url)
+            if spec.remote_url or not embeds:
                 builder.set_no_embed()
             with source.open("rb") as reading, _Output(output, job) as writing:
                 manifest = builder.sign(signer, media_type, reading, writing)
@@ -135,12 +147,13 @@ def sign_manifest(
     return bytes(manifest)
 
 
-def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
-    """Ingredients and a thumbnail that a c2patool definition names by their paths."""
+def with_named_files(spec: ManifestSpec) -> ManifestSpec:
+    """With the ingredients and the thumbnail that a c2patool definition names by their paths."""
     if spec.definition is None:
         return spec
     paths, picture = definition_files(spec.definition, spec.definition_folder)
-    parents = [Parent(path, relationship="componentOf") for path in paths]
+    known = {parent.path for parent in spec.parents}
+    parents = [Parent(path, relationship="componentOf") for path in paths if path not in known]
     if spec.relation == Relation.EDITED and parents and not spec.parents:
         # c2patool's convention: the first ingredient of an edit is what was opened
         parents[0] = replace(parents[0], relationship="parentOf")
@@ -200,15 +213,6 @@ def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent, anchor_
             builder.add_ingredient(json.dumps(about), media.mime, unaddressed)
         else:
             builder.add_ingredient(json.dumps(about), media.mime, stream)
-
-
-def _thumbnail(source: Path) -> bytes:
-    """A small JPEG of a picture, without any metadata."""
-    picture = Image.fromarray(open_picture(source, reduce_to=2 * THUMBNAIL_SIDE).pixels)
-    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
 
 
 class _Job:
@@ -275,7 +279,7 @@ def _settings(identity: Identity) -> dict[str, Any]:
         # c2pa would also make thumbnails of what the file was made from, clean faces included
         "builder": {"thumbnail": {"enabled": False}},
         "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
-        "trust": {"user_anchors": certificates.to_pem([identity.root])},
+        "trust": Anchors.of([certificates.to_pem([identity.root])]).settings(),
     }
 
 
@@ -298,4 +302,6 @@ def _explained(error: Exception, job: _Job, source: Path, output: Path, tsa_url:
             f"no time stamp from {certificates.printable(tsa_url)}: {text}",
             hint="check the URL and the network",
         )
-    return CorruptMediaError(f"{source} cannot be signed: {text}")
+    # what c2pa says of an initialization segment: it can read streams in fragments, and cannot write them
+    hint = "sign a film before it is cut into fragments" if "Bad BMFF" in text else ""
+    return CorruptMediaError(f"{source} cannot be signed: {text}", hint=hint)

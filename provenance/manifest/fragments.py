@@ -9,6 +9,7 @@ from pathlib import Path
 from provenance.errors import MissingPathError, UsageError
 from provenance.manifest.read import read_manifest
 from provenance.manifest.report import ManifestReport, ManifestState
+from provenance.media.formats import printable_name
 from provenance.trust.anchors import Anchors
 
 MAX_FRAGMENTS = 100_000
@@ -55,7 +56,7 @@ def read_fragments(
         report = read_manifest(path, mime, anchors_pem=anchors_pem, online=online, fragment=fragment)
         if report is None or report.state is ManifestState.UNSUPPORTED:
             return report
-        faults = [replace(one, explanation=f"{fragment.name}: {one.explanation}") for one in report.failures]
+        faults = [replace(one, fragment=printable_name(fragment)) for one in report.failures]
         if whole is None:
             whole = report
             whole.failures = faults

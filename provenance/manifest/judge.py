@@ -39,6 +39,7 @@ def judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
         verdict.checks.append(Check(CheckName.MANIFEST, None, report.unsupported))
         return
     verdict.title = report.title
+    verdict.stated = dict(report.stated)
     verdict.source_type = report.digital_source_type
     verdict.actions = report.actions
     verdict.ingredients = report.ingredients
@@ -122,7 +123,19 @@ def _judge_identities(verdict: Verdict, report: ManifestReport) -> None:
 def in_words(failure: Failure) -> str:
     """What a failure means to a person."""
     said = "; ".join(part for part in (_PLAIN.get(failure.kind, ""), failure.explanation) if part)
-    return f"the ingredient {failure.ingredient!r} does not verify: {said}" if failure.ingredient else said
+    for what, name in (("ingredient", failure.ingredient), ("fragment", failure.fragment)):
+        if name:
+            return f"the {what} {name!r} does not verify: {said}"
+    return said
+
+
+def said_plainly(detail: str) -> str:
+    """The detail of a failed check without what only experts read."""
+    for plain in _PLAIN.values():
+        before, found, _ = detail.partition(plain)
+        if found:
+            return before + plain
+    return detail
 
 
 def _end_of_validity(report: ManifestReport) -> datetime | None:

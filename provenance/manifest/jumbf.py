@@ -94,6 +94,19 @@ def assertion(store: bytes, manifest_label: str, label: str) -> Any:
     raise MalformedError(f"no assertion {label[:80]!r}")
 
 
+def assertion_labels(store: bytes, manifest_label: str) -> list[str]:
+    """Labels of all assertions that a manifest still holds, in order; MalformedError for a broken store."""
+    return [
+        _label(one)
+        for kind, content in _boxes(store)
+        if kind == b"jumb" and _label(content) == "c2pa"
+        for manifest in _named(content, manifest_label)
+        for assertions in _named(manifest, "c2pa.assertions")
+        for part, one in _children(assertions)
+        if part == b"jumb"
+    ]
+
+
 def _named(content: bytes, label: str) -> Iterator[bytes]:
     """Superboxes of a label inside another one."""
     return (part for kind, part in _children(content) if kind == b"jumb" and _label(part) == label)

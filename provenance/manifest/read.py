@@ -41,6 +41,7 @@ MEMORY_MB = 64
 _BLOCK_BYTES = 1024 * 1024
 _OVERLAP_BYTES = 32
 _DRAFT = "the manifest is of a draft of the format, from before C2PA 1.0"
+_LATER = "the manifest is of a version that cannot be read"
 _REMAINS = "the file holds the remains of a manifest that is not where it should be"
 #: c2pa's words for a form that it does not read.
 _OTHER_VERSION = re.compile(r"version (is )?too new|pre-?release|VersionCompatibility", re.IGNORECASE)
@@ -222,20 +223,22 @@ def _unreadable(
 ) -> ManifestReport:
     """c2pa gave up: a damaged manifest is a finding, a damaged container an error, and what is of another version of
     the format was not checked."""
-    other = _other_form(io.BytesIO(manifest_data) if manifest_data is not None else stream, error)
-    if other:
-        return _unsupported(other)
-    if manifest_data is None and not _has_mark(stream, jumbf.STORE_MARKS):
+    if _OTHER_VERSION.search(str(error)):
+        return _unsupported(f"{_LATER}: {_text(error)}")
+    found = _marks_in(io.BytesIO(manifest_data) if manifest_data is not None else stream)
+    if found is jumbf.DRAFT_MARKS:
+        return _unsupported(_DRAFT)
+    if manifest_data is None and not found:
         raise CorruptMediaError(f"{path} cannot be read: {_text(error)}") from error
     return _damaged(f"the manifest cannot be read: {_text(error)}")
 
 
 def _leftover(stream: BinaryIO) -> ManifestReport | None:
     """No manifest where one should lie; but are there the remains of one?"""
-    other = _other_form(stream, None)
-    if other:
-        return _unsupported(other)
-    return _damaged(_REMAINS) if _has_mark(stream, jumbf.STORE_MARKS) else None
+    found = _marks_in(stream)
+    if found is jumbf.DRAFT_MARKS:
+        return _unsupported(_DRAFT)
+    return _damaged(_REMAINS) if found else None
 
 
 def unread_form(stream: BinaryIO, error: Exception | None) -> str:
@@ -244,14 +247,10 @@ def unread_form(stream: BinaryIO, error: Exception | None) -> str:
     Args:
         error: what c2pa gave up with, or None where it found no manifest.
     """
-    return _other_form(stream, error) or (_REMAINS if _has_mark(stream, jumbf.STORE_MARKS) else "")
-
-
-def _other_form(stream: BinaryIO, error: Exception | None) -> str:
-    """In which other version of the format a manifest is; empty where that is not the reason."""
     if error is not None and _OTHER_VERSION.search(str(error)):
-        return f"the manifest is of a version that cannot be read: {_text(error)}"
-    return _DRAFT if _has_mark(stream, jumbf.DRAFT_MARKS) else ""
+        return f"{_LATER}: {_text(error)}"
+    found = _marks_in(stream)
+    return _DRAFT if found is jumbf.DRAFT_MARKS else _REMAINS if found else ""
 
 
 def _damaged(explanation: str) -> ManifestReport:
@@ -266,17 +265,21 @@ def _unsupported(explanation: str) -> ManifestReport:
     return report
 
 
-def _has_mark(stream: BinaryIO, marks: tuple[bytes, ...]) -> bool:
-    """Whether the bytes of a manifest store, or parts of one, are somewhere in a file. Fast, proves nothing."""
+def _marks_in(stream: BinaryIO) -> tuple[bytes, ...]:
+    """Whether the bytes of a manifest store, or of parts of one, are somewhere in a file: the marks of the drafts, else
+    the others, else none. Fast, proves nothing."""
     stream.seek(0)
     tail = b""
+    found: tuple[bytes, ...] = ()
     while block := stream.read(_BLOCK_BYTES):
         window = tail + block
-        # one fast pass for what all marks share
-        if jumbf.MARK_START in window and any(mark in window for mark in marks):
-            return True
+        if jumbf.MARK_START in window:  # one fast pass for what all marks share
+            if any(mark in window for mark in jumbf.DRAFT_MARKS):
+                return jumbf.DRAFT_MARKS
+            if any(mark in window for mark in jumbf.STORE_MARKS):
+                found = jumbf.STORE_MARKS
         tail = window[-_OVERLAP_BYTES:]
-    return False
+    return found
 
 
 def _text(error: BaseException) -> str:

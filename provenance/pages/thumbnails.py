@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from provenance.errors import VeilmarkError
 from provenance.manifest.extract import extract_resource
 from provenance.media.files import is_file, read_companion
 from provenance.media.formats import SIDECAR_SUFFIX, with_suffix_added
-from provenance.media.picture import open_picture
+from provenance.media.thumbnail import small_jpeg
 from provenance.sign import check_source
 from provenance.verdict import Verdict
 from provenance.verify import MAX_SIDECAR_BYTES
@@ -32,7 +31,7 @@ def pictures_of(path: Path, verdict: Verdict, *, sidecar: Path | None = None) ->
     try:
         media = check_source(path)
         if media.kind == "image":
-            found[""] = _small(path)
+            found[""] = small_jpeg(path, SIDE)
     except VeilmarkError:
         return found
     if verdict.failed:
@@ -46,9 +45,8 @@ def pictures_of(path: Path, verdict: Verdict, *, sidecar: Path | None = None) ->
             break
         if uri not in found:
             try:
-                found[uri] = _small(
-                    extract_resource(path, media.mime, uri, manifest_data=data, max_bytes=_MAX_BYTES)
-                )
+                picture = extract_resource(path, media.mime, uri, manifest_data=data, max_bytes=_MAX_BYTES)
+                found[uri] = small_jpeg(picture, SIDE)
             except VeilmarkError:
                 continue
     return found
@@ -64,13 +62,3 @@ def _identifiers(ingredients: list[dict[str, Any]]) -> Iterator[str]:
     for one in ingredients:
         yield from picture_of(one)
         yield from _identifiers((one.get("manifest") or {}).get("ingredients") or [])
-
-
-def _small(source: Path | bytes) -> bytes:
-    from PIL import Image
-
-    image = Image.fromarray(open_picture(source, reduce_to=SIDE).pixels)
-    image.thumbnail((SIDE, SIDE))
-    packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=80)
-    return packed.getvalue()

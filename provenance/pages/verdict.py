@@ -8,10 +8,21 @@ from typing import Any
 
 from markupsafe import Markup
 
+from provenance.manifest.stated import FACTS
 from provenance.pages.rendering import render
 from provenance.pages.thumbnails import picture_of
 from provenance.verdict import State, Verdict
-from provenance.words import identity_words, ledger_words, match_words, signer_words, time_words, what_words
+from provenance.words import (
+    action_words,
+    date_of,
+    identity_words,
+    ledger_words,
+    match_words,
+    signer_words,
+    standing_words,
+    time_words,
+    what_words,
+)
 
 _WORDS = {
     State.TRUSTED: ("good", "Trusted"),
@@ -23,6 +34,8 @@ _WORDS = {
 }
 
 _RELATIONS = {"parentOf": "edited into this", "componentOf": "placed into this", "inputTo": "input to this"}
+_RULES = {"allowed": "allowed", "notAllowed": "not allowed", "constrained": "with conditions"}
+_TONES = {"trusted": "good", "valid": "open", "failed": "bad"}
 _MOST_STEPS = 50
 
 
@@ -50,7 +63,12 @@ def _card(verdict: Verdict, pictures: Mapping[str, bytes], own_log: str) -> dict
         rows.append(("Identity", f"{one.name} ({identity_words(one)})"))
     rows += [("Time", f"{time.value} ({time_words(time)})") for time in verdict.times]
     rows.append(("What", what_words(verdict.relation, verdict.source_type, verdict.media_type)))
-    rows += [("Action", _action(action)) for action in verdict.actions]
+    rows += [(FACTS[name].capitalize(), value) for name, value in verdict.stated.items()]
+    rows += [("Action", action_words(action)) for action in verdict.actions]
+    rows += [
+        ("Use", f"{use.replace('_', ' ')}: {_RULES.get(rule, rule)}")
+        for use, rule in verdict.training.items()
+    ]
     rows.append(("Ledger", ledger_words(verdict, own_log)))
     rows.append(("SHA-256", verdict.sha256))
     marks = {True: "passed", False: "failed", None: "open"}
@@ -86,17 +104,16 @@ def _made_from(ingredients: Sequence[dict[str, Any]], pictures: Mapping[str, byt
         manifest = one.get("manifest") or {}
         said = [
             _RELATIONS.get(one.get("relationship") or "", ""),
-            f"signed as {manifest['signer']}" if manifest.get("signer") else "",
-            manifest.get("time") or "",
-            *(_action(action) for action in (manifest.get("actions") or ())[:_MOST_STEPS]),
+            standing_words(one),
+            manifest.get("time") or date_of(one),
+            *(action_words(action) for action in (manifest.get("actions") or ())[:_MOST_STEPS]),
         ]
-        if not one.get("has_manifest"):
-            said.append("carries no manifest")
         for failure in (one.get("failures") or ())[:3]:
             said.append(f"does not verify: {failure.get('explanation') or failure.get('code')}")
         steps.append(
             {
                 "title": one.get("title") or "unnamed",
+                "tone": _TONES.get(one.get("standing") or "", "none"),
                 "picture": _picture(pictures, picture_of(one)),
                 "lines": [str(text) for text in said if text],
                 "made_from": _made_from(manifest.get("ingredients") or (), pictures),
@@ -109,8 +126,3 @@ def _picture(pictures: Mapping[str, bytes], names: Sequence[str]) -> Markup | No
     """The first of these pictures that is there, in base64."""
     data = next((pictures[name] for name in names if name in pictures), None)
     return Markup(base64.b64encode(data).decode()) if data else None  # noqa: S704 - base64 holds no markup
-
-
-def _action(action: dict[str, Any]) -> str:
-    parts = (action.get("action"), action.get("digital_source_type"), action.get("description"))
-    return " / ".join(str(part) for part in parts if part)

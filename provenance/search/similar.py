@@ -32,6 +32,8 @@ from provenance.verdict import MatchKind
 #: At most so many matches are returned, the surest first.
 DEFAULT_LIMIT = 100
 _MAX_PDQ_CANDIDATES = 48
+#: So far off a hash is worth a look at the features, which decide; other pictures are some 128 bits off.
+_WORTH_A_LOOK = 48
 _MAX_VOTED = 24
 _MIN_VOTES = 3
 _MAX_ALIGNED = 32
@@ -233,7 +235,8 @@ class SimilarIndex:
         if not fingerprint.pdq_usable:
             return {}
         index, owners = self._code_index()
-        hits = index.search(fingerprint.variants, MATCH_DISTANCE)
+        radius = _WORTH_A_LOOK if isinstance(index, ExactIndex) else MATCH_DISTANCE  # it costs others much
+        hits = index.search(fingerprint.variants, radius)
         nearest: dict[int, _Near] = {}
         for position in np.lexsort((hits.items, hits.distances)):
             entry, time = owners[hits.items[position]]
@@ -267,7 +270,8 @@ class SimilarIndex:
     def _confirm(self, entry: int, mirrored: bool, query: Query, near: _Near | None) -> Match | None:
         blob = self._store.blob(entry)
         original = _parsed(blob)
-        distance = near.distance if near else None
+        alike = near is not None and near.distance <= MATCH_DISTANCE
+        distance = near.distance if near and alike else None
         if original is not None:
             placement = place(query.features(mirrored), original)
             if placement is None and near:
@@ -279,9 +283,11 @@ class SimilarIndex:
                 quarter = round(-placement.angle / 90) % 4
                 variant = VARIANTS[_TURNED[mirrored][quarter]]
                 return Match(
-                    entry, MatchKind.PDQ if near else MatchKind.FEATURES, True, distance, variant, placement
+                    entry, MatchKind.PDQ if alike else MatchKind.FEATURES, True, distance, variant, placement
                 )
-        if near and _parsed_video(blob):
+        if not (near and alike):
+            return None
+        if _parsed_video(blob):
             # a still of a video: its moment is known, but not kept in such detail that geometry could confirm it
             return Match(
                 entry, MatchKind.VIDEO, False, distance, VARIANTS[near.variant], offset=near.time_ms / 1000

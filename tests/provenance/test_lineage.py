@@ -26,6 +26,7 @@ from provenance.verdict import Verdict
 from provenance.verify import verify_file
 from tests.support import odd_manifests
 from tests.support.odd_manifests import Vendor
+from tests.support.schemas import checked
 
 GENERATED = ManifestSpec(digital_source_type="trainedAlgorithmicMedia")
 
@@ -103,11 +104,24 @@ def test_a_picture_with_a_synthetic_part_is_synthetic(
     assert what(verdict_of(result.output, home)) == (Relation.SYNTHETIC, "compositeSynthetic")
 
 
-def test_a_definition_can_say_so_too(photo: Path, session: Session) -> None:
+def test_an_action_or_a_definition_can_say_so_too(
+    photo: Path, session: Session, home: Home, portrait_files: dict[str, Path]
+) -> None:
     kind = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
     actions = {"actions": [{"action": "c2pa.edited", "digitalSourceType": kind}]}
     spec = ManifestSpec(definition={"assertions": [{"label": "c2pa.actions", "data": actions}]})
-    assert signed(photo, "out.jpg", session, spec).record.relation is Relation.SYNTHETIC
+    result = signed(photo, "out.jpg", session, spec)
+    assert what(verdict_of(result.output, home)) == (Relation.SYNTHETIC, kind.rsplit("/", 1)[-1])
+    both = (
+        Action("c2pa.cropped"),
+        Action("c2pa.edited", digital_source_type="compositeWithTrainedAlgorithmicMedia"),
+    )
+    other = portrait_files["astronaut"]
+    edit = ManifestSpec(relation=Relation.EDITED, parents=(Parent(other),), actions=both)
+    smaller = encoded_again(other, "smaller.jpg")
+    verdict = verdict_of(signed(smaller, "edit.jpg", session, edit).output, home)
+    assert what(verdict) == (Relation.SYNTHETIC, "compositeWithTrainedAlgorithmicMedia")
+    assert [one["digital_source_type"] for one in verdict.actions[-2:]] == ["humanEdits", verdict.source_type]
 
 
 def test_other_tools_cannot_wash_the_label_off(
@@ -236,6 +250,8 @@ def test_a_parent_that_does_not_verify_is_said_at_signing_and_in_every_depth(
         shown = run.invoke(app, ["verify", output, *([depth] if depth else [])])
         assert shown.exit_code == 0
         assert "'tampered-parent.jpg', does not verify" in " ".join(shown.stdout.split()), depth
+        if depth == "--json":
+            checked(json.loads(shown.stdout))
     again = run.invoke(app, ["sign", "--json", "--force", str(source)])
     (warning,) = json.loads(again.stdout.splitlines()[0])["warnings"]
     assert "does not verify: the content was changed after it was signed" in warning
@@ -256,7 +272,23 @@ def test_an_honest_edit_elsewhere_is_not_accused(
         (parent,) = verdict.parents
         assert (parent["index"], parent["signer_name"]) == (0, "House")
         assert parent["sha256"] == mine.record.file_sha256
+    shown = CliRunner().invoke(app, ["verify", str(second)], env={"VEILMARK_HOME": str(home.data)})
+    assert "record no. 0 in your log (captured by House" in " ".join(shown.stdout.split())
     stripped = desk.sign(smaller, tmp_path / "stripped.jpg")
     foreign = desk.sign(smaller, tmp_path / "foreign.jpg", parents=[other.output])
     for path in (stripped, foreign):
         assert any("stripped and signed again" in one for one in verdict_of(path, home).warnings)
+
+
+def test_a_look_alike_is_not_called_recorded_or_unrecorded(
+    photo: Path, session: Session, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEILMARK_HOME", str(home.data))
+    signed(photo, "first.jpg", session)
+    run = CliRunner()
+    smaller = encoded_again(photo, "smaller.jpg")
+    shown = " ".join(run.invoke(app, ["verify", str(smaller)]).stdout.split())
+    assert "not recorded itself; 1 record looks like it" in shown and "no ledger record" not in shown
+    signed(photo, "second.jpg", session)
+    shown = " ".join(run.invoke(app, ["verify", str(smaller)]).stdout.split())
+    assert "not recorded itself; 2 records look like it" in shown

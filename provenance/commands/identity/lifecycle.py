@@ -10,7 +10,7 @@ import typer
 from provenance.commands.identity.group import Signer, TokenUri, app
 from provenance.commands.support.console import note, say
 from provenance.commands.support.paths import read_text
-from provenance.commands.support.secrets import new_passphrase, passphrase_for, token_pin
+from provenance.commands.support.secrets import new_passphrase, passphrase_for, passphrase_of_file, token_pin
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -23,18 +23,25 @@ EXPORT_VARIABLE = "VEILMARK_EXPORT_PASSPHRASE"
 def import_(
     name: Annotated[str, typer.Argument(help="How it will be called on this machine.")],
     chain: Annotated[Path, typer.Option("--chain", help="The certificate and its issuers (PEM).")],
-    key: Annotated[Path | None, typer.Option("--key", help="The private key (PEM, PKCS#8).")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="The private key (PEM, PKCS#8). Default: that of the request NAME."),
+    ] = None,
     signer: Signer = None,
     pkcs11: TokenUri = None,
     ask_passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that encrypts the key here.")
     ] = False,
 ) -> None:
-    """Import a bought certificate or one of your own CA, with its key, a signer program or a PKCS#11 token."""
+    """Import a bought certificate or one of your own CA, with its key, a signer program or a PKCS#11 token.
+
+    Without any of these it is the answer to `veilmark identity request NAME`.
+    """
     from provenance.identity.admin import import_identity
     from provenance.identity.remote_keys import import_external, import_token, split_command
+    from provenance.identity.request import import_requested
 
-    if sum(map(bool, (key, signer, pkcs11))) != 1:
+    if sum(map(bool, (key, signer, pkcs11))) > 1:
         raise UsageError("give one of --key, --signer and --pkcs11")
     home = Home.locate()
     pem = read_text(chain)
@@ -42,12 +49,14 @@ def import_(
         identity = import_external(home, name, chain_pem=pem, command=split_command(signer))
     elif pkcs11:
         identity = import_token(home, name, chain_pem=pem, uri=pkcs11, pin=token_pin())
+    elif key is None:
+        identity = import_requested(home, name, chain_pem=pem, passphrase=passphrase_of_file)
     else:
         identity = import_identity(
             home,
             name,
             chain_pem=pem,
-            key_pem=read_text(Path(str(key))).encode(),
+            key_pem=read_text(key).encode(),
             key_passphrase=_other_passphrase("Passphrase of the key file", ask=False),
             passphrase=new_passphrase(ask_passphrase),
         )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
+
 from provenance.commands.support.console import say, whole
+from provenance.manifest.stated import FACTS
+from provenance.manifest.tree import branches, walk
 from provenance.verdict import SimilarRecord, State, TimeKind, Verdict
 from provenance.words import (
     identity_words,
@@ -10,6 +15,7 @@ from provenance.words import (
     ledger_words,
     match_figures,
     match_words,
+    parent_words,
     signer_words,
     time_words,
     what_words,
@@ -23,7 +29,7 @@ _MARKS = {
     State.NO_CREDENTIAL: ("cyan", "○", "NO CREDENTIAL"),
     State.NOT_CHECKED: ("magenta", "?", "COULD NOT CHECK"),
 }
-MAX_SIMILAR_SHOWN = 10
+MAX_SIMILAR_SHOWN, MAX_INGREDIENTS_SHOWN = 10, 40
 _LABEL = 11
 
 
@@ -47,8 +53,10 @@ def show_verdict(verdict: Verdict, depth: int, own_log: str = "") -> None:
     show_similar(verdict.similar, verbose=depth >= 2, hint="add -v")
 
 
-def show_similar(records: list[SimilarRecord], *, verbose: bool, hint: str = "") -> None:
-    """Print records in log order, the first ten of them unless ``verbose``."""
+def show_similar(
+    records: list[SimilarRecord], *, verbose: bool, hint: str = "", titles: Mapping[int, str] | None = None
+) -> None:
+    """Print records in log order, the first ten of them unless ``verbose``, with the titles known by index."""
     if not records:
         return
     shown = records if verbose or not hint else records[:MAX_SIMILAR_SHOWN]
@@ -57,7 +65,9 @@ def show_similar(records: list[SimilarRecord], *, verbose: bool, hint: str = "")
         label = f"  no. {record.index:<{_LABEL - 4}}"
         trusted = "you trust this signer" if record.signer_trusted else "name not confirmed"
         what = what_words(record.relation, "")
-        said = f"{match_words(record)}; {what}; {whole(record.signer_name)} ({trusted}), {record.logged_at}"
+        title = (titles or {}).get(record.index, "")
+        named = f"“{title}”; " if title else ""
+        said = f"{named}{match_words(record)}; {what}; {whole(record.signer_name)} ({trusted}), {record.logged_at}"
         say((label, "dim"), said, indent=_LABEL + 2)
         if verbose:
             say(
@@ -87,10 +97,14 @@ def _summary(verdict: Verdict, depth: int, own_log: str) -> list[tuple[str, str]
     if what:
         named = [one for one in (verdict.relation, verdict.source_type.rsplit("/", 1)[-1]) if one]
         rows.append(("what", f"{what}  ({'; '.join(named)})" if codes else what))
-    for ingredient in verdict.ingredients:
-        rows.append(("made from", ingredient_words(ingredient)))
+    for node in islice(walk(verdict.ingredients), None if codes else MAX_INGREDIENTS_SHOWN):
+        label = "" if node.depth else "made from"
+        rows.append((label, branches(node) + ingredient_words(node.ingredient)))
         if codes:
-            rows.append(("", _ingredient_codes(ingredient)))
+            rows.append(("", _ingredient_codes(node.ingredient)))
+    for parent in verdict.parents:
+        if "index" in parent:
+            rows.append(("made from", parent_words(parent)))
     rows.append(("ledger", ledger_words(verdict, own_log)))
     if codes and verdict.ledger:
         rows.append(("", f"{verdict.ledger_status}: {verdict.ledger['origin']}"))
@@ -104,6 +118,7 @@ def _details(verdict: Verdict) -> list[tuple[str, str]]:
         ("credential", verdict.credential),
         ("title", verdict.title),
     ]
+    rows += [(FACTS[name], value) for name, value in verdict.stated.items()]
     rows += [("action", describe_action(action)) for action in verdict.actions]
     rows += [("training", f"{use}: {rule}") for use, rule in verdict.training.items()]
     rows += [("parent", describe_parent(parent)) for parent in verdict.parents]
@@ -118,7 +133,7 @@ def _details(verdict: Verdict) -> list[tuple[str, str]]:
     return [(label, value) for label, value in rows if value]
 
 
-def _ingredient_codes(ingredient: dict[str, object]) -> str:
+def _ingredient_codes(ingredient: Mapping[str, object]) -> str:
     parts = [str(ingredient.get("relationship") or ""), str(ingredient.get("manifest_label") or "")]
     if ingredient.get("sha256"):
         parts.append(f"SHA-256 {ingredient['sha256']}")

@@ -107,6 +107,7 @@ class AnchorStore:
             self._database = sqlite3.connect(
                 private_database(self.path), timeout=_BUSY_SECONDS, isolation_level=None
             )
+            self._database.row_factory = sqlite3.Row
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._create()
@@ -181,8 +182,7 @@ class AnchorStore:
     def _rows(self, where: str, *values: Any) -> list[AnchorRow]:
         query = f"SELECT {_COLUMNS} FROM anchors {where} ORDER BY updated"  # noqa: S608 - all constants
         with self._errors():
-            found = self._database.execute(query, values).fetchall()
-            return [_row(*columns) for columns in found]
+            return [_from_row(row) for row in self._database.execute(query, values)]
 
     def _create(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -211,36 +211,19 @@ def _identity(key: AnchorKey) -> tuple[Any, ...]:
     return key.chain_id, key.contract, key.owner, key.log_id, key.size
 
 
-def _row(
-    chain_id: int,
-    contract: str,
-    owner: str,
-    log_id: bytes,
-    size: int,
-    root: bytes,
-    origin: str,
-    content: bytes,
-    state: str,
-    sent: str | None,
-    block_number: int | None,
-    attempts: int,
-    claim: str | None,
-    note: str,
-    remark: str,
-    updated: float,
-) -> AnchorRow:
+def _from_row(row: sqlite3.Row) -> AnchorRow:
     return AnchorRow(
-        key=AnchorKey(chain_id, contract, owner, log_id, size, root),
-        origin=origin,
-        content=content,
-        state=AnchorState(state),
-        sent=sent_from_json(strict_json.loads(sent)) if sent else None,
-        block_number=block_number,
-        attempts=attempts,
-        claim=AnchorClaim.from_json(strict_json.loads(claim)) if claim else None,
-        note=note,
-        remark=remark,
-        updated=updated,
+        key=AnchorKey(*(row[name] for name in ("chain_id", "contract", "owner", "log_id", "size", "root"))),
+        origin=row["origin"],
+        content=row["content"],
+        state=AnchorState(row["state"]),
+        sent=sent_from_json(strict_json.loads(row["sent"])) if row["sent"] else None,
+        block_number=row["block_number"],
+        attempts=row["attempts"],
+        claim=AnchorClaim.from_json(strict_json.loads(row["claim"])) if row["claim"] else None,
+        note=row["note"],
+        remark=row["remark"],
+        updated=row["updated"],
     )
 
 

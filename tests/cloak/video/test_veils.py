@@ -34,7 +34,7 @@ from tests.support.video_clips import panned, write_clip
 torch.set_num_threads(1)
 OPTIONS = CloakOptions(detectors=("centerface",), judges=(), steps=24, rounds=1)
 VIDEO = VideoOptions(window=5, preset="ultrafast", detection_rate=12.5)
-FRAMES = 10
+FRAMES = 12
 #: Over so much the grain that moves may exceed a ceiling that was kept for what was searched.
 MOVING = 1.08
 
@@ -113,7 +113,7 @@ def rendered(
     state, place = WorkState(folder, "key"), Window(track, 0, 4, (), "cpu").place
     for number, one in enumerate(levels):
         whole = np.broadcast_to(one[: place.work[0], : place.work[1]], (*place.work, 3)).copy()
-        state.save(WindowNoise(0, 5 * number, 5 * number + 4, place, whole, 1))
+        state.save(WindowNoise(0, 5 * number, FRAMES - 1 if number else 4, place, whole, 1))
     film = NoiseRenderer(info, VideoAnalysis(FRAMES, (0,), 2, (track,)), state, options)
     added = [film.noise(frame.index, frame.rgb) for frame in frames(info)]
     assert all(one is not None for one in added)
