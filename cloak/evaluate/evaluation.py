@@ -250,7 +250,9 @@ def build_report(
         encoder_quality=encoder_quality,
         lossless=lossless,
         largest_noise=largest_noise,
-        quality=compare(uncloaked, evaluation.pixels, perceptual=evaluation.pixels.size < 12_000_000),
+        quality=compare(
+            uncloaked, evaluation.pixels, perceptual=evaluation.pixels.size < 12_000_000 and not options.fast
+        ),
         faces=tuple(faces),
         detectors=tuple(reports),
         notes=tuple(notes),

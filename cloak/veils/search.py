@@ -30,9 +30,6 @@ class Taste:
 
 #: The amplitude is set anew every so many steps.
 _FIT_EVERY = 6
-#: What a person sees is asked every so many steps, and its pulls are kept in between: they turn slowly, and asking FLIP
-#: takes as long as all detectors together.
-_PULL_EVERY = 3
 #: No grain is stronger than this, in shares of the whole range.
 MOST_AMPLITUDE = 0.14
 _MOMENTUM, _SQUARES = 0.9, 0.99
@@ -74,7 +71,6 @@ class VeilChange:
         self._first = torch.zeros_like(self.parameters)
         self._second = torch.zeros_like(self.parameters)
         self._made = 0
-        self._pulls: dict[int, Tensor] = {}
         self._shown: Tensor | None = None
         #: Share of the ceiling that is used.
         self.used = 1.0
@@ -103,25 +99,19 @@ class VeilChange:
             self.used = min(1.0, self.used / _GIVEN_BACK)
         picture = self._picture()
         leaf = picture.detach().requires_grad_(True)
+        change = luminance(leaf - self.canvas.clean)
         pixel = self.canvas.pixel
-
-        def change() -> Tensor:
-            return luminance(leaf - self.canvas.clean) * self.canvas.share
-
         pulls: list[tuple[float, Callable[[], Tensor]]] = [
             (self.taste.flip, lambda: self.visibility.loss(leaf)),
-            (self.taste.folds, lambda: folds_loss(change(), pixel=pixel)),
-            (self.taste.mottle, lambda: mottle_loss(change(), pixel=pixel)),
+            (self.taste.folds, lambda: folds_loss(change * self.canvas.share, pixel=pixel)),
+            (self.taste.mottle, lambda: mottle_loss(change * self.canvas.share, pixel=pixel)),
         ]
         total = gradient
         size = gradient.norm()
-        for place, (weight, loss) in enumerate(pulls):
-            if not weight:
-                continue
-            if place not in self._pulls or number % _PULL_EVERY == place % _PULL_EVERY:
-                (pull,) = torch.autograd.grad(loss(), leaf)
-                self._pulls[place] = pull / pull.norm().clamp_min(1e-12)
-            total = total + weight * size * self._pulls[place]
+        for weight, loss in pulls:
+            if weight:
+                (pull,) = torch.autograd.grad(loss(), leaf, retain_graph=True)
+                total = total + weight * size / pull.norm().clamp_min(1e-12) * pull
         (moved,) = torch.autograd.grad(picture, self.parameters, total)
         self._shown = None
         self._step(moved, number)
