@@ -217,6 +217,11 @@ class PatchOptimiser:
         most = self.options.steps_a_round
         return min(most, max(MIN_STEPS, round(most * share)))
 
+    def steps_in(self, round_number: int) -> int:
+        """The steps of a round: a veil goes on from where the round before ended, and takes half as many."""
+        most = self.steps_per_patch
+        return most if self.veil is None or not round_number else max(1, most // 2)
+
     @property
     def pixel_count(self) -> int:
         """The number of pixels of all pending patches."""
@@ -255,7 +260,7 @@ class PatchOptimiser:
         )
 
     def _optimise_patch(self, index: int, round_number: int, progress: Progress) -> None:
-        steps = self.options.steps if self.options.torchattack else self.steps_per_patch
+        steps = self.options.steps if self.options.torchattack else self.steps_in(round_number)
         result = self._search(index, round_number, steps, progress)
         self.noises[index] = result.noise
         self.steps += result.steps

@@ -36,6 +36,13 @@ _MOMENTUM, _SQUARES = 0.9, 0.99
 #: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
 #: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
 _EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.6
+#: Where the strongest grain stays under the ceiling, what a person sees pulls half as much from then on; else it comes
+#: back by the second number; it keeps the third in any case.
+_LESS_PULL, _MORE_PULL, _LEAST_PULL = 0.5, 1.5, 0.12
+#: A ceiling counts as used from this share on.
+_MOSTLY = 0.95
+#: A search of few steps takes steps up to so many times as long; one of so many steps takes none that are longer.
+_LONGEST_STRIDE, _MANY_STEPS = 2.0, 32
 #: A search starts from this share of random parameters; the rest of the budget is the search's.
 _START = 0.4
 
@@ -72,6 +79,8 @@ class VeilChange:
         self._second = torch.zeros_like(self.parameters)
         self._made = 0
         self._shown: Tensor | None = None
+        self._pull = 1.0
+        self._stride = min(_LONGEST_STRIDE, max(1.0, _MANY_STEPS / max(1, steps)))
         #: Share of the ceiling that is used.
         self.used = 1.0
         self._fit()
@@ -111,7 +120,7 @@ class VeilChange:
         for weight, loss in pulls:
             if weight:
                 (pull,) = torch.autograd.grad(loss(), leaf, retain_graph=True)
-                total = total + weight * size / pull.norm().clamp_min(1e-12) * pull
+                total = total + self._pull * weight * size / pull.norm().clamp_min(1e-12) * pull
         (moved,) = torch.autograd.grad(picture, self.parameters, total)
         self._shown = None
         self._step(moved, number)
@@ -125,7 +134,7 @@ class VeilChange:
         first = self._first / (1 - _MOMENTUM**self._made)
         second = self._second / (1 - _SQUARES**self._made)
         share = 0.3 + 0.7 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, number / max(1, self.steps))))
-        moved = self.parameters.detach() - self.veil.pace * share * first / (second.sqrt() + 1e-12)
+        moved = self.parameters.detach() - self.veil.pace * self._stride * share * first / (second.sqrt() + 1e-12)
         with torch.no_grad():
             self.parameters = self.veil.settle(self.canvas, moved)
 
@@ -141,3 +150,7 @@ class VeilChange:
             self.amplitude,
             most=MOST_AMPLITUDE,
         )
+        shown = self._rendered(self.parameters, self.amplitude)
+        unused = self._made > 0 and self.visibility.share(shown, self.ceiling.share(self.used)) < _MOSTLY
+        factor = _LESS_PULL if unused and self.amplitude >= MOST_AMPLITUDE else _MORE_PULL
+        self._pull = min(1.0, max(_LEAST_PULL, self._pull * factor))
