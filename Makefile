@@ -27,7 +27,7 @@ demo: $(READY)  ## sign, cloak, verify and find on two portraits; writes demo-ou
 lint: $(READY)  ## ruff, mypy, and the one-way import rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy veilmark provenance contracts cloak synth cli.py
+	$(BIN)/mypy veilmark provenance contracts cloak synth benchmarks cli.py
 	$(BIN)/lint-imports
 
 docs: $(READY)  ## the site of docs/, in build/site; fails on a broken link or a missing page

@@ -52,10 +52,10 @@ def already_cloaked(source: Path) -> bool:
     from provenance.manifest.embed import carries_manifest
     from provenance.manifest.read import read_manifest
 
-    media_type = detect_format(source).mime
-    if not carries_manifest(source, media_type):
+    media = detect_format(source)
+    if not carries_manifest(source, media):
         return False
-    report = read_manifest(source, media_type, anchors_pem=())
+    report = read_manifest(source, media.mime, anchors_pem=())
     return report is not None and _says_cloaked(report)
 
 

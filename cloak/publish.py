@@ -231,7 +231,7 @@ def _publish_video(
         report = cloak_video(
             source, unsigned, options, request.video, work=work, force=force, progress=progress
         )
-        signed = _signed(unsigned, source, output, report, options.look, request, session, force)
+        signed = _signed(unsigned, source, output, report, options.chosen_veil, request, session, force)
     return PublishResult(source, output, report, signed, notes)
 
 

@@ -30,7 +30,8 @@ sys.path.insert(0, str(ROOT))
 def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     """The command ``name`` and everything below it, in the order of ``--help``."""
     yield name, command
-    for part, below in getattr(command, "commands", {}).items():
+    for part in command.list_commands(None) if hasattr(command, "list_commands") else ():
+        below = command.get_command(None, part)
         if not below.hidden:
             yield from commands(below, f"{name} {part}")
 

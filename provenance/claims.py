@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from provenance.errors import StoreError
+from provenance.manifest import jumbf
 from provenance.manifest.actions import is_synthetic
 from provenance.record import Relation
+from provenance.store.local import LocalStore
 from provenance.verdict import MatchKind, SimilarRecord, Verdict
 
 if TYPE_CHECKING:
+    from provenance.manifest.report import ManifestReport
     from provenance.search.lookup import Lookup
 
 _MAX_ANCESTORS = 256
 
 
-def compare_with_ledger(verdict: Verdict, lookup: Lookup) -> None:
+def compare_with_ledger(verdict: Verdict, lookup: Lookup, report: ManifestReport | None) -> None:
     """Enter into a verdict, whose similar records are known, what they say against it, and what is known of its
     parents.
     """
+    named = {parent["sha256"] for parent in verdict.parents}
+    verdict.parents += [
+        {"sha256": digest} for digest in _recorded_ingredients(verdict, lookup, report) if digest not in named
+    ]
     _warn_of_earlier_claims(verdict, lookup)
     _warn_of_lost_label(verdict, lookup)
     verdict.parents = [_known_parent(parent, lookup) for parent in verdict.parents]
@@ -46,6 +56,7 @@ def _warn_of_lost_label(verdict: Verdict, lookup: Lookup) -> None:
                 f"it is published {said}, but your own ledger calls {which} synthetic"
                 f" (entry {record.index}, by {record.signer_name!r}): the label may have been lost"
             )
+            verdict.caveats.append("your own ledger calls it synthetic")
             return
 
 
@@ -78,7 +89,7 @@ def _warn_of_earlier_claims(verdict: Verdict, lookup: Lookup) -> None:
 
 def _ancestors(verdict: Verdict, lookup: Lookup) -> set[str]:
     """SHA-256 of the parents that record and manifest both name, and of theirs, as the own ledger knows them."""
-    if not any(one.get("relationship") == "parentOf" for one in verdict.ingredients):
+    if not any(one["relationship"] == "parentOf" for one in verdict.ingredients):
         return set()
     waiting = [parent["sha256"] for parent in verdict.parents]
     found: set[str] = set()
@@ -91,6 +102,37 @@ def _ancestors(verdict: Verdict, lookup: Lookup) -> set[str]:
             if entry.opening.signed.record.file_sha256 == digest:
                 waiting += entry.opening.signed.record.parents
     return found
+
+
+def _recorded_ingredients(verdict: Verdict, lookup: Lookup, report: ManifestReport | None) -> list[str]:
+    """SHA-256 of the similar records whose very manifest the file keeps as that of what it is an edit of.
+
+    A name or a key would not do, since anybody can attach some manifest of another's: the signatures must be the same
+    bytes.
+    """
+    if report is None or report.failures:
+        return []
+    kept = {}
+    for label in _opened_manifests(verdict.ingredients):
+        with contextlib.suppress(ValueError):
+            kept[label] = jumbf.signature_box(report.manifest_bytes, label)
+    found = []
+    for record in verdict.similar if kept else []:
+        cid = lookup.ledger.entry(record.index).record.manifest_cid
+        with contextlib.suppress(ValueError, StoreError):
+            store = LocalStore(lookup.home.store).get(cid) if cid else b""
+            label = jumbf.active_label(store)
+            if label in kept and kept[label] == jumbf.signature_box(store, label):
+                found.append(record.file_sha256)
+    return found
+
+
+def _opened_manifests(ingredients: list[dict[str, Any]]) -> Iterator[str]:
+    """Labels of the manifests of what a file is an edit of, and of what that was, as long as they verify."""
+    for one in ingredients:
+        if one["relationship"] == "parentOf" and one["manifest"] and not one["failures"]:
+            yield one["manifest_label"]
+            yield from _opened_manifests(one["manifest"]["ingredients"])
 
 
 def _known_parent(parent: dict[str, Any], lookup: Lookup) -> dict[str, Any]:

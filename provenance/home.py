@@ -18,6 +18,7 @@ class Home:
     Layout::
 
         data/identities/NAME/   keys and certificates
+        data/requests/NAME/     keys that wait for a certificate
         data/ledger.sqlite3     the embedded log, its records and look-up tables
         data/store/             content-addressed manifests, receipts, sealed originals and grants
         data/grants/            which grants belong to which sealed original

@@ -19,10 +19,13 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from provenance import strict_json
 from provenance.errors import ReceiptError, TamperedError
 
 RECORD_TYPE = "veilmark.record/1"
@@ -129,6 +132,10 @@ class Record:
         )
         if not ok:
             raise ReceiptError("record has a field of the wrong type or value")
+        try:
+            _refuse_floats(values)
+        except (ValueError, RecursionError) as error:
+            raise ReceiptError(f"record cannot be parsed: {error}") from error
         return cls(**{**values, "relation": Relation(values["relation"])})
 
 
@@ -219,7 +226,7 @@ class Opening:
         if len(data) > MAX_OPENING_BYTES:
             raise ReceiptError(f"opening of {len(data)} bytes is over the limit of {MAX_OPENING_BYTES}")
         try:
-            parsed = json.loads(data)
+            parsed = strict_json.loads(data)
             salt = bytes.fromhex(parsed["salt"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ReceiptError(f"opening cannot be parsed: {error}") from error
@@ -248,14 +255,14 @@ def canonical_json(value: Any) -> bytes:
 
 def key_id_of(certificate_der: bytes) -> str:
     """Hex SHA-256 of a certificate's SubjectPublicKeyInfo."""
-    key = _load_certificate(certificate_der).public_key()
+    key = _public_key(certificate_der)
     spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(spki).hexdigest()
 
 
 def verify_signature(certificate_der: bytes, algorithm: str, signature: bytes, data: bytes) -> None:
     """Verify a raw (P1363 or Ed25519) signature with a certificate's key; TamperedError when it fails."""
-    key = _load_certificate(certificate_der).public_key()
+    key = _public_key(certificate_der)
     try:
         if algorithm == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, data)
@@ -293,11 +300,12 @@ def _signed_bytes(record: Record) -> bytes:
     return _SIGNATURE_CONTEXT + record.canonical
 
 
-def _load_certificate(der: bytes) -> x509.Certificate:
+def _public_key(certificate_der: bytes) -> CertificatePublicKeyTypes:
+    """The certificate's key; ReceiptError where the certificate is damaged, or its key of a kind that is not known."""
     try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as error:
-        raise ReceiptError(f"certificate cannot be parsed: {error}") from error
+        return x509.load_der_x509_certificate(certificate_der).public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ReceiptError(f"certificate cannot be used: {error}") from error
 
 
 def _is_sha256(value: Any) -> bool:

@@ -15,11 +15,11 @@ from provenance.errors import (
 from provenance.fingerprint.picture import Fingerprint, NoFingerprint, fingerprint_file
 from provenance.identity import certificates
 from provenance.lineage import refuse_contradicted, trace
-from provenance.manifest.embed import ManifestSpec, Parent, carries_manifest, sign_manifest
+from provenance.manifest.embed import ManifestSpec, sign_manifest
 from provenance.manifest.read import read_manifest
 from provenance.manifest.report import ManifestState
 from provenance.media.files import refuse_existing, replacing, write_bytes
-from provenance.media.formats import printable_name
+from provenance.media.formats import SIDECAR_SUFFIX, printable_name
 from provenance.media.media_file import MediaFile
 from provenance.media.picture import Format, sha256_file
 from provenance.record import Opening, Record, Relation, now_utc, sign_record
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from provenance.session import Session
 
 RECEIPT_SUFFIX = ".receipt"
-SIDECAR_SUFFIX = ".c2pa"
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class SignRequest:
         tsa_url: RFC 3161 time-stamp authority to ask, or None (no network).
         receipt: write ``OUTPUT.receipt`` beside the output (it is kept in the store either way).
         any_file: accept bytes of unknown format, with a side-car.
+        online: allow fetching a manifest from the address that the file, or a parent, names.
         extra: further public statements for the record.
     """
 
@@ -49,12 +49,13 @@ class SignRequest:
     tsa_url: str | None = None
     receipt: bool = True
     any_file: bool = False
+    online: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SignResult:
-    """What was written and logged."""
+    """What was written and logged; ``warnings`` say what the signer should know, one sentence each."""
 
     source: Path
     output: Path
@@ -65,6 +66,7 @@ class SignResult:
     log_size: int
     log_origin: str
     receipt_cid: str
+    warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,6 +78,7 @@ class SignResult:
             "record": self.record.to_json(),
             "ledger": {"origin": self.log_origin, "index": self.index, "size": self.log_size},
             "store": {"manifest": self.record.manifest_cid, "receipt": self.receipt_cid},
+            "warnings": self.warnings,
         }
 
 
@@ -102,6 +105,7 @@ def sign_file(
 
     Raises:
         MissingPathError, MediaError: the source cannot be read.
+        CheckError: the source has a credential that was not read, and no parent is named.
         ContradictionError: the own ledger calls it synthetic, and no source type is named.
         OutputExistsError, NotWritableError: the output cannot be written.
         TamperedError: the written file did not verify when read back (a bug or a failing disk).
@@ -114,7 +118,8 @@ def sign_file(
     # 1. Format and limits.
     file = MediaFile.open(source, any_file=request.any_file)
     media = file.format
-    sidecar = None if media.embeddable else with_suffix_added(output, SIDECAR_SUFFIX)
+    inside = media.embeddable and not request.spec.remote_url
+    sidecar = None if inside else with_suffix_added(output, SIDECAR_SUFFIX)
     if sidecar:
         refuse_existing(sidecar, force)
 
@@ -129,13 +134,17 @@ def sign_file(
 
         # 3. The manifest, signed by the identity, embedded or side-car.
         step("manifest")
-        carries = media.embeddable and carries_manifest(source, media.mime)
-        lineage = trace(_completed(request.spec, source, output, fingerprint, carries=carries), session)
+        spec = replace(
+            request.spec,
+            title=request.spec.title or printable_name(output),
+            fingerprints=fingerprint.to_record(),
+        )
+        lineage = trace(file, spec, session, online=request.online)
         spec = lineage.spec
         refuse_contradicted(source, hashing.result(), fingerprint, spec, session)
         with replacing(output, force=force, scratch=scratch) as signed:
             manifest = sign_manifest(
-                source, signed, spec, session.identity, media=media, carries=carries, tsa_url=request.tsa_url
+                source, signed, spec, session.identity, media=media, carries=False, tsa_url=request.tsa_url
             )
 
             # 4. Read back: what was written must verify before anything is claimed about it.
@@ -172,7 +181,8 @@ def sign_file(
             if sidecar:
                 write_bytes(sidecar, manifest, force=force)
     receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
-    return _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
+    result = _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
+    return replace(result, warnings=lineage.warnings)
 
 
 def _read_back(source: Path, signed: Path, media: Format, session: Session, sidecar: bytes | None) -> None:
@@ -182,17 +192,6 @@ def _read_back(source: Path, signed: Path, media: Format, session: Session, side
     if report is None or report.state is ManifestState.INVALID:
         found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
         raise TamperedError(f"the signed copy of {source} does not verify when read back: {found}")
-
-
-def _completed(
-    spec: ManifestSpec, source: Path, output: Path, fingerprint: Fingerprint, *, carries: bool
-) -> ManifestSpec:
-    """Title and fingerprint filled in; a source that carries a manifest becomes the parent of its edit."""
-    spec = replace(spec, title=spec.title or printable_name(output), fingerprints=fingerprint.to_record())
-    if not carries or any(parent.relationship == "parentOf" for parent in spec.parents):
-        return spec
-    relation = Relation.EDITED if spec.relation == Relation.CAPTURED else spec.relation
-    return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 
 def record_file(

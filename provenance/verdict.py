@@ -103,12 +103,6 @@ class MatchKind(StrEnum):
     SOUND = "sound"
 
 
-_TIME_WORDS = {
-    TimeKind.RECORD: "record, self-asserted",
-    TimeKind.STAMPED_BY_UNKNOWN: "time-stamped, authority not trusted",
-}
-
-
 @dataclass(frozen=True)
 class AnchorFinding:
     """What was found out about a checkpoint's anchor: status, one sentence, and the block's time (RFC 3339)."""
@@ -141,12 +135,6 @@ class Time:
     value: str
     kind: TimeKind
     by: str = ""
-
-    @property
-    def words(self) -> str:
-        """The kind, for people."""
-        plain = _TIME_WORDS.get(self.kind, self.kind.value)
-        return f"{plain} by {self.by}" if self.by else plain
 
 
 @dataclass(frozen=True)
@@ -218,7 +206,12 @@ class SimilarRecord:
 
 @dataclass
 class Verdict:
-    """Everything one verification found."""
+    """Everything one verification found.
+
+    Attributes:
+        warnings: what should be known beside the state, one sentence each.
+        caveats: the gravest of them in a few words; the headline names them, so that every depth shows them.
+    """
 
     path: str
     state: State
@@ -236,11 +229,13 @@ class Verdict:
     ingredients: list[dict[str, Any]] = field(default_factory=list)
     parents: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, str] = field(default_factory=dict)
+    stated: dict[str, str] = field(default_factory=dict)
     ledger_status: LedgerStatus = LedgerStatus.NONE
     ledger: dict[str, Any] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     similar: list[SimilarRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -271,6 +266,7 @@ class Verdict:
             "ingredients": self.ingredients,
             "parents": self.parents,
             "training": self.training,
+            "stated": self.stated,
             "ledger": {"status": self.ledger_status.value, **self.ledger},
             "checks": [vars(check) for check in self.checks],
             "similar": [vars(record) for record in self.similar],

@@ -17,15 +17,19 @@ from provenance.errors import (
     TamperedError,
     UntrustedSignerError,
 )
+from provenance.ledger.histories import Comparison, compare
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
-from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest
+from provenance.manifest.fragments import read_fragments
+from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest, said_plainly
+from provenance.manifest.presence import Place, find_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
-from provenance.media.files import is_file
-from provenance.media.formats import ANY_FILE
+from provenance.manifest.tree import add_standing
+from provenance.media.files import is_file, read_companion
+from provenance.media.formats import ANY_FILE, SIDECAR_SUFFIX
 from provenance.media.media_file import MediaFile
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
+from provenance.sign import RECEIPT_SUFFIX, with_suffix_added
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
@@ -43,10 +47,13 @@ from provenance.verdict import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from provenance.record import SignedRecord
 
+_ON_CHAIN = (LedgerStatus.ANCHORED, LedgerStatus.ANCHORED_BY_RPC)
+_NO_ANCHOR = "no anchor on a chain was shown"
+_GOOD = (State.TRUSTED, State.VALID_UNKNOWN_SIGNER)
 MAX_SIDECAR_BYTES = 256 * 1024**2
 
 
@@ -58,13 +65,17 @@ class VerifyRequest:
         receipt: a receipt to use; None takes ``FILE.receipt`` where it exists, else the own ledger's.
         sidecar: a manifest store to use; None takes ``FILE.c2pa`` where it exists and nothing is embedded.
         online: allow fetching remote manifests and certificate status.
+        fragments: what belongs to the file, where that is the initialization segment of a stream.
         check_anchor: asks the chain for the anchor of a receipt's checkpoint; None leaves it unchecked.
+        require_anchor: what is not shown to be anchored counts as not checked.
     """
 
     receipt: Path | None = None
     sidecar: Path | None = None
     online: bool = False
+    fragments: Sequence[Path] = ()
     check_anchor: Callable[[Receipt], AnchorFinding] | None = None
+    require_anchor: bool = False
 
 
 def verify_file(
@@ -92,6 +103,8 @@ def verify_file(
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
     report = _read_credential(file, trust, request)
     if report:
+        failing = [one.url for one in report.ingredient_failures]
+        add_standing(report.ingredients, report.manifest_bytes, failing, trust.anchors_pem)
         judge_manifest(verdict, report)
 
     # 3. The receipt: named, beside the file, or from the own ledger.
@@ -100,7 +113,7 @@ def verify_file(
     # 4. Its record: signed, and about this file, this manifest and this signer.
     # 5. Its place in the log: inclusion, checkpoint signed by a log that the verifier trusts, anchor.
     if receipt and _judge_record(verdict, receipt, origin, report, digest):
-        _judge_log(verdict, receipt, trust, request)
+        _judge_log(verdict, receipt, trust, request, lookup)
         if report is None:
             _judge_signer_of_record(verdict, receipt.opening.signed, trust)
 
@@ -115,14 +128,23 @@ def verify_file(
             if report is None and receipt is None:
                 raise
             verdict.warnings.append(f"not looked up by likeness: {error}")
-        compare_with_ledger(verdict, lookup)
+        compare_with_ledger(verdict, lookup, report)
     elif report is None and receipt is None:
         _refuse_broken(file)
     if unreadable and report is None and verdict.ledger_status is LedgerStatus.NONE and not verdict.failed:
         raise unreadable
 
     # 8. The verdict.
+    if request.check_anchor is not None or request.require_anchor:
+        _warn_of_missing_anchor(verdict)
     _conclude(verdict, report)
+    missing = _NO_ANCHOR in verdict.caveats
+    if request.require_anchor and missing and verdict.state in _GOOD:
+        verdict.state = State.NOT_CHECKED
+        verdict.headline = f"no anchor on a chain was shown, and one is required; else: {verdict.headline}"
+        verdict.caveats.remove(_NO_ANCHOR)
+    if verdict.caveats:
+        verdict.headline += "; but " + "; ".join(dict.fromkeys(verdict.caveats))
     return verdict
 
 
@@ -138,14 +160,16 @@ def _read_credential(file: MediaFile, trust: TrustStore, request: VerifyRequest)
     path, mime = file.path, file.format.mime
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     anchors = trust.anchors
-    if request.sidecar is None and file.format is not ANY_FILE:
-        report = read_manifest(path, mime, anchors_pem=anchors, online=request.online)
-        if report is not None:
-            return report
-    sidecar = request.sidecar or (beside if is_file(beside) else None)
+    sidecar = request.sidecar
+    if sidecar is None and is_file(beside) and find_manifest(path, file.format).place is not Place.INSIDE:
+        sidecar = beside  # it goes before an address that the file names
+    if request.fragments:
+        return read_fragments(path, mime, request.fragments, anchors_pem=anchors, online=request.online)
     if sidecar is None:
-        return None
-    data = read_limited(sidecar, MAX_SIDECAR_BYTES)
+        if file.format is ANY_FILE:
+            return None
+        return read_manifest(path, mime, anchors_pem=anchors, online=request.online)
+    data = read_companion(sidecar, MAX_SIDECAR_BYTES)
     return read_manifest(path, mime, anchors_pem=anchors, manifest_data=data, online=request.online)
 
 
@@ -163,11 +187,11 @@ def _find_receipt(
     a stray file does not prevent the check of the manifest.
     """
     if request.receipt:
-        return Receipt.from_bytes(read_limited(request.receipt, MAX_RECEIPT_BYTES)), "named"
+        return Receipt.from_bytes(read_companion(request.receipt, MAX_RECEIPT_BYTES)), "named"
     beside = with_suffix_added(path, RECEIPT_SUFFIX)
     if is_file(beside):
         try:
-            return Receipt.from_bytes(read_limited(beside, MAX_RECEIPT_BYTES)), "beside"
+            return Receipt.from_bytes(read_companion(beside, MAX_RECEIPT_BYTES)), "beside"
         except ReceiptError as error:
             if report is None:
                 raise
@@ -232,7 +256,9 @@ def _is_record_of(signed: SignedRecord, report: ManifestReport) -> bool:
     return signed.record.manifest_sha256 == report.manifest_sha256 and signed.key_id == report.key_id
 
 
-def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: VerifyRequest) -> None:
+def _judge_log(
+    verdict: Verdict, receipt: Receipt, trust: TrustStore, request: VerifyRequest, lookup: Lookup | None
+) -> None:
     record, checkpoint = receipt.opening.signed.record, receipt.checkpoint
     verdict.ledger = {
         "origin": checkpoint.origin,
@@ -250,6 +276,12 @@ def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: V
         verdict.checks.append(Check(CheckName.LEDGER, None, str(error)))
         verdict.ledger_status = LedgerStatus.UNKNOWN_LOG
         return
+    beside = compare(receipt, lookup.ledger) if lookup else Comparison()
+    if beside.contradiction:
+        verdict.checks.append(Check(CheckName.LEDGER_PROOF, False, beside.contradiction))
+        return
+    if beside.ahead:
+        verdict.warnings.append(beside.ahead)
     verdict.ledger_status = LedgerStatus.LOGGED
     text = f"entry {receipt.index} of {checkpoint.size} in {checkpoint.origin}"
     verdict.checks.append(Check(CheckName.LEDGER, True, text))
@@ -266,12 +298,21 @@ def _judge_log(verdict: Verdict, receipt: Receipt, trust: TrustStore, request: V
             verdict.checks.append(Check(CheckName.ANCHOR, False, str(error)))
             return
         verdict.ledger_status = finding.status
-        anchored = finding.status in (LedgerStatus.ANCHORED, LedgerStatus.ANCHORED_BY_RPC)
+        anchored = finding.status in _ON_CHAIN
         verdict.checks.append(Check(CheckName.ANCHOR, True if anchored else None, finding.detail))
         if anchored and finding.time:
             verdict.times.append(Time(finding.time, TimeKind.ANCHORED))
     elif receipt.anchors:
         verdict.ledger_status = LedgerStatus.ANCHOR_NOT_CHECKED
+
+
+def _warn_of_missing_anchor(verdict: Verdict) -> None:
+    """Who asks for the anchor hears why there is none."""
+    if verdict.ledger_status in _ON_CHAIN or verdict.failed or verdict.signer is None:
+        return
+    detail = next((check.detail for check in verdict.checks if check.name is CheckName.ANCHOR), "")
+    verdict.warnings.append(detail or "there is no record in a log you trust whose anchor could be checked")
+    verdict.caveats.append(_NO_ANCHOR)
 
 
 def _judge_signer_of_record(verdict: Verdict, signed: SignedRecord, trust: TrustStore) -> None:
@@ -310,7 +351,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         return
     if failed:
         verdict.state = State.TAMPERED
-        verdict.headline = f"does not verify: {failed[0].detail} [{failed[0].code or failed[0].name}]"
+        verdict.headline = f"does not verify: {said_plainly(failed[0].detail)}"
         return
     if report and report.state is ManifestState.UNSUPPORTED:
         conclude_unsupported(verdict, report)
@@ -320,7 +361,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         verdict.state = State.NO_CREDENTIAL
         similar = len(verdict.similar)
         verdict.headline = "carries no credential" + (
-            f"; {similar} similar record{'s' if similar > 1 else ''} found, see below" if similar else ""
+            f"; {similar} similar record{'s' if similar > 1 else ''} found" if similar else ""
         )
         return
     logged = verdict.ledger_status in TRUSTED_LOG
@@ -330,17 +371,7 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
     else:
         verdict.state = State.VALID_UNKNOWN_SIGNER
         verdict.headline = (
-            f"unchanged since it was signed; the signer, claimed name {signer.name!r}, is not one you trust"
+            f"unchanged since it was signed; the signer's name, {signer.name!r}, is not confirmed"
         )
     if by_record:
         verdict.headline += " (by ledger record; the file carries no manifest)"
-
-
-def read_limited(path: Path, limit: int) -> bytes:
-    """A companion file's bytes; ReceiptError when it is missing, unreadable or over ``limit`` bytes."""
-    try:
-        if path.stat().st_size > limit:
-            raise ReceiptError(f"{path} is over the limit of {limit} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise ReceiptError(f"cannot read {path}: {error.strerror or error}") from error

@@ -15,7 +15,7 @@ from veilmark.handle import Handle, Progress, as_path, known_options, usable
 if TYPE_CHECKING:
     from provenance.session import Session
     from synth.detect.run import Detection
-    from synth.measure.run import Basis, Listener, Measured
+    from synth.measure.run import ConsentBasis, Listener, Measured
 
 
 class Measuring(Handle):
@@ -62,6 +62,7 @@ class Measuring(Handle):
         *,
         cloaked: Sequence[StrPath] = (),
         strengths: Sequence[str] = ("mid",),
+        veil: str = "film",
         detectors: Sequence[str] | None = None,
         steps: int = 60,
         seed: int = 0,
@@ -79,9 +80,10 @@ class Measuring(Handle):
             output: a folder for the report; it holds the pictures, too.
             cloaked: their cloaked copies, where they exist; without them they are cloaked here.
             strengths: at which to cloak.
+            veil: what the cloak looks like: ``film``, ``film-bw``, ``light`` or ``noise``.
             detectors: that the cloak is, or was, made against; default all that can be attacked.
             steps, seed: of the cloak's search.
-            control: also measure random noise of equal energy.
+            control: also measure the same veil with random parameters; for plain noise, random noise of equal energy.
             pictures: false leaves them out of the report.
 
         Raises:
@@ -94,6 +96,7 @@ class Measuring(Handle):
         named = [paths] if isinstance(paths, str | os.PathLike) else paths
         options = DetectorOptions(
             strengths=tuple(strengths),
+            veil=veil,
             attacked=tuple(detectors) if detectors is not None else None,
             steps=steps,
             seed=seed,
@@ -207,10 +210,10 @@ class Measuring(Handle):
         assert measured is not None  # noqa: S101 - only a plan has none
         return measured
 
-    def _basis(self, consent: Sequence[StrPath], declared: bool) -> Basis:
-        from synth.measure.run import Basis
+    def _basis(self, consent: Sequence[StrPath], declared: bool) -> ConsentBasis:
+        from synth.measure.run import ConsentBasis
 
-        return Basis(tuple(Path(one) for one in consent), declared, lambda _: self._passphrase)
+        return ConsentBasis(tuple(Path(one) for one in consent), declared, lambda _: self._passphrase)
 
     def _signing(self) -> Callable[[], nullcontext[Session]] | None:
         """What signs generated pictures, where there is an identity."""

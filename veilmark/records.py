@@ -52,9 +52,13 @@ class Records(Handle):
         captured_at: str = "",
         location: tuple[float, float] | None = None,
         allow_training: bool = False,
+        update: bool = False,
+        redactions: Sequence[str] = (),
+        remote_url: str = "",
         tsa_url: str | None = None,
         receipt: bool = True,
         any_file: bool = False,
+        online: bool = False,
         force: bool = False,
     ) -> SignResult:
         """Sign a file into a copy, record it in the ledger, and write the receipt beside the copy.
@@ -71,12 +75,18 @@ class Records(Handle):
             captured_at: RFC 3339 time of capture.
             location: latitude and longitude in degrees (WGS 84); public once it is signed.
             allow_training: allow AI training and data mining.
+            update: say more about a signed file that stays as it is (an update manifest).
+            redactions: labels of assertions to take out of the parent's manifest, such as ``c2pa.metadata``.
+            remote_url: where the manifest will lie; the file gets the address alone, and the manifest lies beside it.
             tsa_url: an RFC 3161 time-stamp authority to ask; without it nothing is asked.
             receipt: write ``OUTPUT.receipt``.
             any_file: accept bytes of unknown format, with a side-car.
+            online: fetch a manifest from the address that the file, or a parent, names.
             force: overwrite what exists.
 
         Raises:
+            CheckError: the file has a credential that was not read, and no parent is named.
+            ContradictionError: the own ledger calls it synthetic, and no source type is named.
             NotInitializedError, IdentityError: there is no identity, or it cannot be unlocked.
             MissingPathError, MediaError: the file cannot be read.
             OutputExistsError, NotWritableError: the copy cannot be written.
@@ -101,8 +111,11 @@ class Records(Handle):
             captured_at=captured_at,
             location=location,
             allow_training=allow_training,
+            update=update,
+            redactions=tuple(redactions),
+            remote_url=remote_url,
         )
-        request = SignRequest(spec, tsa_url=tsa_url, receipt=receipt, any_file=any_file)
+        request = SignRequest(spec, tsa_url=tsa_url, receipt=receipt, any_file=any_file, online=online)
         source = Path(path)
         target = Path(output) if output else beside(source, "signed")
         return sign_file(source, target, request, self._session(), force=force)
@@ -139,7 +152,9 @@ class Records(Handle):
         receipt: StrPath | None = None,
         sidecar: StrPath | None = None,
         online: bool = False,
+        fragments: Sequence[StrPath] = (),
         check_anchor: Callable[[Receipt], AnchorFinding] | None = None,
+        require_anchor: bool = False,
     ) -> Verdict:
         """What can be known about a file: its manifest, its record, and every record of something like it.
 
@@ -149,7 +164,9 @@ class Records(Handle):
             receipt: to check; default ``FILE.receipt`` where it exists, else the own ledger's.
             sidecar: a manifest store; default what is embedded, or ``FILE.c2pa``.
             online: allow fetching remote manifests and certificate status.
+            fragments: of the stream whose initialization segment ``path`` is.
             check_anchor: asks a chain for the anchor of a receipt's checkpoint (:mod:`provenance.ledger.evm`).
+            require_anchor: what is not shown to be anchored counts as not checked.
 
         Raises:
             MissingPathError, MediaError: the file cannot be read and carries nothing to check.
@@ -158,7 +175,14 @@ class Records(Handle):
         from provenance.search.lookup import open_lookup
         from provenance.verify import VerifyRequest, verify_file
 
-        request = VerifyRequest(as_path(receipt), as_path(sidecar), online, check_anchor)
+        request = VerifyRequest(
+            receipt=as_path(receipt),
+            sidecar=as_path(sidecar),
+            online=online,
+            fragments=[Path(one) for one in fragments],
+            check_anchor=check_anchor,
+            require_anchor=require_anchor,
+        )
         with open_lookup(self.home) as lookup:
             return verify_file(Path(path), self._trust(), lookup=lookup, request=request)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -46,10 +47,11 @@ def plain_pgd(task: Task, members, steps: int) -> torch.Tensor:  # type: ignore[
     noise = torch.zeros_like(task.clean)
     for _ in range(steps):
         noise.requires_grad_(True)
-        loss = sum(
+        losses = [
             hiding_loss(member.candidates(task.clean + noise, [task.faces])[0], task.faces).sum()
             for member in members
-        )
+        ]
+        loss = torch.stack(losses).sum()
         (gradient,) = torch.autograd.grad(loss, noise)
         noise = project(noise.detach() - task.limit / 6 * gradient.sign(), task.clean, task.limit)
     return noise.detach()
@@ -118,7 +120,7 @@ def main() -> None:
         "plain PGD sum": lambda steps: plain_sum(pixels, subject, members, levels, steps)
     }
     for name in asked.attacks.split(","):
-        others[f"torchattacks:{name}"] = lambda steps, name=name: command(f"torchattacks:{name}", steps)
+        others[f"torchattacks:{name}"] = partial(command, f"torchattacks:{name}")
     for label, attack in others.items():
         show(label, _affordable(attack, budget), attack)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import resource
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,12 +18,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cloak import detectors
+from cloak import CloakOptions, cloak_bytes, detectors
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.detect import detect_pixels, find_faces
 from cloak.evaluate.quality import crop, psnr
+from cloak.evaluate.report import CloakReport
 from cloak.pixels import recompressed, render_conditions, scaled
+from provenance.errors import NoFaceError
+from provenance.media.picture import open_picture
 from synth.measure.conditions import equal_energy as equal_energy
 
 CONDITIONS = ("published", "jpeg75", "half")
@@ -31,7 +37,7 @@ def portraits() -> dict[str, np.ndarray]:
     import matplotlib.cbook
     import skimage.data
 
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:  # type: ignore[union-attr]
         hopper = np.asarray(Image.open(stream).convert("RGB"))
     return {"astronaut": np.asarray(skimage.data.astronaut()), "hopper": hopper}
 
@@ -56,12 +62,19 @@ def pictures(names: str) -> dict[str, np.ndarray]:
     return {name: known[name] for name in names.split(",")}
 
 
-def load_all(names: Iterable[str]) -> list[FaceDetector]:
+def load_all(names: Iterable[str], weights_dir: Path | None = None) -> list[FaceDetector]:
     """Loaded detectors, each under the name it was asked for."""
-    loaded = []
-    for name in names:
-        loaded.append(detectors.load(name))
-    return loaded
+    return [detectors.load(name, weights_dir=weights_dir) for name in names]
+
+
+def rows_in(path: Path) -> list[dict[str, Any]]:
+    """What earlier runs measured: the rows of a file of JSON lines; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def encoded(pixels: np.ndarray, quality: int = 95) -> bytes:
@@ -148,6 +161,36 @@ class Subject:
         plain = decoded(encoded(self.pixels))
         crops = [(box[0], box[1], box[2], box[3]) for box in self.faces.tolist()]
         return min(psnr(crop(plain, box), crop(cloaked, box)) for box in crops)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One cloak: the picture, the report, the decoded picture, its control of equal energy, and CPU seconds."""
+
+    subject: Subject
+    report: CloakReport
+    cloaked: np.ndarray
+    control: np.ndarray
+    seconds: float
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, options: CloakOptions, everyone: Sequence[FaceDetector]) -> Trial | None:
+        """Cloak a picture, as JPEG 95; None without a face."""
+        subject, plain = Subject.of(pixels, everyone), decoded(encoded(pixels))
+        started = time.process_time()
+        try:
+            result = cloak_bytes(open_picture(encoded(pixels)), options)
+        except NoFaceError:
+            return None
+        spent = time.process_time() - started
+        cloaked = decoded(result.encoded)
+        return cls(subject, result.report, cloaked, equal_energy(plain, cloaked, options.seed), spent)
+
+    def counts(self, detector: FaceDetector, version: np.ndarray) -> list[tuple[int, int]]:
+        """For each condition, how many faces a detector finds in a version, and how many it could."""
+        tally = Tally()
+        self.subject.count(tally, "", version, [detector])
+        return [(tally.found["", one], tally.findable["", one]) for one in CONDITIONS]
 
 
 def peak_memory() -> float:

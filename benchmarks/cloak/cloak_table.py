@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,17 @@ import numpy as np
 
 from benchmarks.cloak.cloak_common import (
     CONDITIONS,
-    Subject,
-    Tally,
-    decoded,
-    encoded,
-    equal_energy,
+    Trial,
+    append_row,
+    load_all,
     one_thread,
     pictures,
+    rows_in,
 )
-from cloak import CloakOptions, cloak_bytes, detectors
+from cloak import CloakOptions, detectors
 from cloak.detectors.base import FaceDetector
 from cloak.evaluate.compare import landmark_errors, new_detections
 from cloak.evaluate.detect import detect_pixels
-from provenance.errors import NoFaceError
-from provenance.media.picture import open_picture
 
 
 def main() -> None:
@@ -60,16 +56,15 @@ def main() -> None:
     one_thread()
     if not asked.only_print:
         measure(asked)
-    report([json.loads(line) for line in asked.out.read_text().splitlines()])
+    report(rows_in(asked.out))
 
 
 def measure(asked: argparse.Namespace) -> None:
     """Append what is not in the file yet."""
     named = asked.detectors.split(",") if asked.detectors else detectors.available(differentiable=True)
     attacked = tuple(name for name in named if detectors.info(name).family != asked.leave_out)
-    everyone = [_loaded(name, asked.weights) for name in detectors.available(asked.weights)]
-    lines = asked.out.read_text().splitlines() if asked.out.exists() else []
-    done = {json.dumps(json.loads(line)["key"]) for line in lines}
+    everyone = load_all(detectors.available(asked.weights), asked.weights)
+    done = {json.dumps(row["key"]) for row in rows_in(asked.out)}
     for strength in asked.strengths.split(","):
         for seed in map(int, asked.seeds.split(",")):
             for name, pixels in pictures(asked.pictures).items():
@@ -90,8 +85,7 @@ def measure(asked: argparse.Namespace) -> None:
                     landmark_share=asked.landmarks or 0.15,
                 )
                 row = {"key": key, **one(pixels, options, everyone, asked.leave_out)}
-                with asked.out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                append_row(asked.out, row)
                 print(f"{name} {strength} seed {seed}: {row.get('cpu_seconds', 'no face')}", flush=True)
 
 
@@ -99,15 +93,9 @@ def one(
     pixels: np.ndarray, options: CloakOptions, everyone: list[FaceDetector], left_out: str
 ) -> dict[str, Any]:
     """Everything about one cloaked picture."""
-    subject, plain = Subject.of(pixels, everyone), decoded(encoded(pixels))
-    started = time.process_time()
-    try:
-        result = cloak_bytes(open_picture(encoded(pixels)), options)
-    except NoFaceError:
+    trial = Trial.of(pixels, options, everyone)
+    if trial is None:
         return {}
-    spent = time.process_time() - started
-    cloaked = decoded(result.encoded)
-    control = equal_energy(plain, cloaked, options.seed)
     groups: dict[str, list[list[int]]] = {}
     decoys, errors, controls = [], [], []
     for detector in everyone:
@@ -115,19 +103,17 @@ def one(
         group = (
             "attacked" if hit else "left out" if detector.family == left_out else f"judge {detector.family}"
         )
-        for label, version in ((group, cloaked), (f"{group}, control", control)):
-            tally = Tally()
-            subject.count(tally, label, version, [detector])
+        for label, version in ((group, trial.cloaked), (f"{group}, control", trial.control)):
             counts = groups.setdefault(label, [[0, 0] for _ in CONDITIONS])
-            for place, condition in zip(counts, CONDITIONS, strict=True):
-                place[0] += tally.found[label, condition]
-                place[1] += tally.findable[label, condition]
+            for place, (found, findable) in zip(counts, trial.counts(detector, version), strict=True):
+                place[0] += found
+                place[1] += findable
         if hit:
-            after, before = detect_pixels(detector, cloaked), subject.before[detector.name]
-            decoys.append(new_detections(before, after, subject.faces))
+            after, before = detect_pixels(detector, trial.cloaked), trial.subject.before[detector.name]
+            decoys.append(new_detections(before, after, trial.subject.faces))
             errors.extend(landmark_errors(before, after))
-            controls.extend(landmark_errors(before, detect_pixels(detector, control)))
-    faces = [face.quality for face in result.report.faces if face.hidden]
+            controls.extend(landmark_errors(before, detect_pixels(detector, trial.control)))
+    faces = [face.quality for face in trial.report.faces if face.hidden]
     return {
         "groups": groups,
         "decoys": float(np.mean(decoys)),
@@ -137,7 +123,7 @@ def one(
         "ssim": float(np.mean([face.ssim for face in faces])),
         "ssim_lowest": min(face.ssim for face in faces),
         "flip": float(np.mean([face.flip for face in faces if face.flip is not None] or [np.nan])),
-        "cpu_seconds": round(spent, 1),
+        "cpu_seconds": round(trial.seconds, 1),
         "megapixels": pixels.shape[0] * pixels.shape[1] / 1e6,
     }
 
@@ -173,10 +159,6 @@ def report(rows: list[dict[str, Any]]) -> None:
         if controls:
             print(f"landmark error of {len(controls)} faces under the control: {np.mean(controls):.3f}")
         print(f"CPU s, one thread: {spent / len(there):.0f} a picture, {spent / size:.0f} a megapixel")
-
-
-def _loaded(name: str, weights: Path | None) -> FaceDetector:
-    return detectors.load(name, weights_dir=weights)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ def shortened(source: Path, target: Path, width: int, seconds: float) -> Path:
         height = round(video.height * width / video.width / 2) * 2
         stream = out.add_stream("libx264", rate=video.average_rate, options={"crf": "12", "preset": "fast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = video.time_base
+        if video.time_base is not None:
+            stream.codec_context.time_base = video.time_base
         for frame in inside.decode(video):
             if frame.time >= seconds:
                 break

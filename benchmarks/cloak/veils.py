@@ -15,6 +15,7 @@ import io
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,57 +24,55 @@ import torch
 from PIL import Image
 
 from cloak import CloakOptions, cloak_bytes, detectors
-from cloak.attack.regions import plan_patches
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import crop, flip
-from cloak.picture.rounds import VEIL_FACE_SIDE
-from cloak.pixels import render_conditions, to_tensor
+from cloak.picture.random_veil import random_veil
+from cloak.pixels import render_conditions
 from cloak.strength import Strength
-from cloak.veils import VeilName, veil_of
-from cloak.veils.background import add_background
-from cloak.veils.base import Canvas
-from cloak.veils.grain import spread_share
+from cloak.veils import VeilName
 from cloak.veils.grey import without_colour
-from cloak.veils.search import VeilChange
-from cloak.veils.visibility import CEILINGS, Visibility, dislike
+from cloak.veils.visibility import dislike
 from provenance.media.picture import open_picture
 
 #: A face of at least this share of the shorter side makes a close portrait.
 CLOSE = 1 / 3
 
 
-def control(
-    pixels: np.ndarray, faces: torch.Tensor, veil_name: VeilName, level: Strength, seed: int
+def at_flip(
+    pixels: np.ndarray, cloaked: np.ndarray, box: tuple[float, float, float, float], wanted: float
 ) -> np.ndarray:
-    """The picture under a veil that nobody searched, fitted to the same ceiling."""
-    veil = veil_of(veil_name)
-    if veil is None:
-        raise SystemExit("plain noise has its own control: benchmarks/cloak/transfer.py")
-    change = np.zeros(pixels.shape, np.int16)
-    amplitudes = []
-    for patch in plan_patches(pixels.shape[:2], faces, face_side=VEIL_FACE_SIDE):
-        part = to_tensor(np.ascontiguousarray(pixels[patch.top : patch.bottom, patch.left : patch.right]))
-        clean = patch.to_working_size(part)
-        inside = patch.boxes(faces[list(patch.faces)])
-        canvas = Canvas(clean, spread_share((patch.height, patch.width), inside), 1 / patch.scale)
-        state = VeilChange(
-            veil, canvas, Visibility(clean, inside, 1 / patch.scale), CEILINGS[level], steps=1, seed=seed
+    """A cloak's change made weaker or stronger until the face's FLIP is as wanted."""
+    change = cloaked.astype(np.float32) - pixels
+    low, high = 0.0, 3.0
+    result = cloaked
+    for _ in range(8):
+        share = (low + high) / 2
+        result = np.clip(np.rint(pixels + share * change), 0, 255).astype(np.uint8)
+        low, high = (
+            (share, high) if (flip(crop(pixels, box), crop(result, box)) or 0.0) < wanted else (low, share)
         )
-        amplitudes.append((state.amplitude, patch.scale))
-        noise = patch.to_picture_size(state.noise)[0].permute(1, 2, 0).numpy() * 255
-        change[patch.top : patch.bottom, patch.left : patch.right] = np.rint(noise)
-    if veil_name is not VeilName.LIGHT:
-        amplitude, scale = min(amplitudes)
-        add_background(change, pixels, faces, veil, min(0.045, amplitude * 0.4), scale, seed)
-    return np.clip(pixels.astype(np.int16) + change, 0, 255).astype(np.uint8)
+    return result
+
+
+def skin_angle(pixels: np.ndarray, box: tuple[float, float, float, float]) -> float:
+    """The individual typology angle of the middle of a face, in degrees (Chardon et al., 1991): above 41 light skin,
+    below 28 tan to dark. Depends on the light.
+    """
+    x1, y1, x2, y2 = box
+    rows = slice(int(y1 + 0.35 * (y2 - y1)), int(y1 + 0.7 * (y2 - y1)) + 1)
+    columns = slice(int(x1 + 0.25 * (x2 - x1)), int(x1 + 0.75 * (x2 - x1)) + 1)
+    part = np.ascontiguousarray(pixels[rows, columns], np.float32) / 255
+    lightness, _, yellow = np.median(cv2.cvtColor(part, cv2.COLOR_RGB2LAB).reshape(-1, 3), axis=0)
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
 
 
 def views(pixels: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
     """The picture under each condition, and its scale."""
-    shown = render_conditions(pixels)
-    return shown | {f"blur{sigma:g}": (cv2.GaussianBlur(pixels, (0, 0), sigma), 1.0) for sigma in (1.0, 2.0)}
+    cleaned = {f"blur{sigma:g}": cv2.GaussianBlur(pixels, (0, 0), sigma) for sigma in (1.0, 2.0)}
+    cleaned["median3"] = cv2.medianBlur(np.ascontiguousarray(pixels), 3)
+    return render_conditions(pixels) | {name: (one, 1.0) for name, one in cleaned.items()}
 
 
 def counts(
@@ -129,6 +128,7 @@ def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) ->
         "close": bool((faces[:, 2:] - faces[:, :2]).amax(1).max() >= CLOSE * min(pixels.shape[:2])),
         "flip": [round(face.quality.flip or 0.0, 4) for face in chosen],
         "psnr": [round(face.quality.psnr, 2) for face in chosen],
+        "skin": [round(skin_angle(pixels, face.box)) for face in chosen],
         "dislike": [round(face.dislike or 0.0, 2) for face in chosen],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "steps": result.report.steps,
@@ -139,13 +139,21 @@ def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) ->
         Image.fromarray(decoded).save(
             args.save / f"{path.stem}-{options.chosen_veil.value}-{args.strength}.png"
         )
-    if options.chosen_veil is not VeilName.NOISE:
-        plain = control(base, faces, options.chosen_veil, Strength(args.strength), args.seed + 1000)
-        row["control_flip"] = [round(flip(crop(base, f.box), crop(plain, f.box)) or 0.0, 4) for f in chosen]
-        row["control_dislike"] = [
-            round(dislike(crop(base, f.box), crop(plain, f.box)).total, 2) for f in chosen
-        ]
-        row["control"] = counts(loaded, pixels, plain, faces)
+    others = {}
+    if options.chosen_veil is not VeilName.NOISE and not args.no_control:
+        others["control"] = random_veil(
+            base, faces, options.chosen_veil, Strength(args.strength), args.seed + 1000, like=decoded
+        )
+    if args.noise:
+        noisy = cloak_bytes(picture, replace(options, veil=VeilName.NOISE.value, rounds=1))
+        decoded = np.asarray(Image.open(io.BytesIO(noisy.encoded)).convert("RGB"))
+        largest = max(chosen, key=lambda face: face.box[2] - face.box[0])
+        others["noise"] = at_flip(pixels, decoded, largest.box, largest.quality.flip or 0.0)
+    for name, other in others.items():
+        crops = [(crop(base, face.box), crop(other, face.box)) for face in chosen]
+        row[f"{name}_flip"] = [round(flip(*pair) or 0.0, 4) for pair in crops]
+        row[f"{name}_dislike"] = [round(dislike(*pair).total, 2) for pair in crops]
+        row[name] = counts(loaded, pixels, other, faces)
     return row
 
 
@@ -168,7 +176,7 @@ def table(path: Path) -> None:
         names = list(dict.fromkeys(name for row in mine for name in row["cloak"]))
         for name in names:
             cells = []
-            for condition in ("published", "jpeg75", "half", "blur1", "blur2"):
+            for condition in ("published", "jpeg75", "half", "blur1", "blur2", "median3"):
                 sums = [0, 0, 0]
                 for row in mine:
                     seen = row["cloak"].get(name, {})
@@ -195,7 +203,7 @@ def main() -> None:
     parser.add_argument(
         "--attack",
         default="centerface,blazeface-short,blazeface-back,blazeface-full,retinaface-mobilenet,retinaface-rfb,"
-        "retinaface-slim,yunet,faceboxes,mtcnn,dlib-hog",
+        "retinaface-slim,yunet,faceboxes,face-api-tiny,face-api-ssd,mtcnn,dlib-hog,dlib-cnn",
     )
     parser.add_argument("--leave-out", default="")
     parser.add_argument(
@@ -207,6 +215,8 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--format", default=None)
     parser.add_argument("--quality", type=int, default=None)
+    parser.add_argument("--no-control", action="store_true", help="no veil with random parameters")
+    parser.add_argument("--noise", action="store_true", help="plain noise at the same FLIP as well")
     parser.add_argument("--save", type=Path, help="a folder for the cloaked pictures")
     args = parser.parse_args()
     names = dict.fromkeys([*args.judges.split(","), *args.attack.split(",")])

@@ -16,7 +16,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -33,10 +33,11 @@ from provenance.fingerprint.picture import fingerprint_picture
 from provenance.search.similar import SimilarIndex
 
 _POINTS = 400
+Hasher = Callable[[np.ndarray], np.ndarray]
 
 
 def phash(pixels: np.ndarray) -> np.ndarray:
-    return imagehash.phash(Image.fromarray(pixels)).hash.reshape(-1)
+    return np.asarray(imagehash.phash(Image.fromarray(pixels)).hash).reshape(-1)
 
 
 def iscc(pixels: np.ndarray) -> np.ndarray:
@@ -61,7 +62,7 @@ def pdq_eight(pixels: np.ndarray) -> np.ndarray:
 class Baseline:
     """A hash with its distances: from each edited picture to its own original and to the nearest other."""
 
-    def __init__(self, hasher, query_hasher=None) -> None:
+    def __init__(self, hasher: Hasher, query_hasher: Hasher | None = None) -> None:
         self.hasher, self.query_hasher = hasher, query_hasher or hasher
         self.originals = np.zeros((0, 0), dtype=np.uint8)
         self.own: dict[str, list[int]] = {}

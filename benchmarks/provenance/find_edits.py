@@ -28,6 +28,24 @@ def resized(pixels: np.ndarray, factor: float) -> np.ndarray:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
+def stretched(pixels: np.ndarray, wider: float, higher: float) -> np.ndarray:
+    """To another shape, as a page or a messenger does that knows only one; published as JPEG."""
+    height, width = pixels.shape[:2]
+    size = (max(1, round(width * wider)), max(1, round(height * higher)))
+    return jpeg(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), 85)
+
+
+def letterboxed(pixels: np.ndarray) -> np.ndarray:
+    """Whole, between black bars, in a frame of 9 by 16 (of 16 by 9 where it is high already)."""
+    height, width = pixels.shape[:2]
+    wide, high = (9, 16) if width > 9 / 16 * height * 1.05 else (16, 9)
+    frame = (max(width, -(-height * wide // high)), max(height, -(-width * high // wide)))
+    left, top = (frame[0] - width) // 2, (frame[1] - height) // 2
+    boxed = np.zeros((frame[1], frame[0], 3), np.uint8)
+    boxed[top : top + height, left : left + width] = pixels
+    return jpeg(boxed, 85)
+
+
 def cropped(pixels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
     """Width and height each lose ``share``; the place is random."""
     height, width = pixels.shape[:2]
@@ -97,7 +115,8 @@ def recoloured(pixels: np.ndarray) -> np.ndarray:
     hsv[..., 0] = (hsv[..., 0] + 12) % 180
     hsv[..., 1] = np.clip(hsv[..., 1] * 1.4, 0, 255)
     rgb = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
-    return np.clip((rgb / 255.0) ** 0.75 * 255 * 1.05 + 8, 0, 255).astype(np.uint8)
+    changed: np.ndarray = np.clip((rgb / 255.0) ** 0.75 * 255 * 1.05 + 8, 0, 255).astype(np.uint8)
+    return changed
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
@@ -111,7 +130,8 @@ def noisy(pixels: np.ndarray, random: np.random.Generator, block: int = 1) -> np
     height, width = pixels.shape[:2]
     signs = random.choice([-12, 12], (-(-height // block), -(-width // block), 3)).astype(np.int16)
     signs = np.repeat(np.repeat(signs, block, axis=0), block, axis=1)[:height, :width]
-    return np.clip(pixels.astype(np.int16) + signs, 0, 255).astype(np.uint8)
+    changed: np.ndarray = np.clip(pixels.astype(np.int16) + signs, 0, 255).astype(np.uint8)
+    return changed
 
 
 def own_cloak(pixels: np.ndarray) -> np.ndarray | None:
@@ -162,6 +182,16 @@ EDITS: dict[str, Edit] = {
     "own cloak (high)": lambda p, r: own_cloak(p),
     "mirror, crop 20 %, q30": lambda p, r: jpeg(mirrored(cropped(p, 0.2, r)), 30),
     "rotate 5, half, q40": lambda p, r: jpeg(resized(rotated(p, 5), 0.5), 40),
+    "stretch 0.75 wide": lambda p, r: stretched(p, 0.75, 1),
+    "stretch 1.33 wide": lambda p, r: stretched(p, 1.33, 1),
+    "stretch 1.5 wide": lambda p, r: stretched(p, 1.5, 1),
+    "stretch 0.75 high": lambda p, r: stretched(p, 1, 0.75),
+    "stretch 1.3 high": lambda p, r: stretched(p, 1, 1.3),
+    "stretch 1.5 high": lambda p, r: stretched(p, 1, 1.5),
+    "mirror, stretch 1.4 wide": lambda p, r: stretched(mirrored(p), 1.4, 1),
+    "turn 90, stretch 1.4 wide": lambda p, r: stretched(turned(p, 1), 1.4, 1),
+    "letterbox 9:16": lambda p, r: letterboxed(p),
+    "letterbox, stretch 1.3": lambda p, r: letterboxed(stretched(p, 1.3, 1)),
     "turn 90, crop 25 %": lambda p, r: turned(cropped(p, 0.25, r), 1),
 }
 
@@ -184,7 +214,7 @@ def pictures() -> Iterator[tuple[str, np.ndarray]]:
     import matplotlib.cbook
     import skimage.data
 
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:  # type: ignore[union-attr]
         yield "grace_hopper.jpg", np.asarray(Image.open(stream).convert("RGB"))
     for name in _SKIMAGE:
         path = Path(skimage.data.__path__[0]) / name

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,7 +71,7 @@ class FaissIndex:
         )
 
 
-INDEXES = {
+INDEXES: dict[str, Callable[[], Index]] = {
     "FAISS flat": lambda: FaissIndex("flat"),
     "NumPy exact": ExactIndex,
     "NumPy multi-index": MultiIndex,

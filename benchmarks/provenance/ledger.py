@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -96,25 +97,25 @@ def appends(folder: Path, rounds: int) -> None:
                 data = blobs[id(opening)]
                 note(
                     "plain SQLite with WAL, one",
-                    lambda data=data: raw.execute("INSERT INTO t(data) VALUES (?)", (data,)),
+                    partial(raw.execute, "INSERT INTO t(data) VALUES (?)", (data,)),
                     1,
                 )
                 if peer is not None:
-                    note("pymerkle, one", lambda data=data: peer.append_entry(data), 1)
-                note("log, one, extend()", lambda opening=opening: log.extend([opening]), 1)
+                    note("pymerkle, one", partial(peer.append_entry, data), 1)
+                note("log, one, extend()", partial(log.extend, [opening]), 1)
             for opening in [next(supply) for _ in range(SINGLES)]:
-                note("log, one, append() with receipt", lambda opening=opening: log.append([opening]), 1)
+                note("log, one, append() with receipt", partial(log.append, [opening]), 1)
             for number in range(BATCHES):
                 batch = [next(supply) for _ in range(BATCH)]
-                note("plain SQLite with WAL, 256", lambda batch=batch: raw_batch(raw, batch), BATCH)
-                note("plain SQLite as it comes, 256", lambda batch=batch: raw_batch(default, batch), BATCH)
+                note("plain SQLite with WAL, 256", partial(raw_batch, raw, batch), BATCH)
+                note("plain SQLite as it comes, 256", partial(raw_batch, default, batch), BATCH)
                 if peer is not None:
                     data_of = [blobs[id(opening)] for opening in batch]
-                    note("pymerkle, 256", lambda data_of=data_of: peer.append_entries(data_of), BATCH)
+                    note("pymerkle, 256", partial(peer.append_entries, data_of), BATCH)
                 if number % 2:
-                    note("log, 256, extend()", lambda batch=batch: log.extend(batch), BATCH)
+                    note("log, 256, extend()", partial(log.extend, batch), BATCH)
                 else:
-                    note("log, 256, append() with receipts", lambda batch=batch: log.append(batch), BATCH)
+                    note("log, 256, append() with receipts", partial(log.append, batch), BATCH)
     print(f"{'':<36}{'median':>10}   records/s")
     for what, values in times.items():
         print(f"{what:<36}{median(values) * 1e6:>7.0f} us {1 / median(values):>11.0f}")
@@ -229,7 +230,7 @@ def measure(path: Path, step: int = 1) -> None:
     whole = len(head) + stored // count
     print(f"bytes a record beyond the opening itself ({whole}): {(size - whole * count) / count:.0f}")
     _ratio("bytes a record beyond the record as stored", 150 / ((size - stored) / count), 1)
-    opening_times = {"cold": [], "warm": []}
+    opening_times: dict[str, list[float]] = {"cold": [], "warm": []}
     for kind in ("cold", "warm", "warm", "cold", "warm"):
         if kind == "cold":
             _forget(path)

@@ -59,7 +59,7 @@ class TileServer:
 
     def __init__(self, tree: PeriodicTree, size: int) -> None:
         self._tree = tree
-        self._places = {}
+        self._places: dict[str, tuple[int, int, int]] = {}
         self._size = size
         self.fetched: list[int] = []
 
@@ -190,7 +190,7 @@ def fill_and_ask(
     for start in range(0, sample, 4096):
         stop = min(start + 4096, sample)
         with schema.transaction(connection):
-            keys = []
+            keys: list[int] = []
             for index in range(start, stop):
                 values = [draw.randbytes(32).hex() for _ in range(3)]
                 keys.extend(lookup.base_key(value) + index for value in values)

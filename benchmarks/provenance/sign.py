@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -168,12 +169,12 @@ def _row(name: str, request: SignRequest, rounds: int, megabytes: int) -> str:
         for _ in range(rounds):
             with fresh_home() as (folder, session, home):
                 output = folder / f"signed{source.suffix}"
-                bare.append(timed(lambda o=output, d=session: sign_bare(source, o, d)))
-                ours.append(timed(lambda o=output, d=session: sign_file(source, o, request, d, force=True)))
-                read.append(timed(lambda o=output: read_bare(o)))
+                bare.append(timed(partial(sign_bare, source, output, session)))
+                ours.append(timed(partial(sign_file, source, output, request, session, force=True)))
+                read.append(timed(partial(read_bare, output)))
                 trust = TrustStore.load(home)
                 with open_lookup(home) as lookup:
-                    verified.append(timed(lambda o=output, t=trust, k=lookup: verify_file(o, t, lookup=k)))
+                    verified.append(timed(partial(verify_file, output, trust, lookup=lookup)))
                 if name != "MP4":
                     decoded.append(timed(lambda: open_picture(source, reduce_to=WORKING_SIDE)))
 

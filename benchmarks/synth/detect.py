@@ -179,8 +179,8 @@ def _table(
 
 def area(rows: list[Row], name: str, kind: str, against: tuple[str, ...]) -> dict[str, Any]:
     """One detector's area under the curve of one kind of clip against others, with its interval."""
-    fake = [(person, float(s[name])) for person, k, s in rows if k == kind and s[name] is not None]
-    real = [(person, float(s[name])) for person, k, s in rows if k in against and s[name] is not None]
+    fake = [(person, float(s[name] or 0.0)) for person, k, s in rows if k == kind and s[name] is not None]
+    real = [(person, float(s[name] or 0.0)) for person, k, s in rows if k in against and s[name] is not None]
     value = auc([one for _, one in real], [one for _, one in fake]) if real and fake else None
     interval = auc_interval(real, fake)
     return {
@@ -283,7 +283,9 @@ def proof(lesson: TrainingSet) -> dict[str, Any]:
     print(
         "\na pulse of 0.5 % in real footage: beats a minute that POS, CHROM and green find (signal to noise there, dB)"
     )
-    hits = {(how, method): [] for how in ("none", "direct", "crf 17") for method in pulse.METHODS}
+    hits: dict[tuple[str, str], list[Any]] = {
+        (how, method): [] for how in ("none", "direct", "crf 17") for method in pulse.METHODS
+    }
     for number, clip in enumerate(lesson.clips):
         beats = rates[number % len(rates)]
         source = open_footage(clip.observed.path)[0]

@@ -116,7 +116,7 @@ def main() -> None:
             folder.mkdir()
             source = open_footage(clip)[0]
             wanted = {int(place) for place in np.linspace(0, source.expected - 1, count)}
-            frames = [one.pixels for one in source.frames(lambda index, w=wanted: index in w)]
+            frames = [one.pixels for one in source.frames(wanted.__contains__)]
             for number, pixels in enumerate(frames):
                 Image.fromarray(pixels).save(folder / f"{number:03d}.png", compress_level=1)
             start = time.process_time()

@@ -123,7 +123,7 @@ def slow(truth: Shapes, rate: float) -> Shapes:
     """The mean over a second around each frame."""
     reach = round(rate / 2)
     padded = np.pad(truth, ((reach, reach), (0, 0)), mode="edge")
-    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, 0).mean(-1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, 0).mean(-1))
 
 
 def shape_figures(said: Shapes, truth: Shapes, rate: float) -> tuple[float, float, float]:
@@ -274,7 +274,8 @@ def self_reenactment(person: Person, args: argparse.Namespace, prior: MouthModel
         np.ascontiguousarray(reader[int(row)][face_box(person.track.landmarks[row], reader[int(row)].shape)])
         for row in few
     ]
-    shown, spent = [filmed[:: max(1, len(few) // 6)][:6]], {}
+    shown = [filmed[:: max(1, len(few) // 6)][:6]]
+    spent: dict[str, float] = {}
     for label, shapes in made.items():
         figures = shape_figures(shapes, truth, person.rate)
         crops, seconds = composited(person, candidates, few, shapes[np.searchsorted(rows, few)])

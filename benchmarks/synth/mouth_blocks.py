@@ -91,7 +91,7 @@ def said(
     model = adapt_mouth([taught if face else replace(taught, upper=None)], prior, MouthOptions())
     more = model.expressed(one.shown)
     if not sound:
-        return one.shapes[train].mean(0) + more
+        return np.asarray(one.shapes[train].mean(0) + more)
     steps = model.predict_steps(one.clip.features)
     stillness = one.at(at_rest(np.zeros((len(one.quiet), 1)), one.quiet, np.ones(1)))
     if rest != "none":

@@ -149,7 +149,7 @@ class Speaker:
             self._library.espeak_SetParameter(name, value, 0)
         data = text.encode()
         self._library.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)
-        whole = np.concatenate(self._blocks).astype(np.float32) / 32768
+        whole = np.concatenate(self._blocks).astype(np.float32) / np.float32(32768)
         return Said(_at_16_khz(whole, self.rate), self._phones)
 
 

@@ -72,7 +72,7 @@ def _read(file: Path) -> NDArray[np.float32]:
         if sound.getframerate() != RATE or sound.getsampwidth() != 2 or sound.getnchannels() != 1:
             raise SystemExit(f"{file} is no 16-bit mono sound at {RATE} Hz")
         whole = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
-    return np.asarray(whole, np.float32) / 32768
+    return np.asarray(whole, np.float32) / np.float32(32768)
 
 
 def _faster(samples: NDArray[np.float32], rate: float) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +58,7 @@ def main() -> None:
     }
     tensors = {name: _tensor(one) for name, one in {**changes, "face": face, "other": other}.items()}
     print(f"{'':<8}" + "".join(f"{name:>13}" for name in changes) + f"{'ms, both ways':>15}")
-    networks = {name: load_features(name, SIZE) for name in available()}
+    networks: dict[str, Any] = {name: load_features(name, SIZE) for name in available()}
     if asked.critic:
         networks["critic"] = critic_features(asked.critic)
     for name, features in networks.items():

@@ -21,6 +21,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -70,11 +71,8 @@ class PlainFaces(Dataset):  # type: ignore[type-arg]
         stack = np.dstack(
             [getattr(self.bank, name)[index].numpy() for name in ("pixels", "masks", "details")]
         )
-        turn = cv2.getRotationMatrix2D(
-            (size / 2, size / 2),
-            draws.uniform(-how.rotation, how.rotation),
-            1 + draws.uniform(-how.zoom, how.zoom),
-        )
+        angle, zoom = draws.uniform(-how.rotation, how.rotation), 1 + draws.uniform(-how.zoom, how.zoom)
+        turn = np.asarray(cv2.getRotationMatrix2D((size / 2, size / 2), angle, zoom), np.float64)
         turn[:, 2] += draws.uniform(-how.shift, how.shift, 2) * size
         moved = (
             cv2.warpAffine(stack, turn, (size, size), borderMode=cv2.BORDER_REFLECT).astype(np.float32) / 255
@@ -85,12 +83,13 @@ class PlainFaces(Dataset):  # type: ignore[type-arg]
         coarse = draws.normal(0, how.warp * size, (5, 5, 2)).astype(np.float32)
         rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
         shift = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-        seen = cv2.remap(moved[..., :4], columns + shift[..., 0], rows + shift[..., 1], cv2.INTER_LINEAR)
+        places = columns + shift[..., 0], rows + shift[..., 1]
+        seen = np.asarray(cv2.remap(moved[..., :4], *places, cv2.INTER_LINEAR), np.float32)
         half = cv2.resize(
             cv2.resize(seen[..., :3], (size // 2,) * 2, interpolation=cv2.INTER_AREA), (size, size)
         )
         seen[..., :3] += (half - seen[..., :3]) * np.float32(draws.random() * how.crappify)
-        noise = draws.normal(0, 0.02 * how.crappify, half.shape).astype(np.float32)
+        noise = np.asarray(draws.normal(0, 0.02 * how.crappify, half.shape), np.float32)
         seen[..., :3] = np.clip(seen[..., :3] + noise, 0, 1)
         planes = np.ascontiguousarray(np.dstack([seen, moved]).transpose(2, 0, 1))
         whole = torch.from_numpy(planes)
@@ -98,7 +97,7 @@ class PlainFaces(Dataset):  # type: ignore[type-arg]
         return seen_of, whole[4:7], whole[7:8], whole[8:9]
 
 
-def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int) -> Callable[[], None]:
+def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int) -> Callable[[], object]:
     """(a)."""
     torch.manual_seed(0)
     generator = Generator(chosen.architecture).to(device)
@@ -117,7 +116,9 @@ def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int)
         for side, loader in loaders.items():
             batch = Batch(*(one.to(device) for one in next(loader)))
             colours, mask = generator.as_person(batch.seen, side)
-            losses.append(sum(reconstruction(colours, mask, batch, chosen.weights, None).values()))
+            losses.append(
+                torch.stack([*reconstruction(colours, mask, batch, chosen.weights, None).values()]).sum()
+            )
         optimizer.zero_grad()
         torch.stack(losses).sum().backward()
         optimizer.step()
@@ -127,17 +128,17 @@ def plain_way(chosen: Preset, banks: dict[str, Bank], device: str, workers: int)
 
 def our_way(
     chosen: Preset, banks: dict[str, Bank], device: str, compiled: bool
-) -> tuple[Callable[[], None], Run]:
+) -> tuple[Callable[[], object], Run]:
     """(b)."""
     run = Run(Origin(chosen, ("a", "b"), {}, {}, 0, {}), torch.device(device), compiled=compiled)
     there = {
         side: Bank(bank.pixels.to(device), bank.masks.to(device), bank.details.to(device))
         for side, bank in banks.items()
     }
-    return lambda: _generator_step(run, there, None) and None, run
+    return partial(_generator_step, run, there, None), run
 
 
-def seconds(step: Callable[[], None], device: str, count: int) -> float:
+def seconds(step: Callable[[], object], device: str, count: int) -> float:
     """Of one step, the median of ``count``."""
     for _ in range(3):
         step()
@@ -159,7 +160,7 @@ def matrix_rate(device: str, kind: torch.dtype) -> float:
     """Floating-point operations a second of one large product of matrices."""
     side = 8192 if device != "cpu" else 1024
     a, b = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
-    return 2 * side**3 / seconds(lambda: torch.mm(a, b) is None or None, device, 9)
+    return 2 * side**3 / seconds(partial(torch.mm, a, b), device, 9)
 
 
 def operations(chosen: Preset) -> float:
@@ -174,7 +175,7 @@ def operations(chosen: Preset) -> float:
     return float(counter.get_total_flops())
 
 
-def busy_share(step: Callable[[], None]) -> float:
+def busy_share(step: Callable[[], object]) -> float:
     """Share of the time in which the GPU had work, over ten steps."""
     from torch.profiler import ProfilerActivity, profile
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cloak.attack import transforms
+from cloak.attack import cleaning, transforms
 from cloak.attack.transforms import Transform
 
 
@@ -78,17 +78,15 @@ def publication_conditions(
     ]
 
 
-def blurred(published: Condition, most: float = 2.0) -> Condition:
-    """As published, then cleaned by a Gaussian blur of a sigma up to so many pixels, or shown at another size."""
+def cleaned(published: Condition, most_blur: float = 2.0) -> Condition:
+    """As published, then cleaned of the veil in one of several ways, see :mod:`cloak.attack.cleaning`."""
     first = published.evaluation_transforms[0]
 
     def random_transform(rng: random.Random) -> Transform:
-        shown = published.random_transform(rng)
-        if rng.random() < 0.5:
-            return shown.then(transforms.resize(rng.uniform(0.6, 1.1)))
-        return shown.then(transforms.blur(rng.uniform(0.4, most)))
+        return published.random_transform(rng).then(cleaning.random_cleaning(rng, most_blur))
 
-    return Condition("blurred", random_transform, (first.then(transforms.blur(most / 2)),), published.encode)
+    ways = (transforms.blur(most_blur / 2), cleaning.median3())
+    return Condition("cleaned", random_transform, tuple(first.then(way) for way in ways), published.encode)
 
 
 #: Shifts of the evaluation transforms, across and down, in shares of the largest shift.

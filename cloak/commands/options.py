@@ -69,9 +69,7 @@ class SearchGroup:
     ] = Strength.MID
     veil: Annotated[
         VeilName | None,
-        _search(
-            help="What the cloak looks like. Default: film; noise with --attack, --smooth or --strict, and for videos."
-        ),
+        _search(help="What the cloak looks like. Default: film; noise with --attack, --smooth or --strict."),
     ] = None
     attack: Annotated[
         str, _search(help="ensemble (ours), or torchattacks:NAME, such as torchattacks:PGD.")

@@ -1,9 +1,9 @@
 """Face detectors: cloaks are made against some of them and judged by all.
 
 Start with :mod:`cloak.detectors.base` (what a detector is) and :func:`load` (a detector by its name). Each detector has
-its own module; ``native`` holds those that only judge. ``networks`` are plain torch networks, ``readers`` read weight
-files, ``geometry`` has boxes and patches, ``brought`` loads detectors from a person's own files. Importing this package
-imports no torch.
+its own module; ``priors`` is what those with anchors share, ``native`` holds those that only judge. ``networks`` are
+plain torch networks, ``readers`` read weight files, ``geometry`` has boxes and patches, ``brought`` loads detectors
+from a person's own files. Importing this package imports no torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """dlib's convolutional face detector with gradients (King, 2015, "Max-Margin Object Detection").
 
 Seven convolutions over every level of a pyramid; each value of their answer is the score of a window of 80 pixels.
-:meth:`DlibCnn.detect` is this network on all levels, in a tenth of the time that dlib's own program takes; scores agree
-within .05, and boxes overlap, as the tests check against dlib itself.
+:meth:`DlibCnn.detect` is this network on all levels, in a tenth of the time that dlib's own program takes on a
+processor; scores agree within .05, and boxes within the size of a step of the pyramid, as the tests check against dlib
+itself.
 """
 
 from __future__ import annotations

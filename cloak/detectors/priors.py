@@ -35,10 +35,14 @@ def decode_boxes(
 
 
 def decode_landmarks(corrections: Tensor, centre: Tensor, side: Tensor) -> Tensor:
-    """Landmarks ``(B, M, 5, 2)``, x and y in pixels, from corrections ``(B, M, 10)`` to the anchors' centres ``(M, 2)``,
-    in sides ``(M, 1)``.
+    """Landmarks ``(B, M, 5, 2)``, x and y in pixels.
+
+    Args:
+        corrections: ``(B, M, 10)``, in sides.
+        centre, side: ``(M, 2)`` and ``(M, 1)`` of the anchors, in pixels.
     """
-    return centre[:, None] + corrections.unflatten(-1, (5, 2)) * VARIANCES[0] * side[:, None]
+    points = corrections.reshape(*corrections.shape[:-1], 5, 2)
+    return centre[:, None] + points * VARIANCES[0] * side[:, None]
 
 
 class PriorDetector(FaceDetector):

@@ -164,7 +164,7 @@ def list_faces(picture: Picture, options: CloakOptions) -> list[DetectedFace]:
     """The faces of a picture that can be chosen by their numbers, with these detectors; nothing is cloaked.
 
     Raises:
-        UsageError, MissingModelError: see :func:`cloak_bytes`.
+        UsageError, MissingModelError: see :func:`cloak.picture.pipeline.cloak_bytes`.
     """
     initial = detect_all(picture.pixels, options)
     detected = {

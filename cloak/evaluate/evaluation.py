@@ -1,4 +1,4 @@
-"""Evaluation of the decoded picture by every detector, and the report made of it."""
+"""Evaluation of the decoded picture by every detector."""
 
 from __future__ import annotations
 
@@ -9,20 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloak.detectors import DETECTORS
 from cloak.detectors.base import Detections, FaceDetector
 from cloak.detectors.geometry.matching import faces_found
-from cloak.evaluate.advice import advise
 from cloak.evaluate.compare import landmark_errors, new_detections
 from cloak.evaluate.detect import detect_pixels
-from cloak.evaluate.presence import missing_detectors
-from cloak.evaluate.quality import compare, crop
-from cloak.evaluate.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
-from cloak.options import CloakOptions
 from cloak.parallel import map_parallel
 from cloak.pixels import display_picture, render_conditions, to_tensor
 from cloak.recognition.objective import Recogniser
-from cloak.veils.visibility import dislike
 
 #: Weight of a face that is still found, by condition, when rounds are compared.
 CONDITION_WEIGHTS = {"published": 100.0, "jpeg75": 10.0, "half": 1.0}
@@ -128,143 +121,4 @@ def evaluate_picture(
     size = (displayed.pixels.shape[1], displayed.pixels.shape[0])
     return Evaluation(
         pixels, size, detected, detected_before, elsewhere, decoys, landmarks, recognition, limits
-    )
-
-
-def build_report(
-    evaluation: Evaluation,
-    options: CloakOptions,
-    attacked: Sequence[FaceDetector],
-    judging: Sequence[FaceDetector],
-    all_faces: Tensor,
-    selected: Tensor,
-    confirmed_faces: Tensor,
-    before: dict[str, Detections],
-    uncloaked: np.ndarray,
-    *,
-    attacked_encoders: Sequence[str],
-    decoys_placed: int,
-    largest_noise: int,
-    steps: int,
-    seconds: float,
-    format_name: str,
-    encoder_quality: int | None,
-    lossless: bool,
-    versions: dict[str, str],
-) -> CloakReport:
-    """The report of a cloak.
-
-    Args:
-        all_faces, selected, confirmed_faces: ``(N, 4)`` each, in pixels of the picture: all that was reported, the
-            faces to hide, and those among which the person could choose, in the order of their numbers.
-        attacked_encoders: names of the encoders of faces that the cloak was made against.
-        uncloaked: the uncloaked picture in the same encoding, decoded.
-    """
-    scale = evaluation.display_size[0] / evaluation.pixels.shape[1]
-    place = {tuple(box): number for number, box in enumerate(selected.tolist())}
-    names = {tuple(box): number for number, box in enumerate(confirmed_faces.tolist())}
-    never = [False] * len(selected)
-    faces = []
-    for box in all_faces.tolist():
-        number = place.get(tuple(box))
-        found_before = [
-            name
-            for name, report in before.items()
-            if faces_found(report, all_faces.new_tensor([box]) * scale).tolist()[0]
-        ]
-        found_by = (
-            {
-                condition: tuple(
-                    name for name in before if evaluation.detected.get((name, condition), never)[number]
-                )
-                for condition in CONDITION_WEIGHTS
-            }
-            if number is not None
-            else {}
-        )
-        corners = (box[0], box[1], box[2], box[3])
-        faces.append(
-            FaceReport(
-                box=corners,
-                number=names.get(tuple(box)),
-                chosen=number is not None,
-                found_before=tuple(found_before),
-                found_by=found_by,
-                quality=compare(crop(uncloaked, corners), crop(evaluation.pixels, corners)),
-                dislike=None
-                if number is None
-                else dislike(crop(uncloaked, corners), crop(evaluation.pixels, corners)).total,
-            )
-        )
-    reports = [
-        DetectorReport(
-            name=detector.name,
-            family=detector.family,
-            attacked=detector in attacked,
-            before=sum(evaluation.detected_before[detector.name]),
-            after={
-                condition: sum(detected)
-                for (name, condition), detected in evaluation.detected.items()
-                if name == detector.name
-            },
-            elsewhere=evaluation.elsewhere[detector.name],
-            decoys=sum(evaluation.decoys[detector.name]),
-            landmark_error=float(np.mean(moved)) if (moved := evaluation.landmarks[detector.name]) else None,
-        )
-        for detector in [*attacked, *judging]
-    ]
-    notes = []
-    if evaluation.display_size[0] != evaluation.pixels.shape[1]:
-        notes.append(
-            f"detectors were shown the picture at {evaluation.display_size[0]} x {evaluation.display_size[1]} pixels"
-        )
-    asked = {detector.name for detector in [*attacked, *judging]}
-    if others := [known.name for known in DETECTORS if known.name not in asked]:
-        notes.append("known, but not asked: " + ", ".join(others))
-    recognition = tuple(
-        RecognitionReport(
-            encoder=encoder,
-            attacked=encoder in attacked_encoders,
-            distances={
-                condition: tuple(values)
-                for (name, condition), values in evaluation.recognition.items()
-                if name == encoder
-            },
-            threshold=limit,
-        )
-        for encoder, limit in evaluation.same_person.items()
-    )
-    return CloakReport(
-        strength=str(options.level),
-        levels=options.level.levels,
-        attack=options.attack,
-        veil=options.chosen_veil.value,
-        seed=options.seed,
-        device=options.device,
-        versions=versions,
-        steps=steps,
-        seconds=seconds,
-        size=(evaluation.pixels.shape[1], evaluation.pixels.shape[0]),
-        judged_at=evaluation.display_size,
-        format=format_name,
-        encoder_quality=encoder_quality,
-        lossless=lossless,
-        largest_noise=largest_noise,
-        quality=compare(
-            uncloaked, evaluation.pixels, perceptual=evaluation.pixels.size < 12_000_000 and not options.fast
-        ),
-        faces=tuple(faces),
-        detectors=tuple(reports),
-        notes=tuple(notes),
-        recognition=recognition,
-        decoys_asked=options.decoys,
-        decoys_placed=decoys_placed,
-        advice=advise(
-            faces,
-            reports,
-            options,
-            (evaluation.pixels.shape[1], evaluation.pixels.shape[0]),
-            missing_detectors(options.weights),
-            recognition,
-        ),
     )

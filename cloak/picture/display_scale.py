@@ -23,7 +23,7 @@ def with_display_scale(conditions: Sequence[Condition], scale: float) -> list[Co
     """The conditions, each at the patch's own size and at the size at which the picture is displayed.
 
     Args:
-        conditions: from :func:`cloak.attack.task.publication_conditions`, whose first evaluation transform is the
+        conditions: from :func:`cloak.attack.conditions.publication_conditions`, whose first evaluation transform is the
             encoder's round trip.
         scale: size at which the picture is displayed, divided by the patch's; near 1 or above, nothing changes.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,9 @@ from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import Detections
 from cloak.detectors.geometry.matching import expand_boxes
 from cloak.evaluate.detect import DetectorLoader, detect_all, load_encoders, select_faces
-from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, build_report, evaluate_picture
+from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, evaluate_picture
 from cloak.evaluate.report import CloakReport
+from cloak.evaluate.reporting import CloakScene, CloakWork, build_report
 from cloak.models import model
 from cloak.options import CloakOptions
 from cloak.picture.bound import enforce_bound, epsilon_scale_within
@@ -243,26 +243,17 @@ def cloak_bytes(
     )
     if progress:
         progress(1.0)
-    report = build_report(
-        full_evaluation,
-        options,
-        detectors.attacked,
-        detectors.judging,
-        initial.all_faces,
-        faces,
-        initial.confirmed_faces,
-        before,
-        uncloaked,
-        attacked_encoders=[one.name for one in attacked_recognisers],
+    work = CloakWork(
+        encoders=tuple(one.name for one in attacked_recognisers),
         decoys_placed=len(optimiser.zones),
         largest_noise=best.largest,
         steps=optimiser.steps,
         seconds=time.perf_counter() - started,
-        format_name=encoder.format,
+        format=encoder.format,
         encoder_quality=encoder.quality,
         lossless=encoder.lossless,
-        versions={name: metadata.version(name) for name in ("torch", "numpy", "pillow")},
     )
+    report = build_report(full_evaluation, CloakScene(options, initial, faces, uncloaked), work)
     return CloakResult(best.encoded, encoder.format, report)
 
 

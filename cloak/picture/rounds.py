@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cloak.attack.budget import context_mask, visibility_mask
-from cloak.attack.conditions import Condition, blurred, publication_conditions
+from cloak.attack.conditions import Condition, cleaned, publication_conditions
 from cloak.attack.decoys import place_decoys
 from cloak.attack.frames import FullResolutionFrame, WholeFrame
 from cloak.attack.noise_change import Change, NoiseChange
@@ -61,7 +61,7 @@ SHOWN_FACE_SIDE = 160.0
 #: How much a detector still counts that misses the face already, see :class:`cloak.attack.task.Schedule`.
 LEAST_WEIGHT = 0.25
 #: Veils that have grain all over the picture, and how strong it is at most where nothing was searched.
-GRAINY, BACKGROUND = (VeilName.FILM, VeilName.FILM_BW), 0.045
+GRAINY, BACKGROUND = (VeilName.FILM, VeilName.FILM_BW), 0.075
 
 Progress = Callable[[float], None]
 
@@ -294,7 +294,7 @@ class PatchOptimiser:
 
         if self.veil is not None:
             transfers = False
-            conditions = [*conditions, blurred(conditions[0])]
+            conditions = [*conditions, cleaned(conditions[0])]
         detectors = self._relevant_detectors(index)
 
         def begin(task: Task, schedule: Schedule, rng: random.Random, start: Tensor | None) -> Change:

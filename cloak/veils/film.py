@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from cloak.attack.transforms import gaussian_blur
 from cloak.veils.base import Canvas, luminance, normal
-from cloak.veils.grain import grain, soft_limit, strength_map
+from cloak.veils.grain import flattened, grain, local_energy, soft_limit, strength_map
 from cloak.veils.names import VeilName
 
 #: No grain is stronger than so many standard deviations.
 _MOST_DEVIATIONS = 2.0
-_UNEVENNESS_SEED = 20
+_UNEVENNESS_SEED, _LOOSE_SEED = 20, 77
 #: Below this brightness grain changes a place by less than its strength says: black stays black.
 _DARKEST = 0.12
+#: Of what is searched: no frequency has more than so many times the average power.
+_MOST_POWER = 1.5
+#: Of what is searched, sigmas of Gaussians in pixels as shown: what is slower is taken out; over so much of the picture
+#: its strength is evened out, unless its mean square is hardly more than the third number.
+_SLOW, _EVEN, _FAINT = 6.0, 8.0, 0.03
 
 
 @dataclass(frozen=True)
@@ -26,17 +33,23 @@ class Film:
     The blue layer of colour film is its grainiest, and what the eye resolves least, whereas detectors weigh it like the
     others; so grain there costs the least of what a person sees. It has no slow part, so skin keeps its colour.
 
+    Three things keep what is searched looking like grain. No frequency of it is much stronger than the others, so there
+    is no pitch in which labyrinths could stand. Its strength is the same all over a face, so it does not gather as soot
+    around eyes and lips: what is searched is which grains are dark and which are bright. And over it lies grain that
+    nobody searches.
+
     Attributes:
         size: of a grain, as the sigma of a Gaussian in pixels as shown.
         unevenness: how much grains differ in strength: the power of the magnitude of normal noise by which each is
-            weighed. The search decides which grains are dark and which are bright, not where the strong ones lie; that
-            breaks up lines into specks.
+            weighed. The search does not decide where the strong ones lie; that breaks up lines.
+        loose: strength of the grain that nobody searches, in shares of the searched one's.
         blue: strength of the blue layer's own grain, in shares of that of brightness; 0: none.
         slow: sigma in pixels as shown; what is slower is taken out of the blue layer's grain.
     """
 
     size: float = 0.6
-    unevenness: float = 0.7
+    unevenness: float = 0.35
+    loose: float = 0.8
     blue: float = 0.4
     slow: float = 3.0
     name: VeilName = VeilName.FILM
@@ -46,15 +59,20 @@ class Film:
         return normal((1, 2 if self.blue else 1, *canvas.clean.shape[-2:]), seed, canvas.clean)
 
     def settle(self, canvas: Canvas, parameters: Tensor) -> Tensor:
+        parameters = flattened(parameters, _MOST_POWER)
         weight = canvas.share / canvas.share.square().mean().sqrt().clamp_min(1e-6)
-        layers = self._layers(canvas, parameters)
-        spent = (layers * weight).square().mean((2, 3), keepdim=True).sqrt()
+        spent = (self._layers(canvas, parameters) * weight).square().mean((2, 3), keepdim=True).sqrt()
         return parameters * (1 / spent.clamp_min(1e-6)).clamp_max(1)
 
     def render(self, canvas: Canvas, parameters: Tensor, amplitude: float) -> Tensor:
         layers = self._layers(canvas, parameters)
+        size = (canvas.clean.shape[-2], canvas.clean.shape[-1])
+        layers = layers - gaussian_blur(layers, _SLOW / canvas.pixel)
+        layers = layers / (local_energy(layers, _EVEN / canvas.pixel) + _FAINT).sqrt()
+        if self.loose:
+            free = self._layers(canvas, _loose(layers.shape[1], size).to(layers))
+            layers = (layers + self.loose * free) / math.sqrt(1 + self.loose**2)
         if self.unevenness:
-            size = (canvas.clean.shape[-2], canvas.clean.shape[-1])
             layers = layers * _unevenness(self.unevenness, size).to(layers)
         layers = soft_limit(layers, _MOST_DEVIATIONS)
         strength = amplitude * _strength(canvas.clean) * canvas.share
@@ -72,8 +90,6 @@ class Film:
         brightness = grain(parameters[:, :1], size)
         if not self.blue:
             return brightness
-        from cloak.attack.transforms import gaussian_blur
-
         blue = grain(parameters[:, 1:], size)
         return torch.cat([brightness, blue - gaussian_blur(blue, max(0.8, self.slow / canvas.pixel))], 1)
 
@@ -89,3 +105,9 @@ def _unevenness(power: float, size: tuple[int, int]) -> Tensor:
     """``(1, 1, H, W)`` with a mean square of 1, the same for every picture of that size."""
     uneven = grain(normal((1, 1, *size), _UNEVENNESS_SEED, torch.zeros(())), 0.45).abs() ** power
     return uneven / uneven.square().mean().sqrt()
+
+
+@lru_cache(maxsize=8)
+def _loose(layers: int, size: tuple[int, int]) -> Tensor:
+    """``(1, layers, H, W)`` white noise, the same for every picture of that size."""
+    return normal((1, layers, *size), _LOOSE_SEED, torch.zeros(()))

@@ -23,6 +23,8 @@ _FLOOR = 0.35
 _SMOOTH_SHARE = 0.7
 #: Local deviation of brightness, in levels of 255, from which on an area is texture.
 _TEXTURE_LEVELS = 12.0
+#: Over this share of the frequencies of the shorter side power is averaged before it is cut down.
+_SPECTRUM_SHARE = 0.015
 
 
 def grain(white: Tensor, sigma: float) -> Tensor:
@@ -41,6 +43,27 @@ def grain(white: Tensor, sigma: float) -> Tensor:
 
 def _radius(sigma: float) -> int:
     return max(1, math.ceil(3 * sigma))
+
+
+def flattened(white: Tensor, most: float) -> Tensor:
+    """Parameters with no part of their spectrum stronger than ``most`` times the average, as white noise has none.
+
+    Args:
+        white: ``(1, C, H, W)``.
+        most: at least 1.
+    """
+    height, width = white.shape[-2:]
+    spectrum = torch.fft.rfft2(white)
+    smooth = gaussian_blur(spectrum.abs().square(), max(1.0, _SPECTRUM_SHARE * min(height, width)))
+    limit = most * smooth.mean((2, 3), keepdim=True)
+    gain = (limit / smooth.clamp_min(1e-12)).clamp_max(1).sqrt()
+    flat: Tensor = torch.fft.irfft2(spectrum * gain, s=(height, width))
+    return flat
+
+
+def local_energy(layers: Tensor, sigma: float) -> Tensor:
+    """Mean square of each layer around each pixel, over a Gaussian of ``sigma`` pixels."""
+    return gaussian_blur(layers.square(), sigma).clamp_min(0)
 
 
 def strength_map(clean: Tensor) -> Tensor:

@@ -30,17 +30,13 @@ class Taste:
 
 #: The amplitude is set anew every so many steps.
 _FIT_EVERY = 6
-#: No grain is stronger than this, in shares of the whole range.
-MOST_AMPLITUDE = 0.14
 _MOMENTUM, _SQUARES = 0.9, 0.99
 #: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
 #: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
-_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.6
-#: Where the strongest grain stays under the ceiling, what a person sees pulls half as much from then on; else it comes
-#: back by the second number; it keeps the third in any case.
-_LESS_PULL, _MORE_PULL, _LEAST_PULL = 0.5, 1.5, 0.12
-#: A ceiling counts as used from this share on.
-_MOSTLY = 0.95
+_EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.85
+#: FLIP pulls less by the first factor after a fit that finds the amplitude at its ceiling and FLIP below the last
+#: number's share of its own, more by the second after any other, and never by less than the third of its weight.
+_LESS_PULL, _MORE_PULL, _LEAST_PULL, _MOSTLY = 0.5, 1.5, 0.25, 0.95
 #: A search of few steps takes steps up to so many times as long; one of so many steps takes none that are longer.
 _LONGEST_STRIDE, _MANY_STEPS = 2.0, 32
 #: A search starts from this share of random parameters; the rest of the budget is the search's.
@@ -117,14 +113,17 @@ class VeilChange:
         ]
         total = gradient
         size = gradient.norm()
-        for weight, loss in pulls:
+        for place, (weight, loss) in enumerate(pulls):
             if weight:
                 (pull,) = torch.autograd.grad(loss(), leaf, retain_graph=True)
-                total = total + self._pull * weight * size / pull.norm().clamp_min(1e-12) * pull
+                felt = weight * (1.0 if place else self._pull)
+                total = total + felt * size / pull.norm().clamp_min(1e-12) * pull
         (moved,) = torch.autograd.grad(picture, self.parameters, total)
         self._shown = None
         self._step(moved, number)
-        if number % _FIT_EVERY == _FIT_EVERY - 1 or number + 1 == self.steps:
+        if number + 1 == self.steps:
+            self._fit(tries=8)
+        elif number % _FIT_EVERY == _FIT_EVERY - 1:
             self._fit()
 
     def _step(self, gradient: Tensor, number: int) -> None:
@@ -134,7 +133,9 @@ class VeilChange:
         first = self._first / (1 - _MOMENTUM**self._made)
         second = self._second / (1 - _SQUARES**self._made)
         share = 0.3 + 0.7 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, number / max(1, self.steps))))
-        moved = self.parameters.detach() - self.veil.pace * self._stride * share * first / (second.sqrt() + 1e-12)
+        moved = self.parameters.detach() - self.veil.pace * self._stride * share * first / (
+            second.sqrt() + 1e-12
+        )
         with torch.no_grad():
             self.parameters = self.veil.settle(self.canvas, moved)
 
@@ -142,15 +143,19 @@ class VeilChange:
         with torch.no_grad():
             return self.veil.render(self.canvas, parameters, amplitude)
 
-    def _fit(self) -> None:
+    def _fit(self, tries: int = 3) -> None:
         self._shown = None
         self.amplitude = self.visibility.fit(
             lambda amplitude: self._rendered(self.parameters, amplitude),
             self.ceiling.share(self.used),
             self.amplitude,
-            most=MOST_AMPLITUDE,
+            tries=tries,
         )
-        shown = self._rendered(self.parameters, self.amplitude)
-        unused = self._made > 0 and self.visibility.share(shown, self.ceiling.share(self.used)) < _MOSTLY
-        factor = _LESS_PULL if unused and self.amplitude >= MOST_AMPLITUDE else _MORE_PULL
-        self._pull = min(1.0, max(_LEAST_PULL, self._pull * factor))
+        # where grain is as strong as it may be and FLIP is not, FLIP need not pull so much
+        most = self.ceiling.share(self.used)
+        unused = (
+            self._made > 0
+            and self.amplitude >= most.amplitude
+            and self.visibility.share(self._rendered(self.parameters, self.amplitude), most) < _MOSTLY
+        )
+        self._pull = min(1.0, max(_LEAST_PULL, self._pull * (_LESS_PULL if unused else _MORE_PULL)))

@@ -5,12 +5,14 @@ Two measures, both with ceilings for each strength:
 * **FLIP** (:mod:`cloak.veils.flip`) on the crop of each face, and on its surroundings: how much of the change is
   noticed.
 * **Dislike**: how much of it looks like a fault rather than like a photograph. FLIP does not tell fine grain from spots
-  on the skin; people do. Three things are counted, each in units of what an attentive person begins to see:
+  on the skin; people do. Four things are counted, each in units of what an attentive person begins to see:
 
   - *mottle*: slow changes of brightness on the face (the change seen through a Gaussian of 3 pixels at screen size),
     where grain of the same strength has next to nothing;
   - *folds*: the part of the change at two scales whose orientation agrees over a neighbourhood more than grain's does,
     which the eye reads as wrinkles, stripes or labyrinths (coherence of the structure tensor, Bigun & Granlund 1987);
+  - *specks*: what is darker than its surroundings by more than 20 levels, seen through a Gaussian of one pixel, as soot
+    is and grain of the same strength next to never;
   - *tint*: slow changes of colour on the face in L*a*b*, what makes skin look bruised.
 
 Random grain at a FLIP of .15 has a dislike of about 1.
@@ -38,25 +40,34 @@ FOLD_SCALES, FOLD_WINDOW = (1.5, 3.0), 3.0
 GRAIN_COHERENCE = (0.08, 0.06)
 _MOTTLE_SIGMA, _MOTTLE_SEEN = 3.0, 3.0  # pixels; levels of 255
 _FOLDS_SEEN = 1.5  # levels of 255
+#: Sigmas of a speck and of its surroundings in pixels as shown; levels of 255 that grain reaches too, and of the rest.
+_SPECK_SIGMAS, _SPECK_LEVELS, _SPECKS_SEEN = (1.0, 8.0), 20.0, 0.5
 _TINT_SIGMA, _TINT_SEEN = 4.0, 2.3  # pixels; distance in L*a*b* that is just noticed (Mahy et al. 1994)
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The most that may be seen of a veil: mean FLIP of each face's crop, and of its surroundings."""
+    """The most that may be seen of a veil.
+
+    Attributes:
+        face, surroundings: mean FLIP of each face's crop, and of what is around it.
+        amplitude: of the veil. FLIP sees little of grain that is as fine as the search likes it; beyond this it looks
+            like pebbles, whatever FLIP says.
+    """
 
     face: float
     surroundings: float
+    amplitude: float = 1.0
 
     def share(self, used: float) -> Ceiling:
         """A part of this ceiling."""
-        return Ceiling(self.face * used, self.surroundings * used)
+        return Ceiling(self.face * used, self.surroundings * used, self.amplitude * used)
 
 
 CEILINGS = {
-    Strength.LOW: Ceiling(0.10, 0.10),
-    Strength.MID: Ceiling(0.145, 0.145),
-    Strength.HIGH: Ceiling(0.21, 0.19),
+    Strength.LOW: Ceiling(0.10, 0.13, 0.09),
+    Strength.MID: Ceiling(0.14, 0.18, 0.13),
+    Strength.HIGH: Ceiling(0.21, 0.24, 0.18),
 }
 
 
@@ -67,11 +78,12 @@ class Dislike:
     mottle: float
     folds: float
     tint: float
+    specks: float
 
     @property
     def total(self) -> float:
         """The root of the sum of squares."""
-        return float((self.mottle**2 + self.folds**2 + self.tint**2) ** 0.5)
+        return float((self.mottle**2 + self.folds**2 + self.tint**2 + self.specks**2) ** 0.5)
 
 
 class Visibility:
@@ -127,16 +139,15 @@ class Visibility:
         ceiling: Ceiling,
         start: float,
         *,
-        most: float,
         tries: int = 3,
     ) -> float:
-        """The amplitude, at most ``most``, at which a veil just stays under a ceiling."""
+        """The amplitude at which a veil just stays under a ceiling."""
         amplitude = start
         for _ in range(tries):
             used = self.share(render(amplitude), ceiling)
-            amplitude = min(most, amplitude * (1 / max(used, 1e-3)) ** 1.3)
-            if amplitude == most or 0.97 <= used <= 1.0:
+            if 0.97 <= used <= 1.0 or (used < 1 and amplitude == ceiling.amplitude):
                 break
+            amplitude = min(ceiling.amplitude, amplitude * (1 / max(used, 1e-3)) ** 1.3)
         return amplitude
 
 
@@ -174,6 +185,12 @@ def mottle_loss(change: Tensor, *, pixel: float = 1.0) -> Tensor:
     return torch.stack([gaussian_blur(change, s / pixel).square().mean() * s for s in (2.0, 4.0)]).sum()
 
 
+def _below(change: Tensor) -> Tensor:
+    """By how much each place is darker than its surroundings; 0 where it is brighter."""
+    near, far = (gaussian_blur(change, sigma) for sigma in _SPECK_SIGMAS)
+    return (far - near).clamp_min(0)
+
+
 @torch.no_grad()
 def dislike(clean: np.ndarray, cloaked: np.ndarray) -> Dislike:
     """How much of the change of a face's crop looks like a fault.
@@ -194,7 +211,8 @@ def dislike(clean: np.ndarray, cloaked: np.ndarray) -> Dislike:
         strongest = max(strongest, float(((agree - usual).clamp_min(0) * seen.square()).mean().sqrt()))
     colours = gaussian_blur(_lab(after) - _lab(before), _TINT_SIGMA)[:, 1:]
     tint = float(colours.square().sum(1).mean().sqrt())
-    return Dislike(mottle / _MOTTLE_SEEN, strongest / _FOLDS_SEEN, tint / _TINT_SEEN)
+    specks = float((_below(change) * 255 - _SPECK_LEVELS).clamp_min(0).square().mean().sqrt())
+    return Dislike(mottle / _MOTTLE_SEEN, strongest / _FOLDS_SEEN, tint / _TINT_SEEN, specks / _SPECKS_SEEN)
 
 
 def _rectangle(x1: float, y1: float, x2: float, y2: float, height: int, width: int) -> tuple[slice, slice]:

@@ -16,7 +16,7 @@ from cloak.recognition.objective import Encoder, recogniser_for
 from cloak.video.detectors import detect_near, recognition_distances
 from cloak.video.report import VideoDetectorReport, VideoRecognitionReport
 
-#: A frame under each condition, by name, with its scale: :func:`cloak.evaluate.judge.render_conditions`.
+#: A frame under each condition, by name, with its scale: :func:`cloak.pixels.render_conditions`.
 Renderings = Mapping[str, tuple[np.ndarray, float]]
 
 

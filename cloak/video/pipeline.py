@@ -117,7 +117,7 @@ def cloak_video(
     state = WorkState(work or work_folder(output), _state_key(info, options, video, attacked))
     check_container(info, output.suffix.lower(), state.folder)
     analysis = _analysed(info, state, attacked, options, video, phases)
-    if options.look is VeilName.FILM_BW:  # what it is compared with is the film without colours
+    if options.chosen_veil is VeilName.FILM_BW:  # what it is compared with is the film without colours
         info = replace(info, grey=True)
     job = _Job(info, analysis, state, attacked, options, video, attacked_encoders)
     # 3. Search the noise of every window.
@@ -153,7 +153,7 @@ def cloak_video(
     ]
     report = VideoReport(
         strength=str(options.level),
-        veil=options.look.value,
+        veil=options.chosen_veil.value,
         levels=options.level.levels,
         seed=options.seed,
         device=options.device,
@@ -207,7 +207,7 @@ def _state_key(
         sha256_file(info.path),
         VERSION,
         str(options.level),
-        options.look.value,
+        options.chosen_veil.value,
         options.fast,
         options.decoys,
         options.displace_landmarks and options.landmark_share,

@@ -15,7 +15,7 @@ from cloak.options import CloakOptions
 from cloak.picture.rounds import GRAINY
 from cloak.pixels import to_tensor
 from cloak.veils import VeilName, veil_of
-from cloak.veils.flip import flip_error
+from cloak.veils.flip import Flip
 from cloak.video.flow import FlowTracker, flicker, moved
 from cloak.video.grain import MovingGrain
 from cloak.video.io import Frame, VideoInfo, frames
@@ -68,14 +68,14 @@ class NoiseRenderer:
         change: Callable[[WindowNoise, np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.info, self.analysis, self.state = info, analysis, state
-        self.levels = options.level.levels if options.look is VeilName.NOISE else MOST_LEVELS
+        self.levels = options.level.levels if options.chosen_veil is VeilName.NOISE else MOST_LEVELS
         #: Film grain changes brightness alone.
-        self.chroma = options.look in (VeilName.NOISE, VeilName.LIGHT)
+        self.chroma = options.chosen_veil in (VeilName.NOISE, VeilName.LIGHT)
         self._change = change or (lambda noise, _: noise.levels)
-        veil, scale = veil_of(options.look, grey=True), display_scale(info.upright)
+        veil, scale = veil_of(options.chosen_veil, grey=True), display_scale(info.upright)
         self._grain = (
             MovingGrain(veil, scale, info.upright, options.seed)
-            if veil is not None and options.look in GRAINY
+            if veil is not None and options.chosen_veil in GRAINY
             else None
         )
         self._current: dict[int, tuple[WindowNoise, MovingNoise]] = {}
@@ -246,7 +246,7 @@ def control_of(
 
     def change(noise: WindowNoise, patch: np.ndarray) -> np.ndarray:
         clean = to_tensor(patch)
-        veil = WindowVeil.of(options.look, options.level, noise.place, clean, display_scale(size))
+        veil = WindowVeil.of(options.chosen_veil, options.level, noise.place, clean, display_scale(size))
         if veil is None:
             return equal_energy(noise, options.seed)
         return to_levels(veil.random(to_noise(noise.levels), options.seed + 1000 + noise.track))
@@ -318,4 +318,4 @@ def _measure(
 def face_flip(clean: np.ndarray, changed: np.ndarray) -> float:
     """Mean FLIP between two crops of a face, uint8 ``(H, W, 3)``."""
     with torch.no_grad():
-        return float(flip_error(to_tensor(clean), to_tensor(changed)))
+        return float(Flip(to_tensor(clean)).error_map(to_tensor(changed)).mean())

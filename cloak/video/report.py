@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloak.evaluate.report import CONDITION_NAMES
+from cloak.strength import Strength
+from cloak.veils.names import VeilName
+from cloak.veils.visibility import CEILINGS
 
+#: A CRF that leaves most of a cloak.
+_GOOD_CRF = 18
+#: A veil that shows this share of what its strength allows has used it up.
+_NEARLY = 0.9
 SCHEMA = "veilmark.cloak-video-report/2"
 
 
@@ -208,8 +215,25 @@ class VideoReport:
             for one in self.recognition
             if one.attacked and one.recognised.get("published", 0)
         )
-        more = "" if self.strength == "high" else ", or a larger --strength"
-        return f"still found in the judged frames by {', '.join(finding)}; more --steps may help{more}"
+        return f"still found in the judged frames by {', '.join(finding)}. What may help: {'; '.join(self._help())}."
+
+    def _help(self) -> list[str]:
+        """What may help, as far as it was measured."""
+        result = ["more --steps"]
+        if self.strength != "high" and self.is_used_up:
+            result.append("a larger --strength, for what this one allows is used up")
+        if self.crf > _GOOD_CRF:
+            result.append(f"--crf {_GOOD_CRF}, for stronger compression takes part of the cloak away")
+        published = [one for one in self.detectors if one.attacked and one.after["published"]]
+        if published and not any(one.after["half"] for one in published):
+            result.append("to publish it at half size, where none of these finds a face")
+        return result
+
+    @property
+    def is_used_up(self) -> bool:
+        """The search used what the strength allows; of plain noise that is not known."""
+        look = VeilName(self.veil)
+        return look is VeilName.NOISE or self.flip_before >= _NEARLY * CEILINGS[Strength(self.strength)].face
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as documented by the attributes."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cloak.attack.budget import context_mask, project, visibility_mask
-from cloak.attack.conditions import Condition, blurred
+from cloak.attack.conditions import Condition, cleaned
 from cloak.attack.evaluation import evaluate_noise
 from cloak.attack.input_policy import input_policy_of
 from cloak.attack.search import optimise
@@ -129,9 +129,9 @@ class VideoOptimiser:
             sorted({int(getattr(one, "side", 0)) for one in attacked if _needs_square(one, top_left)} - {0})
             for top_left in (False, True)
         )
-        self.face_side = face_side(options.look, fast=options.fast)
+        self.face_side = face_side(options.chosen_veil, fast=options.fast)
         #: The largest change of a value, in shares of the whole range.
-        self.limit = options.level.epsilon if options.look is VeilName.NOISE else 1.0
+        self.limit = options.level.epsilon if options.chosen_veil is VeilName.NOISE else 1.0
         self._open: dict[int, Window] = {}
         self._carriers: dict[int, tuple[int, MovingNoise]] = {}
         self._starts: dict[int, Tensor | None] = {}
@@ -261,7 +261,7 @@ class VideoOptimiser:
         detectors = self._relevant_detectors(window, unresolved)
         task = self._task(window, quality, detectors)
         shown = display_scale(window.size)
-        veil = WindowVeil.of(options.look, options.level, window.place, window.key, shown)
+        veil = WindowVeil.of(options.chosen_veil, options.level, window.place, window.key, shown)
         goals = Goals(
             decoy=_DECOY_GOAL if window.track.decoy else 0.0,
             landmark=_LANDMARK_GOAL if task.landmarks else 0.0,
@@ -300,7 +300,7 @@ class VideoOptimiser:
         result = optimise(
             task,
             detectors,
-            [*conditions, blurred(conditions[0])],
+            [*conditions, cleaned(conditions[0])],
             goals=goals,
             # the encoded film will tell whether it suffices
             schedule=replace(schedule, check_every=0, least_weight=LEAST_WEIGHT),
@@ -315,7 +315,7 @@ class VideoOptimiser:
         clean, place, decoy = window.key, window.place.face.to(device), window.track.decoy
         share = context_mask(window.place.work, place, _DECOY_CONTEXT if decoy else CONTEXT)
         limit = self.limit * visibility_mask(clean, smooth=strength.smooth_share) * share
-        if self.options.look is not VeilName.NOISE:
+        if self.options.chosen_veil is not VeilName.NOISE:
             limit = torch.full_like(share, self.limit)
         nothing = place.new_zeros(0, 4)
         displaced = self.options.displace_landmarks and not decoy

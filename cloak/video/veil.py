@@ -128,9 +128,8 @@ class WindowVeil:
         parameters = self.veil.random(self.canvas, seed)
         amplitude = self.visibility.fit(
             lambda amplitude: self.veil.render(self.canvas, parameters, amplitude),
-            Ceiling(max(face, 1e-3), 1.0),
+            Ceiling(max(face, 1e-3), 1.0, _MOST_RANDOM),
             0.05,
-            most=_MOST_RANDOM,
             tries=8,
         )
         return self.veil.render(self.canvas, parameters, amplitude) - self.canvas.clean

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.support.console import clean, note, print_json, progress
+from provenance.commands.support.console import note, print_json, progress, say, whole
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
+from provenance.interrupt import interruptible
 
 if TYPE_CHECKING:
     from provenance.capture.capture import Capture
@@ -51,7 +52,9 @@ def capture(
     with session_for(home, identity) as session:
 
         def sign(taken: Capture, target: Path) -> SignResult:
-            spec = ManifestSpec(captured_at=taken.captured_at, device=device_name or "")
+            spec = ManifestSpec(
+                digital_source_type="digitalCapture", captured_at=taken.captured_at, device=device_name or ""
+            )
             return sign_file(taken.path, target, SignRequest(spec), session, force=force)
 
         if video:
@@ -62,7 +65,7 @@ def capture(
     if as_json:
         print_json(result.to_json())
     else:
-        typer.echo(f"captured {result.output}  (ledger entry {result.index})")
+        say("captured ", whole(result.output), f"  (record no. {result.index} in your log)")
 
 
 def watch(
@@ -78,8 +81,9 @@ def watch(
     identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
-    """Sign whatever appears in a folder, each file once, also across restarts."""
+    """Sign whatever appears in a folder, each file once, also across restarts. Ctrl-C, or SIGTERM, ends it."""
     import hashlib
+    import threading
 
     from provenance.capture.watch import WatchOptions, watch_folder
     from provenance.manifest.embed import ManifestSpec
@@ -107,11 +111,16 @@ def watch(
                     }
                 )
             else:
-                where = f" -> {event.output}" if event.output else ""
-                note(f"{event.kind} {event.path}{where} {clean(event.message)}".rstrip())
+                where = f" -> {whole(event.output)}" if event.output else ""
+                note(f"{event.kind} {whole(event.path)}{where} {event.message}".rstrip())
 
         options = WatchOptions(recursive=recursive, settle_s=settle, jobs=jobs, once=once)
-        counts = watch_folder(folder, output, journal, sign, options=options, on_event=show)
-    typer.echo(", ".join(f"{kind} {counts.get(kind, 0)}" for kind in ("signed", "failed", "skipped")))
+        stop = threading.Event()
+        if folder.is_dir() and not once:
+            inside = " and the folders in it" if recursive else ""
+            note(f"watching {whole(folder)}{inside}; signed files go to {whole(output)}; Ctrl-C ends")
+        with interruptible(stop.set):
+            counts = watch_folder(folder, output, journal, sign, options=options, on_event=show, stop=stop)
+    say(", ".join(f"{kind} {counts.get(kind, 0)}" for kind in ("signed", "failed", "skipped")))
     if counts.get("failed"):
         raise typer.Exit(int(ExitCode.PARTIAL))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.support.console import clean, print_json
+from provenance.commands.support.console import clean, print_json, say
 from provenance.errors import CheckError, ExitCode, NoCredentialError, UsageError
 from provenance.home import Home
 
@@ -32,17 +32,18 @@ def extract(
     from provenance.manifest.extract import extract_parts
     from provenance.manifest.read import read_manifest
     from provenance.manifest.report import ManifestState
-    from provenance.media.files import is_file, refuse_existing, write_bytes
-    from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
+    from provenance.media.files import is_file, read_companion, refuse_existing, write_bytes
+    from provenance.media.formats import SIDECAR_SUFFIX
+    from provenance.sign import check_source, with_suffix_added
     from provenance.trust.store import TrustStore
-    from provenance.verify import MAX_SIDECAR_BYTES, read_limited
+    from provenance.verify import MAX_SIDECAR_BYTES
 
     if crjson == (output is not None):
         raise UsageError("give -o FOLDER or --crjson, one of the two")
     media = check_source(path)
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     found = sidecar or (beside if is_file(beside) and not media.embeddable else None)
-    data = read_limited(found, MAX_SIDECAR_BYTES) if found else None
+    data = read_companion(found, MAX_SIDECAR_BYTES) if found else None
     if crjson:
         anchors = TrustStore.load(Home.locate()).anchors
         report = read_manifest(path, media.mime, anchors_pem=anchors, manifest_data=data)
@@ -62,4 +63,4 @@ def extract(
             about = {"path": str(folder / part.name), "title": part.title, "bytes": len(part.data)}
             print_json({"schema": "veilmark.part/1", **about})
         else:
-            typer.echo(f"{folder / part.name}  {clean(part.title)}")
+            say(f"{folder / part.name}  {clean(part.title)}")

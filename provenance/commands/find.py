@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import print_json, stdout
+from provenance.commands.support.console import print_json, say, whole
 from provenance.commands.support.paths import Input, gathered
 from provenance.errors import ExitCode, NotInitializedError
 from provenance.home import Home
 
 if TYPE_CHECKING:
+    from provenance.pages.found import Found
     from provenance.verdict import SimilarRecord
 
 
 def find(
     paths: Paths,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Also write what was found as a self-contained page.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the page of --html if it exists.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Hashes and figures of each match too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Find the records of a file by its hashes and its looks, even after its metadata was stripped.
@@ -28,8 +39,14 @@ def find(
     """
     from provenance.media.media_file import MediaFile
     from provenance.search.lookup import open_lookup, similar_records
+    from provenance.search.titles import Description, describe_records
     from provenance.trust.store import TrustStore
 
+    if page:
+        from provenance.media.files import refuse_existing
+
+        refuse_existing(page, force)
+    found: list[Found] = []
     home = Home.locate()
     trust = TrustStore.load(home)
     with gathered(paths) as inputs, open_lookup(home) as lookup:
@@ -41,16 +58,28 @@ def find(
             return ExitCode.OK if records else ExitCode.NOT_FOUND, records
 
         def show(item: Input, records: list[SimilarRecord]) -> None:
+            described = describe_records(records, lookup)
+            if page:
+                found.append((item.shown, records, described))
             if as_json:
-                found = [vars(record) for record in records]
-                print_json({"schema": "veilmark.found/1", "path": item.shown, "records": found})
+                listed = [
+                    {**vars(record), **described.get(record.index, Description()).to_json()}
+                    for record in records
+                ]
+                print_json({"schema": "veilmark.found/1", "path": item.shown, "records": listed})
                 return
             from provenance.commands.support.show import show_similar
 
             count = len(records)
             what = f"{count} record{'s' if count > 1 else ''} found" if records else "no record found"
-            stdout().print(f"{item.shown}: {what}", markup=False)
-            show_similar(records, all_of_them=True)
+            say(whole(item.shown), f": {what}")
+            titles = {index: one.title for index, one in described.items()}
+            show_similar(records, verbose=verbose, titles=titles)
 
         code = run_batch("Looking up", inputs, work, show, as_json=as_json)
+    if page and found:
+        from provenance.media.files import write_bytes
+        from provenance.pages.found import found_page
+
+        write_bytes(page, found_page(found).encode(), force=force)
     raise typer.Exit(int(code))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.support.console import note, print_json
+from provenance.commands.support.console import note, print_json, say
 from provenance.home import Home
 
 
@@ -36,9 +36,9 @@ def init(
     if as_json:
         print_json(done.to_json())
         return
-    typer.echo(f"identity  {done.claimed_name}  (key {done.key_id[:16]}, {done.algorithm})")
-    typer.echo(f"ledger    {done.log_origin}  ({done.log_size} records)")
-    typer.echo(f"kept in   {home.data}")
+    say(f"identity  {done.claimed_name}  (key {done.key_id[:16]}, {done.algorithm})")
+    say(f"ledger    {done.log_origin}  ({done.log_size} records)")
+    say(f"kept in   {home.data}")
     if fresh and sys.stdin.isatty() and sys.stderr.isatty():
         _offer_lists(home)
     if fresh:

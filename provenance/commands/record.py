@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import print_json
+from provenance.commands.support.console import print_json, say, whole
 from provenance.commands.support.paths import Input, gathered, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
@@ -81,4 +81,10 @@ def _show(result: SignResult, as_json: bool) -> None:
         print_json(result.to_json())
     else:
         kept = result.receipt_path or f"store {result.receipt_cid}"
-        typer.echo(f"recorded {result.source}  (ledger entry {result.index}; receipt {kept})")
+        say(
+            "recorded ",
+            whole(result.source),
+            f"  (record no. {result.index} in your log; receipt ",
+            whole(kept),
+            ")",
+        )

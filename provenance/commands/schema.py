@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from provenance.commands.support.console import say
+
 
 def schema(
     name: Annotated[
@@ -17,6 +19,6 @@ def schema(
 
     if name is None:
         for one in schema_names():
-            typer.echo(one)
+            say(one)
     else:
         typer.echo(schema_text(name), nl=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.support.console import complain, progress
+from provenance.commands.support.console import complain, note, progress, say
 from provenance.errors import ExitCode
 from provenance.home import Home
 
@@ -24,7 +24,7 @@ def list_() -> None:
     from provenance.store.local import LocalStore
 
     for cid in LocalStore(Home.locate().store).cids():
-        typer.echo(str(cid))
+        say(str(cid))
 
 
 @app.command("get")
@@ -60,7 +60,7 @@ def queue(cids: Cids) -> None:
             raise StoreError(f"{cid[:80]} is not in the store", hint="see `veilmark store list`")
     for cid in cids:
         waiting.add(cid)
-    typer.echo(f"{len(waiting)} waiting; upload with `veilmark store push`")
+    say(f"{len(waiting)} waiting; upload with `veilmark store push`")
 
 
 @app.command("push")
@@ -80,11 +80,11 @@ def push(
     with progress("Uploading", None):
         done = upload(LocalStore(home.store), waiting, IpfsStore(ipfs))
     for cid in done.uploaded:
-        typer.echo(f"uploaded {cid}")
+        say(f"uploaded {cid}")
     for cid, error in done.failed:
         complain(f"{cid}: {error}")
     if done.waiting:
-        typer.echo(f"{done.waiting} still waiting", err=True)
+        note(f"{done.waiting} still waiting")
         raise typer.Exit(int(ExitCode.PARTIAL))
 
 
@@ -97,7 +97,7 @@ def export(
     from provenance.store.local import LocalStore
 
     done = export_car(LocalStore(Home.locate().store), cids, target, force=force)
-    typer.echo(f"exported {len(done.roots)} objects, {done.blocks} blocks, {done.bytes} bytes")
+    say(f"exported {len(done.roots)} objects, {done.blocks} blocks, {done.bytes} bytes")
 
 
 @app.command("import")
@@ -107,7 +107,7 @@ def import_(source: Annotated[Path, typer.Argument(help="A CAR file.")]) -> None
     from provenance.store.local import LocalStore
 
     done = import_car(LocalStore(Home.locate().store), source)
-    typer.echo(f"imported {len(done.roots)} objects, {done.blocks} blocks, {done.bytes} bytes")
+    say(f"imported {len(done.roots)} objects, {done.blocks} blocks, {done.bytes} bytes")
 
 
 def _queue_folder(home: Home) -> Path:

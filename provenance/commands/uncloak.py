@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.support.console import clean, fraction, note, print_json
+from provenance.commands.support.console import clean, fraction, note, print_json, say
 from provenance.commands.support.secrets import encryption_passphrase_for, passphrase_for, passphrase_of_file
 from provenance.errors import UsageError
 from provenance.home import Home
@@ -79,7 +79,7 @@ def uncloak(
         return
     name = clean(done.signer, 80)
     who = f"signed by {name}" if done.trusted else f"signed; claimed name {name!r}, not one you trust"
-    typer.echo(f"restored {done.output}  ({done.size} bytes, {who})")
+    say(f"restored {done.output}  ({done.size} bytes, {who})")
 
 
 def grant(
@@ -142,7 +142,7 @@ def grant(
         print_json(_granted(file, made, output, car))
         return
     for one in made:
-        typer.echo(f"granted {file} to the key {one.recipient[:16]}")
+        say(f"granted {file} to the key {one.recipient[:16]}")
     note("A grant cannot be taken back: who has it, and the sealed original, can restore it from now on.")
 
 

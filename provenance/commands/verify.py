@@ -13,7 +13,7 @@ from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
 from provenance.commands.support.console import print_json
 from provenance.commands.support.paths import Input, gathered
-from provenance.errors import UsageError
+from provenance.errors import OutputExistsError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ def verify(
     sidecar: Annotated[
         Path | None, typer.Option("--sidecar", help="The manifest to check. Default: embedded, or FILE.c2pa.")
     ] = None,
+    fragments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fragments", help="Fragments of the stream (DASH, HLS) that FILE begins, such as 'seg*.m4s'."
+        ),
+    ] = None,
     online: Annotated[
         bool, typer.Option("--online", help="Allow the network: remote manifests, certificate status.")
     ] = False,
@@ -41,11 +47,17 @@ def verify(
         typer.Option("--block-hash", help="A block you trust; checks an anchor without asking a node."),
     ] = None,
     confirmations: Annotated[int, typer.Option(min=1, help="Blocks that settle an anchor.")] = 1,
+    require_anchor: Annotated[
+        bool, typer.Option("--require-anchor", help="Without an anchor that checks out, exit with 3.")
+    ] = False,
     brief: Annotated[bool, typer.Option("--brief", help="One line per file.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Everything that was checked.")] = False,
     page: Annotated[
         Path | None, typer.Option("--html", help="Also write the verdicts as a self-contained page.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the page of --html if it exists.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines (docs/reference/json.md).")
     ] = False,
@@ -54,21 +66,40 @@ def verify(
 
     Exit codes: 0 trusted; 5 valid, signer not trusted; 1 tampered; 4 no credential; 3 could not check.
     """
+    from provenance.manifest.fragments import fragments_of
     from provenance.search.lookup import open_lookup
     from provenance.trust.store import TrustStore
     from provenance.verify import VerifyRequest, verify_file
 
+    if page:
+        from provenance.media.files import refuse_existing
+
+        refuse_existing(page, True)  # whether there can be such a file
+        if page.exists() and not force:
+            raise OutputExistsError(
+                f"{page} already exists", hint="add --force to overwrite it, or name another page"
+            )
     home = Home.locate()
     trust = TrustStore.load(home)
     check_anchor = None
     if rpc or block_hash:
         check_anchor = anchor_checker(trust, rpc or [], contract, chain_id, block_hash, confirmations)
-    elif contract or chain_id is not None:
+    elif contract or chain_id is not None or require_anchor:
         raise UsageError("an anchor is checked by asking a node", hint="add --rpc URL or --block-hash HASH")
-    request = VerifyRequest(receipt=receipt, sidecar=sidecar, online=online, check_anchor=check_anchor)
+    request = VerifyRequest(
+        receipt=receipt,
+        sidecar=sidecar,
+        online=online,
+        fragments=fragments_of(fragments or []),
+        check_anchor=check_anchor,
+        require_anchor=require_anchor,
+    )
     verdicts: list[Verdict] = []
     pictures: list[dict[str, bytes]] = []
     with gathered(paths) as inputs, open_lookup(home) as lookup:
+        if fragments and len(inputs) > 1:
+            raise UsageError("--fragments belong to one file", hint="give the initialization segment alone")
+        own_log = lookup.ledger.origin if lookup else ""
 
         def work(index: int, item: Input) -> Outcome:
             verdict = verify_file(item.path, trust, lookup=lookup, request=request)
@@ -86,12 +117,12 @@ def verify(
             else:
                 from provenance.commands.support.show import show_verdict
 
-                show_verdict(verdict, 0 if brief else 2 if verbose else 1)
+                show_verdict(verdict, 0 if brief else 2 if verbose else 1, own_log)
 
         code = run_batch("Verifying", inputs, work, show, as_json=as_json)
     if page and verdicts:
         from provenance.media.files import write_bytes
         from provenance.pages.verdict import verdict_page
 
-        write_bytes(page, verdict_page(verdicts, pictures).encode())
+        write_bytes(page, verdict_page(verdicts, pictures, own_log).encode(), force=force)
     raise typer.Exit(int(code))

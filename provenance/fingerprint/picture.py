@@ -124,7 +124,7 @@ def fingerprint_picture(pixels: NDArray[np.uint8], *, exact_pixels: bool = True)
         raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
     import cv2
 
-    grey = _at_working_size(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+    grey = at_working_size(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
     variants, quality = pdq_variants(grey)
     return PictureFingerprint(
         variants=variants,
@@ -184,7 +184,7 @@ def pixels_sha256(pixels: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def _at_working_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def at_working_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Shrunk or, where it is tiny, enlarged: points are found only where there are pixels around them."""
     height, width = grey.shape
     longer = max(height, width)

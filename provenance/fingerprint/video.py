@@ -7,7 +7,7 @@ bounded in frames, size and time to wait; what was decoded before a limit or a d
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError, MediaTooLargeError, ReceiptError
+from provenance.fingerprint.bars import Bars, find_bars
 from provenance.fingerprint.pdq import BYTES, MIN_QUALITY, hamming, pdq_hash
 from provenance.fingerprint.sound import SoundFingerprint, sound_of
 from provenance.media.decoding import frames_of, moving_pictures, why
@@ -53,6 +54,7 @@ class VideoFingerprint:
         qualities: ``(N,)`` uint8, 0..100.
         duration_ms: until the last decoded frame.
         sound: of its first sound track, or None.
+        inside: the same of what is between bars of one colour, or None where there are none; not in the blob.
     """
 
     times: NDArray[np.uint32]
@@ -61,6 +63,7 @@ class VideoFingerprint:
     duration_ms: int
     sound: SoundFingerprint | None = None
     kind: str = "video"
+    inside: VideoFingerprint | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -161,13 +164,8 @@ def fingerprint_video(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoFinge
             raise CorruptMediaError(f"{path.name} cannot be decoded as video: {why(error)}") from error
     if not samples.times:
         raise CorruptMediaError(f"{path.name} holds no frame that can be decoded")
-    return VideoFingerprint(
-        times=np.array(samples.times, dtype=np.uint32),
-        codes=np.frombuffer(b"".join(samples.codes), dtype=np.uint8).reshape(-1, BYTES),
-        qualities=np.array(samples.qualities, dtype=np.uint8),
-        duration_ms=samples.latest,
-        sound=sound_of(path),
-    )
+    inside = samples.fingerprint(samples.inside) if samples.barred else None
+    return replace(samples.fingerprint(samples.whole), sound=sound_of(path), inside=inside)
 
 
 class _Samples:
@@ -175,9 +173,11 @@ class _Samples:
 
     def __init__(self) -> None:
         self.times: list[int] = []
-        self.codes: list[bytes] = []
-        self.qualities: list[int] = []
+        self.whole: list[tuple[bytes, int]] = []
+        self.inside: list[tuple[bytes, int]] = []
+        self.barred = False
         self.latest = 0
+        self._bars: Bars | None = None
         self._step = 1000 / SAMPLE_RATE
         self._due = 0.0
 
@@ -186,14 +186,32 @@ class _Samples:
         if milliseconds < self._due - 1:
             return
         self._due = (milliseconds // self._step + 1) * self._step
-        code, quality = pdq_hash(_small_grey(frame))
+        grey = _small_grey(frame)
         self.times.append(milliseconds)
-        self.codes.append(code)
-        self.qualities.append(quality)
+        self.whole.append(pdq_hash(grey))
+        self.inside.append(self._between_bars(grey))
         if len(self.times) >= MAX_SAMPLES:
-            for rows in (self.times, self.codes, self.qualities):
+            for rows in (self.times, self.whole, self.inside):
                 del rows[1::2]
             self._step *= 2
+
+    def _between_bars(self, grey: NDArray[np.uint8]) -> tuple[bytes, int]:
+        """Hash and quality of what is between the bars, which are in all frames so far that show anything."""
+        bars = find_bars(grey)
+        if bars.top < len(grey):
+            self._bars = bars.thinner(self._bars) if self._bars else bars
+        if self._bars is None or not self._bars.matter(grey):
+            return self.whole[-1]
+        self.barred = True
+        return pdq_hash(self._bars.cut(grey))
+
+    def fingerprint(self, hashes: list[tuple[bytes, int]]) -> VideoFingerprint:
+        return VideoFingerprint(
+            times=np.array(self.times, dtype=np.uint32),
+            codes=np.frombuffer(b"".join(code for code, _ in hashes), dtype=np.uint8).reshape(-1, BYTES),
+            qualities=np.array([quality for _, quality in hashes], dtype=np.uint8),
+            duration_ms=self.latest,
+        )
 
 
 def _decode(container: Any, stream: Any, samples: _Samples, max_frames: int) -> None:

@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from provenance import strict_json
 from provenance.errors import IdentityError, MissingPathError
 from provenance.home import Home
 from provenance.identity import certificates
@@ -83,12 +84,17 @@ def restore_identities(path: Path, home: Home, *, passphrase: str, force: bool =
 
 
 def _backed_up(home: Home) -> dict[str, Path]:
-    return {"identities": home.identities, "roots": home.data / "roots", "trust": home.trust}
+    return {
+        "identities": home.identities,
+        "requests": home.data / "requests",
+        "roots": home.data / "roots",
+        "trust": home.trust,
+    }
 
 
 def _open_backup(path: Path, passphrase: str) -> dict[str, str]:
     try:
-        data = path.read_bytes() if path.stat().st_size <= _MAX_BACKUP_BYTES else b""
+        data = atomic.read_limited(path, _MAX_BACKUP_BYTES) or b""
     except OSError as error:
         raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
     if not data.startswith(_BACKUP_MAGIC):
@@ -98,7 +104,7 @@ def _open_backup(path: Path, passphrase: str) -> dict[str, str]:
     try:
         sealed = body[_SALT_BYTES + _NONCE_BYTES :]
         plain = AESGCM(_backup_key(passphrase, salt)).decrypt(nonce, sealed, _BACKUP_MAGIC)
-        contents = json.loads(plain)
+        contents = strict_json.loads(plain)
     except (InvalidTag, ValueError) as error:
         raise IdentityError(f"{path} cannot be opened: wrong passphrase, or damaged") from error
     return {str(name): str(text) for name, text in contents.items()}

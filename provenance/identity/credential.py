@@ -10,6 +10,9 @@ from provenance.errors import IdentityError
 from provenance.identity import certificates
 from provenance.identity.certificate_faults import fit_chain
 from provenance.identity.keyfiles import decode_key, key_signer, read_private
+from provenance.media.files import read_limited
+
+_MAX_CHAIN_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,11 @@ def load_credential(certificate: Path, key: Path, passphrase: str | None = None)
             certificate's.
     """
     try:
-        pem = certificate.read_bytes()
+        pem = read_limited(certificate, _MAX_CHAIN_BYTES)
     except OSError as error:
         raise IdentityError(f"cannot read {certificate}: {error.strerror or error}") from error
+    if pem is None:
+        raise IdentityError(f"{certificate} is over the limit of {_MAX_CHAIN_BYTES} bytes")
     chain = fit_chain(pem)
     private = decode_key(read_private(key), passphrase, what=str(key))
     if private.public_key() != chain[0].public_key():

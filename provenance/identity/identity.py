@@ -27,6 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
+from provenance import strict_json
 from provenance.errors import IdentityError, NotInitializedError
 from provenance.home import Home
 from provenance.identity import certificates
@@ -305,7 +306,7 @@ def _checked_name(name: str) -> str:
 
 def _read_about(folder: Path) -> dict[str, Any]:
     try:
-        about = json.loads(read_private(folder / "identity.json"))
+        about = strict_json.loads(read_private(folder / "identity.json"))
         good = (
             about["kind"] in set(Kind)
             and about["algorithm"] in certificates.ALGORITHMS

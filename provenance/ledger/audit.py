@@ -9,7 +9,7 @@ from pathlib import Path
 
 from provenance.errors import ReceiptError, UntrustedSignerError, VeilmarkError
 from provenance.ledger import merkle
-from provenance.ledger.embedded import lookup
+from provenance.ledger.embedded import described, findings, lookup
 from provenance.ledger.embedded.entries import EntryStore, Stored
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.embedded.nodes import STRIDE, WIDTH, NodeStore
@@ -33,6 +33,10 @@ class Problem:
 
     index: int | None
     what: str
+
+    @property
+    def words(self) -> str:
+        return self.what if self.index is None else f"entry {self.index}: {self.what}"
 
 
 @dataclass
@@ -101,9 +105,12 @@ def audit(
             report.add(
                 None, f"the leaves do not lead to the root of the signed checkpoint ({checkpoint.size})"
             )
+        if fault := described.fault(connection):
+            report.add(None, fault)
         last = EntryStore(connection).last()
         if last is not None and last >= checkpoint.size:
             report.add(last, "the entry lies beyond the signed checkpoint")
+    findings.remember(ledger.path, [problem.words for problem in report.problems])
     return report
 
 
@@ -219,8 +226,11 @@ def audit_published(
         ReceiptError: the checkpoint is malformed.
     """
     log = PublishedLog(source_of(where))
-    note = Note.parse(log.checkpoint_text())
-    checkpoint = Checkpoint.parse(note.text)
+    try:
+        note = Note.parse(log.checkpoint_text())
+        checkpoint = Checkpoint.parse(note.text)
+    except ReceiptError as error:
+        raise ReceiptError(f"{str(where).rstrip('/')}/checkpoint: {error}", hint=error.hint) from error
     report = AuditReport(str(where), checkpoint)
     if policy is not None:
         _check_note(report, note, policy)
@@ -308,7 +318,7 @@ def _check_note(report: AuditReport, note: Note, policy: Policy) -> None:
         report.add(None, str(error))
     except VeilmarkError as error:
         report.log_trusted = False
-        report.add(None, f"the checkpoint is not genuine: {error}")
+        report.add(None, f"the checkpoint in {report.where} is not genuine: {error}")
     else:
         report.log_trusted = True
         report.witnesses = dict(endorsement.witnesses)

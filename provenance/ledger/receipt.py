@@ -15,12 +15,12 @@ A receipt is a text file::
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from provenance import strict_json
 from provenance.errors import ReceiptError, UntrustedSignerError
 from provenance.ledger import merkle
 from provenance.ledger.note import (
@@ -111,7 +111,7 @@ class Receipt:
         extra = canonical_json(
             {
                 "type": EXTRA_TYPE,
-                "opening": json.loads(self.opening.to_bytes()),
+                "opening": strict_json.loads(self.opening.to_bytes()),
                 "anchors": list(self.anchors),
             }
         )
@@ -166,7 +166,7 @@ def is_log_key(key: VerifierKey, origin: str) -> bool:
 
 def _parse_extra(data: bytes) -> tuple[Opening, tuple[dict[str, Any], ...]]:
     try:
-        parsed = json.loads(data)
+        parsed = strict_json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ReceiptError(f"the receipt's extra data is not JSON: {error}") from error
     if not isinstance(parsed, dict) or parsed.get("type") != EXTRA_TYPE:

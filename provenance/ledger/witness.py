@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from provenance import strict_json
 from provenance.errors import ForkError, LedgerError, ReceiptError, UntrustedSignerError, UsageError
 from provenance.ledger import merkle
 from provenance.ledger.note import (
@@ -190,7 +191,10 @@ class Witness:
         try:
             if len(data) > _MAX_STATE_BYTES:
                 raise ValueError("too large")
-            return {str(origin): (int(size), str(root)) for origin, (size, root) in json.loads(data).items()}
+            return {
+                str(origin): (int(size), str(root))
+                for origin, (size, root) in strict_json.loads(data).items()
+            }
         except (ValueError, TypeError, AttributeError) as error:
             raise LedgerError(
                 f"the witness's memory {self._state} is damaged: {error}", hint="restore it from a backup"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from provenance.manifest.actions import Action, source_type
+from provenance.manifest.actions import Action, is_synthetic, source_type
 from provenance.manifest.definition import merge_definition
 from provenance.manifest.spec import ManifestSpec, Parent, says_synthetic
 from provenance.media.formats import detect_format, printable_name
@@ -35,7 +35,8 @@ def build_definition(spec: ManifestSpec) -> tuple[dict[str, Any], list[tuple[dic
             ingredients.append(about)
             references.append(reference)
     assertions: list[dict[str, Any]] = [_created("c2pa.actions.v2", _actions(spec))]
-    assertions += _soft_bindings(spec)
+    if not spec.update:
+        assertions += _soft_bindings(spec)
     use = {"use": "allowed" if spec.allow_training else "notAllowed"}
     entries = {name: dict(use) for name in TRAINING_USES}
     assertions.append(_created("cawg.training-mining", {"entries": entries}))
@@ -83,16 +84,21 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
     placed = [index for index, parent in enumerate(spec.parents) if parent.relationship == "componentOf"]
     inputs = [index for index, parent in enumerate(spec.parents) if parent.relationship == "inputTo"]
     agent = {"name": "veilmark", "version": VERSION}
-    # the label of something synthetic that was taken in; nothing synthetic was done here
+    # the label of something synthetic that was taken in, or of one action; the file as such has another type
     inherited = any(one.source_type for one in spec.parents) and not says_synthetic(spec)
+    by_action = says_synthetic(spec) and not is_synthetic(spec.digital_source_type)
     first: dict[str, Any] = {"when": now_utc(), "softwareAgent": agent}
     if opened:
         first |= {"action": "c2pa.opened", "parameters": {"ingredientIds": [f"ingredient-{opened[0]}"]}}
         first |= _kept_label(spec.parents[opened[0]])
     else:
         kind = spec.digital_source_type or {
-            Relation.CAPTURED: "digitalCapture",
-            Relation.SYNTHETIC: "compositeSynthetic" if inherited else "trainedAlgorithmicMedia",
+            Relation.CAPTURED: "composite" if spec.parents else "digitalCapture",
+            Relation.SYNTHETIC: "compositeSynthetic"
+            if inherited
+            else "compositeWithTrainedAlgorithmicMedia"
+            if by_action
+            else "trainedAlgorithmicMedia",
         }.get(spec.relation, "digitalCreation")
         first |= {"action": "c2pa.created", "digitalSourceType": source_type(kind)}
         if spec.captured_at:
@@ -113,13 +119,13 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
     default_type = {
         Relation.CLOAKED: "algorithmicallyEnhanced",
         Relation.SYNTHETIC: "humanEdits"
-        if inherited
+        if inherited or by_action
         else spec.digital_source_type or "compositeWithTrainedAlgorithmicMedia",
     }.get(spec.relation, "humanEdits")
     named = list(spec.actions)
     if spec.relation == Relation.CLOAKED and not named:
         named = [Action("c2pa.filtered", description="adversarial changes against face detectors")]
-    generated = spec.relation == Relation.SYNTHETIC and not inherited
+    generated = spec.relation == Relation.SYNTHETIC and not inherited and not by_action
     if opened and not named and (inputs or generated):
         named = [Action("c2pa.edited")]
     for action in named:

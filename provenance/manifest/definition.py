@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from provenance import strict_json
 from provenance.errors import MissingPathError, UsageError
 from provenance.manifest.actions import ACTIONS, REPLACED, STANDARD_PARAMETERS, source_type
+from provenance.media.files import read_limited
 
 MAX_DEFINITION_BYTES = 4 * 1024 * 1024
 _MAX_ASSERTIONS = 200
@@ -27,13 +28,13 @@ def load_definition(path: Path) -> dict[str, Any]:
         UsageError: too large, not JSON, or not an object.
     """
     try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_DEFINITION_BYTES else None
+        data = read_limited(path, MAX_DEFINITION_BYTES)
     except OSError as error:
         raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
     if data is None:
         raise UsageError(f"{path} is over the limit of {MAX_DEFINITION_BYTES} bytes")
     try:
-        parsed = json.loads(data)
+        parsed = strict_json.loads(data)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}", hint="see c2patool's manifest definition") from error
     if not isinstance(parsed, dict):

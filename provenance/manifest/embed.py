@@ -13,9 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from PIL import Image
+from typing import Any
 
 from provenance.errors import (
     CheckError,
@@ -32,17 +30,24 @@ from provenance.manifest.actions import Action
 from provenance.manifest.build import build_definition
 from provenance.manifest.definition import definition_files
 from provenance.manifest.identity_signer import REFERENCED, with_identity
+from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
+from provenance.manifest.redaction import add_redactions
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
 from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
-from provenance.media.picture import open_picture, sha256_file
+from provenance.media.picture import sha256_file
+from provenance.media.thumbnail import small_jpeg
 from provenance.record import Relation
+from provenance.trust.anchors import Anchors
 
 __all__ = ["Action", "ManifestSpec", "Parent", "carries_manifest", "sign_manifest"]
 
 #: Longer side of a thumbnail.
 THUMBNAIL_SIDE = 512
+#: How XMP names the address of a manifest, and a name of the same length that says nothing.
+_ADDRESS, _NO_ADDRESS = b"dcterms:provenance", b"dcterms:x_provenan"
+_MAX_REWRITTEN = 512 * 1024**2
 _SIDECAR_FORMAT = "application/c2pa"
 
 
@@ -60,7 +65,8 @@ def sign_manifest(
     """Sign ``source`` into ``output``.
 
     Where the format cannot hold a manifest, ``output`` becomes a plain copy of ``source``, and the returned
-    bytes are the side-car that belongs beside it.
+    bytes are the side-car that belongs beside it. With a remote address, ``output`` holds the address alone, and the
+    returned bytes belong there.
 
     A source that already carries a manifest becomes its own parent (unless the spec names one), because a
     manifest must not be dropped silently.
@@ -77,17 +83,24 @@ def sign_manifest(
     Raises:
         UsageError: the spec contradicts itself or names an impossible action.
         CorruptMediaError: the container cannot be parsed.
-        CheckError: the time-stamp authority gave no stamp.
+        CheckError: the time-stamp authority gave no stamp; or the source has a manifest that was not read, and no
+            ``parentOf`` is named.
         IdentityError: signing failed in the identity, or its certificate is unfit.
         NotWritableError: ``output`` cannot be written.
     """
     import c2pa
 
     media = media or detect_format(source)
-    embeds = media.embeddable
-    media_type = mime or media.mime
-    carries = embeds and (carries_manifest(source, media_type) if carries is None else carries)
-    spec = _with_own_parent(source, _with_named_files(spec), carries)
+    media = replace(media, mime=mime or media.mime)
+    embeds, media_type = media.embeddable, media.mime
+    if carries is None:
+        found = find_manifest(source, media)
+        if not _opened(spec):
+            refuse_unread(source, found)
+        carries = found.place is Place.INSIDE
+    if spec.update and not (embeds and all(_same_content(source, parent.path) for parent in spec.parents)):
+        raise UsageError("an update is about a file that stays as it is, with its manifest inside")
+    spec = _with_own_parent(source, with_named_files(spec), carries)
     check_spec(spec)
     if media.name == "PDF" and has_pdf_signature(source):
         raise UsageError(
@@ -95,8 +108,13 @@ def sign_manifest(
             hint="put it into the ledger without touching it: veilmark record",
         )
     if spec.thumbnail and spec.thumbnail_data is None and media.kind == "image":
-        spec = replace(spec, thumbnail_data=_thumbnail(source))
+        spec = replace(spec, thumbnail_data=small_jpeg(source, THUMBNAIL_SIDE))
     definition, inputs = build_definition(spec)
+    opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    if opened and spec.redactions:
+        add_redactions(definition, spec.redactions, opened, reason=spec.redaction_reason)
+    if spec.remote_url and not embeds:
+        raise UsageError(f"{media.name} cannot hold the address of a manifest", hint="leave out --remote-url")
     _check_means(identity, tsa_url)
     job = _Job(identity)
     try:
@@ -112,7 +130,11 @@ def sign_manifest(
                 present = {one["label"] for one in definition["assertions"]}
                 vouched = [label for label in REFERENCED if label in present]
                 signer = with_identity(signer, spec.credential, job.guarded(spec.credential.sign), vouched)
-            if not embeds:
+            if spec.update:
+                builder.set_intent(c2pa.C2paBuilderIntent.UPDATE)
+            if spec.remote_url:
+                builder.set_remote_url(spec.remote_url)
+            if spec.remote_url or not embeds:
                 builder.set_no_embed()
             with source.open("rb") as reading, _Output(output, job) as writing:
                 manifest = builder.sign(signer, media_type, reading, writing)
@@ -125,12 +147,13 @@ def sign_manifest(
     return bytes(manifest)
 
 
-def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
-    """Ingredients and a thumbnail that a c2patool definition names by their paths."""
+def with_named_files(spec: ManifestSpec) -> ManifestSpec:
+    """With the ingredients and the thumbnail that a c2patool definition names by their paths."""
     if spec.definition is None:
         return spec
     paths, picture = definition_files(spec.definition, spec.definition_folder)
-    parents = [Parent(path, relationship="componentOf") for path in paths]
+    known = {parent.path for parent in spec.parents}
+    parents = [Parent(path, relationship="componentOf") for path in paths if path not in known]
     if spec.relation == Relation.EDITED and parents and not spec.parents:
         # c2patool's convention: the first ingredient of an edit is what was opened
         parents[0] = replace(parents[0], relationship="parentOf")
@@ -140,7 +163,7 @@ def _with_named_files(spec: ManifestSpec) -> ManifestSpec:
 
 def _with_own_parent(source: Path, spec: ManifestSpec, carries: bool) -> ManifestSpec:
     """A source that carries a manifest already becomes its own parent."""
-    opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    opened = _opened(spec)
     if opened is not None:
         edited = spec.relation == Relation.EDITED or (
             spec.relation == Relation.SYNTHETIC and not says_synthetic(spec)
@@ -156,30 +179,19 @@ def _with_own_parent(source: Path, spec: ManifestSpec, carries: bool) -> Manifes
     return replace(spec, relation=relation, parents=(Parent(source), *spec.parents))
 
 
+def _opened(spec: ManifestSpec) -> Parent | None:
+    return next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+
+
 def _same_content(one: Path, other: Path) -> bool:
     return one.samefile(other) or (
         one.stat().st_size == other.stat().st_size and sha256_file(one) == sha256_file(other)
     )
 
 
-def carries_manifest(path: Path, media_type: str) -> bool:
+def carries_manifest(path: Path, media: Format) -> bool:
     """Whether a manifest is embedded, valid or not; nothing is verified."""
-    import c2pa
-
-    settings = {"version": 1, "verify": {"verify_after_reading": False, "remote_manifest_fetch": False}}
-    try:
-        with c2pa.Context.from_dict(settings) as context, path.open("rb") as stream:
-            if media_type == "image/jpeg" and not _jpeg_has_segment(stream, 0xEB):
-                return False
-            stream.seek(0)
-            reader = c2pa.Reader.try_create(media_type, stream, context=context)
-            if reader is None:
-                return False
-            with reader:
-                return True
-    except c2pa.C2paError:
-        # something is there that cannot be read; signing over it would fail or drop it, so say so there
-        return False
+    return find_manifest(path, media).place is Place.INSIDE
 
 
 def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent, anchor_pem: str) -> None:
@@ -194,16 +206,13 @@ def _add_ingredient(builder: Any, about: dict[str, Any], parent: Parent, anchor_
         about["manifest_data"] = {"format": _SIDECAR_FORMAT, "identifier": about["label"]}
         builder.add_resource(about["label"], io.BytesIO(parent.manifest_data))
     with parent.path.open("rb") as stream:
-        builder.add_ingredient(json.dumps(about), media.mime, stream)
-
-
-def _thumbnail(source: Path) -> bytes:
-    """A small JPEG of a picture, without any metadata."""
-    picture = Image.fromarray(open_picture(source, reduce_to=2 * THUMBNAIL_SIDE).pixels)
-    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+        known = parent.manifest_data is not None and parent.path.stat().st_size <= _MAX_REWRITTEN
+        if known and find_manifest(parent.path, media).place is Place.REMOTE:
+            # c2pa would note that the address was not asked, although the manifest is at hand
+            unaddressed = io.BytesIO(stream.read().replace(_ADDRESS, _NO_ADDRESS))
+            builder.add_ingredient(json.dumps(about), media.mime, unaddressed)
+        else:
+            builder.add_ingredient(json.dumps(about), media.mime, stream)
 
 
 class _Job:
@@ -251,18 +260,6 @@ class _Output(io.FileIO):
         return len(data)
 
 
-def _jpeg_has_segment(stream: BinaryIO, marker: int) -> bool:
-    """Whether a JPEG has a segment ``FF marker`` before its picture data (ITU-T T.81, B.1.1); most have none,
-    and to know that its first few hundred bytes are enough."""
-    stream.seek(2)
-    while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
-        if head[1] == marker:
-            return True
-        stream.seek(int.from_bytes(head[2:], "big") - 2, 1)
-    # anything odd is for the real parser to judge
-    return len(head) < 4 or head[0] != 0xFF
-
-
 def _check_means(identity: Identity, tsa_url: str | None) -> None:
     """IdentityError for a certificate that is not valid now, UsageError for a strange authority."""
     for fault in find_faults(list(identity.chain)):
@@ -282,7 +279,7 @@ def _settings(identity: Identity) -> dict[str, Any]:
         # c2pa would also make thumbnails of what the file was made from, clean faces included
         "builder": {"thumbnail": {"enabled": False}},
         "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
-        "trust": {"user_anchors": certificates.to_pem([identity.root])},
+        "trust": Anchors.of([certificates.to_pem([identity.root])]).settings(),
     }
 
 
@@ -305,4 +302,6 @@ def _explained(error: Exception, job: _Job, source: Path, output: Path, tsa_url:
             f"no time stamp from {certificates.printable(tsa_url)}: {text}",
             hint="check the URL and the network",
         )
-    return CorruptMediaError(f"{source} cannot be signed: {text}")
+    # what c2pa says of an initialization segment: it can read streams in fragments, and cannot write them
+    hint = "sign a film before it is cut into fragments" if "Bad BMFF" in text else ""
+    return CorruptMediaError(f"{source} cannot be signed: {text}", hint=hint)

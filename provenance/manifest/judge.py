@@ -39,6 +39,7 @@ def judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
         verdict.checks.append(Check(CheckName.MANIFEST, None, report.unsupported))
         return
     verdict.title = report.title
+    verdict.stated = dict(report.stated)
     verdict.source_type = report.digital_source_type
     verdict.actions = report.actions
     verdict.ingredients = report.ingredients
@@ -46,14 +47,15 @@ def judge_manifest(verdict: Verdict, report: ManifestReport) -> None:
     if report.signed_time and report.time_kind:
         verdict.times.append(Time(report.signed_time, report.time_kind))
     for failure in report.failures:
-        verdict.checks.append(Check(CheckName.MANIFEST, False, _said(failure), failure.code))
+        verdict.checks.append(Check(CheckName.MANIFEST, False, in_words(failure), failure.code))
     if not report.failures:
         verdict.checks.append(Check(CheckName.MANIFEST, True, "content, assertions and signature match"))
     _judge_signer(verdict, report)
     _judge_identities(verdict, report)
     for failure in report.ingredient_failures:
         if failure not in report.failures:
-            verdict.warnings.append(f"{_said(failure)} ({failure.code})")
+            verdict.warnings.append(f"{in_words(failure)} ({failure.code})")
+            verdict.caveats.append(f"what it was made from, {failure.ingredient!r}, does not verify")
 
 
 def conclude_unsupported(verdict: Verdict, report: ManifestReport) -> None:
@@ -118,9 +120,22 @@ def _judge_identities(verdict: Verdict, report: ManifestReport) -> None:
         verdict.checks.append(Check(CheckName.IDENTITY, True if one.confirmed else None, detail))
 
 
-def _said(failure: Failure) -> str:
+def in_words(failure: Failure) -> str:
+    """What a failure means to a person."""
     said = "; ".join(part for part in (_PLAIN.get(failure.kind, ""), failure.explanation) if part)
-    return f"the ingredient {failure.ingredient!r} does not verify: {said}" if failure.ingredient else said
+    for what, name in (("ingredient", failure.ingredient), ("fragment", failure.fragment)):
+        if name:
+            return f"the {what} {name!r} does not verify: {said}"
+    return said
+
+
+def said_plainly(detail: str) -> str:
+    """The detail of a failed check without what only experts read."""
+    for plain in _PLAIN.values():
+        before, found, _ = detail.partition(plain)
+        if found:
+            return before + plain
+    return detail
 
 
 def _end_of_validity(report: ManifestReport) -> datetime | None:

@@ -70,6 +70,18 @@ def signature_box(store: bytes, manifest_label: str) -> bytes:
     raise MalformedError(f"no signature box for manifest {manifest_label[:80]!r}")
 
 
+def active_label(store: bytes) -> str:
+    """Label of a store's active manifest, its last one; empty where there is none (MalformedError as above)."""
+    labels = [
+        _label(manifest)
+        for box_type, content in _boxes(store)
+        if box_type == b"jumb" and _label(content) == "c2pa"
+        for kind, manifest in _children(content)
+        if kind == b"jumb"
+    ]
+    return labels[-1] if labels else ""
+
+
 def assertion(store: bytes, manifest_label: str, label: str) -> Any:
     """Content of an assertion that is kept as CBOR; MalformedError where there is none."""
     for box_type, content in _boxes(store):
@@ -80,6 +92,19 @@ def assertion(store: bytes, manifest_label: str, label: str) -> Any:
                 for one in _named(assertions, label):
                     return _decode(next((data for kind, data in _children(one) if kind == b"cbor"), b""))
     raise MalformedError(f"no assertion {label[:80]!r}")
+
+
+def assertion_labels(store: bytes, manifest_label: str) -> list[str]:
+    """Labels of all assertions that a manifest still holds, in order; MalformedError for a broken store."""
+    return [
+        _label(one)
+        for kind, content in _boxes(store)
+        if kind == b"jumb" and _label(content) == "c2pa"
+        for manifest in _named(content, manifest_label)
+        for assertions in _named(manifest, "c2pa.assertions")
+        for part, one in _children(assertions)
+        if part == b"jumb"
+    ]
 
 
 def _named(content: bytes, label: str) -> Iterator[bytes]:

@@ -21,7 +21,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from provenance.errors import CheckError, CorruptMediaError, MissingPathError, ReceiptError
 from provenance.identity import certificates
 from provenance.manifest import jumbf
-from provenance.manifest.report import Failure, ManifestReport, ManifestState, report_from_json
+from provenance.manifest.report import (
+    Failure,
+    FailureKind,
+    ManifestReport,
+    ManifestState,
+    report_from_json,
+)
+from provenance.media.completeness import is_initialization
 from provenance.record import key_id_of
 from provenance.trust.anchors import Anchors, Purpose
 from provenance.verdict import TimeKind
@@ -34,6 +41,8 @@ MEMORY_MB = 64
 _BLOCK_BYTES = 1024 * 1024
 _OVERLAP_BYTES = 32
 _DRAFT = "the manifest is of a draft of the format, from before C2PA 1.0"
+_LATER = "the manifest is of a version that cannot be read"
+_REMAINS = "the file holds the remains of a manifest that is not where it should be"
 #: c2pa's words for a form that it does not read.
 _OTHER_VERSION = re.compile(r"version (is )?too new|pre-?release|VersionCompatibility", re.IGNORECASE)
 _SIDECAR_FORMAT = "application/c2pa"
@@ -46,6 +55,7 @@ def read_manifest(
     anchors_pem: Anchors | Sequence[str],
     manifest_data: bytes | None = None,
     online: bool = False,
+    fragment: Path | None = None,
 ) -> ManifestReport | None:
     """Check the manifest of a file.
 
@@ -54,6 +64,8 @@ def read_manifest(
         anchors_pem: certificates that the verifier trusts: by purpose, or as PEM texts those of signers alone.
         manifest_data: a side-car's bytes, instead of what is embedded.
         online: allow fetching a remote manifest and asking OCSP responders.
+        fragment: a fragment of the stream whose initialization segment ``path`` is; see
+            :func:`provenance.manifest.fragments.read_fragments` for several.
 
     Returns:
         None where the file has no manifest.
@@ -88,16 +100,36 @@ def read_manifest(
         if reader is None:
             return _leftover(stream) if manifest_data is None else None
         with reader:
-            report = _report(reader, manifest_data)
+            if fragment is not None:
+                try:
+                    with path.open("rb") as start, fragment.open("rb") as part:
+                        reader.with_fragment(mime, start, part)
+                        report = _report(reader, manifest_data)
+                except (c2pa.C2paError, OSError) as error:
+                    raise CheckError(f"{fragment} cannot be read as a fragment: {_text(error)}") from error
+            else:
+                report = _report(reader, manifest_data)
+    if fragment is None and _lacks_fragments(path, report):
+        return _unsupported(
+            "it is of a stream's initialization segment, which needs its fragments (--fragments)"
+        )
     anchors = Anchors.of(anchors_pem)
     for purpose in report.found_elsewhere:
         alone = anchors.only(purpose)
         if alone in (anchors, Anchors()):
             continue  # there is nothing else to find it in
-        again = read_manifest(path, mime, anchors_pem=alone, manifest_data=manifest_data, online=online)
+        again = read_manifest(
+            path, mime, anchors_pem=alone, manifest_data=manifest_data, online=online, fragment=fragment
+        )
         if again is not None:
             _settle(report, again, purpose)
     return report
+
+
+def _lacks_fragments(path: Path, report: ManifestReport) -> bool:
+    """Whether nothing is wrong but that the content lies elsewhere."""
+    elsewhere = bool(report.failures) and all(one.kind is FailureKind.CONTENT for one in report.failures)
+    return elsewhere and is_initialization(path)
 
 
 def reader_settings(anchors: Anchors | Sequence[str], *, online: bool) -> dict[str, Any]:
@@ -192,22 +224,33 @@ def _unreadable(
     """c2pa gave up: a damaged manifest is a finding, a damaged container an error, and what is of another version of
     the format was not checked."""
     if _OTHER_VERSION.search(str(error)):
-        return _unsupported(f"the manifest is of a version that cannot be read: {_text(error)}")
-    found = io.BytesIO(manifest_data) if manifest_data is not None else stream
-    if _has_mark(found, jumbf.DRAFT_MARKS):
+        return _unsupported(f"{_LATER}: {_text(error)}")
+    found = _marks_in(io.BytesIO(manifest_data) if manifest_data is not None else stream)
+    if found is jumbf.DRAFT_MARKS:
         return _unsupported(_DRAFT)
-    if manifest_data is None and not _has_mark(stream, jumbf.STORE_MARKS):
+    if manifest_data is None and not found:
         raise CorruptMediaError(f"{path} cannot be read: {_text(error)}") from error
     return _damaged(f"the manifest cannot be read: {_text(error)}")
 
 
 def _leftover(stream: BinaryIO) -> ManifestReport | None:
     """No manifest where one should lie; but are there the remains of one?"""
-    if _has_mark(stream, jumbf.DRAFT_MARKS):
+    found = _marks_in(stream)
+    if found is jumbf.DRAFT_MARKS:
         return _unsupported(_DRAFT)
-    if not _has_mark(stream, jumbf.STORE_MARKS):
-        return None
-    return _damaged("the file holds the remains of a manifest that is not where it should be")
+    return _damaged(_REMAINS) if found else None
+
+
+def unread_form(stream: BinaryIO, error: Exception | None) -> str:
+    """Why there is a manifest that cannot be read; empty where there is none.
+
+    Args:
+        error: what c2pa gave up with, or None where it found no manifest.
+    """
+    if error is not None and _OTHER_VERSION.search(str(error)):
+        return f"{_LATER}: {_text(error)}"
+    found = _marks_in(stream)
+    return _DRAFT if found is jumbf.DRAFT_MARKS else _REMAINS if found else ""
 
 
 def _damaged(explanation: str) -> ManifestReport:
@@ -222,17 +265,21 @@ def _unsupported(explanation: str) -> ManifestReport:
     return report
 
 
-def _has_mark(stream: BinaryIO, marks: tuple[bytes, ...]) -> bool:
-    """Whether the bytes of a manifest store, or parts of one, are somewhere in a file. Fast, proves nothing."""
+def _marks_in(stream: BinaryIO) -> tuple[bytes, ...]:
+    """Whether the bytes of a manifest store, or of parts of one, are somewhere in a file: the marks of the drafts, else
+    the others, else none. Fast, proves nothing."""
     stream.seek(0)
     tail = b""
+    found: tuple[bytes, ...] = ()
     while block := stream.read(_BLOCK_BYTES):
         window = tail + block
-        # one fast pass for what all marks share
-        if jumbf.MARK_START in window and any(mark in window for mark in marks):
-            return True
+        if jumbf.MARK_START in window:  # one fast pass for what all marks share
+            if any(mark in window for mark in jumbf.DRAFT_MARKS):
+                return jumbf.DRAFT_MARKS
+            if any(mark in window for mark in jumbf.STORE_MARKS):
+                found = jumbf.STORE_MARKS
         tail = window[-_OVERLAP_BYTES:]
-    return False
+    return found
 
 
 def _text(error: BaseException) -> str:

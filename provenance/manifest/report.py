@@ -11,6 +11,7 @@ from typing import Any
 from provenance.identity.certificates import printable
 from provenance.manifest.actions import lasting_source_type
 from provenance.manifest.identities import identities_of, is_about_identity
+from provenance.manifest.stated import stated_facts
 from provenance.trust.anchors import Purpose, found_for, names_a_list
 from provenance.verdict import NamedIdentity, TimeKind
 
@@ -79,6 +80,7 @@ class Failure:
         url: which part of the manifest store.
         kind: what it is about.
         ingredient: title of the ingredient that it is about; empty for the file's own manifest.
+        fragment: name of the fragment of a stream that it is about, or empty.
     """
 
     code: str
@@ -86,6 +88,12 @@ class Failure:
     url: str = ""
     kind: FailureKind = FailureKind.OTHER
     ingredient: str = ""
+    fragment: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """As a verdict shows it, inside the ingredient it is about."""
+        keys = ("code", "explanation", "url", "kind", "ingredient")
+        return {key: str(getattr(self, key)) for key in keys}
 
 
 @dataclass
@@ -107,11 +115,12 @@ class ManifestReport:
         digital_source_type: short name; what it is an edit of is synthetic: so is this.
         actions: name, description, when, digital source type, software agent; in order.
         ingredients: title, relationship, format, instance id, whether it has a manifest, its thumbnail's
-            identifier, the parent's SHA-256 where it was only named, its failures, and its own ``manifest``
-            (same shape, nested).
+            identifier, the parent's SHA-256 where it was only named, its standing (see
+            :func:`provenance.manifest.tree.add_standing`), its failures, and its own ``manifest`` (same shape, nested).
         training: use to ``allowed``, ``notAllowed`` or ``constrained``.
         assertion_labels: of all assertions, without the numbers that tell several of one label apart.
         metadata: merged metadata assertions (author, description, device, time, place).
+        stated: what the signer states about the file, by the names of :data:`provenance.manifest.stated.FACTS`.
         identities: whom its CAWG identity assertions name, confirmed or not.
         sealed: what the manifest says of a sealed original, as it stands there; empty where there is none.
         found_for: for which purposes c2pa found the signer, or the time stamp, in an anchor of that purpose.
@@ -143,6 +152,7 @@ class ManifestReport:
     training: dict[str, str] = field(default_factory=dict)
     assertion_labels: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    stated: dict[str, str] = field(default_factory=dict)
     identities: list[NamedIdentity] = field(default_factory=list)
     sealed: dict[str, Any] = field(default_factory=dict)
     found_for: set[Purpose] = field(default_factory=set)
@@ -226,6 +236,7 @@ def _fill(
     about = describe(active, manifests, depth=0)
     report.actions, report.ingredients = about["actions"], about["ingredients"]
     report.digital_source_type = lasting_source_type(about)
+    report.stated = stated_facts(report.claim_generator, _assertions(active))
     report.assertion_labels = [name.split("__")[0] for name, _ in _assertions(active)]
     for name, data in _assertions(active):
         if name.startswith("c2pa.soft-binding"):
@@ -280,7 +291,8 @@ def describe(manifest: dict[str, Any], manifests: dict[str, Any], *, depth: int)
             "sha256": _text(reference.get("sha256")),
             "manifest_sha256": _text(reference.get("manifest_sha256")),
             "thumbnail": _text(_dict(one.get("thumbnail")).get("identifier")),
-            "failures": [vars(failure) for failure in _recorded_failures(one)],
+            "standing": "",
+            "failures": [failure.to_json() for failure in _recorded_failures(one)],
             "manifest": None,
         }
         if label in manifests and depth < _MAX_DEPTH:
@@ -310,13 +322,21 @@ def _actions(manifest: dict[str, Any]) -> list[dict[str, Any]]:
             actions.append(
                 {
                     "action": _text(action.get("action")),
-                    "description": _text(action.get("description"), 4000),
+                    "description": _text(action.get("description"), 4000) or _redacted(action),
                     "when": _text(action.get("when")),
                     "digital_source_type": _text(action.get("digitalSourceType")).rsplit("/", 1)[-1],
                     "software_agent": _text(agent),
                 }
             )
     return actions[:_MAX_LIST]
+
+
+def _redacted(action: dict[str, Any]) -> str:
+    """What was taken out of an earlier manifest, and why."""
+    address = _text(_dict(action.get("parameters")).get("redacted"))
+    if not address:
+        return ""
+    return f"{address.rsplit('/', 1)[-1]} was taken out ({_text(action.get('reason')) or 'no reason given'})"
 
 
 def _time(

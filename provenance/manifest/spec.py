@@ -11,11 +11,12 @@ from typing import Any
 
 from provenance.errors import UsageError
 from provenance.identity.credential import IdentityCredential
-from provenance.manifest.actions import Action, check_action, is_synthetic
+from provenance.manifest.actions import ACTIONS, Action, check_action, is_synthetic
 from provenance.record import Relation
 
 _MAX_TEXT = 4000
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+_WEB_ADDRESS = re.compile(r"https?://[!-~]{1,2000}")
 RELATIONSHIPS = ("parentOf", "componentOf", "inputTo")
 
 
@@ -66,6 +67,11 @@ class ManifestSpec:
         claim_generator: further fields of the claim generator info.
         credential: names a person or an organization in a CAWG identity assertion, beside the signer.
         extra_assertions: ``(label, data)`` pairs; labels need a dot.
+        redactions: labels of assertions to take out of the parent's manifest.
+        redaction_reason: why, as C2PA names it.
+        update: say something more about a file that stays as it is: an update manifest (C2PA 2.4, "Update
+            manifests"). Its only ingredient is the file's own manifest.
+        remote_url: where the manifest will lie; only its address is put into the file.
     """
 
     relation: Relation = Relation.CAPTURED
@@ -87,6 +93,10 @@ class ManifestSpec:
     claim_generator: Mapping[str, str] = field(default_factory=dict)
     credential: IdentityCredential | None = None
     extra_assertions: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    redactions: Sequence[str] = ()
+    redaction_reason: str = "c2pa.PII.present"
+    update: bool = False
+    remote_url: str = ""
 
 
 def says_synthetic(spec: ManifestSpec) -> bool:
@@ -131,10 +141,36 @@ def check_spec(spec: ManifestSpec) -> None:
         raise UsageError(f"a file that is {spec.relation} needs a parent", hint="name it with --parent")
     for action in spec.actions:
         check_action(action)
+    if spec.redactions and not any(p.relationship == "parentOf" for p in spec.parents):
+        raise UsageError("there is no manifest to redact", hint="name what the file was made from: --parent")
+    if spec.update:
+        _check_update(spec)
+    if spec.remote_url and not _WEB_ADDRESS.fullmatch(spec.remote_url):
+        raise UsageError(
+            f"{spec.remote_url[:200]!r} is no address of a manifest",
+            hint="give an http(s) URL without spaces",
+        )
     for label, _ in spec.extra_assertions:
         if "." not in label or label.startswith("c2pa."):
             raise UsageError(
                 f"{label[:80]!r} cannot label an assertion of your own", hint="use org.example.name"
+            )
+
+
+def _check_update(spec: ManifestSpec) -> None:
+    """UsageError for what an update manifest may not say: it changes nothing of what is seen or heard."""
+    if [parent.relationship for parent in spec.parents] != ["parentOf"]:
+        raise UsageError(
+            "an update is about a file that has a manifest, and names no other file",
+            hint="leave out --update, --parent and --ingredient, or sign the file first",
+        )
+    if spec.thumbnail or spec.thumbnail_data or spec.remote_url:
+        raise UsageError("an update has no thumbnail, and lies where the first manifest lies")
+    for action in spec.actions:
+        if ACTIONS.get(action.name, True):
+            raise UsageError(
+                f"{action.name[:80]} changes what is seen or heard; an update does not",
+                hint="leave out --update",
             )
 
 

@@ -11,6 +11,7 @@ from provenance.media.formats import Format
 
 _TAIL_BYTES = 64 * 1024
 _MAX_BOXES = 100_000
+_MAX_INDEX = 16 * 1024**2
 _END_MARKS = {"JPEG": b"\xff\xd9", "GIF": b"\x3b", "PNG": b"IEND\xae\x42\x60\x82", "PDF": b"%%EOF"}
 
 
@@ -75,24 +76,48 @@ def _riff_is_whole(stream: BinaryIO, size: int) -> bool:
     return 0 < announced <= size - 8
 
 
+def is_initialization(path: Path) -> bool:
+    """Whether an ISO media file is the initialization segment of a stream (DASH, HLS): its index says that there are
+    fragments (``mvex``), and neither they nor other content are in it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        boxes = _top_boxes(stream, os.fstat(stream.fileno()).st_size)
+        if not boxes or b"moov" not in boxes or {b"moof", b"mdat"} & set(boxes):
+            return False
+        at, length = boxes[b"moov"]
+        stream.seek(at)
+        return length <= _MAX_INDEX and b"mvex" in stream.read(length)
+
+
 def _boxes_are_whole(stream: BinaryIO, size: int) -> bool:
-    """Walk the top-level boxes (ISO/IEC 14496-12, 4.2); an index (moov or meta) must be among them."""
-    kinds: set[bytes] = set()
+    """An index (moov or meta) must be among the top-level boxes."""
+    boxes = _top_boxes(stream, size)
+    return boxes is not None and bool(set(boxes) & {b"moov", b"meta"})
+
+
+def _top_boxes(stream: BinaryIO, size: int) -> dict[bytes, tuple[int, int]] | None:
+    """Where the top-level boxes of each kind begin (the last of them) and how long it is (ISO/IEC 14496-12, 4.2); None
+    where they do not end with the file.
+    """
+    boxes: dict[bytes, tuple[int, int]] = {}
     at = 0
     for _ in range(_MAX_BOXES):
         if at == size:
-            return bool(kinds & {b"moov", b"meta"})
+            return boxes
         stream.seek(at)
         head = stream.read(16)
         if len(head) < 8:
-            return False
+            return None
         length, kind = struct.unpack_from(">I4s", head)
         if length == 1 and len(head) == 16:
             (length,) = struct.unpack_from(">Q", head, 8)
         elif length == 0:
             length = size - at
         if length < 8 or at + length > size:
-            return False
-        kinds.add(kind)
+            return None
+        boxes[kind] = (at, length)
         at += length
-    return False
+    return None

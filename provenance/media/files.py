@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
+import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from provenance.errors import NotWritableError, OutputExistsError
+from provenance.errors import NotWritableError, OutputExistsError, ReceiptError
 
 
 def is_file(path: Path) -> bool:
@@ -18,6 +21,17 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def read_limited(path: Path, limit: int) -> bytes | None:
+    """A file's bytes, or None where there are more than ``limit``; a device or pipe is read no further than that.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(limit + 1)
+    return data if len(data) <= limit else None
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -87,7 +101,7 @@ def replacing(
         return
     with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".veilmark-", suffix=path.suffix[-16:])
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_own_prefix(), suffix=path.suffix[-16:])
     temporary = Path(name)
     try:
         os.fchmod(handle, mode if mode is not None else 0o666 & ~_umask())
@@ -125,7 +139,51 @@ def private_database(path: Path) -> Path:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
+    if os.name == "posix" and path.stat().st_mode & 0o077:  # made by an earlier version, or copied
+        path.chmod(0o600)
     return path
+
+
+def remove_stale(folder: Path) -> list[Path]:
+    """Remove the temporary files that processes of this machine left in ``folder`` when they were killed.
+
+    Returns:
+        what was removed: files of :func:`replacing` whose process is gone, or that were not touched for a day.
+    """
+    removed = []
+    for path in folder.glob(f"{_TEMPORARY}*") if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink() and _is_stale(path):
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+_TEMPORARY = ".veilmark-"
+_DAY = 86_400
+
+
+def _own_prefix() -> str:
+    return f"{_TEMPORARY}{_machine()}-{os.getpid()}-"
+
+
+def _machine() -> str:
+    """Tells machines apart that write into one shared folder, whose process numbers say nothing here."""
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _is_stale(path: Path) -> bool:
+    machine, _, rest = path.name.removeprefix(_TEMPORARY).partition("-")
+    number = rest.partition("-")[0]
+    if machine == _machine() and number.isdecimal() and os.name == "posix":
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):
+            return False
+        return False
+    return time.time() - path.stat().st_mtime > _DAY
 
 
 def _umask() -> int:
@@ -143,3 +201,18 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_companion(path: Path, limit: int) -> bytes:
+    """A companion file's bytes, whatever kind of file it is.
+
+    Raises:
+        ReceiptError: it is missing, unreadable or over ``limit`` bytes.
+    """
+    try:
+        data = read_limited(path, limit)
+    except OSError as error:
+        raise ReceiptError(f"cannot read {path}: {error.strerror or error}") from error
+    if data is None:
+        raise ReceiptError(f"{path} is over the limit of {limit} bytes")
+    return data

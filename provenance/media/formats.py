@@ -10,6 +10,8 @@ from pathlib import Path
 
 from provenance.errors import CorruptMediaError, MissingPathError, UnknownFormatError
 
+#: What is added to a file's name to call the manifest beside it.
+SIDECAR_SUFFIX = ".c2pa"
 #: How many leading bytes are looked at.
 HEAD_BYTES = 64 * 1024
 

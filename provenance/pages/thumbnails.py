@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from provenance.errors import VeilmarkError
 from provenance.manifest.extract import extract_resource
-from provenance.media.files import is_file
-from provenance.media.picture import open_picture
-from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
+from provenance.media.files import is_file, read_companion
+from provenance.media.formats import SIDECAR_SUFFIX
+from provenance.media.thumbnail import small_jpeg
+from provenance.sign import check_source, with_suffix_added
 from provenance.verdict import Verdict
-from provenance.verify import MAX_SIDECAR_BYTES, read_limited
+from provenance.verify import MAX_SIDECAR_BYTES
 
 #: Longer side in pixels, and how many are shown for one file.
 SIDE, MAX_PICTURES = 240, 24
@@ -31,7 +31,7 @@ def pictures_of(path: Path, verdict: Verdict, *, sidecar: Path | None = None) ->
     try:
         media = check_source(path)
         if media.kind == "image":
-            found[""] = _small(path)
+            found[""] = small_jpeg(path, SIDE)
     except VeilmarkError:
         return found
     if verdict.failed:
@@ -39,15 +39,14 @@ def pictures_of(path: Path, verdict: Verdict, *, sidecar: Path | None = None) ->
     beside = sidecar or with_suffix_added(path, SIDECAR_SUFFIX)
     data = None
     if verdict.credential == "side-car" and is_file(beside):
-        data = read_limited(beside, MAX_SIDECAR_BYTES)
+        data = read_companion(beside, MAX_SIDECAR_BYTES)
     for uri in _identifiers(verdict.ingredients):
         if len(found) > MAX_PICTURES:
             break
         if uri not in found:
             try:
-                found[uri] = _small(
-                    extract_resource(path, media.mime, uri, manifest_data=data, max_bytes=_MAX_BYTES)
-                )
+                picture = extract_resource(path, media.mime, uri, manifest_data=data, max_bytes=_MAX_BYTES)
+                found[uri] = small_jpeg(picture, SIDE)
             except VeilmarkError:
                 continue
     return found
@@ -63,13 +62,3 @@ def _identifiers(ingredients: list[dict[str, Any]]) -> Iterator[str]:
     for one in ingredients:
         yield from picture_of(one)
         yield from _identifiers((one.get("manifest") or {}).get("ingredients") or [])
-
-
-def _small(source: Path | bytes) -> bytes:
-    from PIL import Image
-
-    image = Image.fromarray(open_picture(source, reduce_to=SIDE).pixels)
-    image.thumbnail((SIDE, SIDE))
-    packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=80)
-    return packed.getvalue()

@@ -8,9 +8,21 @@ from typing import Any
 
 from markupsafe import Markup
 
+from provenance.manifest.stated import FACTS
 from provenance.pages.rendering import render
 from provenance.pages.thumbnails import picture_of
 from provenance.verdict import State, Verdict
+from provenance.words import (
+    action_words,
+    date_of,
+    identity_words,
+    ledger_words,
+    match_words,
+    signer_words,
+    standing_words,
+    time_words,
+    what_words,
+)
 
 _WORDS = {
     State.TRUSTED: ("good", "Trusted"),
@@ -22,35 +34,42 @@ _WORDS = {
 }
 
 _RELATIONS = {"parentOf": "edited into this", "componentOf": "placed into this", "inputTo": "input to this"}
+_RULES = {"allowed": "allowed", "notAllowed": "not allowed", "constrained": "with conditions"}
+_TONES = {"trusted": "good", "valid": "open", "failed": "bad"}
 _MOST_STEPS = 50
 
 
-def verdict_page(verdicts: Sequence[Verdict], pictures: Sequence[Mapping[str, bytes]] = ()) -> str:
+def verdict_page(
+    verdicts: Sequence[Verdict], pictures: Sequence[Mapping[str, bytes]] = (), own_log: str = ""
+) -> str:
     """The page as text. Everything that comes from a file is escaped; nothing is loaded from elsewhere.
 
     Args:
         pictures: for each verdict what :func:`provenance.pages.thumbnails.pictures_of` gave.
+        own_log: the origin of the log that is kept on this machine, or empty.
     """
     shown = [*pictures, *({} for _ in verdicts)]
-    return render("verdict.html", cards=list(map(_card, verdicts, shown)))
+    cards = [_card(verdict, one, own_log) for verdict, one in zip(verdicts, shown, strict=False)]
+    return render("verdict.html", cards=cards)
 
 
-def _card(verdict: Verdict, pictures: Mapping[str, bytes]) -> dict[str, Any]:
+def _card(verdict: Verdict, pictures: Mapping[str, bytes], own_log: str) -> dict[str, Any]:
     tone, word = _WORDS[verdict.state]
     rows = [("Title", verdict.title)]
     if verdict.signer:
-        claim = {True: "its certificate leads to an anchor you trust", None: "claimed name; not judged"}.get(
-            verdict.signer.trusted, "claimed name"
-        )
-        rows.append(("Signer", f"{verdict.signer.name} ({claim}; key {verdict.signer.key_id[:16]})"))
+        said = f"{signer_words(verdict.signer)}; key {verdict.signer.key_id[:16]}"
+        rows.append(("Signer", f"{verdict.signer.name} ({said})"))
     for one in verdict.identities:
-        confirmation = "confirmed" if one.confirmed else "not confirmed"
-        rows.append(("Identity", f"{one.name} (issued by {one.issuer or 'nobody named'}; {confirmation})"))
-    rows += [("Time", f"{time.value} ({time.words})") for time in verdict.times]
-    rows += [("What", " / ".join(part for part in (verdict.relation, verdict.source_type) if part))]
-    rows += [("Action", _action(action)) for action in verdict.actions]
-    place = f"{verdict.ledger['origin']}, entry {verdict.ledger['index']}" if verdict.ledger else ""
-    rows.append(("Ledger", " ".join((verdict.ledger_status.value.replace("-", " "), place)).strip()))
+        rows.append(("Identity", f"{one.name} ({identity_words(one)})"))
+    rows += [("Time", f"{time.value} ({time_words(time)})") for time in verdict.times]
+    rows.append(("What", what_words(verdict.relation, verdict.source_type, verdict.media_type)))
+    rows += [(FACTS[name].capitalize(), value) for name, value in verdict.stated.items()]
+    rows += [("Action", action_words(action)) for action in verdict.actions]
+    rows += [
+        ("Use", f"{use.replace('_', ' ')}: {_RULES.get(rule, rule)}")
+        for use, rule in verdict.training.items()
+    ]
+    rows.append(("Ledger", ledger_words(verdict, own_log)))
     rows.append(("SHA-256", verdict.sha256))
     marks = {True: "passed", False: "failed", None: "open"}
     return {
@@ -63,7 +82,18 @@ def _card(verdict: Verdict, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         "rows": [(label, value) for label, value in rows if value],
         "checks": [(marks[check.passed], check.name, check.detail) for check in verdict.checks],
         "made_from": _made_from(verdict.ingredients, pictures),
-        "similar": verdict.similar,
+        "similar": [
+            {
+                "number": one.index,
+                "match": match_words(one),
+                "what": what_words(one.relation, ""),
+                "signer": one.signer_name,
+                "trusted": one.signer_trusted,
+                "time": one.logged_at,
+                "outline": one.outline,
+            }
+            for one in verdict.similar
+        ],
     }
 
 
@@ -74,17 +104,16 @@ def _made_from(ingredients: Sequence[dict[str, Any]], pictures: Mapping[str, byt
         manifest = one.get("manifest") or {}
         said = [
             _RELATIONS.get(one.get("relationship") or "", ""),
-            f"signed as {manifest['signer']}" if manifest.get("signer") else "",
-            manifest.get("time") or "",
-            *(_action(action) for action in (manifest.get("actions") or ())[:_MOST_STEPS]),
+            standing_words(one),
+            manifest.get("time") or date_of(one),
+            *(action_words(action) for action in (manifest.get("actions") or ())[:_MOST_STEPS]),
         ]
-        if not one.get("has_manifest"):
-            said.append("carries no manifest")
         for failure in (one.get("failures") or ())[:3]:
             said.append(f"does not verify: {failure.get('explanation') or failure.get('code')}")
         steps.append(
             {
                 "title": one.get("title") or "unnamed",
+                "tone": _TONES.get(one.get("standing") or "", "none"),
                 "picture": _picture(pictures, picture_of(one)),
                 "lines": [str(text) for text in said if text],
                 "made_from": _made_from(manifest.get("ingredients") or (), pictures),
@@ -97,8 +126,3 @@ def _picture(pictures: Mapping[str, bytes], names: Sequence[str]) -> Markup | No
     """The first of these pictures that is there, in base64."""
     data = next((pictures[name] for name in names if name in pictures), None)
     return Markup(base64.b64encode(data).decode()) if data else None  # noqa: S704 - base64 holds no markup
-
-
-def _action(action: dict[str, Any]) -> str:
-    parts = (action.get("action"), action.get("digital_source_type"), action.get("description"))
-    return " / ".join(str(part) for part in parts if part)

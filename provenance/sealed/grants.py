@@ -23,7 +23,6 @@ that file.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
+from provenance import strict_json
 from provenance.errors import IdentityError, MissingPathError, ReceiptError, StoreError, TamperedError
 from provenance.identity.certificates import printable
 from provenance.identity.identity import Identity
@@ -114,7 +114,7 @@ class Grant:
         if len(data) > MAX_GRANT_BYTES:
             raise ReceiptError(f"a grant of {len(data)} bytes is over the limit of {MAX_GRANT_BYTES}")
         try:
-            body: dict[str, Any] = json.loads(data)
+            body: dict[str, Any] = strict_json.loads(data)
             signature = _base64(body.pop("signature"))
             if set(body) != _FIELDS or body["type"] != GRANT_TYPE or body["suite"] != SUITE:
                 raise ValueError("unknown type, suite or fields")

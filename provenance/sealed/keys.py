@@ -93,7 +93,7 @@ def read_recipients(text: str) -> list[EncryptionKey]:
             f"{text[:200]!r} is neither an encryption key nor a file with one", hint=_SHOWN
         )
     try:
-        data = path.read_bytes() if path.stat().st_size <= _MAX_FILE_BYTES else b""
+        data = files.read_limited(path, _MAX_FILE_BYTES) or b""
     except OSError as error:
         raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
     lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]

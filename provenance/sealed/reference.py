@@ -10,12 +10,14 @@ from typing import Any
 from provenance.errors import CheckError, NoCredentialError, StoreError, TamperedError
 from provenance.manifest.read import MAX_MANIFEST_BYTES, ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
+from provenance.media.files import read_companion
+from provenance.media.formats import SIDECAR_SUFFIX
 from provenance.sealed.envelope import ALGORITHM, sealed_size
-from provenance.sign import SIDECAR_SUFFIX, check_source, with_suffix_added
+from provenance.sign import check_source, with_suffix_added
 from provenance.store.cid import Cid
 from provenance.store.unixfs import MAX_FILE_BYTES
 from provenance.trust.store import TrustStore
-from provenance.verify import read_limited, verify_file
+from provenance.verify import verify_file
 
 LABEL = "org.veilmark.sealed"
 
@@ -110,5 +112,5 @@ def manifest_of(path: Path, trust: TrustStore) -> ManifestReport | None:
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     if found is not None or not beside.is_file():
         return found
-    data = read_limited(beside, MAX_MANIFEST_BYTES)
+    data = read_companion(beside, MAX_MANIFEST_BYTES)
     return read_manifest(path, media.mime, anchors_pem=trust.anchors, manifest_data=data)

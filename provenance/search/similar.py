@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from provenance.errors import LedgerError, ReceiptError
-from provenance.fingerprint.features import LocalFeatures, extract_features
+from provenance.fingerprint.features import LocalFeatures
 from provenance.fingerprint.geometry import Placement, place
 from provenance.fingerprint.pdq import MATCH_DISTANCE, MIN_QUALITY, VARIANTS
 from provenance.fingerprint.picture import Fingerprint, PictureFingerprint
@@ -27,13 +26,14 @@ from provenance.fingerprint.video import VideoFingerprint
 from provenance.search.alignment import align_sound, align_video
 from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index
 from provenance.search.index_store import FingerprintStore
+from provenance.search.query import Query, without_bars
 from provenance.verdict import MatchKind
 
 #: At most so many matches are returned, the surest first.
 DEFAULT_LIMIT = 100
-#: So many points are read from the file asked about; a crop or screenshot leaves fewer of them in the original.
-QUERY_POINTS = 1000
 _MAX_PDQ_CANDIDATES = 48
+#: So far off a hash is worth a look at the features, which decide; other pictures are some 128 bits off.
+_WORTH_A_LOOK = 48
 _MAX_VOTED = 24
 _MIN_VOTES = 3
 _MAX_ALIGNED = 32
@@ -41,6 +41,8 @@ _MAX_ALIGNED = 32
 _FEW_POINTS = 24
 #: The variant of a mirrored (or not) picture that is then turned counter-clockwise by 0, 90, 180, 270 degrees.
 _TURNED = {False: (0, 1, 2, 3), True: (4, 6, 5, 7)}
+#: Variants of which width and height are exchanged.
+_SIDEWAYS = ("turned 90", "turned 270", "transposed", "anti-transposed")
 _HEX = frozenset("0123456789abcdef")
 _WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
@@ -170,24 +172,37 @@ class SimilarIndex:
         else:
             equal = []
         found = {entry: Match(entry, MatchKind.PIXELS, True, 0, VARIANTS[0]) for entry in equal}
-        near = self._near_codes(fingerprint)
-        with ThreadPoolExecutor(2, "veilmark") as pool:
-            upright, mirrored = pool.map(
-                lambda grey: extract_features(grey, max_points=QUERY_POINTS),
-                (fingerprint.grey, np.ascontiguousarray(fingerprint.grey[:, ::-1])),
-            )
-        query = {False: upright, True: mirrored}
-        candidates = [(entry, code.variant in _TURNED[True]) for entry, code in near.items()]
-        candidates += [pair for pair in self._voted(query) if pair not in candidates]
-        for entry, flipped in candidates:
-            if entry in known or (entry in found and found[entry].confirmed):
-                continue
-            match = self._confirm(entry, flipped, query[flipped], near.get(entry))
-            if match:
-                found[entry] = match
+        asked = [fingerprint]
+        inside = without_bars(fingerprint)
+        if inside is not None:
+            asked.append(inside)
+        for one in asked:
+            near = self._near_codes(one)
+            query = Query(one.grey)
+            candidates = [(entry, code.variant in _TURNED[True]) for entry, code in near.items()]
+            if one is fingerprint:  # features are found beside bars as well as without them
+                candidates += [pair for pair in self._voted(query) if pair not in candidates]
+            for entry, flipped in candidates:
+                if entry in known or (entry in found and found[entry].confirmed):
+                    continue
+                match = self._confirm(entry, flipped, query, near.get(entry))
+                if match:
+                    found[entry] = match
         return sorted(found.values(), key=_sureness)
 
     def _search_video(self, fingerprint: VideoFingerprint) -> list[Match]:
+        found = self._aligned(fingerprint)
+        if fingerprint.inside is not None:
+            found = self._aligned(fingerprint.inside) | found
+        for match in self._search_sound(fingerprint.sound) if fingerprint.sound else ():
+            found.setdefault(match.entry_index, match)
+        return sorted(
+            found.values(),
+            key=lambda match: (match.kind is MatchKind.SOUND, match.distance or 0, match.entry_index),
+        )
+
+    def _aligned(self, fingerprint: VideoFingerprint) -> dict[int, Match]:
+        """The videos whose frames agree with these in a run, by entry."""
         index, owners = self._code_index()
         landmarks = fingerprint.landmarks()
         codes = np.frombuffer(b"".join(code for _, code in landmarks), dtype=np.uint8).reshape(-1, CODE_BYTES)
@@ -202,12 +217,7 @@ class SimilarIndex:
                 found[entry] = Match(
                     entry, MatchKind.VIDEO, True, error, VARIANTS[0], offset=alignment.offset
                 )
-        for match in self._search_sound(fingerprint.sound) if fingerprint.sound else ():
-            found.setdefault(match.entry_index, match)
-        return sorted(
-            found.values(),
-            key=lambda match: (match.kind is MatchKind.SOUND, match.distance or 0, match.entry_index),
-        )
+        return found
 
     def _search_sound(self, fingerprint: SoundFingerprint) -> list[Match]:
         matches: list[tuple[float, Match]] = []
@@ -225,7 +235,8 @@ class SimilarIndex:
         if not fingerprint.pdq_usable:
             return {}
         index, owners = self._code_index()
-        hits = index.search(fingerprint.variants, MATCH_DISTANCE)
+        radius = _WORTH_A_LOOK if isinstance(index, ExactIndex) else MATCH_DISTANCE  # it costs others much
+        hits = index.search(fingerprint.variants, radius)
         nearest: dict[int, _Near] = {}
         for position in np.lexsort((hits.items, hits.distances)):
             entry, time = owners[hits.items[position]]
@@ -246,34 +257,42 @@ class SimilarIndex:
             self._codes = (count, index, [(entry, time) for entry, time, _ in rows])
         return self._codes[1], self._codes[2]
 
-    def _voted(self, query: dict[bool, LocalFeatures]) -> list[tuple[int, bool]]:
+    def _voted(self, query: Query) -> list[tuple[int, bool]]:
         """``(entry, mirrored)`` of the pictures that share most features, most first."""
         ballots: list[tuple[int, int, bool]] = []
         for segment in self._store.feature_segments():
-            for mirrored, features in query.items():
+            for mirrored, features in query.both().items():
                 votes = segment.vote(features, _MAX_VOTED)
                 ballots += [(count, entry, mirrored) for entry, count in votes if count >= _MIN_VOTES]
         ballots.sort(key=lambda ballot: (-ballot[0], ballot[1]))
         return [(entry, mirrored) for _, entry, mirrored in ballots[:_MAX_VOTED]]
 
-    def _confirm(self, entry: int, mirrored: bool, query: LocalFeatures, near: _Near | None) -> Match | None:
+    def _confirm(self, entry: int, mirrored: bool, query: Query, near: _Near | None) -> Match | None:
         blob = self._store.blob(entry)
         original = _parsed(blob)
-        distance = near.distance if near else None
+        alike = near is not None and near.distance <= MATCH_DISTANCE
+        distance = near.distance if near and alike else None
         if original is not None:
-            placement = place(query, original)
+            placement = place(query.features(mirrored), original)
+            if placement is None and near:
+                # whole pictures alike, points not: stretched, perhaps
+                turned = VARIANTS[near.variant] in _SIDEWAYS
+                stretched = query.stretched_to(original, mirrored=mirrored, sideways=turned)
+                placement = place(stretched, original) if stretched is not None else None
             if placement:
                 quarter = round(-placement.angle / 90) % 4
                 variant = VARIANTS[_TURNED[mirrored][quarter]]
                 return Match(
-                    entry, MatchKind.PDQ if near else MatchKind.FEATURES, True, distance, variant, placement
+                    entry, MatchKind.PDQ if alike else MatchKind.FEATURES, True, distance, variant, placement
                 )
-        if near and _parsed_video(blob):
+        if not (near and alike):
+            return None
+        if _parsed_video(blob):
             # a still of a video: its moment is known, but not kept in such detail that geometry could confirm it
             return Match(
                 entry, MatchKind.VIDEO, False, distance, VARIANTS[near.variant], offset=near.time_ms / 1000
             )
-        if near and (original is None or max(len(query), len(original)) < _FEW_POINTS):
+        if near and (original is None or max(len(query.features(mirrored)), len(original)) < _FEW_POINTS):
             return Match(entry, MatchKind.PDQ, False, distance, VARIANTS[near.variant])
         return None
 

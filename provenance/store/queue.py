@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from provenance import strict_json
 from provenance.errors import StoreError
 from provenance.media.files import write_bytes
 from provenance.record import now_utc
@@ -72,7 +73,7 @@ class UploadQueue:
         except (StoreError, FileNotFoundError):
             return None
         try:
-            note = json.loads(data)
+            note = strict_json.loads(data)
             return Waiting(cid, str(note["since"]), int(note["attempts"]), str(note["error"]))
         except (ValueError, KeyError, TypeError):
             return Waiting(cid, now_utc(), 0, "")

@@ -31,6 +31,16 @@ _ADDRESS = "veilmark:"
 _FOUND = re.compile(r"found in \[([^\]]*)\]|trust list: (\S+)$")
 
 
+#: Extended key usages of C2PA 2.4's certificate profile. c2pa 0.91 alone takes certificates for e-mail only.
+_USAGES = (
+    "1.3.6.1.5.5.7.3.4",  # e-mail protection
+    "1.3.6.1.5.5.7.3.36",  # document signing
+    "1.3.6.1.4.1.62558.2.1",  # C2PA claim signing
+    "1.3.6.1.5.5.7.3.8",  # time stamping
+    "1.3.6.1.5.5.7.3.9",  # OCSP signing
+)
+
+
 @dataclass(frozen=True)
 class Anchors:
     """Certificates that a verifier trusts, by purpose.
@@ -64,7 +74,7 @@ class Anchors:
         return Anchors(identities=self.identities)
 
     def settings(self) -> dict[str, Any]:
-        """The ``trust`` section of c2pa's settings; empty where nothing is trusted.
+        """The ``trust`` section of c2pa's settings.
 
         Which of several fitting lists c2pa names is left to chance, so a certificate that serves for several purposes
         stands in one list, whose address names them all.
@@ -92,9 +102,7 @@ class Anchors:
             allowed = {"trust_anchors": "", "trust_uri": _ADDRESS + Purpose.SIGNERS, "trust_kind": "manifest"}
             entries.append({**allowed, "allowed_list": "\n".join(self.allowed)})
         trust: dict[str, Any] = {"anchors": entries} if entries else {}
-        if self.usages:
-            trust["trust_config"] = "\n".join(self.usages)
-        return trust
+        return {**trust, "trust_config": "\n".join((*_USAGES, *self.usages))}
 
 
 def found_for(explanation: str, purpose: Purpose) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 
+from provenance import strict_json
 from provenance.errors import IdentityError, UsageError, VeilmarkError
 from provenance.identity import certificates
 from provenance.identity.certificates import printable
@@ -136,7 +137,7 @@ def parse_vkey(text: str) -> str:
 def parse_contract(name: str, text: str) -> TrustedContract:
     """A contract entry; UsageError where it is damaged."""
     try:
-        body = json.loads(text)
+        body = strict_json.loads(text)
         contract = TrustedContract(
             name=name,
             chain_id=int(body["chain_id"]),
@@ -157,7 +158,7 @@ def parse_contract(name: str, text: str) -> TrustedContract:
 def parse_stored_list(name: str, text: str) -> StoredList:
     """A list as :meth:`StoredList.to_text` wrote it; UsageError where it is damaged."""
     try:
-        body = json.loads(text)
+        body = strict_json.loads(text)
         if body["schema"] != _LIST_SCHEMA:
             raise ValueError("unknown schema")
         published, url = str(body["published"]), str(body["url"])

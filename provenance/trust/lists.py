@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from provenance import strict_json
 from provenance.errors import UsageError
 from provenance.identity.certificates import claimed_name, is_authority, printable, to_der
 from provenance.trust.anchors import Purpose
@@ -156,7 +156,7 @@ def moment_text(moment: datetime) -> str:
 def _parse_entities(text: str) -> TrustList:
     """ETSI TS 119 602, the members that C2PA's lists have."""
     try:
-        body = json.loads(text)["LoTE"]
+        body = strict_json.loads(text)["LoTE"]
         scheme = body["ListAndSchemeInformation"]
         sequence = scheme["LoTESequenceNumber"]
         if not isinstance(sequence, int) or isinstance(sequence, bool) or not 0 <= sequence < 2**53:

@@ -24,6 +24,7 @@ from typing import Any
 
 from cryptography import x509
 
+from provenance import strict_json
 from provenance.errors import CheckError, IdentityError, ReceiptError, TamperedError
 from provenance.home import Home
 from provenance.identity import certificates
@@ -131,7 +132,7 @@ def parse_revocation(statement: str | bytes) -> Revocation:
     if len(data) > MAX_STATEMENT_BYTES:
         raise CheckError(f"revocation of {len(data)} bytes is over the limit of {MAX_STATEMENT_BYTES}")
     try:
-        body = json.loads(data)
+        body = strict_json.loads(data)
         signature = base64.b64decode(body.pop("signature"), validate=True)
         certificate = base64.b64decode(body["certificate"], validate=True)
         issuer = base64.b64decode(body["issuer"], validate=True)

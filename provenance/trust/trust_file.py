@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from provenance import strict_json
 from provenance.errors import CheckError, TamperedError, UsageError
 from provenance.identity.certificates import printable
 from provenance.trust.entries import ANCHOR_KINDS, parse_anchor, parse_contract, parse_vkey
@@ -74,7 +75,7 @@ def parse_trust_file(text: str) -> list[Item]:
     if len(text.encode()) > MAX_BYTES:
         raise UsageError(f"the trust file is over the limit of {MAX_BYTES} bytes")
     try:
-        body: dict[str, Any] = json.loads(text)
+        body: dict[str, Any] = strict_json.loads(text)
         if body["schema"] != SCHEMA or not 0 < len(body["items"]) <= MAX_ITEMS:
             raise ValueError("unknown schema, or a wrong number of items")
         items = [Item(str(one["kind"]), str(one["name"]), str(one["text"])) for one in body["items"]]

@@ -10,7 +10,7 @@ import typer
 
 from cloak.device import usable_device
 from provenance.commands.support.batch import print_error_json
-from provenance.commands.support.console import clean, complain, fraction, note, print_json, stdout
+from provenance.commands.support.console import clean, complain, fraction, note, print_json, say
 from provenance.errors import (
     ExitCode,
     OutputExistsError,
@@ -111,25 +111,22 @@ def _judged(found: Detection) -> ExitCode:
 
 
 def _print(found: Detection, written: list[Path]) -> None:
-    console = stdout()
-    console.print(clean(str(found.path)), markup=False)
+    say(clean(str(found.path)))
     for name, finding in found.findings.items():
         if finding.score is None:
-            console.print(f"  {name:<7} cannot judge: {clean(finding.reason)}", markup=False)
+            say(f"  {name:<7} cannot judge: {clean(finding.reason)}")
             continue
         bar = "#" * round(finding.score * _BAR)
-        console.print(
-            f"  {name:<7} {finding.score:4.2f} |{bar:<{_BAR}}| {clean(finding.sentence)}", markup=False
-        )
+        say(f"  {name:<7} {finding.score:4.2f} |{bar:<{_BAR}}| {clean(finding.sentence)}")
     if found.joint is None:
-        console.print("  joint   cannot judge", markup=False)
+        say("  joint   cannot judge")
     else:
         bar = "#" * round(found.joint * _BAR)
-        console.print(f"  joint   {found.joint:4.2f} |{bar:<{_BAR}}| {_words(found.joint)}", markup=False)
+        say(f"  joint   {found.joint:4.2f} |{bar:<{_BAR}}| {_words(found.joint)}")
     for line in found.notes:
         note(f"note: {line}")
     if written:
-        console.print(f"  {written[0].parent}: {len(written)} pictures of what they saw", markup=False)
+        say(f"  {written[0].parent}: {len(written)} pictures of what they saw")
 
 
 def _words(joint: float) -> str:

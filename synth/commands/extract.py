@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.console import clean, fraction, note, print_json, say
 from provenance.commands.support.grouped import grouped
 from provenance.errors import UsageError
 from provenance.home import Home
@@ -91,15 +91,14 @@ def extract(
         print_json(done.to_json())
     else:
         summary = done.to_json()
-        console = stdout()
         faces = "1 face" if summary["kept"] == 1 else f"{summary['kept']} faces"
-        console.print(f"kept {faces} of {summary['frames']} frames in {output}", markup=False)
+        say(f"kept {faces} of {summary['frames']} frames in {output}")
         for outcome, number in summary["counts"].items():
             if outcome != "keep":
-                console.print(f"  {outcome:<14} {number}", markup=False)
+                say(f"  {outcome:<14} {number}")
         if done.resumed:
-            console.print(f"  {done.resumed} frames had been done before", markup=False)
-        console.print(f"  consent: {clean(basis.sentence, 400)}", markup=False)
+            say(f"  {done.resumed} frames had been done before")
+        say(f"  consent: {clean(basis.sentence, 400)}")
     for line in done.notes:
         note(f"note: {line}")
 
@@ -139,7 +138,7 @@ def sort(
                 }
             )
         else:
-            typer.echo(f"{value:10.3f}  {face.outcome:<14} {face.file}")
+            say(f"{value:10.3f}  {face.outcome:<14} {face.file}")
     if sheet:
         write_ordered(folder, rows, sheet)
         note(f"contact sheet: {sheet}")
@@ -159,7 +158,7 @@ def pairs(
             print_json({"schema": "veilmark.pair/1", **about, "shape": rank.shape, "poses": rank.poses})
         else:
             shown = f"{rank.score:.3f}  shape {rank.shape:.3f}  poses {rank.poses:.2f}"
-            typer.echo(f"{shown}  {rank.first}  {rank.second}")
+            say(f"{shown}  {rank.first}  {rank.second}")
 
 
 @synth_app.command("alignments")
@@ -183,10 +182,10 @@ def alignments(
         raise UsageError("give --export FILE or --import FILE, one of the two")
     if export is not None:
         write_bytes(export, Alignments.load(folder).to_bytes(), force=force)
-        typer.echo(f"exported {export}")
+        say(f"exported {export}")
     elif take is not None:
         changed = import_decisions(take, folder)
-        typer.echo(f"{changed} outcomes changed; run `veilmark synth extract` again to apply them")
+        say(f"{changed} outcomes changed; run `veilmark synth extract` again to apply them")
 
 
 def consent(
@@ -220,7 +219,7 @@ def consent(
         about = {"path": str(output), "key_id": statement.key_id, "files": len(files), "until": until}
         print_json({"schema": "veilmark.consented/1", **about, "statement": statement.sentence})
         return
-    typer.echo(f"wrote {output}: {clean(statement.sentence, 400)}")
+    say(f"wrote {output}: {clean(statement.sentence, 400)}")
     note(
         "Give it to them with the footage; it counts where the footage, or its ledger record, is signed by this key."
     )

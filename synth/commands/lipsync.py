@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.support.console import note, print_json, progress, stdout
+from provenance.commands.support.console import note, print_json, progress, say
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
+from provenance.interrupt import interruptible
 from synth.commands.options import (
     ConsentGroup,
     Device,
@@ -26,7 +27,6 @@ from synth.commands.options import (
     Seed,
     WeightsFolder,
 )
-from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
     from synth.lipsync.make import LipsyncResult
@@ -221,7 +221,7 @@ def mouth(
     if as_json:
         print_json({"schema": "veilmark.mouth/1", "output": str(output), "clips": len(clips), **told})
         return
-    stdout().print(f"{output}: learned from {len(clips)} videos in {told['epochs']} epochs", markup=False)
+    say(f"{output}: learned from {len(clips)} videos in {told['epochs']} epochs")
 
 
 @contextmanager
@@ -250,11 +250,9 @@ def _say(done: LipsyncResult, said: list[str], as_json: bool) -> None:
     for line in report.notes:
         if line not in said:
             note(f"note: {line}")
-    console = stdout()
-    console.print(
-        f"{done.output}: {report.composited} of {report.frames} frames, {report.seconds:.1f} s, signed as synthetic",
-        markup=False,
+    say(
+        f"{done.output}: {report.composited} of {report.frames} frames, {report.seconds:.1f} s, signed as synthetic"
     )
     spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report.stages.items())
-    console.print(f"  computing      {spent} s", markup=False)
-    console.print(f"  ledger entry   {done.signed.index}", markup=False)
+    say(f"  computing      {spent} s")
+    say(f"  ledger entry   {done.signed.index}")

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from cloak.veils.names import VeilName
+from provenance.commands.support.console import clean, fraction, note, print_json, say
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
 from provenance.errors import UsageError
 from provenance.home import Home
+from provenance.interrupt import interruptible
 from synth.commands.options import ConsentGroup, ExperimentGroup, MeasureGroup, ReportFolder, names_of
-from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
     from synth.measure.detectors.experiment import DetectorOptions
     from synth.measure.lipsync.options import LipsyncExperimentOptions
-    from synth.measure.run import Basis, Measured, SessionOpener
+    from synth.measure.run import ConsentBasis, Measured, SessionOpener
     from synth.measure.swap.options import SwapExperimentOptions
 
 measure_app = typer.Typer(
@@ -43,10 +44,15 @@ class DetectorsGroup:
             help="Detectors the cloak is (or was) made against, comma-separated. Default: all that can be attacked.",
         ),
     ] = None
+    veil: Annotated[VeilName, typer.Option(help="What the cloak looks like.")] = VeilName.FILM
     steps: Annotated[int, typer.Option(min=1, max=10_000, help="Of the cloak's search.")] = 60
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the cloak and of the noise.")] = 0
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the cloak and of the control.")] = 0
     control: Annotated[
-        bool, typer.Option("--control/--no-control", help="Also measure random noise of equal energy.")
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Also measure the same veil with random parameters; for plain noise, random noise of equal energy.",
+        ),
     ] = True
 
     def options(self, common: MeasureGroup) -> DetectorOptions:
@@ -54,6 +60,7 @@ class DetectorsGroup:
 
         return DetectorOptions(
             strengths=names_of(self.strength),
+            veil=self.veil,
             attacked=names_of(self.against) if self.against is not None else None,
             steps=self.steps,
             seed=self.seed,
@@ -171,8 +178,8 @@ def detectors(
     cloaking: DetectorsGroup,
     common: MeasureGroup,
 ) -> None:
-    """Ask every installed detector about clean and cloaked pictures, and about plain noise, after what published
-    pictures go through.
+    """Ask every installed detector about clean and cloaked pictures, and about a control, after what published pictures
+    go through.
 
     Interrupted, it goes on with the next picture when run again. The folder holds the pictures: share it as you would
     them. Exit codes: 0 measured; 6 no face.
@@ -266,11 +273,11 @@ def lipsync(
         finish(measured, common.as_json)
 
 
-def _basis(consent: ConsentGroup, home: Home) -> Basis:
+def _basis(consent: ConsentGroup, home: Home) -> ConsentBasis:
     from provenance.commands.support.secrets import passphrase_for
-    from synth.measure.run import Basis
+    from synth.measure.run import ConsentBasis
 
-    return Basis(consent.statements, consent.i_have_consent, lambda name: passphrase_for(home, name))
+    return ConsentBasis(consent.statements, consent.i_have_consent, lambda name: passphrase_for(home, name))
 
 
 def _session(home: Home, identity: str | None) -> SessionOpener | None:
@@ -290,10 +297,7 @@ def finish(measured: Measured, as_json: bool) -> None:
     if as_json:
         print_json(measured.to_json())
         return
-    console = stdout()
-    console.print(clean(measured.report.headline, 2000), markup=False)
+    say(clean(measured.report.headline, 2000))
     for line in measured.report.summary:
-        console.print(f"  {clean(line, 1000)}", markup=False)
-    console.print(
-        f"{measured.page}: the whole report; {measured.data.name} beside it has every figure", markup=False
-    )
+        say(f"  {clean(line, 1000)}")
+    say(f"{measured.page}: the whole report; {measured.data.name} beside it has every figure")

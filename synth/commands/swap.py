@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloak.device import usable_device
-from provenance.commands.support.console import clean, fraction, note, print_json, stdout
+from provenance.commands.support.console import clean, fraction, note, print_json, say
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingModelError, UsageError
 from provenance.home import Home
+from provenance.interrupt import interruptible
 from synth.commands.options import ConsentGroup, Device, GenerateGroup, IdentityName, Json, Seed
-from synth.interrupt import interruptible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,14 +174,11 @@ def swap(
         print_json(result.to_json())
         return
     done = result.report
-    console = stdout()
-    console.print(
-        f"{output}: {done.swapped} of {done.frames} frames swapped, signed as synthetic", markup=False
-    )
+    say(f"{output}: {done.swapped} of {done.frames} frames swapped, signed as synthetic")
     if done.flicker:
         shown = f"{done.flicker.made:.2f} levels; the footage itself {done.flicker.filmed:.2f}"
-        console.print(f"  flicker        {shown}", markup=False)
-    console.print(f"  ledger entry   {result.signed.index}", markup=False)
+        say(f"  flicker        {shown}")
+    say(f"  ledger entry   {result.signed.index}")
 
 
 def _run(
@@ -241,10 +238,10 @@ def _say(done: TrainingResult, output: Path, as_json: bool) -> None:
         about = {"folder": str(output), "finished": done.finished, "steps": done.steps}
         print_json({"schema": "veilmark.trained/1", **about, "held_out": figures})
         return
-    console, state = stdout(), "trained" if done.finished else "stopped, ready to resume"
-    console.print(f"{output}: {state} after {done.steps} steps", markup=False)
+    state = "trained" if done.finished else "stopped, ready to resume"
+    say(f"{output}: {state} after {done.steps} steps")
     for name, value in done.measures.items():
-        console.print(f"  {name:<14} {value:.4f}", markup=False)
+        say(f"  {name:<14} {value:.4f}")
 
 
 def _preset(name: str, steps: int | None, features: str | None) -> Preset:

@@ -19,15 +19,17 @@ from provenance.home import Home
 from provenance.identity import certificates
 from provenance.manifest import jumbf
 from provenance.manifest.read import MAX_MANIFEST_BYTES, ManifestReport, read_manifest
+from provenance.media.files import read_companion
+from provenance.media.formats import SIDECAR_SUFFIX
 from provenance.media.media_file import MediaFile
 from provenance.media.picture import Format
 from provenance.record import key_id_of
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import SIDECAR_SUFFIX, with_suffix_added
+from provenance.sign import with_suffix_added
 from provenance.store.local import LocalStore
 from provenance.trust.store import TrustStore
 from provenance.verdict import SimilarRecord
-from provenance.verify import MAX_SIDECAR_BYTES, read_limited
+from provenance.verify import MAX_SIDECAR_BYTES
 from synth.label import COMPOSITE, GENERATED
 
 #: Uses (CAWG training and data mining assertion 1.1, section 3) that making a training set is one of.
@@ -119,7 +121,7 @@ def _manifest(path: Path, media: Format, trust: TrustStore, online: bool) -> Man
     report = read_manifest(path, media.mime, anchors_pem=trust.anchors, online=online)
     beside = with_suffix_added(path, SIDECAR_SUFFIX)
     if report is None and beside.is_file():
-        data = read_limited(beside, MAX_SIDECAR_BYTES)
+        data = read_companion(beside, MAX_SIDECAR_BYTES)
         report = read_manifest(path, media.mime, anchors_pem=trust.anchors, manifest_data=data)
     return report
 

@@ -1,8 +1,8 @@
 """Is it fake? Five small detectors, what each saw, and a joint score. A score is no verdict.
 
 * :func:`detect_file` (run.py) asks them all about a video or a picture.
-* Each has its own file: blink.py, pulse.py, face_net.py (warp and blend), splice_net.py.
-* ``python -m synth.detect.training.train`` teaches them again; benchmarks/synth/detect.py measures them.
+* Each has its own file: blink.py, pulse.py, networks/face.py (warp and blend), networks/splice.py.
+* ``python -m synth.detect.training.train`` trains them again; benchmarks/synth/detect.py measures them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a detector says: a score or why there is none, and what it saw."""
+"""The result of a fake detector: a score, or the reason for none, and the evidence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: The detectors in the order in which they are shown, and what each is after.
+#: The detectors in the order in which they are shown, and what each looks for.
 DETECTORS = {
     "blink": "eyes that close too rarely, too often, or for too long",
     "pulse": "skin without a pulse that is the same everywhere, and frames that do not follow each other",
@@ -22,7 +22,7 @@ DETECTORS = {
 
 @dataclass(frozen=True)
 class Line:
-    """A curve to be drawn: values over ``x``, NaN where there is none."""
+    """A curve: ``y`` over ``x``; NaN leaves a gap."""
 
     name: str
     x: NDArray[np.floating] | Sequence[float]
@@ -46,10 +46,10 @@ class Finding:
     """One detector's result.
 
     Attributes:
-        score: 0 (nothing found that speaks for a fake) to 1; None where it could not judge.
+        score: 0 (no sign of a fake) to 1; None where it could not judge.
         reason: why it could not judge; empty where it did.
-        saw: measured values by name, in the units that docs/research/detect.md gives.
-        sentence: what it saw, in words.
+        saw: measured values by name, in the units of docs/research/detect.md.
+        sentence: the same in words.
         plots: curves.
         pictures: maps, uint8 ``(H, W, 3)`` RGB by name.
     """
@@ -63,12 +63,12 @@ class Finding:
 
     @classmethod
     def cannot(cls, reason: str, **saw: Any) -> Finding:
-        """Could not judge."""
+        """A finding without a score."""
         return cls(None, reason, saw)
 
 
 def bounded(value: float) -> float:
-    """A score in [0, 1]; what is no number becomes 0.5."""
+    """Clip a score to [0, 1]; NaN and infinities become 0.5."""
     return min(1.0, max(0.0, value)) if math.isfinite(value) else 0.5
 
 

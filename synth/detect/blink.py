@@ -1,13 +1,13 @@
-"""Blinking: how often eyes close and for how long, against what people do.
+"""Blinking: how often and for how long eyes close, compared with people's statistics.
 
 After Li, Chang and Lyu, "In Ictu Oculi: Exposing AI Created Fake Videos by Detecting Eye Blinking", WIFS 2018. Their
-LRCN reads eye states from crops; here MediaPipe's iris network gives the outline of the lids, and openness is its
-height over its width.
+LRCN reads eye states from crops; here MediaPipe's iris network finds the outline of the lids. Openness is the height
+of that outline over its width.
 
-How often people blink differs more between people and occasions than within a clip: 4.5 times a minute while reading,
-17 at rest and 26 in conversation on average (Bentivoglio et al., Movement Disorders 12(6), 1997). So a person's rate is
-taken as gamma distributed, which covers all three, and the number of blinks in a clip as Poisson given the rate. The
-score is 1 less the two-sided probability of a number at least as unusual, or of so unusual a duration.
+Blink rates differ more between people and occasions than within a clip: on average 4.5 a minute while reading, 17 at
+rest and 26 in conversation (Bentivoglio et al., Movement Disorders 12(6), 1997). The model is a gamma distributed rate,
+which covers all three, and a Poisson number of blinks given the rate. The score is 1 minus the two-sided probability of
+a number, or of a duration, at least as unusual.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from synth.detect.observe import TIMELESS, ObservedFace
 MEAN_RATE, SHAPE = 17.0, 1.7
 #: Seconds a blink takes at half its depth: median, and standard deviation of the logarithm. Most are 0.1 to 0.4 s.
 USUAL_DURATION, DURATION_SPREAD = 0.2, 0.5
-#: Less footage says nothing: no blink at all would be nothing unusual.
+#: Shorter footage is not judged: it may well show no blink.
 LEAST_SECONDS = 4.0
-#: Fewer frames a second would miss blinks.
+#: Frames a second; at lower rates blinks fall between frames.
 LEAST_RATE = 14.0
-#: At its deepest a blink leaves less than this share of the usual openness.
+#: In a blink, openness falls below this share of the usual openness.
 DEPTH = 0.62
-#: Seconds; what takes longer is closed eyes or a look down, which is shown and not judged.
+#: Seconds; longer closures (closed eyes, a look down) are shown but not judged.
 LONGEST = 0.6
 _LEAST_OPEN = 0.08
 _BASELINE_SECONDS = 3.0
@@ -52,7 +52,7 @@ class Blink:
 
 
 def blink_finding(observed: ObservedFace) -> Finding:
-    """Judge the openness curve of footage."""
+    """Score the blinks of a video."""
     if observed.kind != "video" or len(observed.times) < 2:
         return Finding.cannot("a single picture does not blink")
     if observed.timeless:
@@ -109,7 +109,7 @@ def blink_finding(observed: ObservedFace) -> Finding:
 
 
 def rarity(p: float) -> str:
-    """What a two-sided probability (0 to 1) means, without saying what the clip is. Rounded down: never 100 %."""
+    """A two-sided probability (0 to 1) in words. The percentage is rounded down and never 100 %."""
     share = min(99, math.floor(100 * (1 - p) + 1e-9))
     if share < 1:
         return "as common as any among clips of people"
@@ -117,8 +117,8 @@ def rarity(p: float) -> str:
 
 
 def relative_openness(observed: ObservedFace) -> tuple[Floats, float]:
-    """Openness ``(T,)`` of both eyes over what is usual around that time (1 is usually open), and the median of that
-    usual openness, height over width.
+    """Openness ``(T,)`` of both eyes relative to the usual openness around each frame (1: as open as usual), and the
+    median of that usual openness (height over width).
     """
     both = np.nanmean(np.where(np.isfinite(observed.openness), observed.openness, np.nan), axis=1)
     half = max(1, round(_BASELINE_SECONDS * max(observed.rate, 1) / 2))
@@ -133,7 +133,7 @@ def relative_openness(observed: ObservedFace) -> tuple[Floats, float]:
 
 
 def find_blinks(curve: Floats, times: Floats) -> list[Blink]:
-    """Dips of the relative openness below :data:`DEPTH`, however long they last."""
+    """Dips of the relative openness below :data:`DEPTH`, of any duration."""
     filled = np.interp(np.arange(len(curve)), np.flatnonzero(np.isfinite(curve)), curve[np.isfinite(curve)])
     blinks, place = [], 0
     while place < len(filled):

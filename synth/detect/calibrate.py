@@ -1,7 +1,7 @@
-"""From scores to probabilities, with the little there is: shrunken logistic regression, and the area under a curve.
+"""Scores to probabilities from few samples: ridge logistic regression; areas under ROC and precision-recall curves.
 
-Both classes weigh the same whatever their numbers, so that a probability of 0.5 means "as likely among the fakes as
-among the real clips of the calibration", not "half of all such clips are fakes".
+Both classes have the same total weight. So a probability of 0.5 means "as likely among the calibration's fakes as among
+its real clips", not "half of all such clips are fakes".
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def fit_logistic(
     Args:
         values: ``(N, F)``.
         fake: ``(N,)``.
-        shrink: like so many made-up observations that know nothing.
+        shrink: strength of the ridge, in uninformative pseudo-observations.
         weights: ``(N,)`` of the observations, before the classes are balanced.
     """
     x = np.hstack([np.asarray(values, np.float64), np.ones((len(values), 1))])
@@ -53,7 +53,9 @@ def fit_logistic(
 
 
 def auc(real: Sequence[float], fake: Sequence[float]) -> float:
-    """Probability that a fake scores higher than a real one, ties half; NaN where one is missing."""
+    """Area under the ROC curve: the probability that a fake scores higher than a real clip, ties half; NaN where a
+    class is empty.
+    """
     if not len(real) or not len(fake):
         return float("nan")
     a, b = np.asarray(real, np.float64)[:, None], np.asarray(fake, np.float64)[None]
@@ -61,7 +63,7 @@ def auc(real: Sequence[float], fake: Sequence[float]) -> float:
 
 
 def average_precision(values: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
-    """Area under the curve of precision over recall, by steps; NaN without anything to find."""
+    """Area under the precision-recall curve, by steps; NaN without a positive."""
     if not truth.any():
         return float("nan")
     order = np.argsort(-np.asarray(values, np.float64).ravel(), kind="stable")
@@ -77,12 +79,12 @@ def average_precision(values: NDArray[np.floating], truth: NDArray[np.bool_]) ->
 class Joint:
     """The joint score: one logistic regression on the log-odds of the detectors' scores.
 
-    A detector that could not judge counts as its usual value over the calibration's clips: it says nothing.
+    A detector that could not judge is given its mean over the calibration's clips, so that it has no influence.
 
     Attributes:
         weights, centres: by detector.
         offset: of the log-odds.
-        about: on what it was calibrated.
+        about: the calibration data.
     """
 
     weights: Mapping[str, float]
@@ -91,8 +93,8 @@ class Joint:
     about: str = ""
 
     def probability(self, scores: Mapping[str, float | None]) -> float | None:
-        """0 to 1; None where the detectors that could judge carry less than a third of all weight: theirs would be a
-        number near 0.5 whatever they saw.
+        """0 to 1; None where the detectors that could judge have less than a third of all weight: the result would be
+        near 0.5 whatever they saw.
         """
         total, judged = self.offset, 0.0
         for name, weight in self.weights.items():
@@ -133,7 +135,7 @@ class Joint:
 
 
 def log_odds(score: float) -> float:
-    """Of a score, which is kept away from 0 and 1, so that no single detector decides alone."""
+    """Log-odds of a score. It is clipped away from 0 and 1 first, so that no detector decides alone."""
     kept = min(1 - _EDGE, max(_EDGE, score))
     return float(np.log(kept / (1 - kept)))
 
@@ -147,10 +149,9 @@ def fit_joint(
     weights: Sequence[float] | None = None,
     about: str = "",
 ) -> Joint:
-    """Calibrate on scores that were given to clips of people that the detectors had not learned from.
+    """Fit the joint score to clips of people who were not in the detectors' training data.
 
-    Weights that come out below 0 are set to 0 and the others fitted again: with so few clips a detector that seems to
-    speak for what it should speak against has met chance.
+    Negative weights are set to 0 and the others are fitted again: with so few clips a negative weight is chance.
     """
     truth = np.asarray(fake, bool)
     table = np.array(

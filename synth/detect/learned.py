@@ -1,4 +1,4 @@
-"""The detectors that learned: their weights, and what each says about observed footage."""
+"""The trained detectors: loading their weights, and running them on an observed face."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ NET_SCHEMA = "veilmark.detect-net/1"
 _MOST_JSON = 8 * 1024 * 1024
 #: Distance of the eyes in pixels below which a face is too small for the networks.
 LEAST_SPAN = 28.0
-#: Blur effect, and share of blocks without any change, above which compression has left nothing to judge by.
+#: Blur effect, and share of blocks without any change, above which a face is too compressed to judge.
 MOST_BLUR, MOST_FROZEN = 0.74, 0.6
 _SHOWN_FACES = 4
 
 
 class LearnedDetectors:
-    """Everything that was learned, loaded once.
+    """All trained detectors, loaded once.
 
     Args:
         folder: of ``pulse.json``, ``warp.safetensors``, ``blend.safetensors``, ``splice.safetensors`` and
-            ``joint.json``; the ones that come with veilmark unless given.
+            ``joint.json``; default: those that come with veilmark.
         device: where torch computes.
 
     Raises:
@@ -241,7 +241,7 @@ class LearnedDetectors:
 
 
 def unfit(observed: ObservedFace) -> str:
-    """Why faces cannot be judged, or nothing."""
+    """Why the faces cannot be judged; empty where they can."""
     if not observed.faces:
         return "no face"
     if observed.span < LEAST_SPAN:

@@ -1,4 +1,4 @@
-"""Pictures with what was found in them laid over: a caption, the score, and colours that mean the same in each."""
+"""Heat maps laid over pictures, with a caption, the score and a colour bar."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def captioned(
     heats: Sequence[NDArray[np.floating]],
     labels: Sequence[str] | None = None,
 ) -> Pixels:
-    """Pictures in a row, below each the same in grey with its map over it, between a caption and a colour bar.
+    """A row of pictures; below each the same picture in grey under its heat map; a caption above, a colour bar below.
 
-    The bar always goes from 0 to 1: what is found in a clean picture stays dark, however it compares with itself.
+    The colours always span 0 to 1, so that the map of a clean picture stays dark.
 
     Args:
         title: which detector, and what it looks for.
         score: the detector's, 0 to 1.
         scale: what the colours mean.
         pictures: uint8 ``(H, W, 3)`` RGB, all of one size.
-        heats: ``(H, W)`` 0 to 1, one for each; beyond is cut off.
+        heats: ``(H, W)`` one for each picture, clipped to 0 to 1.
         labels: a short line under each.
 
     Returns:

@@ -1,8 +1,8 @@
-"""What the detectors look at: one face through a piece of footage, decoded twice.
+"""The input of the fake detectors: one face, tracked through a video or found in a picture.
 
-The first pass finds the face and its eyes in every frame. The second, with landmarks that no longer tremble, collects
-the colours of three regions of skin, how much each frame departs from its neighbours, and a few aligned faces and whole
-frames for the networks.
+Footage is decoded twice. The first pass finds the face and its eyes in every frame. The second uses smoothed landmarks
+and collects the colours of three skin regions, how much each frame differs from its neighbours, and a few aligned faces
+and whole frames for the networks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FACES, FRAMES = 12, 2
 #: Whole frames are kept with at most so many pixels on a side, around the face.
 _FRAME_SIDE = 1024
 _STEADINESS = 0.4
-#: Frames a second beyond which footage is cut all the same: frames that carry no times must not go on for hours.
+#: Footage is also cut after this many frames for each second asked for, so that frames without times end.
 _MOST_RATE = 240
 #: Points around the three regions of FakeCatcher: left cheek, right cheek (as seen), and from the brows down the nose.
 REGIONS = (
@@ -44,7 +44,7 @@ REGIONS = (
     (107, 9, 336, 417, 351, 419, 248, 275, 4, 45, 3, 196, 122, 193),
 )
 REGION_NAMES = ("left cheek", "right cheek", "middle")
-#: Why nothing can be judged in time where the file gives all of its frames the same one.
+#: Why a video without time stamps cannot be judged over time.
 TIMELESS = "all of its frames carry the same time, so nothing can be judged in time"
 # the contour of MediaPipe's iris model: 0 and 8 are the corners, 1 to 7 the lower lid, 9 to 15 the upper
 _UPPER, _LOWER = list(range(9, 16)), list(range(1, 8))
@@ -67,7 +67,7 @@ class FrameSource(Protocol):
 
 @dataclass
 class ObservedFace:
-    """One face, observed.
+    """Everything the detectors use of one face.
 
     Attributes:
         path: the file.
@@ -76,15 +76,15 @@ class ObservedFace:
         landmarks: ``(T, 468, 3)`` pixels, NaN where no face was found.
         openness: ``(T, 2)`` height of the left and right eye over its width, NaN without a face.
         colours: ``(T, 3, 3)`` mean R, G, B (0 to 255) of :data:`REGIONS`, NaN without a face.
-        flicker: ``(T, 3)`` departure of each frame from the mean of its neighbours inside the face and around it, and
-            the detail (mean gradient) inside; levels of 255.
+        flicker: ``(T, 3)`` mean difference of each frame from the mean of its two neighbours, inside the face and
+            around it, and the mean gradient inside the face; levels of 255.
         faces: up to :data:`FACES` aligned faces ``(192, 192, 3)`` uint8.
         face_points: their landmarks ``(468, 2)`` in the aligned pictures.
         face_times: their seconds.
         frames: up to :data:`FRAMES` frames, cut to at most 1,024 pixels around the face.
         outlines: the faces' landmarks ``(468, 2)`` in those.
         several: share of the frames that show more than one face.
-        frozen: share of the face's 8 x 8 blocks that the encoder left as they were from frame to frame.
+        frozen: share of the face's 8 x 8 blocks that do not change from one frame to the next.
         blur: median of the blur effect of ``faces``, 0 sharp to 1.
         span: median distance of the eyes, pixels.
         cut: footage longer than what was looked at.
@@ -114,19 +114,19 @@ class ObservedFace:
 
     @property
     def rate(self) -> float:
-        """Frames a second; 0 for a picture, and where :attr:`timeless`."""
+        """Frames a second; 0 for a picture and for a :attr:`timeless` video."""
         if len(self.times) < 2 or self.times[-1] <= self.times[0]:
             return 0.0
         return float((len(self.times) - 1) / (self.times[-1] - self.times[0]))
 
     @property
     def timeless(self) -> bool:
-        """A video whose frames' times do not go on: neither its length nor its frame rate is known."""
+        """A video whose frames all have one time stamp: its length and frame rate are unknown."""
         return len(self.times) > 1 and not self.rate
 
     @property
     def seconds(self) -> float:
-        """How long; 0 for a picture, and where :attr:`timeless`."""
+        """Duration; 0 for a picture and for a :attr:`timeless` video."""
         return float(len(self.times) / self.rate) if self.rate else 0.0
 
 
@@ -243,7 +243,7 @@ def _same(found: list[Found], before: Floats | None) -> Found | None:
 
 
 def collect_pixels(footage: FrameSource, observed: ObservedFace, progress: Progress | None = None) -> None:
-    """The second pass: fills in what :class:`Watched` knows beyond landmarks and eyes, replacing what was there."""
+    """The second pass: sets all fields of :class:`ObservedFace` but landmarks and eyes."""
     for kept in (
         observed.faces,
         observed.face_points,
@@ -324,7 +324,7 @@ def _frozen(before: NDArray[np.uint8], after: NDArray[np.uint8], points: Floats)
 
 
 class _Flicker:
-    """How far each aligned face departs from the mean of its two neighbours, after its overall light is taken out."""
+    """Difference of each aligned face from the mean of its two neighbours, after the overall brightness is removed."""
 
     def __init__(self, result: Floats) -> None:
         self._result = result
@@ -364,7 +364,7 @@ def _keep_face(raw: RawFrame, points: Floats, observed: ObservedFace) -> float:
 
 
 def _keep_frame(pixels: NDArray[np.uint8], points: Floats, observed: ObservedFace) -> None:
-    """The whole frame where it is small, else the part around the face, at multiples of 8 pixels (JPEG's grid)."""
+    """A small frame whole, else the part around the face, cut at multiples of 8 pixels (JPEG's grid)."""
     height, width = pixels.shape[:2]
     middle = points.mean(0)
     left, top = (
@@ -376,7 +376,7 @@ def _keep_frame(pixels: NDArray[np.uint8], points: Floats, observed: ObservedFac
 
 
 def whole_picture(footage: FrameSource, observed: ObservedFace) -> None:
-    """Keep the middle of the first frame, for what needs no face."""
+    """Keep the middle of the first frame, for the detector that needs no face."""
     for raw in footage.frames(lambda index: index == 0):
         height, width = raw.pixels.shape[:2]
         top, left = (max(0, (side - _FRAME_SIDE) // 2) // 8 * 8 for side in (height, width))

@@ -14,7 +14,7 @@ from synth.report.curve import axis_ticks
 
 _WIDTH, _HEIGHT, _FINE = 720, 340, 2
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 56, 44
-# told apart by people who see no red or green, too (Okabe and Ito, 2008)
+# colours for the colour-blind (Okabe and Ito, 2008)
 _COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (90, 90, 90), (204, 121, 167))
 _INK, _PALE, _MARK = (40, 40, 40), (222, 222, 222), (150, 150, 210)
 
@@ -58,7 +58,7 @@ def draw(plot: Plot) -> NDArray[np.uint8]:
 
 
 def _curve(pen: ImageDraw.ImageDraw, x: object, y: object, at: object, colour: tuple[int, int, int]) -> None:
-    """Broken where there is no value; a value alone is a dot."""
+    """A line with gaps where values are NaN; a single value is a dot."""
     run: list[tuple[float, float]] = []
     for a, b in [*zip(np.asarray(x, float), np.asarray(y, float), strict=True), (math.nan, math.nan)]:
         if math.isfinite(a) and math.isfinite(b):

@@ -84,7 +84,7 @@ def _pos(colours: Floats) -> Floats:
 
 
 def band_pass(values: Floats) -> Floats:
-    """Frequencies of :data:`BAND` alone, after a straight line is taken out; the edges of the band are soft."""
+    """Band-pass to :data:`BAND` with soft edges, after removing a linear trend."""
     count = len(values)
     place = np.arange(count)
     level = values - np.polyval(np.polyfit(place, values, 1), place) if count > 2 else values - values.mean()
@@ -118,5 +118,5 @@ def signal_to_noise(found: Spectrum, seconds: float, at: float | None = None) ->
 
 
 def face_signal(method: str, colours: Floats) -> Floats:
-    """The signal of all regions together: of the mean of colours ``(N, R, 3)``."""
+    """The pulse signal of the mean of all regions' colours ``(N, R, 3)``."""
     return signal(method, colours.mean(1))

@@ -1,8 +1,8 @@
-"""How alike the pulse signals of three regions of a face are, and how smoothly its frames follow each other.
+"""Features of a pulse: how alike the signals of three face regions are, and how much consecutive frames flicker.
 
 After Ciftci, Demir and Yin, "FakeCatcher: Detection of Synthetic Portrait Videos using Biological Signals", TPAMI 2020:
-signals of left cheek, right cheek and middle, their correlation in space and time, and their spectra. Added: four
-figures of flicker, the temporal-spatial discontinuity between frames. A window is four seconds, the paper's omega = 128
+signals of left cheek, right cheek and middle, their correlation in space and time, and their spectra. Added here: four
+figures of flicker, the temporal discontinuity between frames. A window is four seconds, the paper's omega = 128
 frames.
 """
 
@@ -66,7 +66,7 @@ def window_features(colours: Floats, times: Floats, flicker: Floats) -> Floats:
     Args:
         colours: ``(T, 3, 3)`` regions by channels, 0 to 255.
         times: ``(T,)`` seconds.
-        flicker: ``(T, 3)`` as :class:`Watched` has it.
+        flicker: ``(T, 3)`` as :class:`~synth.detect.observe.ObservedFace` has it.
     """
     even = uniform(colours, times)
     seconds = len(even) / RATE
@@ -105,7 +105,7 @@ def _correlation(a: Floats, b: Floats) -> float:
 
 
 def _overlap(a: Spectrum, b: Spectrum) -> float:
-    """Bhattacharyya's coefficient of two spectra: 1 for equal ones, 0 where they share no frequency."""
+    """Bhattacharyya's coefficient of two spectra: 1 for equal spectra, 0 for disjoint ones."""
     return float(np.sqrt(a.power * b.power).sum())
 
 

@@ -1,4 +1,4 @@
-"""Ask every fake detector about a file. What comes out is a score, never a verdict."""
+"""Run the fake detectors on a file. They give scores, never a verdict."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Detection:
         joint: calibrated joint score, 0 to 1, or None where the detectors that could judge carry less than a third of
             all weight: by the calibration that comes with veilmark it takes "blend", or "warp" and "splice" together.
         observed: what they looked at.
-        notes: about the file, for people.
+        notes: remarks about the file.
     """
 
     path: Path
@@ -115,12 +115,12 @@ def detect_file(
     judges: LearnedDetectors | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Detection:
-    """Look at a video or a picture and ask the fake detectors.
+    """Run the fake detectors on a video or a picture.
 
     Args:
         path: a file.
         options: which detectors, and how.
-        observer, judges: ready ones, for many files.
+        observer, judges: loaded ones, shared by many files.
         progress: called with the share done.
 
     Raises:
@@ -152,7 +152,7 @@ def score_footage(
     damage: str = "",
     pages: int = 1,
 ) -> Detection:
-    """Ask the fake detectors about footage that was observed.
+    """Run the fake detectors on an observed face.
 
     Args:
         path: what the result names.

@@ -14,12 +14,12 @@ from cloak.video.write import container_for
 from provenance.errors import NotWritableError, OutputExistsError
 from provenance.home import Home
 from provenance.identity.certificates import printable
+from provenance.interrupt import ending_cleanly
 from provenance.media.files import refuse_existing, require_writable
 from provenance.session import Session
 from provenance.sign import SignResult
 from synth.consent.permission import carried_permission, permission_for
 from synth.consent.statement import read_statement
-from synth.interrupt import ending_cleanly
 from synth.label import Generated, label_generated
 from synth.lipsync.mouth.adapt import PRIOR
 from synth.lipsync.mouth.model import MouthModel, load_mouth

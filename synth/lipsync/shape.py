@@ -2,8 +2,9 @@
 
 FaceMesh gives 468 points in three dimensions, seen through a scaled orthographic camera. The points that an expression
 hardly moves tell the head's pose; the rest, with the pose taken away, is the expression. The frontal frame is the face
-seen from the front, through one fixed surface per person (:class:`Frontal`), so that the same pixel is the same place
-of the skin in every frame and only what moves on the face moves in it ("Synthesizing Obama", 2017, section 4.2).
+seen from the front, through one fixed surface per person (:class:`synth.lipsync.texture.frontal.Frontal`), so that the
+same pixel is the same place of the skin in every frame and only what moves on the face moves in it ("Synthesizing
+Obama", 2017, section 4.2).
 """
 
 from __future__ import annotations
@@ -256,7 +257,7 @@ def apply_pose(pose: Series, points: NDArray[np.floating]) -> Series:
 
 
 def remove_pose(pose: Series, points: NDArray[np.floating]) -> Series:
-    """The inverse of :func:`placed`."""
+    """The inverse of :func:`apply_pose`."""
     back: Series = (np.asarray(points, np.float64) - pose[:, 3]) @ np.linalg.inv(pose[:, :3]).T
     return back
 

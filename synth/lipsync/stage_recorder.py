@@ -35,7 +35,7 @@ RECORD_NAMES = (
 
 
 class StageRecorder:
-    """Writes into a folder: what :data:`NAMES` says.
+    """Writes into a folder: what :data:`RECORD_NAMES` lists.
 
     Args:
         folder: is made where it is missing, when everything is done: a run that fails or is stopped leaves nothing.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from synth.measure.detectors.experiment import measure_detectors as measure_detectors
     from synth.measure.lipsync.experiment import measure_lipsync as measure_lipsync
     from synth.measure.lipsync.options import LipsyncExperimentOptions as LipsyncExperimentOptions
-    from synth.measure.run import Basis as Basis
+    from synth.measure.run import ConsentBasis as ConsentBasis
     from synth.measure.run import Listener as Listener
     from synth.measure.run import Measured as Measured
     from synth.measure.run import run_detectors as run_detectors
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "Basis": "synth.measure.run",
+        "ConsentBasis": "synth.measure.run",
         "Cache": "synth.measure.cache",
         "DetectorOptions": "synth.measure.detectors.experiment",
         "LipsyncExperimentOptions": "synth.measure.lipsync.options",

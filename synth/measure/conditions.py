@@ -17,8 +17,10 @@ from provenance.errors import UsageError
 
 Pixels = NDArray[np.uint8]
 Treatment = Callable[[Pixels], Pixels]
-#: Names of what is published: clean data, pictures that came cloaked, and before a strength its noise control.
-CLEAN, GIVEN, NOISE = "clean", "cloaked", "noise like "
+#: Names of what is published: clean data, pictures that came cloaked; and before a version's name those of its
+#: controls: noise of equal energy, and the same veil with random parameters.
+CLEAN, GIVEN, NOISE, RANDOM = "clean", "cloaked", "noise like ", "random veil like "
+CONTROLS = (NOISE, RANDOM)
 
 
 class Condition(StrEnum):

@@ -19,7 +19,7 @@ from synth.measure.cache import Cache
 from synth.measure.conditions import NOISE, Pixels
 from synth.measure.judge import Scores
 from synth.measure.material import Material, publish_cloaked
-from synth.measure.measures import Kind
+from synth.measure.measures import ExperimentKind
 from synth.measure.options import ExperimentOptions
 
 Progress = Callable[[float], None]
@@ -71,7 +71,7 @@ class Result:
     """
 
     options: ExperimentOptions
-    kind: Kind
+    kind: ExperimentKind
     variants: list[str] = field(default_factory=list)
     faces: dict[tuple[str, str], AttackerFaces] = field(default_factory=dict)
     cells: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Experiment(ABC):
         stop: asked between steps; long work ends with KeyboardInterrupt where it says yes.
     """
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[ExperimentKind]
 
     def __init__(self, options: ExperimentOptions, cache: Cache, stop: Stop) -> None:
         self.cache, self.stop = cache, stop
@@ -204,7 +204,7 @@ def require_basis(consent: dict[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class WorkEstimate:
+class ExperimentEstimate:
     """What will be done, and about how long each part takes in seconds."""
 
     parts: tuple[tuple[str, float], ...]

@@ -71,7 +71,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-class Kind(StrEnum):
+class ExperimentKind(StrEnum):
     """Which generator an experiment is about."""
 
     SWAP = "swap"
@@ -121,7 +121,7 @@ LIMITS = (
     "of this project's own measurements: where these are measured, the scores are of people they have seen.",
 )
 DESIGNS = {
-    Kind.SWAP: Design(
+    ExperimentKind.SWAP: Design(
         title="What a cloak does to a face swapper",
         primary="rebuilt ssim",
         achieves="rebuilds clean held-out faces with an SSIM of",
@@ -140,7 +140,7 @@ DESIGNS = {
             "alone, and say nothing about other footage.",
         ),
     ),
-    Kind.LIPSYNC: Design(
+    ExperimentKind.LIPSYNC: Design(
         title="What a cloak does to a lip-sync",
         primary="lips error",
         achieves="follows held-out speech with an error of the mouth, in distances between the eyes, of",

@@ -9,6 +9,7 @@ from typing import Any
 
 from cloak import detectors as detector_list
 from cloak.strength import Strength
+from cloak.veils import VeilName
 from provenance.errors import UsageError
 from synth.measure.attackers import Attacker
 from synth.measure.conditions import CLEAN, NOISE
@@ -21,6 +22,16 @@ def check_strengths(strengths: tuple[str, ...]) -> None:
     for name in strengths:
         if name not in list(Strength):
             raise UsageError(f"unknown strength {name[:40]!r}", hint="choose among low, mid and high")
+
+
+def check_veil(name: VeilName | str) -> VeilName:
+    """The veil of that name; UsageError for an unknown one."""
+    try:
+        return VeilName(name)
+    except ValueError:
+        raise UsageError(
+            f"unknown veil {str(name)[:40]!r}", hint="choose " + ", ".join(one.value for one in VeilName)
+        ) from None
 
 
 def check_attacked(names: tuple[str, ...] | None) -> None:

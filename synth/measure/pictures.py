@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from synth.measure.conditions import NOISE
+from synth.measure.wording import control_words
 from synth.report.document import Gallery, Shot
 
 Pixels = NDArray[np.uint8]
@@ -19,17 +21,18 @@ _QUALITY = 82
 
 
 def gallery(
-    row: dict[str, Any], clean: Pixels, version: str, versions: Mapping[str, Pixels], control: str
+    row: dict[str, Any], clean: Pixels, version: str, versions: Mapping[str, Pixels], control: str | None
 ) -> Gallery:
     """Original and cloaked (to be compared by a slider), the amplified difference, the control, and both with boxes.
 
     Args:
-        row: what detectors saw, of :func:`synth.measure.detectors.observations.look`.
+        row: what detectors saw, of :func:`synth.measure.detectors.observations.detect_under_conditions`.
         clean, versions: uint8 ``(H, W, 3)`` of one size.
     """
     cloaked = versions[version]
     label = "cloaked" if version == "cloaked" else f"cloaked at {version}"
-    shots = comparison(clean, cloaked, versions.get(control), "original", label)
+    plain = versions[control] if control else None
+    shots = comparison(clean, cloaked, plain, "original", label, control_words(control or NOISE))
     for name, pixels, title in (("clean", clean, "original"), (version, cloaked, label)):
         boxes = row["boxes"][name]
         hits = sum(len(found) for found in boxes.values())
@@ -48,16 +51,21 @@ def gallery(
 
 
 def comparison(
-    clean: Pixels, cloaked: Pixels, noise: Pixels | None, clean_label: str, cloaked_label: str
+    clean: Pixels,
+    cloaked: Pixels,
+    control: Pixels | None,
+    clean_label: str,
+    cloaked_label: str,
+    control_label: str,
 ) -> list[Shot]:
-    """Clean and cloaked, the amplified difference, and the noise control where there is one."""
+    """Clean and cloaked, the amplified difference, and the control where there is one."""
     shots = [
         Shot(clean_label, jpeg(shrunk(clean))),
         Shot(cloaked_label, jpeg(shrunk(cloaked))),
         Shot(f"what was changed, {GAIN} times (grey: nothing)", jpeg(shrunk(amplified(clean, cloaked)))),
     ]
-    if noise is not None:
-        shots.append(Shot("random noise of equal energy", jpeg(shrunk(noise))))
+    if control is not None:
+        shots.append(Shot(control_label, jpeg(shrunk(control))))
     return shots
 
 

@@ -54,7 +54,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Basis:
+class ConsentBasis:
     """On which basis footage may be used.
 
     Attributes:
@@ -105,7 +105,7 @@ def run_detectors(
     pictures: bool = True,
     listener: Listener = Listener(),
 ) -> Measured:
-    """Ask every installed face detector about clean and cloaked pictures, and about plain noise, after what published
+    """Ask every installed face detector about clean and cloaked pictures, and about a control, after what published
     pictures go through.
 
     Args:
@@ -136,7 +136,7 @@ def run_swap(
     target: Path,
     output: Path,
     options: SwapExperimentOptions,
-    basis: Basis,
+    basis: ConsentBasis,
     *,
     home: Home,
     session: SessionOpener | None = None,
@@ -196,7 +196,7 @@ def run_lipsync(
     person: Path,
     output: Path,
     options: LipsyncExperimentOptions,
-    basis: Basis,
+    basis: ConsentBasis,
     *,
     home: Home,
     session: SessionOpener | None = None,

@@ -27,7 +27,7 @@ _TINY = 1e-12
 Values = Sequence[float] | NDArray[np.float64]
 
 
-class Verdict(StrEnum):
+class Significance(StrEnum):
     """What a test says about a difference."""
 
     HIGHER = "higher"
@@ -78,7 +78,7 @@ class Effect:
     least_adjusted: float | None = None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Significance:
         """``HIGHER`` or ``LOWER`` where chance is an unlikely reason (5 %, adjusted); else ``NOT_SHOWN``, or
         ``TOO_FEW`` pairs where no data could have shown it, ``NOT_TESTED`` where pairs have no spread to test against,
         and ``NOT_MEASURED`` without pairs.
@@ -86,12 +86,12 @@ class Effect:
         p = self.p if self.adjusted is None else self.adjusted
         least = self.least_p if self.least_adjusted is None else self.least_adjusted
         if not self.difference.count:
-            return Verdict.NOT_MEASURED
+            return Significance.NOT_MEASURED
         if math.isnan(p):
-            return Verdict.NOT_TESTED
+            return Significance.NOT_TESTED
         if p <= 0.05:
-            return Verdict.HIGHER if self.difference.value > 0 else Verdict.LOWER
-        return Verdict.TOO_FEW if least > 0.05 else Verdict.NOT_SHOWN
+            return Significance.HIGHER if self.difference.value > 0 else Significance.LOWER
+        return Significance.TOO_FEW if least > 0.05 else Significance.NOT_SHOWN
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from synth.measure.conditions import RANDOM
 from synth.measure.stats import Effect, Estimate
 
 
@@ -67,3 +68,10 @@ def p_value(effect: Effect) -> str:
         return f"p {bare_p(effect)}, the least that {pairs} can give"
     text = f"p {bare_p(effect)}"
     return text if effect.least_p <= 0.05 else f"{text}; {pairs} can give no less than {effect.least_p:.2g}"
+
+
+def control_words(control: str) -> str:
+    """What a control is, from its name."""
+    if control.startswith(RANDOM):
+        return "an equally visible veil with random parameters"
+    return "random noise of equal energy"

@@ -12,6 +12,7 @@ from typing import Any
 
 from cloak.video.write import container_for
 from provenance.errors import UsageError
+from provenance.interrupt import ending_cleanly
 from provenance.media.files import refuse_existing, require_writable
 from provenance.media.picture import detect_format
 from provenance.session import Session
@@ -20,7 +21,6 @@ from synth.consent.permission import carried_permission, permission_for
 from synth.consent.statement import read_statement
 from synth.extraction.embedding import DlibEmbedder
 from synth.extraction.finder import FaceFinder
-from synth.interrupt import ending_cleanly
 from synth.label import Generated, label_generated
 from synth.quarantine import quarantine
 from synth.swap.conversion.convert import ConvertOptions, Swapper, learned_from, model_summary

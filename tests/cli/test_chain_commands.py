@@ -37,13 +37,23 @@ def test_anchor_and_a_stranger_s_verdict(
     node.fund(address)
     contract = ready("ledger", "deploy", *chain).out.strip()
     assert contract.startswith("0x")
-    anchored = ready("ledger", "anchor", *chain, "--contract", contract, "--json")
+    repeated = ready("ledger", "deploy", *chain)
+    assert repeated.out.strip() == contract and "nothing was paid" in repeated.err
+    dear = ready("ledger", "deploy", *chain, "--again", "--max-fee-gwei", "0.000001")
+    assert dear.code == 3 and "over the ceiling" in dear.err
+    anchored = ready("ledger", "anchor", *chain, "--json")
     assert anchored.code == 0, anchored.err
     assert anchored.json[0]["state"] == "confirmed"
     again = ready("ledger", "anchor", *chain, "--contract", contract, "--json")
     assert again.json[0]["transaction"] == anchored.json[0]["transaction"], "a second call must not pay again"
     receipt = f"{signed['hopper']}.receipt"
     assert ready("ledger", "upgrade", receipt).code == 0
+    about = ready("ledger", "info", receipt).out
+    mined = node.rpc("eth_getBlockByNumber", hex(anchored.json[0]["block"]), False)["hash"]
+    assert (
+        f"chain 31337, contract {contract}" in about
+        and f"block {anchored.json[0]['block']}, hash {mined}" in about
+    )
     assert (
         ready("verify", signed["hopper"], "--json").json[0]["ledger"]["status"] == "logged-anchor-not-checked"
     )
@@ -81,8 +91,8 @@ def test_a_record_that_somebody_else_pays_for(
     contract = ready("ledger", "deploy", *chain).out.strip()
     statement = tmp_path / "statement.json"
     sign = ("ledger", "relay", "sign", "bafy", "seen in Rome", "-o", statement, "--account", "camera")
-    assert ready(*sign).code == 2, "no contract is known"
-    made = ready(*sign, "--contract", contract)
+    assert ready(*sign, "--network", "sepolia").code == 2, "no contract is known"
+    made = ready(*sign)
     assert made.code == 0 and camera in made.out, made.err
     assert ready(*sign, "--contract", contract).code == 2, "the file exists"
     sent = ready("ledger", "relay", "send", statement, *chain, "--json")

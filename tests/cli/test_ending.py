@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+import cli
 
 _COMMAND = """
 import os, pathlib, signal, sys, tempfile, time
@@ -41,3 +44,25 @@ def test_every_command_that_is_ended_cleans_up_and_says_so(tmp_path: Path, numbe
     assert done.returncode == 130, done.stderr
     assert "interrupted" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["sign", "a.jpg"], "again with --resume"),
+        (["ledger", "status"], "run the same command again;"),
+        (["synth", "train", "a", "b", "-o", "c"], "again with --resume"),
+    ],
+)
+def test_an_interruption_says_how_to_go_on(
+    words: list[str], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C as soon as the command asks for its home, or for its device."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("provenance.home.Home.locate", interrupted)
+    monkeypatch.setattr("synth.commands.swap.usable_device", interrupted)
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 130 and "interrupted" in done.output and hint in " ".join(done.output.split())

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from provenance.identity import certificates
 from tests.cli.conftest import Run
 
 _SIGNER = """
@@ -97,3 +99,21 @@ def test_the_commands_use_a_token(
     refused = ready("sign", portrait_files["hopper"], "-o", tmp_path / "b.jpg", "--identity", "hsm")
     assert refused.code == 2 and "refused the PIN" in refused.err
     assert not (tmp_path / "b.jpg").exists()
+
+
+def test_a_request_goes_out_and_its_certificate_comes_in(ready: Callable[..., Run], tmp_path: Path) -> None:
+    request = tmp_path / "work.csr"
+    asked = ready("identity", "request", "work", "--subject", "Jane Doe", "-o", request)
+    assert asked.code == 0 and "identity import work" in asked.err
+    assert ready("identity", "request", "work", "--subject", "Jane Doe").out == request.read_text()
+    assert ready("identity", "request", "work", "--subject", "Jane Doe", "-o", request).code != 0
+    root_key = certificates.generate_key("es256")
+    root = certificates.make_root(root_key, "Example Authority")
+    public = x509.load_pem_x509_csr(request.read_bytes()).public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    chain = tmp_path / "chain.pem"
+    chain.write_text(certificates.to_pem([certificates.make_leaf(root, root_key, public, "Jane Doe"), root]))
+    done = ready("identity", "import", "work", "--chain", chain)
+    assert done.code == 0 and "Jane Doe" in done.out
+    again = ready("identity", "import", "other", "--chain", chain)
+    assert again.code != 0 and "no certificate request 'other'" in again.err

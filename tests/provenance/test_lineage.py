@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli import app
-from provenance.errors import ContradictionError
+from provenance.errors import CheckError, ContradictionError
 from provenance.home import Home
 from provenance.manifest.embed import Action, ManifestSpec, Parent
 from provenance.record import Relation
@@ -24,7 +24,9 @@ from provenance.sign import SignRequest, SignResult, sign_file
 from provenance.trust.store import TrustStore
 from provenance.verdict import Verdict
 from provenance.verify import verify_file
+from tests.support import odd_manifests
 from tests.support.odd_manifests import Vendor
+from tests.support.schemas import checked
 
 GENERATED = ManifestSpec(digital_source_type="trainedAlgorithmicMedia")
 
@@ -102,11 +104,24 @@ def test_a_picture_with_a_synthetic_part_is_synthetic(
     assert what(verdict_of(result.output, home)) == (Relation.SYNTHETIC, "compositeSynthetic")
 
 
-def test_a_definition_can_say_so_too(photo: Path, session: Session) -> None:
+def test_an_action_or_a_definition_can_say_so_too(
+    photo: Path, session: Session, home: Home, portrait_files: dict[str, Path]
+) -> None:
     kind = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
     actions = {"actions": [{"action": "c2pa.edited", "digitalSourceType": kind}]}
     spec = ManifestSpec(definition={"assertions": [{"label": "c2pa.actions", "data": actions}]})
-    assert signed(photo, "out.jpg", session, spec).record.relation is Relation.SYNTHETIC
+    result = signed(photo, "out.jpg", session, spec)
+    assert what(verdict_of(result.output, home)) == (Relation.SYNTHETIC, kind.rsplit("/", 1)[-1])
+    both = (
+        Action("c2pa.cropped"),
+        Action("c2pa.edited", digital_source_type="compositeWithTrainedAlgorithmicMedia"),
+    )
+    other = portrait_files["astronaut"]
+    edit = ManifestSpec(relation=Relation.EDITED, parents=(Parent(other),), actions=both)
+    smaller = encoded_again(other, "smaller.jpg")
+    verdict = verdict_of(signed(smaller, "edit.jpg", session, edit).output, home)
+    assert what(verdict) == (Relation.SYNTHETIC, "compositeWithTrainedAlgorithmicMedia")
+    assert [one["digital_source_type"] for one in verdict.actions[-2:]] == ["humanEdits", verdict.source_type]
 
 
 def test_other_tools_cannot_wash_the_label_off(
@@ -169,3 +184,111 @@ def test_the_command_refuses_with_code_8(photo: Path, home: Home, monkeypatch: p
     refused = run.invoke(app, ["sign", str(copy)])
     assert refused.exit_code == 8 and "--source-type" in refused.output
     assert run.invoke(app, ["sign", str(copy), *kind]).exit_code == 0
+
+
+@pytest.mark.vectors
+def test_a_file_with_an_address_alone_is_not_signed_as_captured(
+    test_data: Path, session: Session, tmp_path: Path
+) -> None:
+    remote = test_data / "vectors/c2pa-wild/remote-manifest.jpg"
+    with pytest.raises(CheckError, match="at an address") as refusal:
+        sign_file(remote, tmp_path / "out.jpg", SignRequest(ManifestSpec()), session)
+    assert "--online" in refusal.value.hint and not (tmp_path / "out.jpg").exists()
+
+
+@pytest.mark.vectors
+def test_a_side_car_beside_is_kept_as_the_parent(
+    test_data: Path, session: Session, home: Home, tmp_path: Path
+) -> None:
+    for name in ("sidecar-and-url.jpg", "sidecar-and-url.jpg.c2pa"):
+        shutil.copyfile(test_data / "vectors/c2pa-wild" / name, tmp_path / name)
+    result = signed(tmp_path / "sidecar-and-url.jpg", "out.jpg", session)
+    assert result.record.relation is Relation.EDITED
+    verdict = verdict_of(result.output, home)
+    assert verdict.ingredients[0]["has_manifest"] and not verdict.warnings
+
+
+@pytest.mark.parametrize("make", [odd_manifests.as_later_version, odd_manifests.as_draft])
+def test_an_unread_credential_is_not_left_behind_without_a_word(
+    photo: Path, session: Session, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    shot = Vendor("Camera").sign(photo, tmp_path / "shot.jpg")
+    make(shot)
+    with pytest.raises(CheckError, match="cannot be read") as refusal:
+        signed(shot, "refused.jpg", session)
+    assert "--parent" in refusal.value.hint and not (tmp_path / "refused.jpg").exists()
+    spec = ManifestSpec(relation=Relation.EDITED, parents=(Parent(shot),))
+    copy = encoded_again(photo, "copy.jpg")
+    assert signed(copy, "named.jpg", session, spec).record.relation is Relation.EDITED
+
+
+def test_a_picture_that_cannot_hold_a_manifest_keeps_its_side_car_as_parent(
+    photo: Path, session: Session, home: Home, tmp_path: Path
+) -> None:
+    with Image.open(photo) as picture:
+        picture.save(tmp_path / "plain.bmp")
+    first = signed(tmp_path / "plain.bmp", "first.bmp", session, GENERATED)
+    assert first.sidecar is not None and first.record.relation is Relation.SYNTHETIC
+    again = signed(first.output, "again.bmp", session)
+    verdict = verdict_of(again.output, home)
+    assert what(verdict) == (Relation.SYNTHETIC, "trainedAlgorithmicMedia")
+    assert verdict.ingredients[0]["has_manifest"] and not verdict.warnings
+
+
+@pytest.mark.vectors
+def test_a_parent_that_does_not_verify_is_said_at_signing_and_in_every_depth(
+    test_data: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEILMARK_HOME", str(home.data))
+    run = CliRunner()
+    source = tmp_path / "tampered-parent.jpg"
+    shutil.copyfile(test_data / "vectors/c2pa-wild/tampered-parent.jpg", source)
+    done = run.invoke(app, ["sign", str(source)])
+    assert done.exit_code == 0 and "warning: the credential of" in done.stderr.replace("\n", " ")
+    output = str(tmp_path / "tampered-parent.signed.jpg")
+    for depth in ("--brief", "--json", "-v", None):
+        shown = run.invoke(app, ["verify", output, *([depth] if depth else [])])
+        assert shown.exit_code == 0
+        assert "'tampered-parent.jpg', does not verify" in " ".join(shown.stdout.split()), depth
+        if depth == "--json":
+            checked(json.loads(shown.stdout))
+    again = run.invoke(app, ["sign", "--json", "--force", str(source)])
+    (warning,) = json.loads(again.stdout.splitlines()[0])["warnings"]
+    assert "does not verify: the content was changed after it was signed" in warning
+
+
+def test_an_honest_edit_elsewhere_is_not_accused(
+    photo: Path, session: Session, home: Home, tmp_path: Path, portrait_files: dict[str, Path]
+) -> None:
+    mine = signed(photo, "mine.jpg", session)
+    other = signed(portrait_files["astronaut"], "other.jpg", session)
+    desk, press = Vendor("Desk"), Vendor("Press")
+    smaller = encoded_again(photo, "smaller.jpg")
+    edit = desk.sign(smaller, tmp_path / "edit.jpg", parents=[mine.output])
+    second = press.sign(encoded_again(photo, "third.jpg"), tmp_path / "second.jpg", parents=[edit])
+    for path in (edit, second):
+        verdict = verdict_of(path, home)
+        assert not verdict.warnings
+        (parent,) = verdict.parents
+        assert (parent["index"], parent["signer_name"]) == (0, "House")
+        assert parent["sha256"] == mine.record.file_sha256
+    shown = CliRunner().invoke(app, ["verify", str(second)], env={"VEILMARK_HOME": str(home.data)})
+    assert "record no. 0 in your log (captured by House" in " ".join(shown.stdout.split())
+    stripped = desk.sign(smaller, tmp_path / "stripped.jpg")
+    foreign = desk.sign(smaller, tmp_path / "foreign.jpg", parents=[other.output])
+    for path in (stripped, foreign):
+        assert any("stripped and signed again" in one for one in verdict_of(path, home).warnings)
+
+
+def test_a_look_alike_is_not_called_recorded_or_unrecorded(
+    photo: Path, session: Session, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEILMARK_HOME", str(home.data))
+    signed(photo, "first.jpg", session)
+    run = CliRunner()
+    smaller = encoded_again(photo, "smaller.jpg")
+    shown = " ".join(run.invoke(app, ["verify", str(smaller)]).stdout.split())
+    assert "not recorded itself; 1 record looks like it" in shown and "no ledger record" not in shown
+    signed(photo, "second.jpg", session)
+    shown = " ".join(run.invoke(app, ["verify", str(smaller)]).stdout.split())
+    assert "not recorded itself; 2 records look like it" in shown

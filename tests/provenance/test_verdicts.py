@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from typer.testing import CliRunner
 
+from cli import app
+from provenance.errors import CheckError
 from provenance.home import Home
 from provenance.identity import certificates
 from provenance.identity.admin import import_identity
@@ -24,8 +28,8 @@ from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from provenance.trust.anchors import Purpose
 from provenance.trust.store import TrustStore
-from provenance.verdict import CheckName, LedgerStatus, State, Time, TimeKind, Verdict
-from provenance.verify import verify_file
+from provenance.verdict import CheckName, Credential, LedgerStatus, State, Time, TimeKind, Verdict
+from provenance.verify import VerifyRequest, verify_file
 from tests.support import odd_manifests
 from tests.support.certificates import pem_of
 from tests.support.odd_manifests import Vendor
@@ -55,6 +59,50 @@ def everything_said(verdict: Verdict) -> str:
 )
 def test_files_from_the_wild(trust: TrustStore, test_data: Path, name: str, code: int) -> None:
     assert verify_file(test_data / "vectors/c2pa-wild" / name, trust).exit_code == code
+
+
+@pytest.mark.vectors
+def test_a_side_car_goes_before_the_address_that_a_file_names(
+    trust: TrustStore, test_data: Path, tmp_path: Path
+) -> None:
+    wild = test_data / "vectors/c2pa-wild"
+    for online in (False, True):
+        verdict = verify_file(wild / "sidecar-and-url.jpg", trust, request=VerifyRequest(online=online))
+        assert (verdict.exit_code, verdict.credential) == (5, Credential.SIDECAR)
+        assert not verdict.failed
+    alone = shutil.copy(wild / "sidecar-and-url.jpg", tmp_path / "alone.jpg")
+    with pytest.raises(CheckError, match="at a URL") as refusal:
+        verify_file(Path(alone), trust)
+    assert refusal.value.exit_code == 3 and "--online" in refusal.value.hint
+
+
+def test_what_is_inside_goes_before_a_side_car(trust: TrustStore, photo: Path, tmp_path: Path) -> None:
+    shot = Vendor("Camera").sign(photo, tmp_path / "shot.jpg")
+    (tmp_path / "shot.jpg.c2pa").write_bytes(b"a stray file")
+    verdict = verify_file(shot, trust)
+    assert (verdict.exit_code, verdict.credential) == (5, Credential.EMBEDDED)
+
+
+@pytest.mark.vectors
+def test_a_stream_is_checked_with_its_fragments(trust: TrustStore, test_data: Path, tmp_path: Path) -> None:
+    for name in ("dash-init.mp4", "dash-1.m4s"):
+        shutil.copyfile(test_data / "vectors/c2pa-wild" / name, tmp_path / name)
+    start, part = tmp_path / "dash-init.mp4", tmp_path / "dash-1.m4s"
+    alone = verify_file(start, trust)
+    assert (alone.state, alone.exit_code) == (State.NOT_CHECKED, 3)
+    assert "needs its fragments" in alone.headline and not alone.failed
+    run = CliRunner()
+    together = run.invoke(app, ["verify", str(start), "--fragments", str(tmp_path / "dash-*.m4s"), "--brief"])
+    assert together.exit_code == 5
+    copy = shutil.copy(part, tmp_path / "dash-2.m4s")
+    odd_manifests.break_content(Path(copy))
+    broken = verify_file(start, trust, request=VerifyRequest(fragments=[part, Path(copy)]))
+    assert broken.exit_code == 1 and "the fragment 'dash-2.m4s' does not verify" in broken.headline
+    assert all("dash-1.m4s" not in one.detail for one in broken.failed)
+    odd_manifests.break_content(start)
+    assert verify_file(start, trust, request=VerifyRequest(fragments=[part])).exit_code == 1
+    wrong = run.invoke(app, ["verify", str(start), "--fragments", str(tmp_path / "no*.m4s")])
+    assert wrong.exit_code == 2
 
 
 @pytest.mark.vectors

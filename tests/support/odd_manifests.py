@@ -100,10 +100,10 @@ class Vendor:
 
 
 def break_ingredient(path: Path) -> None:
-    """Change one bit in the signature of the first ingredient's manifest."""
+    """Change one bit in the signature of the first manifest among the ingredients."""
     report = read_manifest(path, "image/jpeg", anchors_pem=())
     assert report is not None
-    label = report.ingredients[0]["manifest_label"]
+    label = next(one["manifest_label"] for one in report.ingredients if one["has_manifest"])
     signature = cbor2.loads(jumbf.signature_box(report.manifest_bytes, label)).value[3]
     _flip(path, path.read_bytes().index(signature) + 5)
 

@@ -174,3 +174,19 @@ def test_a_swap_needs_consent_and_is_labelled(portrait_files: dict[str, Path], t
         assert (made.report.swapped, v.verify(output).relation) == (1, "synthetic")
         found = v.detect(output, detectors=["blend"])
         assert set(found.scores) == {"blend"}
+
+
+def test_more_is_said_and_something_taken_back(portrait_files: dict[str, Path], tmp_path: Path) -> None:
+    with veilmark.open(tmp_path / "home") as v:
+        v.initialize("Ada")
+        first = v.sign(portrait_files["hopper"], tmp_path / "first.jpg", location=(48.1, 11.6)).output
+        less = v.sign(first, tmp_path / "less.jpg", update=True, redactions=["c2pa.metadata"]).output
+        assert b"GPSLatitude" in first.read_bytes() and b"GPSLatitude" not in less.read_bytes()
+        verdict = v.verify(less)
+        assert verdict.state is veilmark.State.TRUSTED
+        assert verdict.ingredients[0]["standing"] == "trusted"
+        remote = v.sign(
+            portrait_files["hopper"], tmp_path / "far.jpg", remote_url="https://example.org/far.c2pa"
+        )
+        assert remote.sidecar == tmp_path / "far.jpg.c2pa"
+        assert v.verify(remote.output).state is veilmark.State.TRUSTED

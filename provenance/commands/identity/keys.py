@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from provenance.commands.identity.group import Signer, TokenUri, app
-from provenance.commands.support.console import print_json
+from provenance.commands.support.console import print_json, say
 from provenance.commands.support.paths import read_bytes
 from provenance.commands.support.secrets import (
     encryption_passphrase_for,
@@ -83,7 +83,7 @@ def new(
     else:
         identity = create_identity(home, name, subject=subject, algorithm=algorithm, passphrase=secret)
     TrustStore.load(home).add_anchor(certificates.to_pem([identity.root]))
-    typer.echo(f"{identity.name}  {identity.claimed_name}  key {identity.key_id[:16]}")
+    say(f"{identity.name}  {identity.claimed_name}  key {identity.key_id[:16]}")
 
 
 @app.command("list")
@@ -98,7 +98,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines
         if as_json:
             print_json({"schema": "veilmark.identity-name/1", "name": name, "default": name == default})
         else:
-            typer.echo(f"{'*' if name == default else ' '} {name}")
+            say(f"{'*' if name == default else ' '} {name}")
 
 
 @app.command("show")
@@ -126,7 +126,7 @@ def show(
     home.require_initialized()
     if encryption_key:
         named = name or default_name(home)
-        typer.echo(str(ensure_encryption_key(home, named, lambda: encryption_passphrase_for(home, named))))
+        say(str(ensure_encryption_key(home, named, lambda: encryption_passphrase_for(home, named))))
         return
     identity = load_identity(home, name, passphrase_for(home, name))
     if root or chain:
@@ -148,7 +148,7 @@ def show(
         print_json({"schema": "veilmark.identity-info/1", **about})
         return
     for label, value in about.items():
-        typer.echo(f"{label.replace('_', ' '):<18}{value}")
+        say(f"{label.replace('_', ' '):<18}{value}")
 
 
 @app.command("use")
@@ -157,4 +157,4 @@ def use(name: Annotated[str, typer.Argument(help="The identity that signs when n
     from provenance.identity.identity import set_default
 
     set_default(Home.locate(), name)
-    typer.echo(f"default identity: {name}")
+    say(f"default identity: {name}")

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from provenance.commands.identity.group import Signer, TokenUri, app
-from provenance.commands.support.console import note
+from provenance.commands.support.console import note, say
 from provenance.commands.support.paths import read_text
-from provenance.commands.support.secrets import new_passphrase, passphrase_for, token_pin
+from provenance.commands.support.secrets import new_passphrase, passphrase_for, passphrase_of_file, token_pin
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -23,18 +23,25 @@ EXPORT_VARIABLE = "VEILMARK_EXPORT_PASSPHRASE"
 def import_(
     name: Annotated[str, typer.Argument(help="How it will be called on this machine.")],
     chain: Annotated[Path, typer.Option("--chain", help="The certificate and its issuers (PEM).")],
-    key: Annotated[Path | None, typer.Option("--key", help="The private key (PEM, PKCS#8).")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="The private key (PEM, PKCS#8). Default: that of the request NAME."),
+    ] = None,
     signer: Signer = None,
     pkcs11: TokenUri = None,
     ask_passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that encrypts the key here.")
     ] = False,
 ) -> None:
-    """Import a bought certificate or one of your own CA, with its key, a signer program or a PKCS#11 token."""
+    """Import a bought certificate or one of your own CA, with its key, a signer program or a PKCS#11 token.
+
+    Without any of these it is the answer to `veilmark identity request NAME`.
+    """
     from provenance.identity.admin import import_identity
     from provenance.identity.remote_keys import import_external, import_token, split_command
+    from provenance.identity.request import import_requested
 
-    if sum(map(bool, (key, signer, pkcs11))) != 1:
+    if sum(map(bool, (key, signer, pkcs11))) > 1:
         raise UsageError("give one of --key, --signer and --pkcs11")
     home = Home.locate()
     pem = read_text(chain)
@@ -42,16 +49,18 @@ def import_(
         identity = import_external(home, name, chain_pem=pem, command=split_command(signer))
     elif pkcs11:
         identity = import_token(home, name, chain_pem=pem, uri=pkcs11, pin=token_pin())
+    elif key is None:
+        identity = import_requested(home, name, chain_pem=pem, passphrase=passphrase_of_file)
     else:
         identity = import_identity(
             home,
             name,
             chain_pem=pem,
-            key_pem=read_text(Path(str(key))).encode(),
+            key_pem=read_text(key).encode(),
             key_passphrase=_other_passphrase("Passphrase of the key file", ask=False),
             passphrase=new_passphrase(ask_passphrase),
         )
-    typer.echo(f"{identity.name}  {identity.claimed_name}  key {identity.key_id[:16]}")
+    say(f"{identity.name}  {identity.claimed_name}  key {identity.key_id[:16]}")
 
 
 @app.command("export")
@@ -69,7 +78,7 @@ def export(
     secret = None if plain else _other_passphrase("Passphrase for the export", ask=True)
     data = export_identity(home, name, passphrase=passphrase_for(home, name), export_passphrase=secret)
     write_bytes(output, data, force=force, mode=0o600)
-    typer.echo(f"exported {name} to {output}")
+    say(f"exported {name} to {output}")
 
 
 @app.command("rotate")
@@ -79,9 +88,7 @@ def rotate(name: Name) -> None:
 
     home = Home.locate()
     done = rotate_identity(home, name, passphrase=passphrase_for(home, name))
-    typer.echo(
-        f"{name}: new key {done.identity.key_id[:16]}; old certificate kept as {done.retired_certificate}"
-    )
+    say(f"{name}: new key {done.identity.key_id[:16]}; old certificate kept as {done.retired_certificate}")
 
 
 @app.command("revoke")
@@ -117,7 +124,7 @@ def revoke(
     )
     write_bytes(target, statement.encode(), force=force)
     TrustStore.load(home).add_revocation(statement)
-    typer.echo(f"revoked {name}; give {target} to everybody who trusts the key")
+    say(f"revoked {name}; give {target} to everybody who trusts the key")
 
 
 @app.command("backup")
@@ -129,7 +136,7 @@ def backup(
 
     secret = _other_passphrase("Passphrase for the backup", ask=True)
     count = backup_identities(Home.locate(), target, passphrase=secret or "", force=force)
-    typer.echo(f"backup of {count} files: {target}")
+    say(f"backup of {count} files: {target}")
 
 
 @app.command("restore")
@@ -141,7 +148,7 @@ def restore(
 
     secret = _other_passphrase("Passphrase of the backup", ask=False, need=True)
     count = restore_identities(source, Home.locate(), passphrase=secret or "", force=force)
-    typer.echo(f"restored {count} files")
+    say(f"restored {count} files")
     note("The ledger is separate: `veilmark ledger restore`.")
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from provenance.commands.ledger.group import app
+from provenance.commands.support.console import say
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -26,7 +27,7 @@ def new_account(name: Annotated[str, typer.Argument(help="How it is called here.
     """Make an account, stored encrypted. The passphrase: VEILMARK_ACCOUNT_PASSPHRASE, else a prompt."""
     from provenance.ledger.evm import create_account
 
-    typer.echo(create_account(Home.locate(), name, account_passphrase(new=True)))
+    say(create_account(Home.locate(), name, account_passphrase(new=True)))
 
 
 @accounts_app.command("import")
@@ -37,7 +38,7 @@ def import_account(
     """Take over an account from an encrypted keystore file."""
     from provenance.ledger.evm import import_account as take_over
 
-    typer.echo(take_over(Home.locate(), name, keystore, account_passphrase()))
+    say(take_over(Home.locate(), name, keystore, account_passphrase()))
 
 
 @accounts_app.command("list")
@@ -46,7 +47,7 @@ def list_accounts() -> None:
     from provenance.ledger.evm import list_accounts as all_accounts
 
     for name, address in all_accounts(Home.locate()):
-        typer.echo(f"{name:<16} {address}")
+        say(f"{name:<16} {address}")
 
 
 def account_passphrase(*, new: bool = False) -> str:

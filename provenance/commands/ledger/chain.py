@@ -9,7 +9,7 @@ import typer
 
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.group import app, own_ledger
-from provenance.commands.support.console import note, print_json
+from provenance.commands.support.console import note, print_json, say
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
@@ -24,8 +24,18 @@ Rpc = Annotated[
     list[str] | None, typer.Option("--rpc", help="JSON-RPC address of a node. Repeat to compare several.")
 ]
 
+MaxFee = Annotated[
+    float | None,
+    typer.Option(
+        "--max-fee-gwei", min=0.0, help="Pay at most so much for a unit of gas. Default: from the config."
+    ),
+]
 Contract = Annotated[
-    str | None, typer.Option("--contract", help="Address of the MediaLedger. Default: from the config.")
+    str | None,
+    typer.Option(
+        "--contract",
+        help="Address of the MediaLedger. Default: from the config, or the one deployed from here.",
+    ),
 ]
 
 
@@ -35,6 +45,7 @@ def anchor(
     contract: Contract = None,
     rpc: Rpc = None,
     account: Account = "default",
+    max_fee: MaxFee = None,
     wait: Annotated[bool, typer.Option(help="Wait until the anchor is settled.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -44,7 +55,7 @@ def anchor(
 
     home = Home.locate()
     chain, node = connect(home, network, rpc)
-    address = contract_of(chain, contract)
+    address = contract_of(home, chain, contract)
     payer = load_account(home, account, account_passphrase())
     with own_ledger() as ledger:
         status = anchor_log(
@@ -52,7 +63,9 @@ def anchor(
             ledger,
             MediaLedger.at(node, address),
             payer,
-            policy=AnchorPolicy(confirmations=chain.confirmations, max_fee_gwei=chain.max_fee_gwei),
+            policy=AnchorPolicy(
+                confirmations=chain.confirmations, max_fee_gwei=max_fee or chain.max_fee_gwei
+            ),
             wait=wait,
             progress=note,
         )
@@ -72,7 +85,7 @@ def anchor(
     if as_json:
         print_json(about)
     else:
-        typer.echo(
+        say(
             f"anchor {status.state.value}: size {status.key.size} on chain {status.key.chain_id}; {status.remark}"
         )
         if status.state is AnchorState.CONFIRMED:
@@ -82,25 +95,48 @@ def anchor(
 
 
 @app.command("deploy")
-def deploy(network: NetworkName = "local", rpc: Rpc = None, account: Account = "default") -> None:
-    """Put a MediaLedger contract on a chain. Nobody owns it; one serves everybody."""
-    from provenance.ledger.evm import deploy as put_on_chain
+def deploy(
+    network: NetworkName = "local",
+    rpc: Rpc = None,
+    account: Account = "default",
+    max_fee: MaxFee = None,
+    again: Annotated[bool, typer.Option("--again", help="Deploy another one, even if there is one.")] = False,
+) -> None:
+    """Put a MediaLedger contract on a chain. Nobody owns it; one serves everybody.
+
+    Prints the address as soon as it is in a block, then waits until it is settled. Interrupted, it goes on when run
+    again, and pays once. The contract is remembered: other commands use it by default.
+    """
     from provenance.ledger.evm import load_account
+    from provenance.ledger.evm.deployment import deploy_once
 
     home = Home.locate()
     chain, node = connect(home, network, rpc)
     payer = load_account(home, account, account_passphrase())
-    ledger, _ = put_on_chain(node, payer, confirmations=chain.confirmations, progress=note)
-    typer.echo(ledger.address)
+    done = deploy_once(
+        home,
+        node,
+        payer,
+        confirmations=chain.confirmations,
+        max_fee_gwei=max_fee or chain.max_fee_gwei,
+        again=again,
+        progress=note,
+        on_address=say,
+    )
+    if done.block_number is None:
+        say(done.address)
+        note("It was deployed before, so nothing was paid; --again makes another one.")
     note(
         "To trust your own anchors there: veilmark trust add --contract "
-        f"{chain.chain_id}:{ledger.address}:{payer.address}"
+        f"{chain.chain_id}:{done.address}:{payer.address}"
     )
 
 
-def contract_of(chain: Network, given: str | None) -> str:
-    """The contract's address: as given, else from the settings; UsageError where neither is known."""
-    address = given or chain.contract
+def contract_of(home: Home, chain: Network, given: str | None) -> str:
+    """The contract's address: as given, else from the settings, else as deployed; UsageError where none is known."""
+    from provenance.ledger.evm.deployment import known_contract
+
+    address = given or chain.contract or known_contract(home, chain.chain_id)
     if not address:
         raise UsageError(
             "no contract is known for this network", hint="add --contract, or run `ledger deploy`"

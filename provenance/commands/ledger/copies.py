@@ -12,7 +12,7 @@ from provenance.commands.ledger.group import (
     app,
     own_ledger,
 )
-from provenance.commands.support.console import fraction
+from provenance.commands.support.console import fraction, note, say
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def export(
 
     with own_ledger() as ledger, fraction("Exporting") as report:
         done = export_log(ledger, folder, features=features, force=force, progress=report)
-    typer.echo(f"exported {done.size} records to {done.folder}")
+    say(f"exported {done.size} records to {done.folder}")
 
 
 @app.command("backup")
@@ -48,7 +48,7 @@ def backup(
 
     with own_ledger() as ledger:
         done = back_up(ledger, target, include_key=include_key, force=force)
-    typer.echo(f"backup of {done.size} records: {done.path} ({done.bytes} bytes)")
+    say(f"backup of {done.size} records: {done.path} ({done.bytes} bytes)")
 
 
 @app.command("restore")
@@ -60,9 +60,9 @@ def restore(
     from provenance.ledger.embedded.backup import restore as put_back
 
     done = put_back(source, Home.locate().ledger, force=force)
-    typer.echo(f"restored {done.size} records to {done.path}")
+    say(f"restored {done.size} records to {done.path}")
     if done.fork:
-        typer.echo(f"note: it will not sign: {done.fork}", err=True)
+        note(f"note: it will not sign: {done.fork}")
 
 
 @app.command("catch-up")
@@ -71,4 +71,4 @@ def catch_up(folder: Annotated[Path, typer.Argument(help="An export of this log.
     from provenance.ledger.embedded.backup import catch_up as add_missing
 
     with own_ledger() as ledger:
-        typer.echo(f"added {add_missing(ledger, folder)} entries")
+        say(f"added {add_missing(ledger, folder)} entries")

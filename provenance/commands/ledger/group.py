@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.support.console import clean, print_json
+from provenance.commands.support.console import clean, print_json, say
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -36,18 +36,18 @@ def own_ledger() -> Iterator[LocalLedger]:
 
 def read_receipt(path: Path) -> Receipt:
     from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
-    from provenance.verify import read_limited
+    from provenance.media.files import read_companion
 
-    return Receipt.from_bytes(read_limited(path, MAX_RECEIPT_BYTES))
+    return Receipt.from_bytes(read_companion(path, MAX_RECEIPT_BYTES))
 
 
 def read_checkpoint(path: Path) -> Note:
     """The checkpoint in a file: a signed note, or a receipt that holds one; ReceiptError when it is neither."""
     from provenance.ledger.note import Note
     from provenance.ledger.receipt import FIRST_LINE, MAX_RECEIPT_BYTES, Receipt
-    from provenance.verify import read_limited
+    from provenance.media.files import read_companion
 
-    data = read_limited(path, MAX_RECEIPT_BYTES)
+    data = read_companion(path, MAX_RECEIPT_BYTES)
     return Receipt.from_bytes(data).note if data.startswith(FIRST_LINE.encode()) else Note.parse(data)
 
 
@@ -66,4 +66,4 @@ def print_values(about: dict[str, Any], schema: str, as_json: bool) -> None:
         return
     for label, value in about.items():
         if value is not None:
-            typer.echo(f"{label.replace('_', ' '):<14}{clean(str(value))}")
+            say(f"{label.replace('_', ' '):<14}{clean(str(value))}")

@@ -17,7 +17,7 @@ from provenance.commands.ledger.group import (
     print_values,
     read_receipt,
 )
-from provenance.commands.support.console import clean, print_json
+from provenance.commands.support.console import clean, print_json, say
 from provenance.errors import ExitCode
 from provenance.home import Home
 
@@ -57,7 +57,7 @@ def proof(
         )
     target = output or with_suffix_added(path, RECEIPT_SUFFIX)
     write_bytes(target, found[-1].to_bytes(), force=force)
-    typer.echo(f"receipt {target}  (ledger entry {found[-1].index})")
+    say(f"receipt {target}  (record no. {found[-1].index} in your log)")
 
 
 @app.command("info")
@@ -73,16 +73,28 @@ def info(receipt: Annotated[Path, typer.Argument(help="A receipt.")], as_json: J
     else:
         record = found.line
         trusted = "you trust" if found.trusted_log else "you do not trust"
-        typer.echo(f"log       {clean(found.origin)}, which {trusted}; entry {found.index} of {found.size}")
-        typer.echo(
+        say(f"log       {clean(found.origin)}, which {trusted}; entry {found.index} of {found.size}")
+        say(
             f"record    {record.relation}, {clean(record.media_type)}, {clean(record.signed_at)} (self-asserted)"
         )
-        typer.echo(f"file      sha256 {record.file_sha256}")
-        typer.echo(f"signer    {clean(record.claimed_name)} (claimed name; key {record.key_id[:16]})")
-        typer.echo(f"proof     {'leads to the checkpoint' if found.included else 'DOES NOT HOLD'}")
-        typer.echo(f"anchors   {len(found.anchors)} claimed" if found.anchors else "anchors   none")
+        say(f"file      sha256 {record.file_sha256}")
+        say(f"signer    {clean(record.claimed_name)} (claimed name; key {record.key_id[:16]})")
+        say(f"proof     {'leads to the checkpoint' if found.included else 'DOES NOT HOLD'}")
+        if not found.anchors:
+            say("anchors   none")
+        for claim in found.anchors:
+            about = {
+                name: clean(str(claim.get(name, "?"))) for name in ("chain_id", "contract", "block_number")
+            }
+            say(
+                f"anchor    chain {about['chain_id']}, contract {about['contract']} (as the receipt says; not checked)"
+            )
+            say(
+                f"          block {about['block_number']}, hash 0x{clean(str(claim.get('block_hash', '?')))}",
+                indent=10,
+            )
         for problem in found.problems:
-            typer.echo(f"problem   {clean(problem)}")
+            say(f"problem   {clean(problem)}")
     if not (found.included and found.record_signed):
         raise typer.Exit(int(ExitCode.TAMPERED))
 
@@ -101,9 +113,7 @@ def log(
                 print_json({"schema": "veilmark.entry/1", **asdict(line)})
                 continue
             name = clean(line.claimed_name, 40)
-            typer.echo(
-                f"{line.index:>6}  {line.logged_at}  {line.relation:<9} {line.file_sha256[:16]}  {name}"
-            )
+            say(f"{line.index:>6}  {line.logged_at}  {line.relation:<9} {line.file_sha256[:16]}  {name}")
 
 
 @app.command("upgrade")
@@ -118,7 +128,7 @@ def upgrade(
             upgraded = _upgraded(ledger, read_receipt(path), Home.locate())
             write_bytes(path, upgraded.to_bytes())
             anchored = f", {len(upgraded.anchors)} anchor(s)" if upgraded.anchors else ""
-            typer.echo(f"upgraded {path}: checkpoint of size {upgraded.checkpoint.size}{anchored}")
+            say(f"upgraded {path}: checkpoint of size {upgraded.checkpoint.size}{anchored}")
 
 
 def _upgraded(ledger: LocalLedger, receipt: Receipt, home: Home) -> Receipt:

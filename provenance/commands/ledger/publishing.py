@@ -15,7 +15,7 @@ from provenance.commands.ledger.group import (
     own_policy,
     print_values,
 )
-from provenance.commands.support.console import clean, fraction, print_json
+from provenance.commands.support.console import clean, fraction, print_json, say
 from provenance.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _show_audit(result: AuditReport, as_json: bool) -> None:
         print_json({"schema": "veilmark.audit/1", **about})
         return
     if result.ok:
-        typer.echo(f"{result.where}: {result.entries} entries recomputed, all fit")
+        say(f"{result.where}: {result.entries} entries recomputed, all fit")
     for problem in result.problems:
         place = "log" if problem.index is None else f"entry {problem.index}"
-        typer.echo(f"{place}: {clean(problem.what)}")
+        say(f"{place}: {clean(problem.what)}")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provenance import strict_json
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.chain import Contract, NetworkName, Rpc, connect, contract_of
 from provenance.commands.ledger.group import Force, Json, app
-from provenance.commands.support.console import clean, note, print_json
+from provenance.commands.support.console import clean, note, print_json, say
 from provenance.commands.support.paths import read_bytes
 from provenance.errors import ReceiptError
 from provenance.home import Home
@@ -55,13 +56,13 @@ def sign(
         load_account(home, account, account_passphrase()),
         "Withdraw" if withdraw else "Commit",
         chain_id=chain.chain_id,
-        contract=contract_of(chain, contract),
+        contract=contract_of(home, chain, contract),
         cid=cid,
         text=text,
         valid_seconds=round(hours * 3600),
     )
     write_bytes(output, json.dumps(signed.to_json(), indent=2).encode(), force=force)
-    typer.echo(f"signed by {signed.recorder} for chain {signed.chain_id}: {output}")
+    say(f"signed by {signed.recorder} for chain {signed.chain_id}: {output}")
     note("Whoever has ether sends it with `veilmark ledger relay send`.")
 
 
@@ -106,7 +107,7 @@ def send(
             }
         )
     else:
-        typer.echo(f"{signed.kind.lower()} by {signed.recorder} is in block {mined.block_number}")
+        say(f"{signed.kind.lower()} by {signed.recorder} is in block {mined.block_number}")
 
 
 @relay_app.command("list")
@@ -124,8 +125,9 @@ def list_(
     from provenance.ledger.evm import MediaLedger
     from provenance.ledger.evm.rpc import checked_address
 
-    chain, node = connect(Home.locate(), network, rpc)
-    ledger = MediaLedger.at(node, contract_of(chain, contract))
+    home = Home.locate()
+    chain, node = connect(home, network, rpc)
+    ledger = MediaLedger.at(node, contract_of(home, chain, contract))
     for found in ledger.commits(cid, checked_address(recorder) if recorder else None):
         gone = ledger.withdrawal(found.recorder, cid)
         if as_json:
@@ -142,14 +144,14 @@ def list_(
             )
         else:
             withdrawn = f"  withdrawn in block {gone[0]}" if gone else ""
-            typer.echo(f"{found.block_number:>9}  {found.recorder}  {clean(found.data)}{withdrawn}")
+            say(f"{found.block_number:>9}  {found.recorder}  {clean(found.data)}{withdrawn}")
 
 
 def _read(path: Path) -> Signed:
     from provenance.ledger.evm.records import Signed
 
     try:
-        data = json.loads(read_bytes(path, MAX_STATEMENT_BYTES))
+        data = strict_json.loads(read_bytes(path, MAX_STATEMENT_BYTES))
     except (ValueError, RecursionError) as error:
         raise ReceiptError(f"{path} is no signed record", hint="name what `relay sign` wrote") from error
     return Signed.from_json(data)

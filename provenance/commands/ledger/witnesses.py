@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from provenance import strict_json
 from provenance.commands.ledger.group import Json, app, own_ledger, read_checkpoint
-from provenance.commands.support.console import print_json
+from provenance.commands.support.console import print_json, say
 from provenance.commands.support.paths import read_bytes
 from provenance.errors import ReceiptError, UsageError
 from provenance.home import Home
@@ -37,7 +37,7 @@ def cosign(
             note = ledger.note()
             signed = ledger.add_cosignatures(ask(url, note, ledger.consistency_proof), keys)
             names = sorted(key.name for key, time in signed.verify(keys).items() if time is not None)
-            typer.echo(f"size {ledger.size} is cosigned by: {', '.join(names) or 'nobody you trust'}")
+            say(f"size {ledger.size} is cosigned by: {', '.join(names) or 'nobody you trust'}")
 
 
 @app.command("consistency")
@@ -56,9 +56,9 @@ def consistency(
     if as_json:
         print_json({"schema": "veilmark.consistency/1", **asdict(found)})
         return
-    typer.echo(f"{found.old_size} -> {found.size}: proved by {len(found.proof)} hashes")
+    say(f"{found.old_size} -> {found.size}: proved by {len(found.proof)} hashes")
     for line in (found.old_root, found.root, *found.proof):
-        typer.echo(line)
+        say(line)
 
 
 @app.command("check-consistency")
@@ -91,11 +91,13 @@ def check_consistency(
         sizes = {"origin": now.origin, "old_size": then.size, "size": now.size}
         print_json({"schema": "veilmark.consistent/1", **sizes, "root": now.root.hex()})
     else:
-        typer.echo(f"{now.origin}: size {now.size} extends size {then.size}")
+        say(f"{now.origin}: size {now.size} extends size {then.size}")
 
 
 def _proof_hashes(path: Path) -> list[bytes]:
     try:
-        return [bytes.fromhex(value) for value in json.loads(read_bytes(path, MAX_PROOF_BYTES))["proof"]]
+        return [
+            bytes.fromhex(value) for value in strict_json.loads(read_bytes(path, MAX_PROOF_BYTES))["proof"]
+        ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ReceiptError(f"{path} holds no consistency proof: {error}") from error

@@ -25,8 +25,9 @@ def run_batch(
     """Call ``work(i, inputs[i])`` for each input, print each result in input order as soon as it can be.
 
     A :class:`VeilmarkError` of one input is printed (or becomes a JSON object with ``error``) and the others go
-    on. With one input its error's own exit code is returned; with several, :func:`provenance.errors.combine`
-    decides, and inputs that failed for usage reasons count as partial success.
+    on; so does a path that is no file (:attr:`Input.fault`). With one input its error's own exit code is returned;
+    with several, :func:`provenance.errors.combine` decides, and inputs that failed for usage reasons count as
+    partial success.
 
     Args:
         work: returns an exit code and a result for ``show``.
@@ -35,7 +36,11 @@ def run_batch(
     codes: list[ExitCode] = []
     failed = 0
     with progress(label, len(inputs) if len(inputs) > 1 else None) as advance:
-        for item, outcome in _in_order(inputs, work, jobs):
+
+        def begin(item: Input) -> None:
+            advance(0, f"{label} {item.path.name if not item.from_stdin else 'standard input'}")
+
+        for item, outcome in _in_order(inputs, work, jobs, begin):
             if isinstance(outcome, VeilmarkError):
                 failed += 1
                 codes.append(outcome.exit_code)
@@ -46,7 +51,7 @@ def run_batch(
             else:
                 codes.append(outcome[0])
                 show(item, outcome[1])
-            advance(1, item.shown)
+            advance(1, label)
     if failed and len(inputs) > 1:
         note(f"{failed} of {len(inputs)} inputs failed")
     if len(codes) == 1:
@@ -73,10 +78,16 @@ def print_error_json(shown: str, error: VeilmarkError) -> None:
 
 
 def _in_order(
-    inputs: Sequence[Input], work: Callable[[int, Input], Outcome], jobs: int
+    inputs: Sequence[Input],
+    work: Callable[[int, Input], Outcome],
+    jobs: int,
+    begin: Callable[[Input], None],
 ) -> Iterable[tuple[Input, Outcome | VeilmarkError]]:
     def guarded(index: int, item: Input) -> Outcome | VeilmarkError:
         try:
+            if item.fault is not None:
+                raise item.fault
+            begin(item)
             return work(index, item)
         except VeilmarkError as error:
             return error

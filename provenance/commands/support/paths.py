@@ -16,8 +16,9 @@ from provenance.errors import (
     MissingPathError,
     OutputExistsError,
     UsageError,
+    VeilmarkError,
 )
-from provenance.media.files import is_file
+from provenance.media.files import is_file, read_limited
 
 #: Files that veilmark itself puts beside media; never inputs when a folder is walked.
 COMPANION_SUFFIXES = (".receipt", ".c2pa")
@@ -30,11 +31,15 @@ MAX_STDIN_BYTES = 4 * 1024**3
 
 @dataclass(frozen=True)
 class Input:
-    """One file to work on; ``shown`` is what the person typed, ``within`` the walked folder or None."""
+    """One file to work on; ``shown`` is what the person typed, ``within`` the walked folder or None.
+
+    ``fault`` says why there is nothing to work on: it is told when its turn comes, and the others are done.
+    """
 
     path: Path
     shown: str
     within: Path | None = None
+    fault: VeilmarkError | None = None
 
     @property
     def from_stdin(self) -> bool:
@@ -49,7 +54,7 @@ def gathered(paths: Sequence[Path], *, skip_named: Sequence[str] = ()) -> Iterat
         skip_named: endings of file stems to leave out when walking folders (``.signed``, ``.cloaked``).
 
     Raises:
-        MissingPathError: a path does not exist, or nothing to work on was found.
+        MissingPathError: nothing to work on was found. A path that does not exist is an input with a ``fault``.
     """
     with tempfile.TemporaryDirectory(prefix="veilmark-") as spool:
         inputs: list[Input] = []
@@ -61,11 +66,13 @@ def gathered(paths: Sequence[Path], *, skip_named: Sequence[str] = ()) -> Iterat
             elif os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
                 inputs.extend(_walk(path, skip_named))
             elif os.path.exists(path):  # noqa: PTH110 (as above)
-                raise MissingPathError(
+                fault = MissingPathError(
                     f"{path} is no file or folder", hint="give - to read from standard input"
                 )
+                inputs.append(Input(path, str(path), fault=fault))
             else:
-                raise MissingPathError(f"{path} does not exist, or is no file or folder")
+                fault = MissingPathError(f"{path} does not exist, or is no file or folder")
+                inputs.append(Input(path, str(path), fault=fault))
         if not inputs:
             raise MissingPathError(
                 "no media files found in " + ", ".join(map(str, paths)),
@@ -111,6 +118,9 @@ def plan_outputs(
     seen: set[Path] = set()
     results: list[Path | None] = []
     for item, target in zip(inputs, planned, strict=True):
+        if item.fault is not None:
+            results.append(None)
+            continue
         resolved = target.resolve()
         if resolved in seen:
             raise UsageError(
@@ -135,6 +145,9 @@ def in_place_outputs(inputs: Sequence[Input]) -> list[Path | None]:
     seen: set[Path] = set()
     results: list[Path | None] = []
     for item in inputs:
+        if item.fault is not None:
+            results.append(None)
+            continue
         target = item.path.resolve()
         results.append(None if target in seen else target)
         seen.add(target)
@@ -152,11 +165,12 @@ def read_text(path: Path, limit: int = 4 * 1024 * 1024) -> str:
 def read_bytes(path: Path, limit: int = 4 * 1024 * 1024) -> bytes:
     """A small file named on the command line; MissingPathError or UsageError otherwise."""
     try:
-        if path.stat().st_size > limit:
-            raise UsageError(f"{path} is over the limit of {limit} bytes")
-        return path.read_bytes()
+        data = read_limited(path, limit)
     except OSError as error:
         raise MissingPathError(f"cannot read {path}: {error.strerror or error}") from error
+    if data is None:
+        raise UsageError(f"{path} is over the limit of {limit} bytes")
+    return data
 
 
 def _walk(folder: Path, skip_named: Sequence[str]) -> Iterator[Input]:

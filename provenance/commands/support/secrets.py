@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from provenance.commands.support.console import asking
 from provenance.errors import IdentityError, NotInitializedError
 from provenance.home import Home
 from provenance.identity.pkcs11 import PIN_VARIABLE
@@ -51,7 +52,8 @@ def passphrase_of_file(key: Path) -> str | None:
         return None
     if not encrypted or not sys.stdin.isatty():
         return None
-    return str(typer.prompt("Passphrase", hide_input=True, err=True))
+    with asking():
+        return str(typer.prompt("Passphrase", hide_input=True, err=True))
 
 
 def new_passphrase(ask: bool) -> str | None:
@@ -82,4 +84,5 @@ def _token_pin() -> str | None:
     given = os.environ.get(PIN_VARIABLE)
     if given or not sys.stdin.isatty():
         return given
-    return str(typer.prompt("PIN", hide_input=True, err=True))
+    with asking():
+        return str(typer.prompt("PIN", hide_input=True, err=True))

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-from rich.table import Table
+from collections.abc import Mapping
+from itertools import islice
 
-from provenance.commands.support.console import clean, stdout
-from provenance.verdict import LedgerStatus, SimilarRecord, State, Verdict
+from provenance.commands.support.console import say, whole
+from provenance.manifest.stated import FACTS
+from provenance.manifest.tree import branches, walk
+from provenance.verdict import SimilarRecord, State, TimeKind, Verdict
+from provenance.words import (
+    identity_words,
+    ingredient_words,
+    ledger_words,
+    match_figures,
+    match_words,
+    parent_words,
+    signer_words,
+    time_words,
+    what_words,
+)
 
 _MARKS = {
     State.TRUSTED: ("green", "✔", "TRUSTED"),
@@ -16,88 +29,86 @@ _MARKS = {
     State.NO_CREDENTIAL: ("cyan", "○", "NO CREDENTIAL"),
     State.NOT_CHECKED: ("magenta", "?", "COULD NOT CHECK"),
 }
-_LEDGER_WORDS = {
-    LedgerStatus.NONE: "no ledger record",
-    LedgerStatus.UNKNOWN_LOG: "recorded in a log you do not trust",
-    LedgerStatus.LOGGED: "recorded in a log you trust",
-    LedgerStatus.PENDING: "recorded; its anchor on the chain is pending",
-    LedgerStatus.ANCHOR_NOT_CHECKED: "recorded; its anchor on the chain was not checked (offline)",
-    LedgerStatus.ANCHORED_BY_RPC: "recorded and, according to the RPC, anchored on the chain",
-    LedgerStatus.ANCHORED: "recorded and anchored on the chain",
-    LedgerStatus.MISMATCH: "the receipt does not belong to this file",
-}
-MAX_SIMILAR_SHOWN = 10
+MAX_SIMILAR_SHOWN, MAX_INGREDIENTS_SHOWN = 10, 40
+_LABEL = 11
 
 
-def show_verdict(verdict: Verdict, depth: int) -> None:
-    """Print a verdict in one of three depths: 0 one line, 1 summary, 2 everything."""
+def show_verdict(verdict: Verdict, depth: int, own_log: str = "") -> None:
+    """Print a verdict in one of three depths: 0 one line, 1 summary in plain words, 2 everything, with codes.
+
+    Args:
+        own_log: the origin of the log that is kept on this machine, or empty.
+    """
     colour, mark, word = _MARKS[verdict.state]
-    console = stdout()
-    head = f"[bold {colour}]{mark} {word}[/]  [bold]{_text(verdict.path)}[/]"
+    head = ((f"{mark} {word}", f"bold {colour}"), "  ", (whole(verdict.path), "bold"))
     if depth == 0:
-        console.print(f"{head}  {_text(verdict.headline)}")
+        say(*head, f"  {verdict.headline}")
         return
-    console.print(head)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, value in _summary(verdict):
-        grid.add_row(f"  {label}", _text(value, 400))
-    if depth >= 2:
-        for label, value in _details(verdict):
-            grid.add_row(f"  {label}", _text(value, 400))
-    console.print(grid)
+    say(*head)
+    rows = _summary(verdict, depth, own_log) + (_details(verdict) if depth >= 2 else [])
+    for label, value in rows:
+        say("  ", (f"{label:<{_LABEL}}", "dim"), value)
     for warning in verdict.warnings:
-        console.print(f"  [yellow]warning:[/] {_text(warning, 400)}")
-    show_similar(verdict.similar, all_of_them=depth >= 2)
+        say("  ", ("warning:", "yellow"), f" {warning}", indent=4)
+    show_similar(verdict.similar, verbose=depth >= 2, hint="add -v")
 
 
-def show_similar(records: list[SimilarRecord], *, all_of_them: bool) -> None:
-    """Print records in log order."""
+def show_similar(
+    records: list[SimilarRecord], *, verbose: bool, hint: str = "", titles: Mapping[int, str] | None = None
+) -> None:
+    """Print records in log order, the first ten of them unless ``verbose``, with the titles known by index."""
     if not records:
         return
-    shown = records if all_of_them else records[:MAX_SIMILAR_SHOWN]
-    table = Table(box=None, padding=(0, 2), title="  records in log order", title_justify="left")
-    for column in ("entry", "match", "what", "signer", "logged", "file"):
-        table.add_column(column, style="dim" if column == "file" else "", overflow="fold")
+    shown = records if verbose or not hint else records[:MAX_SIMILAR_SHOWN]
+    say("  records in log order")
     for record in shown:
-        how = (
-            record.match if record.distance is None else f"{record.match} ({record.distance}/256 bits differ)"
-        )
-        if record.offset_seconds is not None:
-            how += f", from {round(record.offset_seconds, 1) + 0.0:.1f} s"  # never -0.0
-        if not record.confirmed:
-            how += ", not confirmed by geometry"
-        if record.transform not in ("", "upright"):
-            how += f", {record.transform}"
-        name = record.signer_name if record.signer_trusted else f"{record.signer_name} (claimed)"
-        cells = (str(record.index), how, record.relation, name, record.logged_at, record.file_sha256[:12])
-        table.add_row(*(_text(cell) for cell in cells))
-    stdout().print(table)
+        label = f"  no. {record.index:<{_LABEL - 4}}"
+        trusted = "you trust this signer" if record.signer_trusted else "name not confirmed"
+        what = what_words(record.relation, "")
+        title = (titles or {}).get(record.index, "")
+        named = f"“{title}”; " if title else ""
+        said = f"{named}{match_words(record)}; {what}; {whole(record.signer_name)} ({trusted}), {record.logged_at}"
+        say((label, "dim"), said, indent=_LABEL + 2)
+        if verbose:
+            say(
+                f"{'':<{_LABEL + 2}}",
+                (f"{match_figures(record)}; {record.relation}", "dim"),
+                indent=_LABEL + 2,
+            )
+            say(f"{'':<{_LABEL + 2}}", (record.file_sha256, "dim"), indent=_LABEL + 2)
     if len(shown) < len(records):
-        stdout().print(f"  … and {len(records) - len(shown)} more; add -v")
+        say(f"  … and {len(records) - len(shown)} more; {hint}")
 
 
-def _summary(verdict: Verdict) -> list[tuple[str, str]]:
+def _summary(verdict: Verdict, depth: int, own_log: str) -> list[tuple[str, str]]:
+    codes = depth >= 2
     rows = [("verdict", verdict.headline)]
     if verdict.signer:
-        kind = {True: "its certificate chains to an anchor you trust", None: "claimed name; not judged"}.get(
-            verdict.signer.trusted, "claimed name"
-        )
-        rows.append(("signer", f"{verdict.signer.name}  ({kind}; key {verdict.signer.key_id[:16]})"))
+        key = f"; key {verdict.signer.key_id[:16]}" if codes else ""
+        rows.append(("signer", f"{whole(verdict.signer.name)}  ({signer_words(verdict.signer)}{key})"))
     for one in verdict.identities:
-        confirmation = "confirmed" if one.confirmed else "not confirmed"
-        rows.append(("identity", f"{one.name}  (issued by {one.issuer or 'nobody named'}; {confirmation})"))
-    for time in verdict.times[:2]:
-        rows.append(("when", f"{time.value}  ({time.words})"))
-    if verdict.relation or verdict.source_type:
-        rows.append(
-            ("what", "; ".join(part for part in (verdict.relation, _short(verdict.source_type)) if part))
-        )
-    for ingredient in verdict.ingredients:
-        rows.append(("made from", describe_ingredient(ingredient)))
-    rows.append(("ledger", _ledger_line(verdict)))
-    return rows
+        rows.append(("identity", f"{whole(one.name)}  ({identity_words(one)})"))
+    times = verdict.times
+    if not codes and any(time.kind is not TimeKind.RECORD for time in times):
+        times = [time for time in times if time.kind is not TimeKind.RECORD]
+    for time in times if codes else times[:2]:
+        rows.append(("when", f"{time.value}  ({time_words(time)}{f'; {time.kind}' if codes else ''})"))
+    what = what_words(verdict.relation, verdict.source_type, verdict.media_type)
+    if what:
+        named = [one for one in (verdict.relation, verdict.source_type.rsplit("/", 1)[-1]) if one]
+        rows.append(("what", f"{what}  ({'; '.join(named)})" if codes else what))
+    for node in islice(walk(verdict.ingredients), None if codes else MAX_INGREDIENTS_SHOWN):
+        label = "" if node.depth else "made from"
+        rows.append((label, branches(node) + ingredient_words(node.ingredient)))
+        if codes:
+            rows.append(("", _ingredient_codes(node.ingredient)))
+    for parent in verdict.parents:
+        if "index" in parent:
+            rows.append(("made from", parent_words(parent)))
+    rows.append(("ledger", ledger_words(verdict, own_log)))
+    if codes and verdict.ledger:
+        rows.append(("", f"{verdict.ledger_status}: {verdict.ledger['origin']}"))
+    return [(label, value) for label, value in rows if value]
 
 
 def _details(verdict: Verdict) -> list[tuple[str, str]]:
@@ -107,60 +118,40 @@ def _details(verdict: Verdict) -> list[tuple[str, str]]:
         ("credential", verdict.credential),
         ("title", verdict.title),
     ]
-    rows += [("when", f"{time.value}  ({time.words})") for time in verdict.times[2:]]
+    rows += [(FACTS[name], value) for name, value in verdict.stated.items()]
     rows += [("action", describe_action(action)) for action in verdict.actions]
     rows += [("training", f"{use}: {rule}") for use, rule in verdict.training.items()]
     rows += [("parent", describe_parent(parent)) for parent in verdict.parents]
     marks = {True: "passed", False: "FAILED", None: "open"}
     rows += [
-        ("check", f"{marks[check.passed]}: {check.name}: {check.detail}{_code(check.code)}")
+        (
+            "check",
+            f"{marks[check.passed]}: {check.name}: {check.detail}{f' [{check.code}]' if check.code else ''}",
+        )
         for check in verdict.checks
     ]
     return [(label, value) for label, value in rows if value]
 
 
-def describe_ingredient(ingredient: dict[str, object]) -> str:
-    title = ingredient.get("title") or "unnamed"
-    if ingredient.get("has_manifest"):
-        state = "its manifest is inside"
-    elif ingredient.get("manifest_label"):
-        state = f"signed original, named by its manifest and SHA-256 {str(ingredient.get('sha256'))[:12]}"
-    else:
-        state = "without a manifest of its own"
-    return f"{title}  ({ingredient.get('relationship', '')}, {state})"
+def _ingredient_codes(ingredient: Mapping[str, object]) -> str:
+    parts = [str(ingredient.get("relationship") or ""), str(ingredient.get("manifest_label") or "")]
+    if ingredient.get("sha256"):
+        parts.append(f"SHA-256 {ingredient['sha256']}")
+    return "; ".join(part for part in parts if part)
 
 
 def describe_parent(parent: dict[str, object]) -> str:
     line = f"sha256 {parent.get('sha256', '')}"
     if "index" in parent:
-        line += f"  ({parent['relation']} by {parent['signer_name']}, ledger entry {parent['index']})"
+        line += f"  ({parent['relation']} by {parent['signer_name']}, record no. {parent['index']})"
     return line
 
 
 def describe_action(action: dict[str, object]) -> str:
     parts = [str(action.get("action", ""))]
-    source = _short(str(action.get("digital_source_type") or ""))
+    source = str(action.get("digital_source_type") or "").rsplit("/", 1)[-1]
     if source:
         parts.append(f"({source})")
     if action.get("description"):
         parts.append(str(action["description"]))
     return " ".join(parts)
-
-
-def _ledger_line(verdict: Verdict) -> str:
-    line = _LEDGER_WORDS[verdict.ledger_status]
-    if verdict.ledger and verdict.ledger_status is not LedgerStatus.MISMATCH:
-        line += f": {verdict.ledger['origin']} entry {verdict.ledger['index']}"
-    return line
-
-
-def _code(code: str) -> str:
-    return f" [{code}]" if code else ""
-
-
-def _short(uri: str) -> str:
-    return uri.rsplit("/", 1)[-1]
-
-
-def _text(value: str, limit: int = 200) -> str:
-    return escape(clean(str(value), limit))

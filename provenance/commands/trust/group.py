@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from provenance.commands.support.console import clean
+from provenance.commands.support.console import clean, say
 
 if TYPE_CHECKING:
     from provenance.trust.store import TrustEntry
@@ -19,8 +19,8 @@ app = typer.Typer(
 
 def show_added(entry: TrustEntry) -> None:
     """An entry as it was added: its name, and what to compare with what its owner says."""
-    typer.echo(f"trusted: {entry.name}")
-    typer.echo(f"  {entry.kind}: {clean(entry.detail, 600)}")
+    say(f"trusted: {entry.name}")
+    say(f"  {entry.kind}: {clean(entry.detail, 600)}")
     if entry.kind != "list":
         show_certificates(entry)
 
@@ -29,10 +29,10 @@ def show_certificates(entry: TrustEntry) -> None:
     """Subject, end and full fingerprint of each certificate of an entry."""
     for one in entry.certificates:
         status = one.get("status", "trusted")
-        typer.echo(f"  subject      {clean(one['subject'])}")
+        say(f"  subject      {clean(one['subject'])}")
         if one.get("operator"):
-            typer.echo(f"  operator     {clean(one['operator'])}")
+            say(f"  operator     {clean(one['operator'])}")
         if status != "trusted":
-            typer.echo(f"  status       {clean(status)} since {one['since'][:10]}: not trusted")
-        typer.echo(f"  expires      {one['expires']}")
-        typer.echo(f"  fingerprint  SHA-256 {one['sha256']}")
+            say(f"  status       {clean(status)} since {one['since'][:10]}: not trusted")
+        say(f"  expires      {one['expires']}")
+        say(f"  fingerprint  SHA-256 {one['sha256']}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.commands.support.console import clean, note, print_json
+from provenance.commands.support.console import clean, note, print_json, say
 from provenance.commands.trust.group import app, show_certificates
 from provenance.home import Home
 
@@ -27,7 +27,7 @@ def list_(
         if as_json:
             print_json({"schema": "veilmark.trust/1", **vars(entry)})
             continue
-        typer.echo(f"{entry.kind:<17} {entry.name:<28} {clean(entry.detail, 600)}")
+        say(f"{entry.kind:<17} {entry.name:<28} {clean(entry.detail, 600)}")
         if verbose:
             show_certificates(entry)
 
@@ -41,7 +41,7 @@ def remove(
     from provenance.trust.store import TrustStore
 
     entry = TrustStore.load(Home.locate()).remove(name, kind)
-    typer.echo(f"no longer trusted: {entry.kind} {entry.name}")
+    say(f"no longer trusted: {entry.kind} {entry.name}")
 
 
 @app.command("export")
@@ -62,8 +62,8 @@ def export(
     text = export_trust(TrustStore.load(Home.locate()), names or ())
     write_bytes(output, text.encode(), force=force)
     for one in parse_trust_file(text):
-        typer.echo(f"{one.kind:<17} {clean(one.name)}")
-    typer.echo(f"written: {output}")
+        say(f"{one.kind:<17} {clean(one.name)}")
+    say(f"written: {output}")
     note(
         f"SHA-256 {hashlib.sha256(text.encode()).hexdigest()}; tell it to your colleague over another channel"
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.support.console import clean
+from provenance.commands.support.console import clean, say
 from provenance.commands.trust.group import app
 from provenance.errors import UsageError
 from provenance.home import Home
@@ -39,9 +39,9 @@ def update(
         newer = check_newer(stored, text)
         difference = compare(stored.parsed, newer)
         if text == stored.published and (not url or url == stored.url):
-            typer.echo(f"{stored.name}: unchanged, {_issue(stored.parsed)}")
+            say(f"{stored.name}: unchanged, {_issue(stored.parsed)}")
             continue
-        typer.echo(f"{stored.name}: {_issue(stored.parsed)} -> {_issue(newer)}")
+        say(f"{stored.name}: {_issue(stored.parsed)} -> {_issue(newer)}")
         _show(difference)
         if not yes:
             if not sys.stdin.isatty():
@@ -49,10 +49,10 @@ def update(
                     f"{stored.name} was not changed: nobody is there to agree", hint="add --yes to take it"
                 )
             if not typer.confirm("Trust this list from now on?", default=False):
-                typer.echo(f"{stored.name}: left as it was")
+                say(f"{stored.name}: left as it was")
                 continue
         store.add_list(text, stored.name, purpose=stored.purpose, url=url or stored.url)
-        typer.echo(f"{stored.name}: updated")
+        say(f"{stored.name}: updated")
 
 
 def _chosen(lists: list[StoredList], names: list[str], url: str) -> list[StoredList]:
@@ -83,11 +83,11 @@ def _issue(parsed: TrustList) -> str:
 def _show(difference: Difference) -> None:
     for sign, listed in (("+", difference.added), ("-", difference.removed), ("!", difference.changed)):
         for one in listed:
-            typer.echo(f"  {sign} {_line(one)}")
+            say(f"  {sign} {_line(one)}")
     if difference.others:
-        typer.echo(f"  {difference.others} allowed certificates or key usages differ")
+        say(f"  {difference.others} allowed certificates or key usages differ")
     if difference.empty:
-        typer.echo("  the same certificates with the same status")
+        say("  the same certificates with the same status")
 
 
 def _line(one: ListedCertificate) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provenance import strict_json
 from provenance.errors import ForkError, LedgerError, MissingPathError, ReceiptError
 from provenance.ledger.embedded import schema
 from provenance.ledger.embedded.log import LocalLedger
@@ -227,7 +228,7 @@ def peek(path: Path) -> Checkpoint:
 
 def _line(data: bytes, number: int) -> dict[str, Any]:
     try:
-        parsed = json.loads(data)
+        parsed = strict_json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ReceiptError(f"line {number + 1} of the export is not JSON: {error}") from error
     if not isinstance(parsed, dict):

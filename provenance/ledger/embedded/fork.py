@@ -53,8 +53,8 @@ def contradiction(ledger: History, seen: Checkpoint, place: str = "its guard fil
     what = f"has {size} entries" if seen.size > size else "holds another history"
     return ForkError(
         f"this log already signed {seen.size} entries (says {place}), but the database {what}: an older copy?",
-        hint="put the newest database back, `veilmark ledger restore` the entries from an export, or start a "
-        "new log; signing here would fork the history",
+        hint="put the newest database back with `veilmark ledger restore`, add the missing entries from an export with "
+        "`veilmark ledger catch-up`, or start a new log; signing here would fork the history",
     )
 
 

@@ -25,6 +25,14 @@ def default_guard(ledger: Path) -> Path:
     return ledger.with_name(ledger.name + ".guard")
 
 
+def relative(guard: Path, ledger: Path) -> str:
+    """Where a guard lies, seen from the ledger's folder: both move together, and a copy of both is on its own."""
+    try:
+        return os.path.relpath(guard.absolute(), ledger.parent.absolute())
+    except ValueError:  # on another drive
+        return str(guard.absolute())
+
+
 class Guard:
     """The guard file at ``path``; made on the first write."""
 

@@ -12,9 +12,9 @@ from types import TracebackType
 from provenance.errors import ForkError, LedgerError, TamperedError, UsageError
 from provenance.ledger import checkpoints, merkle
 from provenance.ledger.checkpoints import Kept
-from provenance.ledger.embedded import lookup, schema
+from provenance.ledger.embedded import findings, lookup, schema
 from provenance.ledger.embedded.fork import contradiction, find_fork
-from provenance.ledger.embedded.guard import Guard, default_guard
+from provenance.ledger.embedded.guard import Guard, default_guard, relative
 from provenance.ledger.embedded.nodes import NodeStore
 from provenance.ledger.embedded.rows import Entry, prepare, select_commitments, select_entries
 from provenance.ledger.embedded.writer import Writer, current
@@ -80,7 +80,7 @@ class LocalLedger:
                 "origin": origin,
                 "vkey": str(key.verifier),
                 "checkpoint": str(note),
-                "guard": str(guard.absolute() if guard else default_guard(path).name),
+                "guard": relative(guard or default_guard(path), path),
             }
             with schema.translated(path), schema.transaction(connection):
                 connection.executemany("INSERT INTO meta(key, value) VALUES (?, ?)", meta.items())
@@ -170,9 +170,10 @@ class LocalLedger:
         return added
 
     def require_no_fork(self) -> None:
-        """ForkError where this database is not the one that signed last."""
+        """ForkError where this database is not the one that signed last; LedgerError where an audit found damage."""
         if self.fork is not None:
             raise self.fork
+        findings.require_none(self.path)
 
     # ------------------------------------------------------------------ reading
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from provenance import strict_json
 from provenance.errors import LedgerError, ReceiptError, UsageError
 from provenance.ledger import merkle
 from provenance.ledger.embedded import lookup
@@ -123,7 +123,7 @@ def commitment_in(item: Stored) -> bytes:
 
 def record_in(item: Stored) -> SignedRecord:
     """The signed record as it is stored; ReceiptError or ValueError when it cannot be parsed."""
-    return SignedRecord.from_json(json.loads((item.head or b"") + item.opening[SALT_BYTES:]))
+    return SignedRecord.from_json(strict_json.loads((item.head or b"") + item.opening[SALT_BYTES:]))
 
 
 def _entry_of(index: int, leaf: bytes, item: Stored | None, features: bytes | None) -> Entry:

@@ -8,7 +8,10 @@ readers work meanwhile. The file must be on a local disk (WAL needs shared memor
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +65,8 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     elif not path.is_file():
         raise MissingPathError(f"no ledger at {path}", hint="run `veilmark init` first, or name another path")
     with translated(path):
+        if not create and not _is_writable(path):
+            return _connect_read_only(path)
         connection = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -80,6 +85,44 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open a ledger on a medium, or in a folder, that cannot be written.
+
+    Write-ahead logging needs files beside the database. Without pending ones it is read as it is; else a copy with
+    them is read, which the system keeps until the connection is closed.
+    """
+    log = path.with_name(path.name + "-wal")
+    if not (log.is_file() and log.stat().st_size):
+        connection = _read_only(f"{path.absolute().as_uri()}?immutable=1")
+    else:
+        with tempfile.TemporaryDirectory(prefix="veilmark-", ignore_cleanup_errors=True) as folder:
+            copy = Path(folder) / path.name
+            shutil.copyfile(path, copy)
+            shutil.copyfile(log, copy.with_name(log.name))
+            connection = _read_only(copy.as_uri())
+            connection.execute("PRAGMA journal_mode = DELETE")  # nothing beside it is needed from here on
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    try:
+        require_ledger(connection, path)
+        if schema_version(connection) != VERSION:
+            raise LedgerError(
+                f"the ledger {path} has another schema version and cannot be written",
+                hint="copy it to where it can be written",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _read_only(address: str) -> sqlite3.Connection:
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from provenance.errors import ForkError, LedgerError, VeilmarkError
-from provenance.ledger.embedded import lookup, schema
+from provenance.ledger.embedded import described, lookup, schema
 from provenance.ledger.embedded.entries import EntryStore
 from provenance.ledger.embedded.guard import Guard
 from provenance.ledger.embedded.inbox import ProcessLock
@@ -166,7 +166,14 @@ def current(connection: sqlite3.Connection) -> tuple[Note, Checkpoint]:
         raise LedgerError(
             "the ledger was never finished being made", hint="remove the file and create it again"
         )
-    return _parse(row[0])
+    try:
+        return _parse(row[0])
+    except (VeilmarkError, TypeError, ValueError) as error:
+        name = connection.execute("PRAGMA database_list").fetchone()[2] or "the ledger"
+        raise LedgerError(
+            f"{name}: its signed checkpoint is damaged: {error}",
+            hint="keep a copy, then `veilmark ledger restore` from a backup",
+        ) from error
 
 
 @lru_cache(maxsize=16)
@@ -219,9 +226,9 @@ def _insert(
     authors = [signers[item.head] for _, item in items]
     EntryStore(connection).append(items[0][0], openings, authors, now)
     lookup.insert(connection, (key + index for index, item in items for key in item.keys))
-    blobs = [(index, item.features) for index, item in items if item.features is not None]
-    if blobs:
-        connection.executemany("INSERT INTO features(entry, data) VALUES (?, ?)", blobs)
+    described.insert(
+        connection, [(index, item.features) for index, item in items if item.features is not None]
+    )
 
 
 def _copy_of(error: BaseException) -> BaseException:

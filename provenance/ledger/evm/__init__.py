@@ -51,7 +51,14 @@ if TYPE_CHECKING:
     from provenance.ledger.evm.receipts import check_receipt as check_receipt
     from provenance.ledger.evm.receipts import receipt_checker as receipt_checker
     from provenance.ledger.evm.receipts import upgrade_file as upgrade_file
+    from provenance.ledger.evm.records import Signed as Signed
+    from provenance.ledger.evm.records import commit as commit
+    from provenance.ledger.evm.records import commit_batch as commit_batch
     from provenance.ledger.evm.records import deploy as deploy
+    from provenance.ledger.evm.records import publish_soft_binding as publish_soft_binding
+    from provenance.ledger.evm.records import relay as relay
+    from provenance.ledger.evm.records import sign_for_relay as sign_for_relay
+    from provenance.ledger.evm.records import withdraw as withdraw
     from provenance.ledger.evm.rpc import Node as Node
     from provenance.ledger.evm.state import AnchorState as AnchorState
     from provenance.ledger.evm.state import AnchorStore as AnchorStore
@@ -62,6 +69,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "AnchorCheck": "provenance.ledger.evm.check",
         "AnchorClaim": "provenance.ledger.evm.claim",
         "AnchorKey": "provenance.ledger.evm.claim",
+        "AnchorPolicy": "provenance.ledger.evm.anchor",
         "AnchorState": "provenance.ledger.evm.state",
         "AnchorStatus": "provenance.ledger.evm.anchor",
         "AnchorStore": "provenance.ledger.evm.state",
@@ -70,12 +78,14 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "MediaLedger": "provenance.ledger.evm.contract",
         "Network": "provenance.ledger.evm.networks",
         "Node": "provenance.ledger.evm.rpc",
-        "AnchorPolicy": "provenance.ledger.evm.anchor",
+        "Signed": "provenance.ledger.evm.records",
         "anchor_checkpoint": "provenance.ledger.evm.anchor",
         "anchor_log": "provenance.ledger.evm.receipts",
         "anchored_receipt": "provenance.ledger.evm.receipts",
         "check_anchor": "provenance.ledger.evm.check",
         "check_receipt": "provenance.ledger.evm.receipts",
+        "commit": "provenance.ledger.evm.records",
+        "commit_batch": "provenance.ledger.evm.records",
         "create_account": "provenance.ledger.evm.accounts",
         "deploy": "provenance.ledger.evm.records",
         "find_network": "provenance.ledger.evm.networks",
@@ -84,7 +94,11 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "load_account": "provenance.ledger.evm.accounts",
         "load_networks": "provenance.ledger.evm.networks",
         "log_id_of": "provenance.ledger.evm.contract",
+        "publish_soft_binding": "provenance.ledger.evm.records",
         "receipt_checker": "provenance.ledger.evm.receipts",
+        "relay": "provenance.ledger.evm.records",
+        "sign_for_relay": "provenance.ledger.evm.records",
         "upgrade_file": "provenance.ledger.evm.receipts",
+        "withdraw": "provenance.ledger.evm.records",
     },
 )

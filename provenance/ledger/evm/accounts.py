@@ -15,6 +15,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from provenance import strict_json
 from provenance.errors import IdentityError, MissingPathError
 from provenance.home import Home
 from provenance.ledger.evm.recursion import restore_recursion_limit
@@ -109,7 +110,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             data = stream.read(_MAX_KEYSTORE + 1)
-        parsed = json.loads(data) if len(data) <= _MAX_KEYSTORE else None
+        parsed = strict_json.loads(data) if len(data) <= _MAX_KEYSTORE else None
     except FileNotFoundError:
         raise MissingPathError(f"{path} does not exist") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -9,10 +9,10 @@ No public endpoint is built in: which node to ask is the person's choice, since 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from provenance import strict_json
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -68,7 +68,7 @@ def load_networks(home: Home) -> dict[str, Network]:
             data = stream.read(_MAX_FILE + 1)
         if len(data) > _MAX_FILE:
             raise ValueError("too large")
-        entries = json.loads(data)
+        entries = strict_json.loads(data)
         if not isinstance(entries, dict):
             raise ValueError("expected an object of networks by name")
         networks = dict(NETWORKS)

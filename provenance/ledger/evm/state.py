@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from provenance import strict_json
 from provenance.errors import LedgerError
 from provenance.home import Home
 from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
@@ -106,6 +107,7 @@ class AnchorStore:
             self._database = sqlite3.connect(
                 private_database(self.path), timeout=_BUSY_SECONDS, isolation_level=None
             )
+            self._database.row_factory = sqlite3.Row
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._create()
@@ -140,7 +142,7 @@ class AnchorStore:
             row.origin,
             row.content,
             row.state.value,
-            json.dumps(_sent_to_json(row.sent)) if row.sent else None,
+            json.dumps(sent_to_json(row.sent)) if row.sent else None,
             row.block_number,
             row.attempts,
             json.dumps(row.claim.to_json()) if row.claim else None,
@@ -166,7 +168,9 @@ class AnchorStore:
     def turn(self) -> Iterator[None]:
         """Hold while looking and acting, so that two processes on this machine do not both send."""
         lock = sqlite3.connect(
-            self.path.with_name(self.path.name + "-turn"), timeout=_BUSY_SECONDS, isolation_level=None
+            private_database(self.path.with_name(self.path.name + "-turn")),
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
         )
         try:
             with self._errors():
@@ -178,8 +182,7 @@ class AnchorStore:
     def _rows(self, where: str, *values: Any) -> list[AnchorRow]:
         query = f"SELECT {_COLUMNS} FROM anchors {where} ORDER BY updated"  # noqa: S608 - all constants
         with self._errors():
-            found = self._database.execute(query, values).fetchall()
-            return [_row(*columns) for columns in found]
+            return [_from_row(row) for row in self._database.execute(query, values)]
 
     def _create(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -208,40 +211,24 @@ def _identity(key: AnchorKey) -> tuple[Any, ...]:
     return key.chain_id, key.contract, key.owner, key.log_id, key.size
 
 
-def _row(
-    chain_id: int,
-    contract: str,
-    owner: str,
-    log_id: bytes,
-    size: int,
-    root: bytes,
-    origin: str,
-    content: bytes,
-    state: str,
-    sent: str | None,
-    block_number: int | None,
-    attempts: int,
-    claim: str | None,
-    note: str,
-    remark: str,
-    updated: float,
-) -> AnchorRow:
+def _from_row(row: sqlite3.Row) -> AnchorRow:
     return AnchorRow(
-        key=AnchorKey(chain_id, contract, owner, log_id, size, root),
-        origin=origin,
-        content=content,
-        state=AnchorState(state),
-        sent=_sent_from_json(json.loads(sent)) if sent else None,
-        block_number=block_number,
-        attempts=attempts,
-        claim=AnchorClaim.from_json(json.loads(claim)) if claim else None,
-        note=note,
-        remark=remark,
-        updated=updated,
+        key=AnchorKey(*(row[name] for name in ("chain_id", "contract", "owner", "log_id", "size", "root"))),
+        origin=row["origin"],
+        content=row["content"],
+        state=AnchorState(row["state"]),
+        sent=sent_from_json(strict_json.loads(row["sent"])) if row["sent"] else None,
+        block_number=row["block_number"],
+        attempts=row["attempts"],
+        claim=AnchorClaim.from_json(strict_json.loads(row["claim"])) if row["claim"] else None,
+        note=row["note"],
+        remark=row["remark"],
+        updated=row["updated"],
     )
 
 
-def _sent_to_json(sent: Sent) -> dict[str, Any]:
+def sent_to_json(sent: Sent) -> dict[str, Any]:
+    """A transaction that is out, to be kept."""
     return {
         "nonce": sent.nonce,
         "hashes": [value.hex() for value in sent.hashes],
@@ -252,7 +239,7 @@ def _sent_to_json(sent: Sent) -> dict[str, Any]:
     }
 
 
-def _sent_from_json(data: dict[str, Any]) -> Sent:
+def sent_from_json(data: dict[str, Any]) -> Sent:
     return Sent(
         nonce=data["nonce"],
         hashes=tuple(bytes.fromhex(value) for value in data["hashes"]),

@@ -224,33 +224,43 @@ def transact(
     call: Call,
     *,
     confirmations: int = 1,
-    timeout: float = 180.0,
+    timeout: float | None = 180.0,
     bump_after: float = 60.0,
     max_fee_gwei: float | None = None,
     progress: Callable[[str], None] | None = None,
+    sent: Sent | None = None,
+    keep: Callable[[Sent], None] | None = None,
+    on_mined: Callable[[Mined], None] | None = None,
 ) -> Mined:
     """Send a call and wait until it is settled, through nonce races, low fees and small reorganisations.
 
     Args:
         confirmations: blocks, its own included.
-        timeout: seconds in all; the message of the error then says which transaction is still out.
+        timeout: seconds in all; the message of the error then says which transaction is still out. None: as long as
+            it takes.
         bump_after: seconds after which a waiting transaction is replaced by one with higher fees.
         progress: told in words what is happening.
+        sent: go on with this one, which was sent before.
+        keep: called with each signed transaction before it leaves, so that the caller can store it.
+        on_mined: called when it is in a block, and again when it is in another one.
 
     Raises:
         ChainError: not sent, failed, or not settled in time.
     """
-    say = progress or (lambda _: None)
-    end = time.monotonic() + timeout
-    sent: Sent | None = None
-    while time.monotonic() < end:
+    say = _without_repeats(progress)
+    end = time.monotonic() + timeout if timeout is not None else None
+    while end is None or time.monotonic() < end:
         if sent is None:
-            sent = send(node, account, call, max_fee_gwei=max_fee_gwei)
+            sent = send(node, account, call, max_fee_gwei=max_fee_gwei, keep=keep)
             say(f"sent 0x{sent.hashes[-1].hex()}")
         state = transaction_state(node, account, sent)
         if isinstance(state, Mined):
             depth = node.latest().number - state.block_number + 1
-            say(f"in block {state.block_number}, {depth} of {confirmations} confirmations")
+            if on_mined is not None:
+                on_mined(state)
+            say(
+                f"in block {state.block_number}, {min(depth, confirmations)} of {confirmations} confirmations"
+            )
             if depth >= confirmations:
                 return state
         elif state is TransactionState.OVERTAKEN:
@@ -263,7 +273,14 @@ def transact(
                 sent = None
                 continue
         elif time.time() - sent.since > bump_after:
-            newer = replacement(node, account, call, sent, max_fee_gwei=max_fee_gwei)
+            try:
+                newer = replacement(node, account, call, sent, max_fee_gwei=max_fee_gwei)
+            except ChainError as error:
+                say(f"still waiting: {error}")  # the one that is out may still be mined
+                time.sleep(POLL_SECONDS)
+                continue
+            if keep is not None:
+                keep(newer)
             if broadcast(node, newer) is Outcome.ACCEPTED:
                 say(f"replaced by 0x{newer.hashes[-1].hex()} with higher fees")
                 sent = newer
@@ -272,6 +289,17 @@ def transact(
         "the transaction is not settled yet" + (f": 0x{sent.hashes[-1].hex()}" if sent else ""),
         hint="it may still be mined; look it up before sending it again, or wait longer",
     )
+
+
+def _without_repeats(progress: Callable[[str], None] | None) -> Callable[[str], None]:
+    last: list[str] = []
+
+    def say(text: str) -> None:
+        if progress is not None and last != [text]:
+            last[:] = [text]
+            progress(text)
+
+    return say
 
 
 def send(

@@ -191,5 +191,5 @@ def calibration(means: NDArray[np.float64], fake: NDArray[np.bool_]) -> tuple[fl
 def save_network(
     path: Path, network: torch.nn.Module, slope: float, offset: float, about: dict[str, Any]
 ) -> None:
-    """As :class:`synth.detect.learned.Judges` reads it."""
+    """As :class:`synth.detect.learned.LearnedDetectors` reads it."""
     save(path, dict(network.state_dict()), NET_SCHEMA, {"slope": slope, "offset": offset, **about})

@@ -5,7 +5,7 @@
 * Face warping artefacts: Li and Lyu, "Exposing DeepFake Videos By Detecting Face Warping Artifacts", CVPR
   Workshops 2019. The face is scaled down, blurred and scaled back, as a generator's small output is.
 
-A :class:`Recipe` has every random choice, so that all frames of a clip can be treated alike.
+A :class:`BlendRecipe` has every random choice, so that all frames of a clip can be treated alike.
 """
 
 from __future__ import annotations

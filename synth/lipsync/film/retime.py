@@ -80,7 +80,7 @@ def retime(
         blink: ``(M,)`` eyes shut, see :func:`blinks`.
         silent: ``(N,)`` no speech.
         onset: ``(N,)`` speech that just began.
-        weights: see :class:`Weights`.
+        weights: see :class:`RetimeWeights`.
         progress: called with the share of rows done.
 
     Raises:

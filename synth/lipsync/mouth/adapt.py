@@ -1,8 +1,9 @@
-"""From what others taught to one person, without gradients: some seconds of footage are too few for them.
+"""Adapt a mouth model that was trained on other people to one person, in closed form.
 
-The network stays as it is. The person's own components are read from its 60 units, from the features 120 ms around, and
-from the expression of the upper face, all at once and in closed form: ridge regression towards a share of the answers
-that the network had. What no sound and no expression tells stays at the person's mean mouth.
+Some seconds of footage are too few to train the network by gradients, so its weights stay fixed. One ridge regression
+predicts the person's components from the network's 60 units, the features within 120 ms, and the expression of the
+upper face. It shrinks towards a share of the network's own answers. What neither sound nor expression predicts stays at
+the person's mean mouth.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from provenance.errors import UsageError
 from synth.lipsync.mouth.model import WINDOW, MouthModel, MouthOptions
 from synth.lipsync.mouth.train import SpeechClip, begun, mean_mouth
 
-#: What the package brings: taught by a machine's voice and a mouth of nobody, see ``benchmarks/synth/mouth_prior.py``.
+#: The model in the package, trained on synthetic speech and drawn mouths: see ``benchmarks/synth/mouth_prior.py``.
 PRIOR = Path(__file__).with_name("mouth-prior.safetensors")
-#: How much the answers resist the footage: as many steps of 10 ms, at units that swing by 1; and what share of it where
-#: they are read from the features around and from the upper face.
+#: Strength of the ridge, in steps of 10 ms for units with a standard deviation of 1; and the share of it for the
+#: features around and the upper face.
 SOFTNESS = 270.0
 _WINDOW_SHARE, _UPPER_SHARE = 4 / 9, 2 / 27
-#: The share that is kept of what others taught. More follows strangers' voices better, less the person's own.
+#: The share of the network's answers that is kept. More follows other voices better, less the person's own.
 TRUST = 0.6
 
 
@@ -34,12 +35,12 @@ def adapt_mouth(
     options: MouthOptions | None = None,
     softness: float = SOFTNESS,
 ) -> MouthModel:
-    """The mouth of a person.
+    """The mouth model of a person.
 
     Args:
         clips: of the person.
-        start: what others taught.
-        options: of them, the number of components counts; the network is that of ``start``.
+        start: the model of other people.
+        options: only the number of components is used; the network is that of ``start``.
         softness: see :data:`SOFTNESS`; 0 or more.
 
     Raises:
@@ -81,14 +82,14 @@ def adapt_mouth(
 
 
 def _known(model: MouthModel, clip: SpeechClip, seen: bool) -> NDArray[np.float64]:
-    """``(N, K)``: all that the answers are read from."""
+    """``(N, K)``: the regression's inputs."""
     parts = [units(model, clip.features), model.around(clip.features)]
     return np.hstack([*parts, clip.upper] if seen and clip.upper is not None else parts)
 
 
 @torch.no_grad()
 def units(model: MouthModel, features: NDArray[np.floating]) -> NDArray[np.float64]:
-    """``(N, units)``: what the LSTM says where :meth:`MouthModel.predict_steps` gives step N."""
+    """``(N, units)``: the LSTM's outputs, delayed as in :meth:`~synth.lipsync.mouth.model.MouthModel.predict_steps`."""
     model.net.eval()
     delay = model.options.delay
     longer = model.standardised(np.concatenate([features, np.repeat(features[-1:], delay, axis=0)]))
@@ -99,9 +100,9 @@ def units(model: MouthModel, features: NDArray[np.floating]) -> NDArray[np.float
 def at_rest(
     shapes: NDArray[np.floating], quiet: NDArray[np.bool_], rest: NDArray[np.floating], pause: int = 25
 ) -> NDArray[np.float64]:
-    """Shapes ``(N, 36)`` at 100 Hz that come to rest in pauses.
+    """Shapes ``(N, 36)`` at 100 Hz, with the mouth at rest in pauses.
 
-    A person who smiles in pauses teaches the mouth that silence is a smile, and another sound's pauses would move it.
+    The model of a person who smiles in pauses maps silence to a smile, which would show in another sound's pauses.
 
     Args:
         quiet: ``(N,)`` of :func:`synth.lipsync.mouth.audio.silent`.

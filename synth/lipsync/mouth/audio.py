@@ -1,4 +1,4 @@
-"""Sound to what the mouth is read from: 28 numbers, 100 times a second.
+"""Sound to the mouth network's input: 28 features, 100 times a second.
 
 As in section 4.1 of "Synthesizing Obama" (2017): 16 kHz, equal loudness (RMS), windows of 25 ms every 10 ms, 40 mel
 bands, 13 cepstral coefficients and the log energy, and the first difference of each. The transform is Kaldi's, through
@@ -18,18 +18,18 @@ from provenance.errors import CorruptMediaError, MediaTooLargeError
 from provenance.media.decoding import frames_of, why
 from provenance.media.formats import detect_format
 
-#: Samples a second that every sound is brought to, mono.
+#: Samples a second after decoding, mono.
 RATE = 16_000
 #: Features a second, and how many numbers each has.
 FEATURE_RATE = 100
 FEATURES = 28
 HOP, WINDOW = RATE // FEATURE_RATE, RATE // 40
 MEL_BANDS, CEPSTRA = 40, 13
-#: No more sound than this, seconds.
+#: The longest sound, seconds.
 MAX_SECONDS = 1800
 SHORTEST = 0.2
 _PATIENCE = 10.0
-#: Loudness that every sound is brought to; below the least one it is silence and stays so.
+#: RMS after normalisation; sound below the second value counts as silence and is not scaled.
 _LOUDNESS, _SILENCE = 0.1, 1e-4
 _ENERGY_FLOOR = 1e-4
 #: Quieter than the loud parts by so many decibels is silent, where it lasts so many seconds.
@@ -37,7 +37,7 @@ _QUIETER, _PAUSE = 30.0, 0.15
 _ONSET = 0.2
 #: Of the autocorrelation of voiced sound; its pitch lies between these, Hz.
 _VOICED, _LOWEST, _HIGHEST = 0.5, 60, 400
-#: Of evened features: 30 dB in natural logarithms of power, the softness of the floor, one step of energy, and the
+#: Of normalised features: 30 dB in natural logarithms of power, the softness of the floor, one step of energy, and the
 #: usual spread of cepstra.
 _RANGE, _FADE, _STEP, _SPREAD = 30 * np.log(10) / 10, 0.6, 2.5, 16.0
 Floats = NDArray[np.float32]
@@ -86,7 +86,7 @@ def load_sound(path: Path) -> Sound:
     """Decode a sound file, or the first sound track of a video, whatever its rate and channels.
 
     Raises:
-        MissingPathError, UnknownFormatError: no such file, or nothing known.
+        MissingPathError, UnknownFormatError: no such file, or an unknown format.
         CorruptMediaError: no sound in it, less than 0.2 s, or none that can be decoded.
         MediaTooLargeError: more than half an hour.
     """
@@ -133,7 +133,7 @@ def load_sound(path: Path) -> Sound:
 
 
 def normalised(samples: Floats) -> Floats:
-    """The same at the loudness RMS 0.1; silence stays as it is."""
+    """Samples scaled to RMS 0.1; silence is not scaled."""
     loudness = _rms(samples)
     return samples if loudness < _SILENCE else samples * np.float32(_LOUDNESS / loudness)
 
@@ -163,20 +163,20 @@ def features(sound: Sound) -> Floats:
 
 
 def speech_features(sound: Sound) -> Floats:
-    """``(N, 28)`` at 100 Hz: :func:`features` as the mouth's network hears them, see :func:`evened`."""
+    """``(N, 28)`` at 100 Hz: :func:`features` as the mouth's network reads them, see :func:`normalised_features`."""
     return normalised_features(features(sound))
 
 
 def normalised_features(raw: NDArray[np.floating]) -> Floats:
-    """Features as if every sound had been recorded alike, so that a mouth that learned from one follows another.
+    """Features without the loudness and colour of a recording, so that a model of one recording works on another.
 
-    The energy is told from the loud parts (their 95th percentile is 1, 11 dB is a step of 1), and nothing is quieter
-    than a floor 30 dB below them, or than the background noise. The cepstra lose their mean over what is louder than
-    the floor (cepstral mean normalisation: a microphone's and a room's colour is a constant in them), and fade out
-    towards the floor, where a mouth would otherwise read the noise. Differences are taken after that.
+    Energy is relative to the loud parts: their 95th percentile is 1, and a step of 1 is 11 dB. It has a floor 30 dB
+    below them, or at the background noise. Cepstra have their mean over the frames above the floor subtracted (cepstral
+    mean normalisation: microphone and room are a constant in them), and fade to 0 towards the floor, where they would
+    describe noise. Differences are taken after that.
 
     Args:
-        raw: ``(N, 28)`` of :func:`features`, of a whole recording: what is cut out of it is cut after this.
+        raw: ``(N, 28)`` of :func:`features`, of a whole recording; cut parts out of the result.
     """
     base = np.asarray(raw, np.float64)[:, : CEPSTRA + 1]
     energy, cepstra = base[:, 0], base[:, 1:]

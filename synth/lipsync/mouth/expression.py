@@ -1,12 +1,13 @@
-"""What the eyes, the brows and the tops of the cheeks tell of the mouth: whether the person smiles, strains, is glad.
+"""The expression of the upper face (eyes, brows, tops of the cheeks), from which the mouth model predicts smiles and
+strain.
 
-No sound tells an expression, and half of what a mouth does within ten seconds is expression. The target's upper face
-shows it, and it is not replaced: a mouth that goes with it fits the face that it is put into. This is an addition; the
-published method has nothing like it.
+Sound does not carry expression, and half of the mouth's movement within ten seconds is expression. The target's upper
+face shows it and is not replaced, so a mouth with the same expression fits the face. The published method has no such
+step.
 
-Pictures are read, no landmarks. FaceMesh places the points of the eyes and brows by the whole picture: with them the
-filmed mouth can be guessed nearly as it was (correlation of the opening 0.9), and no longer once another mouth has been
-put into the same frames (-0.2). It is slow, too: what is faster than :data:`SLOW` is speech, and that is the sound's.
+The input is pictures, not landmarks. FaceMesh places the points of eyes and brows from the whole picture: they predict
+the filmed mouth almost exactly (correlation of the opening 0.9), but not once another mouth is in the same frames
+(-0.2). The components are smoothed over :data:`SLOW`: faster movement is speech, which the sound predicts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _X, _Y = np.linspace(-1.15, 1.15, COLUMNS), np.linspace(-0.75, 0.45, ROWS)
 _TOP, _SIDE, _APART = -0.6, 0.9, 0.05
 #: Mesh points from ear to ear above which nothing is replaced (see ``lower_face`` in texture.py).
 _BORDER = (234, 50, 98, 327, 280, 454)
-#: Numbers that are made of a picture, and the standard deviation of what smooths them, seconds.
+#: Number of components, and the standard deviation of their smoothing, seconds.
 NUMBERS, SLOW = 12, 0.3
 Small = NDArray[np.uint8]
 
@@ -57,7 +58,7 @@ def upper_faces(track: Track, pictures: Iterable[NDArray[np.uint8]]) -> Small:
 def _small(picture: NDArray[np.uint8], pose: Series, surface: Series) -> Small:
     spots = apply_pose(pose, surface)[:, :2]
     blur = max(0.5, 0.5 * eye_distance(pose) * float(_X[1] - _X[0]))
-    # no more of the picture than is read
+    # only the part of the picture that is sampled
     low = np.clip(np.floor(spots.min(0) - 4 * blur), 0, np.array(picture.shape[1::-1]) - 1).astype(int)
     high = np.clip(np.ceil(spots.max(0) + 4 * blur), low + 1, picture.shape[1::-1]).astype(int)
     grey = cv2.cvtColor(np.ascontiguousarray(picture[low[1] : high[1], low[0] : high[0]]), cv2.COLOR_RGB2GRAY)
@@ -67,7 +68,7 @@ def _small(picture: NDArray[np.uint8], pose: Series, surface: Series) -> Small:
 
 
 def upper_face_mask(base: Series) -> NDArray[np.bool_]:
-    """``(26, 48)``: which places belong to the upper face that is not replaced.
+    """``(26, 48)``: pixels of the upper face, which is not replaced.
 
     Args:
         base: ``(468, 3)`` of :class:`synth.lipsync.shape.Track`.
@@ -82,14 +83,14 @@ def upper_face_mask(base: Series) -> NDArray[np.bool_]:
 def expressions(small: Small, track: Track, until: float = 1.0) -> Series | None:
     """``(T, 12)``: the upper face's principal components, the first with a standard deviation of 1, smoothed.
 
-    Light and contrast of a picture do not count. Frames without a face have what their neighbours have.
+    Brightness and contrast are normalised. Frames without a face are interpolated from their neighbours.
 
     Args:
         small: of :func:`upper_faces`.
         until: share of the frames that the components are taken from.
 
     Returns:
-        None where there is too little to take them from, or all pictures are the same.
+        None where there are too few frames, or all pictures are equal.
     """
     found = np.flatnonzero(track.found & (small.max((1, 2)) > 0))
     taught = found[found < round(until * len(small))]
@@ -113,7 +114,7 @@ def expressions(small: Small, track: Track, until: float = 1.0) -> Series | None
 
 
 def _smoothed(series: Series, step: float) -> Series:
-    """By a Gaussian of :data:`SLOW`; the ends go on."""
+    """Smoothed by a Gaussian of :data:`SLOW`; the first and last values are repeated beyond the ends."""
     sigma = SLOW / max(step, 1e-3)
     reach = int(3 * sigma) + 1
     window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
@@ -122,7 +123,7 @@ def _smoothed(series: Series, step: float) -> Series:
 
 
 def load_small(file: Path, count: int) -> Small | None:
-    """What :func:`save_small` wrote for so many frames; None where there is none.
+    """Read what :func:`save_small` wrote for ``count`` frames; None where there is none.
 
     Raises:
         CorruptMediaError: it is something else.

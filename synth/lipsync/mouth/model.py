@@ -1,9 +1,8 @@
-"""Features to the shape of the mouth: the network, what it is measured in, and its file.
+"""Features to the shape of the mouth: the network, its units, and its file.
 
 A mouth is 18 lip points (36 numbers, x and y in turn), as :mod:`synth.lipsync.shape` gives them: seen from the front,
-in one size. It is written as 20 principal components about the person's mean. One LSTM reads the features and says the
-components 200 ms later (section 4.2 of "Synthesizing Obama"), so that it has heard what comes when the mouth begins to
-move before the sound.
+at one scale. It is encoded as 20 principal components about the person's mean. One LSTM reads the features and outputs
+the components with a delay of 200 ms (section 4.2 of "Synthesizing Obama"), because mouths move before the sound.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ POINTS = 18
 SHAPE = 2 * POINTS
 #: Steps between the earlier features that are read with the present one.
 CONTEXT_STEP = 4
-#: Steps around the present one whose features a person's own answers are read from, and how many features those are.
+#: Steps around the present one whose features a person's regression uses, and the number of those features.
 MOMENTS = tuple(range(-12, 13, 4))
 WINDOW = len(MOMENTS) * FEATURES // 2
 SCHEMA = "veilmark.mouth-model/2"
-#: What only the mouth of a person has.
+#: Tensors that only a person's model has.
 _OWN = ("window", "upper")
 _HINT = "delete it, so that it is trained again"
 _LIMITS: dict[str, tuple[float, float]] = {
@@ -54,22 +53,22 @@ _LIMITS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class MouthOptions:
-    """How the network is built and taught: built as the paper's, taught as short footage needs it. The paper, with 17
-    hours, takes 300 epochs, no context, no noise, no dropout; some seconds of footage it would learn by heart.
+    """The network's architecture, which is the paper's, and its training, which suits short footage. The paper trains
+    on 17 hours for 300 epochs without context, noise or dropout; some seconds of footage would be overfitted.
 
     Attributes:
-        delay: steps of 10 ms that the output comes later than the sound.
+        delay: of the output after the sound, in steps of 10 ms.
         units, layers, bidirectional: of the LSTM.
         coefficients: principal components that are kept.
-        context: how many earlier features are read together with the present one, four steps apart. The paper's 17
-            hours teach a network to remember what it heard 200 ms ago; some seconds of footage do not.
-        sequence, batch: steps of a training sequence, and how many are learned from at once.
-        rate, clip: Adam's, and the norm that gradients are cut to.
+        context: how many earlier features are input together with the present one, four steps apart. Short footage
+            does not teach the network to remember 200 ms, as the paper's 17 hours do.
+        sequence, batch: steps of a training sequence, and sequences in a batch.
+        rate, clip: Adam's learning rate, and the norm to which gradients are clipped.
         epochs: passes over the sequences.
         stride: steps between the starts of sequences; each pass begins at another offset.
-        noise: standard deviation of what is added to the standardised features while learning.
-        dropout: share of the LSTM's outputs left out while learning.
-        held_out: share of each clip, its end, on which the best epoch is chosen; 0 takes the last epoch.
+        noise: standard deviation of the noise added to the standardised features in training.
+        dropout: of the LSTM's outputs in training.
+        held_out: share of each clip, at its end, for choosing the best epoch; 0 takes the last epoch.
         seed: of everything random.
     """
 
@@ -111,7 +110,7 @@ class MouthOptions:
 
 
 class MouthNet(nn.Module):
-    """``(B, T, 28)`` standardised features to ``(B, T, coefficients)``; step t answers for step t - delay."""
+    """``(B, T, 28)`` standardised features to ``(B, T, coefficients)``; output step t is for input step t - delay."""
 
     def __init__(self, options: MouthOptions) -> None:
         super().__init__()
@@ -134,7 +133,7 @@ class MouthNet(nn.Module):
 
 @dataclass
 class MouthModel:
-    """A network with what its numbers mean.
+    """A network and the scales of its input and output.
 
     Attributes:
         options: how it was made.
@@ -144,7 +143,7 @@ class MouthModel:
         mean: ``(36,)`` the person's mean mouth.
         heard_mean, heard_scale: ``(28,)`` of the features it learned from.
         notes: epochs, errors, consent, footage: for people, and for the label.
-        window: ``(98, coefficients)``, what the features from -120 to +120 ms add to the network's answer; of a person.
+        window: ``(98, coefficients)``, what the features from -120 to +120 ms add to the network's output; of a person.
         upper: ``(12, coefficients)``, what the upper face adds, see :mod:`synth.lipsync.mouth.expression`; of a person.
     """
 
@@ -164,11 +163,11 @@ class MouthModel:
         return np.asarray((np.asarray(shapes, np.float64) - self.mean) @ self.basis.T / self.scale)
 
     def shapes(self, coefficients: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The way back."""
+        """The inverse of :meth:`coefficients`."""
         return np.asarray(np.asarray(coefficients, np.float64) @ self.basis * self.scale + self.mean)
 
     def standardised(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """``(N, 28 * (context + 1))``: features as the network wants them, with those before them; cut at 8 standard
+        """``(N, 28 * (context + 1))``: the network's input, with earlier features, clipped at 8 standard
         deviations.
         """
         now = self._now(features)
@@ -186,7 +185,7 @@ class MouthModel:
         return np.hstack([padded[reach + at : len(padded) - reach + at] for at in MOMENTS])
 
     def expressed(self, seen: NDArray[np.floating]) -> NDArray[np.float64]:
-        """``(T, 36)``: by how much expressions ``(T, 12)`` move the lips; 0 where nothing was learned of it."""
+        """``(T, 36)``: the lips' displacement by expressions ``(T, 12)``; 0 where the model has none."""
         if self.upper is None:
             return np.zeros((len(seen), SHAPE))
         return np.asarray(np.asarray(seen, np.float64) @ self.upper @ self.basis * self.scale)
@@ -204,7 +203,7 @@ class MouthModel:
         """
         if features.ndim != 2 or features.shape[1] != FEATURES or not len(features):
             raise UsageError(f"found features of shape {features.shape}, expected (N, {FEATURES})")
-        # what comes after the end sounds like the end, so that the last answers arrive
+        # the last feature is repeated, so that the delayed outputs of the last steps are computed
         longer = np.concatenate([features, np.repeat(features[-1:], self.options.delay, axis=0)])
         padded = self.standardised(longer)
         self.net.eval()
@@ -218,7 +217,7 @@ class MouthModel:
         return resampled(self.predict_steps(features), feature_times(len(features)), times)
 
     def of_person(self, shapes: NDArray[np.floating]) -> MouthModel:
-        """The same network about another person's mean mouth; the network is shared."""
+        """The model about another person's mean mouth; the network is shared."""
         seen = np.asarray(shapes, np.float64)
         seen = seen[~np.isnan(seen).any(1)]
         if not len(seen):

@@ -1,7 +1,8 @@
-"""The training of the mouth: a loop that a person reads in one sitting.
+"""The training loop of the mouth's network.
 
-Runs that are stopped go on exactly: the checkpoint holds weights, the optimiser's state, the random state and the
-epoch, and the same machine then makes the same model as a run that was never stopped.
+A stopped run resumes exactly: the checkpoint holds weights, optimiser state, random state and epoch. On the same
+    machine
+the result equals that of a run that was never stopped.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class SpeechClip:
 
     Attributes:
         features: ``(N, 28)``. shapes: ``(N, 36)``. seen: ``(N,)``, where the shape is known.
-        also: ``(N, E)``, what the network learns beside the mouth, so that it hears what matters: it takes the place of
-            the last E coefficients, whose components are zero and move no lip. All clips have it, or none.
+        also: ``(N, E)``, a further target of the network (which phoneme is said), so that its features become
+            phonetic. It takes the place of the last E coefficients, whose components are zero and move no lip. All
+            clips have it, or none.
         upper: ``(N, 12)``, the upper face's expression, see :mod:`synth.lipsync.mouth.expression`; for a person's own
         mouth.
     """
@@ -58,7 +60,7 @@ class SpeechClip:
         return cls(features, *steps_of(shapes, times, len(features)), upper=seen)
 
     def part(self, start: float, end: float) -> SpeechClip:
-        """From share to share of its length."""
+        """The part between two shares of its length."""
         use = slice(round(start * len(self.features)), round(end * len(self.features)))
         also = None if self.also is None else self.also[use]
         upper = None if self.upper is None else self.upper[use]
@@ -67,7 +69,7 @@ class SpeechClip:
 
 @dataclass
 class _Learning:
-    """What is taught: standardised features, wanted coefficients, and which steps count."""
+    """Training data: standardised features, target coefficients, and which steps count."""
 
     heard: Tensor
     wanted: Tensor
@@ -75,7 +77,7 @@ class _Learning:
 
 
 class _Run:
-    """The state that a checkpoint holds."""
+    """The state of a run that a checkpoint holds."""
 
     def __init__(self, model: MouthModel, device: Any) -> None:
         self.model, self.device = model, torch.device(device)
@@ -128,20 +130,20 @@ def train_mouth(
     progress: Progress | None = None,
     device: Any = "cpu",
 ) -> MouthModel:
-    """Teach a mouth to follow the sound.
+    """Train a mouth model.
 
     Args:
-        clips: of one person or several. Each clip is taken about its own mean mouth, and the last clip's mean is the
-            model's: for another person see :meth:`MouthModel.of_person`.
+        clips: of one person or several. Each clip's shapes are about its own mean mouth; the model has the last
+            clip's: for another person see :meth:`~synth.lipsync.mouth.model.MouthModel.of_person`.
         options: see :class:`MouthOptions`.
-        start: a model to adapt; its components, its scales and the network's build are kept.
-        checkpoint: where the run's state is kept; one of the same run there is gone on from.
-        stop: asked after each epoch; when it says yes the state is saved and what was learned so far is returned, with
+        start: a model to fine-tune; its components, scales and architecture are kept.
+        checkpoint: file of the run's state; an existing one of the same run is resumed.
+        stop: called after each epoch; if true, the state is saved and the present model is returned with
             ``notes["finished"]`` false.
         progress: called with the share of epochs done.
 
     Raises:
-        UsageError: options that make no sense, or too little to learn from.
+        UsageError: options out of range, or too little footage.
     """
     options.check()
     usable = [one for one in clips if int(one.seen.sum()) > options.sequence]
@@ -207,7 +209,7 @@ def _learn(
 def _batches(
     taught: Sequence[_Learning], options: MouthOptions, random: torch.Generator
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Sequences of all clips, mixed; each epoch's begin at another offset, with other noise on what is heard."""
+    """Shuffled sequences of all clips; each epoch has other offsets and other noise on the features."""
     places: list[tuple[int, int]] = []
     for index, one in enumerate(taught):
         last = len(one.heard) - options.sequence
@@ -257,7 +259,7 @@ def _learning(run: _Run, clip: SpeechClip) -> _Learning:
 
 
 def _fresh(clips: Sequence[SpeechClip], options: MouthOptions) -> MouthModel:
-    """Principal components of all mouths, each about its person's mean; standard scales; an untaught network."""
+    """Principal components of all mouths, each about its person's mean; standard scales; an untrained network."""
     centred = np.concatenate([one.shapes[one.seen] - mean_mouth(one) for one in clips])
     _, values, basis = np.linalg.svd(centred, full_matrices=False)
     kept = np.zeros((options.coefficients, SHAPE))
@@ -272,8 +274,8 @@ def _fresh(clips: Sequence[SpeechClip], options: MouthOptions) -> MouthModel:
 
 
 def begun(clips: Sequence[SpeechClip], options: MouthOptions, start: MouthModel) -> MouthModel:
-    """A model that begins with what others taught: their network, its answers told in these people's own principal
-    components, about these people's mean mouth.
+    """A model to fine-tune: the network of other people, with its outputs converted to these people's principal
+    components and mean mouth.
     """
     fixed = ("delay", "units", "layers", "bidirectional", "context")
     options = replace(options, **{name: getattr(start.options, name) for name in fixed})
@@ -293,12 +295,12 @@ def begun(clips: Sequence[SpeechClip], options: MouthOptions, start: MouthModel)
 
 
 def mean_mouth(clip: SpeechClip) -> NDArray[np.float64]:
-    """``(36,)``: the mean of what is seen; 0 where nothing is."""
+    """``(36,)``: the mean of the visible shapes; 0 where none is visible."""
     return np.asarray(clip.shapes[clip.seen].mean(0)) if clip.seen.any() else np.zeros(SHAPE)
 
 
 def _identity(clips: Sequence[SpeechClip], options: MouthOptions, start: MouthModel | None) -> dict[str, Any]:
-    """What makes two runs the same run."""
+    """Everything that two runs must share for one to resume the other."""
     import hashlib
 
     digest = hashlib.sha256()

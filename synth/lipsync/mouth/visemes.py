@@ -1,10 +1,10 @@
-"""What a mouth does when a phoneme is said: a mouth of nobody, for sound that a machine has spoken.
+"""Mouth shapes of phonemes (visemes), for synthetic speech.
 
-A speech synthesiser knows which phoneme it says when. Each phoneme wants the mouth open so far, so wide, the lower lip
-under the teeth or the lips pressed, and insists on each of these more or less; what the mouth does is the mean of what
-the phonemes around want (coarticulation after Cohen and Massaro, Modeling coarticulation in synthetic visual speech,
-1993). From such pairs of sound and mouth ``benchmarks/synth/mouth_prior.py`` makes the prior that every person's
-mouth model begins with. The lips are drawn here by hand: they are nobody's.
+A speech synthesiser knows which phoneme it says when. Each phoneme has a target for the mouth's opening and width, for
+tucking the lower lip under the teeth and for pressing the lips, and a weight (dominance) for each. The mouth is the
+weighted mean of the targets of the phonemes around (coarticulation after Cohen and Massaro, "Modeling coarticulation in
+synthetic visual speech", 1993). ``benchmarks/synth/mouth_prior.py`` trains the prior of every person's mouth model on
+such pairs of sound and mouth. The lips are drawn by hand here and are no person's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from synth.lipsync.mouth.audio import feature_times
 
-#: What a mouth is told by: opening and narrowing in distances between the eyes, shares of tucking and pressing.
+#: Controls of the mouth: opening and narrowing in distances between the eyes, tucking and pressing from 0 to 1.
 CONTROLS = ("opening", "width", "tuck", "press")
 _REACH = 0.15
 #: The 18 lip points at rest, in the order and the frame of :mod:`synth.lipsync.shape`.
@@ -32,7 +32,7 @@ _LOWER = np.array([7, 8, 9, 10, 11, 15, 16, 17])
 _UPPER = np.array([1, 2, 3, 4, 5, 12, 13, 14])
 _LOWER_RIM, _OUTER_LOWER, _OUTER_UPPER = (15, 16, 17), (8, 9, 10), (2, 3, 4)
 
-#: Vowels: opening and width that they want.
+#: Vowels: opening and width.
 _VOWELS: dict[str, tuple[float, float]] = {
     "i": (0.07, 0.12), "ɪ": (0.09, 0.06), "e": (0.12, 0.08), "ɛ": (0.16, 0.04), "æ": (0.21, 0.05), "a": (0.22, 0.02),
     "ɐ": (0.17, 0.0), "ɑ": (0.24, 0.0), "ɒ": (0.21, -0.08), "ʌ": (0.16, 0.0), "ɔ": (0.16, -0.15), "o": (0.12, -0.22),
@@ -40,7 +40,7 @@ _VOWELS: dict[str, tuple[float, float]] = {
     "y": (0.06, -0.25), "ʏ": (0.08, -0.2), "ø": (0.10, -0.2), "œ": (0.14, -0.15), "ɨ": (0.08, 0.04),
     "ɯ": (0.08, 0.04), "ɤ": (0.12, 0.0), "ɵ": (0.10, -0.15), "ʉ": (0.06, -0.25),
 }  # fmt: skip
-#: Consonants: opening, width, tuck, press, and how much they insist on the opening and on the width.
+#: Consonants: opening, width, tuck, press, and the weights of opening and width.
 _CONSONANTS: dict[str, tuple[float, float, float, float, float, float]] = {
     **dict.fromkeys("pbm", (0.0, 0.0, 0.0, 1.0, 8.0, 0.2)),
     **dict.fromkeys("fvʋⱱ", (0.02, 0.03, 1.0, 0.0, 4.0, 0.4)),
@@ -54,11 +54,11 @@ _CONSONANTS: dict[str, tuple[float, float, float, float, float, float]] = {
     **dict.fromkeys("jɲʎçʝ", (0.07, 0.07, 0.0, 0.0, 0.8, 0.5)),
     **dict.fromkeys("kgɡŋxɣqχhɦʔħʕɟc", (0.09, 0.0, 0.0, 0.0, 0.4, 0.1)),
 }
-#: The mouth in a pause, and what stands for phonemes that are not listed.
+#: The mouth in a pause, and of phonemes that are not listed.
 _PAUSE = (0.0, 0.0, 0.0, 0.0, 1.5, 1.0)
 _OTHER = (0.09, 0.0, 0.0, 0.0, 0.5, 0.1)
 
-#: Kinds of phonemes that a network may learn to tell apart, beside the mouth.
+#: Classes of phonemes, a further training target.
 KINDS = (
     *("pbm", "fvʋⱱβɸ", "wɥʍ", "ʃʒɕʑʂʐ", "sz", "tdʈɖ", "nlɾrɫɭɳ", "θð", "ɹɻʁʀ", "jɲʎçʝ", "kgɡŋxɣqχhɦʔħʕɟc"),
     *("iɪyʏ", "eɛøœ", "æaɐɑʌ", "ɔoɒɤ", "uʊɯʉ", "əɚɜɨɵ"),
@@ -75,9 +75,9 @@ class Phone:
 
 
 def wanted(name: str) -> tuple[float, float, float, float, float, float]:
-    """Opening, width, tuck, press of a phoneme, and how much it insists on the opening and on the width.
+    """Opening, width, tuck and press of a phoneme, and the weights of its opening and width.
 
-    Of a diphthong or an affricate the first part that is known counts; see :func:`split`.
+    For a diphthong or an affricate the first known part counts; see :func:`split`.
     """
     for letter in name:
         if letter in _VOWELS:
@@ -89,7 +89,7 @@ def wanted(name: str) -> tuple[float, float, float, float, float, float]:
 
 
 def split(phones: Sequence[Phone], end: float) -> list[tuple[str, float, float]]:
-    """Name, start and end of each part; diphthongs and affricates in equal parts, marks of language left out."""
+    """Name, start and end of each part; diphthongs and affricates in equal parts; language marks are left out."""
     known = [phone for phone in phones if not phone.name.startswith("(")]
     parts: list[tuple[str, float, float]] = []
     for place, phone in enumerate(known):
@@ -122,7 +122,7 @@ def controls(phones: Sequence[Phone], count: int) -> NDArray[np.float64]:
 
 
 def kinds(phones: Sequence[Phone], count: int) -> NDArray[np.float32]:
-    """``(count, 17)`` at 100 Hz: which of :data:`KINDS` is said, 0 to 1, with soft borders; nothing in pauses."""
+    """``(count, 17)`` at 100 Hz: which of :data:`KINDS` is said, 0 to 1, with smooth transitions; all 0 in pauses."""
     times, told = feature_times(count), np.zeros((count, len(KINDS)))
     for name, start, stop in split(phones, count / 100):
         for place, letters in enumerate(KINDS):
@@ -133,7 +133,7 @@ def kinds(phones: Sequence[Phone], count: int) -> NDArray[np.float32]:
 
 
 def lips(told: NDArray[np.floating]) -> NDArray[np.float64]:
-    """``(N, 36)`` shapes of the mouth of nobody from ``(N, 4)`` controls."""
+    """``(N, 36)`` shapes of the drawn mouth from ``(N, 4)`` controls."""
     values = np.asarray(told, np.float64)
     points = np.repeat(REST[None], len(values), 0)
     gap, wide, tuck, press = (values[:, None, place] for place in range(4))
@@ -145,7 +145,7 @@ def lips(told: NDArray[np.floating]) -> NDArray[np.float64]:
     points[:, _LOWER_RIM, 1] -= 0.03 * tuck
     points[:, _OUTER_LOWER, 1] -= 0.02 * tuck + 0.03 * press
     points[:, _OUTER_UPPER, 1] += 0.015 * press
-    # lips do not go through each other
+    # lips cannot pass through each other
     middle = points[:, (12, 13, 14), 1]
     points[:, (17, 16, 15), 1] = np.maximum(points[:, (17, 16, 15), 1], middle)
     return points.reshape(len(values), -1)

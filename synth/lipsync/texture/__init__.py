@@ -1,5 +1,5 @@
-"""From mouth shapes to pictures of the lower face, and back into the frame.
+"""Render the lower face from mouth shapes, and composite it into the frame.
 
-Start with :mod:`synth.lipsync.texture.texture` and :mod:`synth.lipsync.texture.compositor`. ``frontal`` is the frontal
-frame, ``teeth``, ``jaw`` and ``layers`` do what their names say.
+Start with :mod:`synth.lipsync.texture.texture` and :mod:`synth.lipsync.texture.compositor`. ``frontal`` maps
+between picture and frontal view; ``candidates``, ``teeth``, ``jaw`` and ``layers`` are steps of the two.
 """

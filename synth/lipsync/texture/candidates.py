@@ -1,4 +1,4 @@
-"""Frames of the person to copy the mouth from, seen from the front, and how they are warped onto wanted lips."""
+"""Candidate frames of the person in frontal view, and warping them onto target lips."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _EVERY = 6
 
 @dataclass
 class Candidates:
-    """Frames of the person, seen from the front.
+    """Frames of the person in frontal view.
 
     Attributes:
-        frontal: their frame. rows: the part of it that is kept, from row to row.
+        frontal: the frontal view. rows: first and last row that are kept.
         indices: ``(C,)`` frames of the footage. shapes: ``(C, 36)``.
         points: ``(C, K, 2)`` lips and moving jaw in pixels of the frontal frame.
         textures: ``(C, rows, S, 3)`` uint8.
@@ -48,13 +48,13 @@ class Candidates:
         frontal: Frontal,
         keep: Callable[[int], bool] | None = None,
     ) -> Candidates:
-        """Look at frames from the front; those with outlying landmarks, or turned far away, are left out.
+        """Render frames in frontal view; leave out those with outlying landmarks or turned far.
 
         Args:
             track: of the footage.
             frames: ``(index, pixels)`` of all or some of its frames.
             frontal: :meth:`Frontal.of` the track.
-            keep: which indices may be used; all, where it is not given.
+            keep: which indices may be used; default all.
 
         Raises:
             NoFaceError: none is left.
@@ -85,11 +85,11 @@ class Candidates:
 
 
 def usable(track: Track, face: Series, learned: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """``(T,)`` frames to copy from: a face, not turned far, its lips not away from where they are in the frames around.
+    """``(T,)`` frames to copy from: with a face, not turned far, and without a jump of the lips.
 
     Args:
         face: ``(T, 468, 3)`` of :func:`frontalised`.
-        learned: ``(T,)`` frames that may be used, and that say what is usual; all, where it is not given.
+        learned: ``(T,)`` frames that may be used and that define the usual range; default all.
     """
     found = np.flatnonzero(track.found if learned is None else track.found & learned)
     good = np.zeros(len(face), bool)
@@ -108,8 +108,8 @@ def usable(track: Track, face: Series, learned: NDArray[np.bool_] | None = None)
 
 
 def warped_onto(candidates: Candidates, chosen: NDArray[np.int64], goal: Series) -> Pixels:
-    """``(n, rows, S, 3)`` candidates, their lips and jaw brought to ``goal`` ``(K, 2)`` by a thin-plate spline; the
-    middle of the face and the frame's border stay.
+    """``(n, rows, S, 3)`` candidates warped by a thin-plate spline: lips and jaw to ``goal`` ``(K, 2)``; the middle of
+    the face and the border of the view stay fixed.
     """
     frontal, (top, bottom) = candidates.frontal, candidates.rows
     side = frontal.side

@@ -1,8 +1,7 @@
-"""The texture goes back into the target's frame ("Synthesizing Obama", 2017, section 4.4).
+"""Composite the texture into the target's frame ("Synthesizing Obama", 2017, section 4.4).
 
-In the frontal frame: the target's own face from the front, the texture with the target's light and with its jaw line
-corrected, and the layers' masks. Then texture and masks are rendered through the head's shape and pose into the frame
-and blended there.
+In frontal view: render the target's face, match the texture's light to it, correct the texture's jaw line, and compute
+the layers' masks. Then warp texture and masks into the frame by the head's shape and pose, and blend them there.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ class CompositeOptions:
     """How frames are composited.
 
     Attributes:
-        steady: share of the frames before in light and masks, 0 (none) to below 1.
-        chin_follows: how much of the way to the target's chin the texture's goes, 0 to 1.
+        steady: weight of the previous frames in the running mean of light and masks, 0 (none) to below 1.
+        chin_follows: how far the texture's chin is moved towards the target's, 0 to 1.
         light: give the texture the target's light.
     """
 
@@ -49,12 +48,12 @@ class CompositeOptions:
 
 
 class Compositor:
-    """For one person's footage; fed with frame after frame, in the order they are shown.
+    """Composites one person's footage, frame after frame in display order.
 
     Args:
         track: of the target.
         options: see :class:`CompositeOptions`.
-        until: share of the track that is learned from.
+        until: share of the track that the jaw model is fitted to.
     """
 
     def __init__(self, track: Track, options: CompositeOptions | None = None, *, until: float = 1.0) -> None:
@@ -65,10 +64,10 @@ class Compositor:
         self._layers: tuple[Pixels, Floats, Floats, Floats] | None = None
 
     def layers(self) -> Pixels:
-        """``(S, 2 S, 3)`` uint8: what the last frame was put together from, black before the first.
+        """``(S, 2 S, 3)`` uint8: the parts of the last frame, black before the first.
 
-        Left the texture in the target's light with its jaw line corrected; right the masks, the lower face red,
-        the torso green, the neck blue.
+        Left: the texture in the target's light with its jaw line corrected. Right: the masks, lower face red, torso
+        green, neck blue.
         """
         side = self.frontal.side
         if self._layers is None:
@@ -77,11 +76,11 @@ class Compositor:
         return np.hstack([moved, np.rint(np.dstack(masks).clip(0, 1) * 255).astype(np.uint8)])
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """The running means, to go on from later."""
+        """The running means, for :meth:`restore`."""
         return {name: value.copy() for name, value in self._means.items()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from a :meth:`state`."""
         side = self.frontal.side
         shapes = {"light": (side, side, 3), "torso": (side, side), "face": (side, side), "skin": (4, 3)}
         for name, value in state.items():
@@ -97,7 +96,7 @@ class Compositor:
         alpha: Floats,
         shape: NDArray[np.floating],
     ) -> Pixels:
-        """One frame with the texture in it; whatever is above the nose's base or beside the face stays as it is.
+        """The frame with the texture in it. Nothing above the nose's base or beside the face changes.
 
         Args:
             pixels: ``(H, W, 3)`` uint8, the target's frame.
@@ -140,7 +139,7 @@ class Compositor:
         torso: Floats,
         front: Floats,
     ) -> Pixels:
-        """Rendered back, blended, and written into a copy of the frame."""
+        """Warp into the frame, blend, and write into a copy."""
         frontal = self.frontal
         top, bottom, left, right = frontal.box(landmarks, (pixels.shape[0], pixels.shape[1]))
         if bottom - top < 8 or right - left < 8:
@@ -158,12 +157,12 @@ class Compositor:
             moved, back[..., 0] - 0.5, back[..., 1] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
         part = np.ascontiguousarray(pixels[top + low : top + high, left:right])
-        # beyond its rows the texture is black, and pyramids look around: there the filmed picture stands in
+        # beyond its rows the texture is black and would bleed in through the pyramids: use the filmed picture there
         empty = sampled((moved.max(-1) > 0).astype(np.float32), back) < 0.99
         laid = np.asarray(np.where(empty[..., None], part, made), np.uint8)
         neck, torso, front = (np.ascontiguousarray(masks[..., one]) for one in range(3))
         picture = stacked(part, laid, neck, torso, np.where(empty, 0, front).astype(np.float32))
-        # pyramids blend a little beyond the masks' edge: what the masks do not touch is the frame's
+        # pyramids blend slightly beyond the masks: restore the frame's own pixels there
         reach = cv2.GaussianBlur(np.maximum(front, neck * (1 - torso)), (0, 0), 2.0)
         share = np.clip(reach * 4, 0, 1)[..., None] * allowed[..., None]
         result = pixels.copy()
@@ -174,7 +173,7 @@ class Compositor:
     def _lit(
         self, texture: Pixels, target: Pixels, alpha: Floats, lips: Series, filmed_lips: Series
     ) -> Pixels:
-        """The texture with the target's light: a smooth gain per channel, read where both show skin."""
+        """The texture with the target's light: a smooth gain per channel, estimated where both show skin."""
         frontal = self.frontal
         weight = alpha * (texture.max(-1) > 0)
         for ring in (lips, filmed_lips):

@@ -1,8 +1,8 @@
-"""The frontal frame: a person's skin seen from the front, and back into the picture.
+"""The frontal view of a person's face, and the map between it and the picture.
 
-One smooth surface per person stands for the head: the depth of the mean face over the frontal frame, with the neck and
-what is beside the face as a plain behind it. A pose maps each pixel of the frontal frame to a place in the picture; the
-way back is solved by fixed-point iteration, which ends because the surface's slope is limited.
+One smooth surface per person models the head: the depth of the mean face over the frontal view, and a plane behind it
+for neck and surroundings. A pose maps each pixel of the frontal view to a position in the picture. The inverse is found
+by fixed-point iteration, which converges because the surface's slope is limited.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Frontal:
-    """How one person's skin lies in the frontal frame.
+    """The frontal view of one person.
 
     Attributes:
         side: S, pixels.
@@ -71,14 +71,14 @@ class Frontal:
         return np.asarray(flat * self.unit + self.side / 2)
 
     def places(self, pose: Series) -> Floats:
-        """``(S, S, 2)`` where each pixel's middle of the frontal frame is in the picture."""
+        """``(S, S, 2)``: the position in the picture of each pixel's centre in the frontal view."""
         axis = (np.arange(self.side) + 0.5 - self.side / 2) / self.unit
         x, y = np.meshgrid(axis, axis + CENTRE_Y)
         spots = np.stack([x, y, self.depth], -1) @ pose[:2, :3].T + pose[:2, 3]
         return np.asarray(spots, np.float32)
 
     def frontal(self, pixels: Pixels, landmarks: NDArray[np.floating]) -> Pixels:
-        """The face of a picture from the front.
+        """Render the face of a picture in frontal view.
 
         Args:
             pixels: ``(H, W, 3)`` uint8.
@@ -98,8 +98,8 @@ class Frontal:
         return top, bottom, left, right
 
     def back(self, landmarks: NDArray[np.floating], box: Box) -> Floats:
-        """``(h, w, 2)`` where each pixel of a part of the picture is in the frontal frame, in its pixels (continuous
-        coordinates: the middle of the first is 0.5); for :func:`sampled`.
+        """``(h, w, 2)``: the position in the frontal view of each pixel of a part of the picture, in pixels (the centre
+        of the first pixel is 0.5); for :func:`sampled`.
         """
         pose = pose_of(landmarks, self.base)
         top, bottom, left, right = box
@@ -144,7 +144,7 @@ def _sampled(picture: Pixels, spots: Floats) -> Pixels:
 
 
 def _enlarged(coarse: Series, size: tuple[int, int], rows: Series, columns: Series) -> Floats:
-    """A smooth map ``(h, w, 2)`` known at some rows and columns, at every pixel."""
+    """A smooth map ``(h, w, 2)`` at every pixel, interpolated from some rows and columns."""
     y = np.interp(np.arange(size[0]), rows, np.arange(len(rows))).astype(np.float32)
     x = np.interp(np.arange(size[1]), columns, np.arange(len(columns))).astype(np.float32)
     mx, my = np.meshgrid(x, y)
@@ -152,8 +152,8 @@ def _enlarged(coarse: Series, size: tuple[int, int], rows: Series, columns: Seri
 
 
 def _surface(base: Series, side: int) -> Floats:
-    """Depth over the frontal frame: a smoothing thin-plate spline through the face's points and through a plain around
-    them, rounded and with its slope limited.
+    """Depth over the frontal view: a smoothing thin-plate spline through the face's points and a plane around them,
+    smoothed, with limited slope.
     """
     axis = (np.linspace(0.5, side - 0.5, _COARSE) - side / 2) / (EYE_SHARE * side)
     x, y = np.meshgrid(axis, axis + CENTRE_Y)
@@ -182,8 +182,8 @@ def spline(
     Args:
         spots: ``(K, 2)`` the points, not all on a line.
         values: ``(K, D)``.
-        places: ``(P, 2)`` where it is wanted.
-        softness: above 0 it passes near the values, not through them.
+        places: ``(P, 2)`` where it is evaluated.
+        softness: smoothing; 0 interpolates the values exactly.
 
     Returns:
         ``(P, D)``.

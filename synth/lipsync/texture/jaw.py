@@ -1,5 +1,5 @@
-"""The texture's jaw line brought to that of the target's frame, so that no second one shows ("Synthesizing Obama",
-2017, section 4.4): first by the landmarks of the two, then by optical flow, both only along the jaw.
+"""Warp the texture's jaw line onto the target's, so that no second one shows ("Synthesizing Obama", 2017, section 4.4):
+first by landmarks, then by optical flow, both along the jaw only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from synth.lipsync.shape import LIP_POINTS, Series, Track, frontalised
 from synth.lipsync.texture.candidates import MOVING_JAW
 from synth.lipsync.texture.frontal import Floats, Frontal, Pixels, sampled, spline
 
-#: How far beside the jaw line it is warped, and the most that the flow may add, eye distances.
+#: Reach of the warp beside the jaw line, and the largest flow, eye distances.
 _REACH, _MOST_FLOW = 0.16, 0.08
-#: How much of the way the chin's middle goes to the target's; the jaw's ends go all the way.
+#: How far the chin's middle moves to the target's; the jaw's ends move all the way.
 CHIN_FOLLOWS = 0.5
 _EVERY = 6
 _STILL = (2, 98, 327, 50, 280, 33, 263)
@@ -25,11 +25,11 @@ _RIDGE = 1e-2
 
 
 class JawModel:
-    """The jaw line that goes with a mouth shape, learned from the person's footage by ridge regression.
+    """Predicts the jaw line from the mouth shape; a ridge regression on the person's footage.
 
     Args:
         track: of the footage.
-        until: share of it that is learned from, from its beginning; less than 1 for measuring.
+        until: share of it, from the beginning, that is used; below 1 leaves a held-out end.
 
     Raises:
         NoFaceError: that share shows no face.
@@ -56,7 +56,7 @@ class JawModel:
 
 
 def goal_line(made: Series, filmed: Series, follow: float = CHIN_FOLLOWS) -> Series:
-    """Where the jaw shall be: at its ends the target's, at the chin ``follow`` of the way to it.
+    """The goal of the jaw line: the target's at its ends, ``follow`` of the way to it at the chin.
 
     Args:
         made, filmed: ``(K, 2)``: the texture's and the target's.
@@ -76,7 +76,7 @@ def corrected(
         made, goal: ``(K, 2)`` jaw lines, pixels. lips: ``(18, 2)``, pixels.
 
     Returns:
-        the texture, and the map ``(S, S, 2)`` it was read with.
+        the texture, and the map ``(S, S, 2)`` it was sampled with.
     """
     side = frontal.side
     still = np.concatenate([lips, frontal.pixels_of(frontal.base[list(_STILL)])])
@@ -97,7 +97,7 @@ def corrected(
     rough = sampled(texture, spots_read)
     flow = _flow(target, rough)
     band = jaw_band(goal, side, frontal.unit)
-    # the flow may not do what following was not meant to do: only at the jaw's ends it is trusted in full
+    # the flow must not move the chin further than ``follow`` allows: it has full weight at the jaw's ends only
     length = np.linalg.norm(flow, axis=-1, keepdims=True)
     limit = np.float32(_MOST_FLOW * frontal.unit)
     flow = flow * np.minimum(1, limit / np.maximum(length, 1e-6)) * band[..., None]

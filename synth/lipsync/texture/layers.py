@@ -1,7 +1,7 @@
-"""What of the made picture is seen where: masks of the lower face, the neck and the torso, and their blending.
+"""Layer masks (lower face, torso, neck) and their blending.
 
-Front to back: lower face (made), torso with the background beside it where that is of one colour (filmed), neck (made),
-rest (filmed). All masks are ``(S, S)`` in [0, 1] in the frontal frame.
+Front to back: lower face (generated), torso, with a background of one colour beside it (filmed), neck (generated), rest
+(filmed). All masks are ``(S, S)`` in [0, 1] in the frontal frame.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from synth.lipsync.texture.candidates import UPPER_BORDER
 from synth.lipsync.texture.frontal import Floats, Frontal, Pixels
 from synth.swap.conversion.blend import blended
 
-#: How far the made neck reaches below the chin, and the softness of masks, eye distances.
+#: How far the generated neck reaches below the chin, and the blur of masks, eye distances.
 _NECK, _SOFT = 0.30, 0.05
-#: Squared distances in spreads at which a colour is surely and surely not skin.
+#: Squared Mahalanobis distances below which a colour is skin and above which it is not.
 _SURE, _NOT = 6.0, 16.0
 #: A background whose lightness and colours spread less than this (CIELAB) is of one colour.
 _PLAIN = 9.0
@@ -27,7 +27,7 @@ _PLAIN = 9.0
 
 @dataclass(frozen=True)
 class Colour:
-    """A cloud of colours in CIELAB: mean ``(3,)`` and the inverse of the covariance ``(3, 3)``."""
+    """A colour distribution in CIELAB: mean ``(3,)`` and the inverse of the covariance ``(3, 3)``."""
 
     mean: Series
     inverse: Series
@@ -71,8 +71,8 @@ def neck_mask(frontal: Frontal, made: Series, filmed: Series) -> Floats:
 
 
 def torso_mask(frontal: Frontal, target: Pixels, texture: Pixels, skin: Colour, filmed: Series) -> Floats:
-    """What is filmed stays: below the jaw lines whatever is not skin in the target (shirt, hair, background) or is not
-    in the texture, and the background where it is of one colour.
+    """Where the filmed picture stays: below the jaw lines, what is not skin in the target (shirt, hair, background) or
+    not in the texture; and a background of one colour.
     """
     keep = 1 - np.minimum(skin.likeness(target), skin.likeness(texture))
     plain = background(frontal, target, filmed)
@@ -88,8 +88,8 @@ def torso_mask(frontal: Frontal, target: Pixels, texture: Pixels, skin: Colour, 
 def face_layer_mask(
     frontal: Frontal, target: Pixels, texture: Pixels, alpha: Floats, lips: Series, skin: Colour
 ) -> Floats:
-    """The lower face, less what is hair or background in the target or in the texture at its sides; around the mouth
-    nothing is taken away.
+    """The lower face without hair and background of target and texture at its sides; the area around the mouth is
+    always complete.
     """
     side = frontal.side
     rows, columns = np.mgrid[0:side, 0:side] + 0.5

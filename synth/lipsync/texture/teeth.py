@@ -1,6 +1,6 @@
-"""Fine detail inside the lips, which medians blur: teeth, from the person's sharpest frames with an open mouth.
+"""Teeth: fine detail inside the lips, which medians blur, from the person's sharpest frames with an open mouth.
 
-Detail comes where the median is bright already and the proxy shows a tooth as well: a dark mouth stays dark.
+Detail is added where the median is bright and the proxy shows a tooth too, so that a dark mouth stays dark.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _INNER = (CORNERS[0], 12, 13, 14, CORNERS[1], 15, 16, 17)
 
 @dataclass
 class Teeth:
-    """Proxies, and which of them goes with each wanted shape.
+    """Teeth proxies, and the proxy of each target shape.
 
     Attributes:
         candidates: of the person.
         proxies: ``(P,)`` positions among the candidates.
         shares: ``(N, P)`` of each proxy in each frame, rows sum to 1.
-        levels: whiteness of what is surely no tooth, and of what surely is one.
+        levels: whiteness below which a pixel is no tooth, and above which it is one.
     """
 
     candidates: Candidates
@@ -84,8 +84,8 @@ def whiteness(picture: NDArray[np.integer | np.floating]) -> Floats:
 
 
 def white_levels(candidates: Candidates, proxies: NDArray[np.int64]) -> tuple[float, float]:
-    """Whiteness that says no tooth, and that says tooth: a quarter and two thirds of the way from the darkest to the
-    brightest tenth of what is inside the proxies' lips.
+    """The two levels of :class:`Teeth`: a quarter and two thirds of the way from the darkest to the brightest tenth
+    inside the proxies' lips.
     """
     side, unit, top = candidates.frontal.side, candidates.frontal.unit, candidates.rows[0]
     seen = []
@@ -101,14 +101,14 @@ def white_levels(candidates: Candidates, proxies: NDArray[np.int64]) -> tuple[fl
 
 
 def _between(values: Floats, levels: tuple[float, float]) -> Floats:
-    """From 0 to 1 between two levels."""
+    """A linear ramp from 0 to 1 between two levels."""
     return np.asarray(np.clip((values - levels[0]) / max(levels[1] - levels[0], 1e-3), 0, 1), np.float32)
 
 
 def inner_mouth(goal: Series, side: int, unit: float) -> Floats:
     """``(side, side)`` in [0, 1] inside the inner lips, faint where they nearly touch."""
     ring = goal[list(_INNER)].copy()
-    # the ring's corners are those of the outer lips: a little inwards
+    # the ring has the corners of the outer lips: move them inwards
     middle = ring.mean(0)
     for place in (0, 4):
         ring[place] = middle + 0.85 * (ring[place] - middle)
@@ -120,9 +120,7 @@ def inner_mouth(goal: Series, side: int, unit: float) -> Floats:
 
 
 def choose_proxies(candidates: Candidates, count: int = PROXIES) -> NDArray[np.int64]:
-    """``(P,)`` candidates with an open mouth whose inside is sharp, of different openings: of each of as many classes
-    of opening the sharpest.
-    """
+    """``(P,)`` candidates with an open, sharp mouth: the sharpest of each class of opening."""
     gaps = opening(candidates.shapes)
     order = np.argsort(gaps)[int(len(gaps) * _OPEN) :]
     classes = [part for part in np.array_split(order, min(count, len(order))) if len(part)]
@@ -142,8 +140,8 @@ def sharpness(candidates: Candidates, one: int) -> float:
 
 
 def steady_path(costs: Series, switch: float) -> NDArray[np.int64]:
-    """``(N,)``: the choice of a column in each row of ``(N, P)`` costs with the least sum, where each change costs too
-    (Viterbi).
+    """``(N,)``: a column for each row of the costs ``(N, P)``, with the least sum of costs and of a cost for each
+    change (Viterbi).
     """
     count = len(costs)
     if not count:

@@ -1,7 +1,7 @@
-"""Mouth shapes to pictures of the lower face, out of the person's own frames ("Synthesizing Obama", 2017, section 4.2).
+"""Render the lower face for mouth shapes from the person's own frames ("Synthesizing Obama", 2017, section 4.2).
 
-Each wanted shape is compared with the shapes of all candidates; of the nearest, warped onto the wanted lips and onto
-the jaw that goes with them, each pixel's weighted median is the texture.
+The candidates with the nearest shapes are warped onto the target lips and their jaw; the texture is their weighted
+median, pixel by pixel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from synth.lipsync.texture.candidates import UPPER_BORDER, Candidates, warped_on
 from synth.lipsync.texture.frontal import Floats, Frontal, Pixels
 from synth.lipsync.texture.teeth import Teeth
 
-#: How much the mouth's place counts when candidates are compared, beside its form.
+#: Weight of the mouth's position, relative to its form, when candidates are compared.
 _PLACE = 0.3
 
 
@@ -28,10 +28,9 @@ class TextureOptions:
     """How textures are made.
 
     Attributes:
-        best: n: so many candidates carry ``share`` of the weight.
-        share: see there.
+        best, share: the ``best`` nearest candidates have ``share`` of the weight.
         steady: by how many frames (a Gaussian's sigma) the choice of candidates is smoothed over time.
-        teeth: how much of the proxies' fine detail comes inside the lips, 0 to 1.
+        teeth: amount of the proxies' fine detail inside the lips, 0 to 1.
         device: where torch computes the medians.
     """
 
@@ -49,8 +48,8 @@ class TextureOptions:
 
 
 def candidate_weights(distances: NDArray[np.floating], best: int, share: float) -> Series:
-    """``(N, C)`` weights ``exp(-d / 2 s^2)``, each row's sum 1, with s of each row such that the ``best`` nearest carry
-    ``share`` of it.
+    """``(N, C)`` weights ``exp(-d / 2 s^2)``; each row sums to 1 and has its own s, such that the ``best`` nearest have
+    ``share`` of the weight.
 
     Args:
         distances: ``(N, C)``, not negative.
@@ -76,9 +75,9 @@ def candidate_weights(distances: NDArray[np.floating], best: int, share: float) 
 def weighted_median(
     pictures: NDArray[np.uint8], weights: NDArray[np.floating], device: str = "cpu"
 ) -> Pixels:
-    """Of each value the weighted (lower) median: the smallest with at least half of the weight at or below it.
+    """The weighted (lower) median of each value: the smallest with at least half of the weight at or below it.
 
-    The eight bits are found one after another, so that nothing is sorted.
+    Its eight bits are found one by one, without sorting.
 
     Args:
         pictures: ``(n, ...)`` uint8. weights: ``(n,)``, not negative, not all 0.
@@ -105,17 +104,17 @@ def synthesize_textures(
     options: TextureOptions | None = None,
     start: int = 0,
 ) -> Iterator[tuple[Pixels, Floats]]:
-    """Pictures of the lower face with given mouth shapes.
+    """Render the lower face for mouth shapes.
 
     Args:
         shapes: ``(N, 36)`` of :func:`synth.lipsync.shape.mouth_shapes`.
         candidates: the person's.
         options: see :class:`TextureOptions`.
-        start: the first that is made; those before it count only for the smoothing over time.
+        start: the first shape that is rendered; earlier ones only enter the smoothing over time.
 
     Yields:
-        the texture ``(S, S, 3)`` uint8, what is above the nose's base black, and the lower face's place in it,
-        ``(S, S)`` in [0, 1].
+        the texture ``(S, S, 3)`` uint8, black above the nose's base, and the mask of the lower face, ``(S, S)`` in
+        [0, 1].
 
     Raises:
         UsageError: other shapes, or values that are not finite.
@@ -155,8 +154,8 @@ def lower_face(frontal: Frontal, jaw: Series) -> Floats:
 
 
 def _distances(wanted: Series, shapes: Series) -> Series:
-    """``(N, C)``, in parts so that memory stays small. Where the mouth is counts less than what it does: its place
-    depends on how well the pose was read, and candidates are moved there anyway.
+    """``(N, C)``, computed in parts to save memory. The mouth's position counts less than its form: it depends on the
+    accuracy of the pose, and candidates are moved there anyway.
     """
     wanted, shapes = _partly_centred(wanted), _partly_centred(shapes)
     parts = [

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.measure.conditions import CONDITIONS, NOISE
-from synth.measure.detectors.experiment import Measured
+from synth.measure.conditions import CONDITIONS, CONTROLS
+from synth.measure.detectors.experiment import DetectorMeasurements
 from synth.measure.stats import Estimate, mean, ratio, share
 from synth.measure.wording import interval, number, percent_interval
 from synth.report.document import Table
@@ -52,7 +52,7 @@ class Reported:
         return percent_interval(self.precision), interval(self.decoys, 2, 0.0), error
 
 
-def reported(measured: Measured, version: str, condition: str, name: str) -> Reported:
+def reported(measured: DetectorMeasurements, version: str, condition: str, name: str) -> Reported:
     """One detector's reports, picture by picture, put together."""
     cells = [row["seen"][version][condition][name] for row in measured.rows]
     errors = [cell["landmarks"] for cell in cells]
@@ -64,7 +64,7 @@ def reported(measured: Measured, version: str, condition: str, name: str) -> Rep
     )
 
 
-def every_report(measured: Measured) -> dict[str, Any]:
+def every_report(measured: DetectorMeasurements) -> dict[str, Any]:
     """By version, condition and detector: see :meth:`Reported.to_json`."""
     return {
         version: {
@@ -77,7 +77,7 @@ def every_report(measured: Measured) -> dict[str, Any]:
     }
 
 
-def published_table(measured: Measured, groups: Mapping[str, Sequence[str]]) -> Table:
+def published_table(measured: DetectorMeasurements, groups: Mapping[str, Sequence[str]]) -> Table:
     """As published, every version below the other."""
     rows: list[tuple[str, ...]] = []
     for version in ("clean", *measured.versions):
@@ -93,7 +93,7 @@ def published_table(measured: Measured, groups: Mapping[str, Sequence[str]]) -> 
     )
 
 
-def condition_tables(measured: Measured, groups: Mapping[str, Sequence[str]]) -> Iterator[Table]:
+def condition_tables(measured: DetectorMeasurements, groups: Mapping[str, Sequence[str]]) -> Iterator[Table]:
     """One table of each version, with a column for each condition; folded until somebody asks for it."""
     for version in ("clean", *measured.versions):
         rows: list[tuple[str, ...]] = []
@@ -115,7 +115,7 @@ def condition_tables(measured: Measured, groups: Mapping[str, Sequence[str]]) ->
 
 def called(version: str) -> str:
     """A version's name, for people."""
-    if version in ("clean", "cloaked") or version.startswith(NOISE):
+    if version in ("clean", "cloaked") or version.startswith(CONTROLS):
         return version
     return f"cloaked at {version}"
 

@@ -1,4 +1,4 @@
-"""``measure detectors``: what face detectors see in cloaked pictures, against clean ones and against plain noise.
+"""``measure detectors``: what face detectors see in cloaked pictures, against clean ones and against a control.
 
 :func:`measure_detectors` is the protocol; :mod:`synth.measure.detectors.report` says what came of it.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cloak import detectors as detector_list
@@ -19,15 +20,18 @@ from cloak.detectors.base import FaceDetector
 from cloak.evaluate.quality import compare, crop
 from cloak.options import CloakOptions
 from cloak.picture.pipeline import cloak_file, encode_uncloaked
+from cloak.picture.random_veil import random_veil
 from cloak.strength import Strength
+from cloak.veils import VeilName
+from cloak.veils.grey import without_colour
 from provenance.errors import NoFaceError, UsageError
 from provenance.media.picture import open_picture, sha256_file
 from synth.code_version import code_of
 from synth.measure.cache import Cache, key_of
-from synth.measure.conditions import CONDITIONS, GIVEN, NOISE, equal_energy
+from synth.measure.conditions import CONDITIONS, CONTROLS, GIVEN, NOISE, RANDOM, equal_energy
 from synth.measure.detectors.observations import detect_under_conditions
 from synth.measure.detectors.pairs import Pair
-from synth.measure.options import check_attacked, check_strengths
+from synth.measure.options import check_attacked, check_strengths, check_veil
 
 Progress = Callable[[float], None]
 
@@ -38,16 +42,19 @@ class DetectorOptions:
 
     Attributes:
         strengths: at which to cloak pictures that have no cloaked copy.
+        veil: what those cloaks look like.
         attacked: detectors that cloaks are made (or were made) against; None for every one that is installed and can
             be attacked, which is the cloak's own default.
         steps: of the cloak's search.
-        seed: of the cloak, and of the noise.
-        control: also show noise of equal energy that was not searched for.
+        seed: of the cloak, and of the control.
+        control: also show a change that nobody searched: the same veil with random parameters, as visible as the
+            strength allows; for plain noise, and for copies that came cloaked, noise of equal energy.
         weights: a folder with further detectors' weights.
         device: where torch computes.
     """
 
     strengths: tuple[str, ...] = ("mid",)
+    veil: VeilName | str = VeilName.FILM
     attacked: tuple[str, ...] | None = None
     steps: int = 60
     seed: int = 0
@@ -57,6 +64,7 @@ class DetectorOptions:
 
     def __post_init__(self) -> None:
         check_strengths(self.strengths)
+        object.__setattr__(self, "veil", check_veil(self.veil))
         check_attacked(self.attacked)
         if not 1 <= self.steps <= 10_000:
             raise UsageError(f"steps lie between 1 and 10000, not {self.steps}")
@@ -76,7 +84,7 @@ class DetectorOptions:
 
 
 @dataclass(frozen=True)
-class Measured:
+class DetectorMeasurements:
     """All pictures.
 
     Attributes:
@@ -93,10 +101,19 @@ class Measured:
     detectors: dict[str, str]
     notes: list[str]
 
+    @property
+    def cloaked(self) -> list[str]:
+        """Versions that are no controls."""
+        return [name for name in self.versions if not name.startswith(CONTROLS)]
+
+    def control_of(self, version: str) -> str | None:
+        """The name of a version's control, or None where there is none."""
+        return next((kind + version for kind in CONTROLS if kind + version in self.versions), None)
+
 
 def measure_detectors(
     pairs: Sequence[Pair], options: DetectorOptions, cache: Cache, *, progress: Progress | None = None
-) -> Measured:
+) -> DetectorMeasurements:
     """Measure pictures one by one; what the cache holds already is not done again.
 
     Args:
@@ -116,10 +133,11 @@ def measure_detectors(
         for name in detector_list.available(options.weights)
     ]
     names = [GIVEN] if given else list(dict.fromkeys(options.strengths))
-    controls = [NOISE + name for name in names] if options.control else []
+    control = RANDOM if not given and options.veil is not VeilName.NOISE else NOISE
+    controls = [control + name for name in names] if options.control else []
     rows, kept, notes = [], [], []
     for place, pair in enumerate(pairs):
-        # 2. Each picture: clean, cloaked, and with noise that was not searched for, under every condition.
+        # 2. Each picture: clean, cloaked, and with a change that nobody searched, under every condition.
         part = _part(progress, place, len(pairs))
         row = _one(pair, names, detectors, options, cache, part)
         if row["faces"]:
@@ -132,7 +150,9 @@ def measure_detectors(
             f"none of {len(pairs)} pictures shows a face that detectors of two families agree on",
             hint="there is nothing to measure; name pictures with faces",
         )
-    return Measured(rows, kept, names + controls, {one.name: one.family for one in detectors}, notes)
+    return DetectorMeasurements(
+        rows, kept, names + controls, {one.name: one.family for one in detectors}, notes
+    )
 
 
 def versions_of(
@@ -147,28 +167,53 @@ def versions_of(
     """
     if pair.cloaked is not None:
         clean = open_picture(pair.original).pixels
-        cloaked = {GIVEN: open_picture(pair.cloaked).pixels}
-        if cloaked[GIVEN].shape != clean.shape:
+        given = open_picture(pair.cloaked).pixels
+        if given.shape != clean.shape:
             raise UsageError(
-                f"{pair.cloaked} has {cloaked[GIVEN].shape[1]} x {cloaked[GIVEN].shape[0]} pixels and its original "
+                f"{pair.cloaked} has {given.shape[1]} x {given.shape[0]} pixels and its original "
                 f"{clean.shape[1]} x {clean.shape[0]}",
                 hint="compare copies of the same size",
             )
-    else:
-        plain = _cloak_options(options, Strength.MID)
-        clean, cloaked = open_picture(encode_uncloaked(pair.original, plain)).pixels, {}
-        for place, name in enumerate(names):
-            key = cloak_key(pair.original, name, options)
-            data = cache.read(key, ".cloaked")
-            if data is None:
-                inner = _part(progress, place, len(names))
-                done = cloak_file(pair.original, _cloak_options(options, Strength(name)), progress=inner)
-                data = cache.keep(key, ".cloaked", done.encoded).read_bytes()
-            cloaked[name] = open_picture(data).pixels
-    if options.control:
-        noise = {NOISE + name: equal_energy(clean, one, options.seed) for name, one in cloaked.items()}
-        return clean, {**cloaked, **noise}
-    return clean, cloaked
+        noise = {NOISE + GIVEN: equal_energy(clean, given, options.seed)} if options.control else {}
+        return clean, {GIVEN: given, **noise}
+    plain = _cloak_options(options, Strength.MID)
+    clean = open_picture(encode_uncloaked(pair.original, plain)).pixels
+    cloaked, controls = {}, {}
+    for place, name in enumerate(names):
+        pixels, faces = _cloaked(pair.original, name, options, cache, _part(progress, place, len(names)))
+        cloaked[name] = pixels
+        if options.control:
+            kind, control = _control(clean, pixels, faces, name, options)
+            controls[kind + name] = control
+    return clean, {**cloaked, **controls}
+
+
+def _cloaked(
+    original: Path, strength: str, options: DetectorOptions, cache: Cache, progress: Progress
+) -> tuple[NDArray[np.uint8], list[list[float]]]:
+    """A cloaked picture, and the boxes of the faces that it hides, from the cache where it has both."""
+    key = cloak_key(original, strength, options)
+    data, about = cache.read(key, ".cloaked"), cache.get(key)
+    if data is None or about is None:
+        done = cloak_file(original, _cloak_options(options, Strength(strength)), progress=progress)
+        data = cache.keep(key, ".cloaked", done.encoded).read_bytes()
+        about = cache.put(key, {"faces": [list(face.box) for face in done.report.faces if face.chosen]})
+    return open_picture(data).pixels, about["faces"]
+
+
+def _control(
+    clean: NDArray[np.uint8],
+    cloaked: NDArray[np.uint8],
+    faces: list[list[float]],
+    strength: str,
+    options: DetectorOptions,
+) -> tuple[str, NDArray[np.uint8]]:
+    """What the clean picture is compared with besides the cloaked one: the kind of control, and its pixels."""
+    veil = VeilName(options.veil)
+    if veil is VeilName.NOISE:
+        return NOISE, equal_energy(clean, cloaked, options.seed)
+    base = without_colour(clean) if veil is VeilName.FILM_BW else clean
+    return RANDOM, random_veil(base, torch.tensor(faces), veil, Strength(strength), options.seed)
 
 
 def cloak_key(original: Path, strength: str, options: DetectorOptions) -> str:
@@ -177,6 +222,7 @@ def cloak_key(original: Path, strength: str, options: DetectorOptions) -> str:
         "file": sha256_file(original),
         "strength": strength,
         "against": list(options.against),
+        "veil": options.veil,
     }
     chosen |= {"steps": options.steps, "seed": options.seed, "code": code_of("cloak")}
     return key_of("cloaked", chosen)
@@ -247,6 +293,7 @@ def _quality(
 def _cloak_options(options: DetectorOptions, strength: Strength) -> CloakOptions:
     return CloakOptions(
         strength=strength,
+        veil=options.veil,
         detectors=options.against,
         judges=(),
         weights=options.weights,

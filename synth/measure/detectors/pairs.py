@@ -92,10 +92,10 @@ def _parents(path: Path) -> list[str]:
     from provenance.manifest.read import read_manifest
 
     try:
-        mime = detect_format(path).mime
-        if not carries_manifest(path, mime):
+        media = detect_format(path)
+        if not carries_manifest(path, media):
             return []
-        report = read_manifest(path, mime, anchors_pem=())
+        report = read_manifest(path, media.mime, anchors_pem=())
     except MediaError:
         return []
     return [one["sha256"] for one in report.ingredients if one.get("sha256")] if report else []

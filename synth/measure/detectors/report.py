@@ -10,11 +10,11 @@ from typing import Any
 from provenance.errors import UsageError
 from synth.measure import pictures
 from synth.measure.cache import Cache
-from synth.measure.conditions import CONDITIONS, NOISE
+from synth.measure.conditions import CONDITIONS
 from synth.measure.detectors.errors import called, condition_tables, every_report, published_table
-from synth.measure.detectors.experiment import DetectorOptions, Measured, versions_of
+from synth.measure.detectors.experiment import DetectorMeasurements, DetectorOptions, versions_of
 from synth.measure.stats import Effect, Estimate, holm, mean, paired, paired_shares, share
-from synth.measure.wording import bare_p, interval, number, p_value, points
+from synth.measure.wording import bare_p, control_words, interval, number, p_value, points
 from synth.report.document import Curve, Gallery, Point, Report, Table, device_name, percent
 
 _MOST_SHOWN = 4
@@ -47,7 +47,9 @@ def counts(rows: Sequence[dict[str, Any]], version: str, condition: str, names: 
     return Counts([sum(one) / max(1, len(names)) for one in seen], [float(len(row["faces"])) for row in rows])
 
 
-def recall_effects(measured: Measured, version: str, condition: str = "nothing") -> dict[str, Effect]:
+def recall_effects(
+    measured: DetectorMeasurements, version: str, condition: str = "nothing"
+) -> dict[str, Effect]:
     """By detector: what a version changed in the share of faces found, against the clean picture under the same
     condition; p adjusted for the number of detectors.
     """
@@ -60,7 +62,11 @@ def recall_effects(measured: Measured, version: str, condition: str = "nothing")
 
 
 def group_effect(
-    measured: Measured, version: str, names: Sequence[str], condition: str = "nothing", against: str = "clean"
+    measured: DetectorMeasurements,
+    version: str,
+    names: Sequence[str],
+    condition: str = "nothing",
+    against: str = "clean",
 ) -> Effect:
     """The same for a group of detectors together."""
     first = counts(measured.rows, against, condition, names)
@@ -69,7 +75,7 @@ def group_effect(
 
 
 def detectors_report(
-    measured: Measured, options: DetectorOptions, cache: Cache, shown: Sequence[str] | None = None
+    measured: DetectorMeasurements, options: DetectorOptions, cache: Cache, shown: Sequence[str] | None = None
 ) -> Report:
     """The whole report; reads pictures again for what it shows.
 
@@ -80,7 +86,7 @@ def detectors_report(
         UsageError: a name that is none of the pictures'.
     """
     groups = groups_of(measured, options)
-    cloaked = [name for name in measured.versions if not name.startswith(NOISE)]
+    cloaked = measured.cloaked
     faces = sum(len(row["faces"]) for row in measured.rows)
     main = cloaked[len(cloaked) // 2]
     return Report(
@@ -113,19 +119,19 @@ def detectors_report(
             "landmarks": {
                 version: {name: one.to_json() for name, one in landmark_effects(measured, version).items()}
                 for version in cloaked
-                if NOISE + version in measured.versions
+                if measured.control_of(version)
             },
         },
     )
 
 
-def groups_of(measured: Measured, options: DetectorOptions) -> dict[str, list[str]]:
+def groups_of(measured: DetectorMeasurements, options: DetectorOptions) -> dict[str, list[str]]:
     """Names of the attacked detectors, and of those that the cloak never saw."""
     hit = [name for name in measured.detectors if name in options.against]
     return {_ATTACKED: hit, _UNSEEN: [name for name in measured.detectors if name not in hit]}
 
 
-def _headline(measured: Measured, groups: dict[str, list[str]], version: str, faces: int) -> str:
+def _headline(measured: DetectorMeasurements, groups: dict[str, list[str]], version: str, faces: int) -> str:
     parts = []
     for group, words in ((_ATTACKED, "was made against"), (_UNSEEN, "never saw")):
         names = groups[group]
@@ -144,11 +150,12 @@ def _headline(measured: Measured, groups: dict[str, list[str]], version: str, fa
     return f"Of {number_of}, {called(version)} and as published, are still found: {'; and '.join(parts)}."
 
 
-def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> Iterator[str]:
-    if NOISE + version in measured.versions:
+def _summary(measured: DetectorMeasurements, groups: dict[str, list[str]], version: str) -> Iterator[str]:
+    if control := measured.control_of(version):
         names = [groups[group] for group in (_ATTACKED, _UNSEEN) if groups[group]]
-        shares = [percent(group_effect(measured, NOISE + version, one).treated) for one in names]
-        yield f"Random noise of equal energy in the cloak's place: {' and '.join(shares)} are found."
+        shares = [percent(group_effect(measured, control, one).treated) for one in names]
+        words = control_words(control).capitalize()
+        yield f"{words} in the cloak's place: {' and '.join(shares)} are found."
     for group in (_ATTACKED, _UNSEEN):
         if not groups[group]:
             continue
@@ -167,17 +174,19 @@ def _summary(measured: Measured, groups: dict[str, list[str]], version: str) -> 
     yield from measured.notes
 
 
-def _tables(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[str]) -> Iterator[Table]:
+def _tables(
+    measured: DetectorMeasurements, groups: dict[str, list[str]], cloaked: Sequence[str]
+) -> Iterator[Table]:
     for version in cloaked:
-        noise = NOISE + version if NOISE + version in measured.versions else None
-        yield _recall_table(measured, groups, version, noise)
-        yield _condition_table(measured, groups, version, noise)
+        yield _recall_table(measured, groups, version)
+        yield _condition_table(measured, groups, version)
     yield published_table(measured, groups)
     yield from condition_tables(measured, groups)
     yield _quality_table(measured)
 
 
-def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str, noise: str | None) -> Table:
+def _recall_table(measured: DetectorMeasurements, groups: dict[str, list[str]], version: str) -> Table:
+    control = measured.control_of(version)
     effects = recall_effects(measured, version)
     rows: list[tuple[str, ...]] = []
     for group, names in groups.items():
@@ -185,31 +194,31 @@ def _recall_table(measured: Measured, groups: dict[str, list[str]], version: str
             rows.append((f"{group} detectors",))
         for name in names:
             one = effects[name]
-            control = percent(_share(measured, noise, "nothing", [name]).value) if noise else "not shown"
-            figures = (percent(one.baseline), percent(one.treated), control, points(one.difference))
+            plain = percent(_share(measured, control, "nothing", [name]).value) if control else "not shown"
+            figures = (percent(one.baseline), percent(one.treated), plain, points(one.difference))
             rows.append((name, *figures, bare_p(one), one.verdict))
     return Table(
         f"Are faces still found as published? ({called(version)})",
-        ("detector", "clean", "cloaked", "equal noise", "difference, 95 %", "p", "so the share is"),
+        ("detector", "clean", "cloaked", "control", "difference, 95 %", "p", "so the share is"),
         tuple(rows),
-        "Share of faces found (recall). p: exact sign-flip test over pictures, adjusted by Holm for the number of "
+        (f"Share of faces found (recall). Control: {control_words(control)}. " if control else "")
+        + "p: exact sign-flip test over pictures, adjusted by Holm for the number of "
         f"detectors; {len(measured.rows)} pictures can give no p below {_least(measured)}.",
     )
 
 
-def _condition_table(
-    measured: Measured, groups: dict[str, list[str]], version: str, noise: str | None
-) -> Table:
+def _condition_table(measured: DetectorMeasurements, groups: dict[str, list[str]], version: str) -> Table:
+    control = measured.control_of(version)
     rows: list[tuple[str, ...]] = []
     for group, names in groups.items():
         if names:
-            rows.append((f"{group} detectors: clean / cloaked" + (" / equal noise" if noise else ""),))
+            rows.append((f"{group} detectors: clean / cloaked" + (" / control" if control else ""),))
         for label, members in [*((name, [name]) for name in names), ("together", names)]:
             cells = []
             for condition in CONDITIONS:
                 shown = [
                     _share(measured, one, condition, members).value
-                    for one in ("clean", version, noise)
+                    for one in ("clean", version, control)
                     if one
                 ]
                 cells.append(" / ".join(f"{100 * value:.0f}" for value in shown))
@@ -222,7 +231,7 @@ def _condition_table(
     )
 
 
-def _quality_table(measured: Measured) -> Table:
+def _quality_table(measured: DetectorMeasurements) -> Table:
     rows = []
     for version in measured.versions:
         cells = [version]
@@ -248,12 +257,14 @@ def _quality_table(measured: Measured) -> Table:
     )
 
 
-def _curves(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[str]) -> Iterator[Curve]:
+def _curves(
+    measured: DetectorMeasurements, groups: dict[str, list[str]], cloaked: Sequence[str]
+) -> Iterator[Curve]:
     for group, names in groups.items():
         if not names:
             continue
         lines = {}
-        shown = ["clean", *cloaked, *(NOISE + one for one in cloaked if NOISE + one in measured.versions)]
+        shown = ["clean", *cloaked, *filter(None, map(measured.control_of, cloaked))]
         for version in shown:
             made = []
             for place, condition in enumerate(CONDITIONS):
@@ -273,7 +284,7 @@ def _curves(measured: Measured, groups: dict[str, list[str]], cloaked: Sequence[
 
 
 def _galleries(
-    measured: Measured,
+    measured: DetectorMeasurements,
     options: DetectorOptions,
     cache: Cache,
     cloaked: Sequence[str],
@@ -292,10 +303,10 @@ def _galleries(
         names = list(cloaked)
         clean, versions = versions_of(pair, names, options, cache)
         for version in names[:2]:
-            yield pictures.gallery(row, clean, version, versions, NOISE + version)
+            yield pictures.gallery(row, clean, version, versions, measured.control_of(version))
 
 
-def _effects(measured: Measured) -> dict[str, Any]:
+def _effects(measured: DetectorMeasurements) -> dict[str, Any]:
     return {
         version: {
             condition: {
@@ -307,30 +318,30 @@ def _effects(measured: Measured) -> dict[str, Any]:
     }
 
 
-def landmark_effects(measured: Measured, version: str) -> dict[str, Effect]:
-    """By detector: how much further than by random noise of equal energy its landmarks are moved, over pictures in
-    which it still reports faces in both.
+def landmark_effects(measured: DetectorMeasurements, version: str) -> dict[str, Effect]:
+    """By detector: how much further than by its control, which it must have, its landmarks are moved, over pictures
+    in which it still reports faces in both.
     """
     effects = {}
     for name in measured.detectors:
         means = [
             [mean(row["seen"][shown]["nothing"][name]["landmarks"]).value for row in measured.rows]
-            for shown in (NOISE + version, version)
+            for shown in (measured.control_of(version) or "", version)
         ]
         effects[name] = paired(*means)
     return holm(effects)
 
 
-def _few(measured: Measured) -> Iterator[str]:
+def _few(measured: DetectorMeasurements) -> Iterator[str]:
     if len(measured.rows) < 20:
         yield f"{len(measured.rows)} pictures tell which kind of effect there is, not exact rates."
 
 
-def _least(measured: Measured) -> str:
+def _least(measured: DetectorMeasurements) -> str:
     return f"{max(2.0 ** (1 - len(measured.rows)), 5e-5):.2g}"
 
 
-def _share(measured: Measured, version: str, condition: str, names: Sequence[str]) -> Estimate:
+def _share(measured: DetectorMeasurements, version: str, condition: str, names: Sequence[str]) -> Estimate:
     counted = counts(measured.rows, version, condition, names)
     return share(counted.found, counted.of)
 

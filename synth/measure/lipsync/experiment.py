@@ -29,12 +29,12 @@ from synth.measure.conditions import CLEAN, Pixels
 from synth.measure.experiment import (
     AttackerFaces,
     Experiment,
+    ExperimentEstimate,
     Label,
     Progress,
     Result,
     Stop,
     Tell,
-    WorkEstimate,
     cloak_estimate,
     require_basis,
     run_experiment,
@@ -53,7 +53,7 @@ from synth.measure.lipsync.footage import (
 from synth.measure.lipsync.judge import RENDERED, LipsyncJudge
 from synth.measure.lipsync.options import LipsyncExperimentOptions
 from synth.measure.material import Material, prepare_material
-from synth.measure.measures import Kind
+from synth.measure.measures import ExperimentKind
 from synth.measure.split import split_of
 
 #: Seconds, as measured on one core: to follow a face through a frame, to look at a frame again and copy the mouth out
@@ -97,7 +97,7 @@ def measure_lipsync(
 class LipsyncExperiment(Experiment):
     """Every cell is a lip-sync of the held-out frames, made from the footage without one part."""
 
-    kind = Kind.LIPSYNC
+    kind = ExperimentKind.LIPSYNC
     material: Material
     judge: LipsyncJudge
 
@@ -168,7 +168,7 @@ class LipsyncExperiment(Experiment):
         )  # fmt: skip
 
 
-def estimate_work(person: Path, options: LipsyncExperimentOptions) -> WorkEstimate:
+def estimate_work(person: Path, options: LipsyncExperimentOptions) -> ExperimentEstimate:
     """About how long it takes.
 
     Raises:
@@ -179,7 +179,7 @@ def estimate_work(person: Path, options: LipsyncExperimentOptions) -> WorkEstima
     published = split.published if split else round(0.8 * count)
     cells = len(options.variants) * len(options.parsed)
     runs, made = cells * options.parts, min(RENDERED, round(0.2 * count))
-    return WorkEstimate(
+    return ExperimentEstimate(
         (
             cloak_estimate(published, options),
             (f"following the face {cells + 1} times", (cells + 0.25) * published * _TRACK),

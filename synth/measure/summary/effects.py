@@ -8,7 +8,7 @@ from synth.measure.conditions import CLEAN
 from synth.measure.experiment import Result
 from synth.measure.judge import FAKE_PREFIX
 from synth.measure.measures import MEASURES, Measure
-from synth.measure.stats import Effect, Estimate, Verdict, holm, jackknifed, mean, paired, widened
+from synth.measure.stats import Effect, Estimate, Significance, holm, jackknifed, mean, paired, widened
 
 
 def measures_in(result: Result) -> dict[str, Measure]:
@@ -55,6 +55,6 @@ def mean_of(result: Result, variant: str, attacker: str, measure: str) -> Estima
 
 def fake_quality(measure: Measure, effect: Effect) -> str:
     """What an effect means for the attacker's fakes: ``better`` or ``worse``, or why nothing is said."""
-    if effect.verdict not in (Verdict.HIGHER, Verdict.LOWER):
+    if effect.verdict not in (Significance.HIGHER, Significance.LOWER):
         return str(effect.verdict)
     return "better" if (effect.difference.value > 0) == (measure.better > 0) else "worse"

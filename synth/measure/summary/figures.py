@@ -10,6 +10,7 @@ from synth.measure.experiment import Result
 from synth.measure.measures import MEASURES
 from synth.measure.stats import Estimate, mean
 from synth.measure.summary.effects import mean_of, measures_in, values
+from synth.measure.wording import control_words
 from synth.report.curve import MOST_LINES
 from synth.report.document import Curve, Gallery, Point, Shot
 
@@ -69,7 +70,7 @@ def galleries(result: Result) -> Iterator[Gallery]:
     for variant in result.strengths:
         shots = pictures.comparison(
             result.published[CLEAN], result.published[variant], result.published.get(NOISE + variant),
-            "a published frame, clean", f"cloaked at {variant}",
+            "a published frame, clean", f"cloaked at {variant}", control_words(NOISE),
         )  # fmt: skip
         yield Gallery(f"What is published: cloaked at {variant}", tuple(shots), slider=True)
     design = result.kind.design

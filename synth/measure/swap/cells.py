@@ -196,7 +196,7 @@ def _find_again(made: Path, judge: SwapJudge, found: dict[str, float | None]) ->
 
 
 def landmarks_of(clip: Path, finder: FaceFinder) -> Tracked:
-    """Landmarks of the target's held-out clip; see :func:`synth.swap.conversion.footage.track`."""
+    """Landmarks of the target's held-out clip; see :func:`synth.swap.conversion.footage.track_landmarks`."""
     from cloak.video.io import probe
     from synth.swap.conversion.footage import track_landmarks
 

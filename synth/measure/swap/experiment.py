@@ -22,19 +22,19 @@ from synth.measure.conditions import CLEAN, Pixels
 from synth.measure.experiment import (
     AttackerFaces,
     Experiment,
+    ExperimentEstimate,
     Label,
     Progress,
     Result,
     Stop,
     Tell,
-    WorkEstimate,
     cloak_estimate,
     require_basis,
     run_experiment,
 )
 from synth.measure.judge import Judge
 from synth.measure.material import Material, prepare_material
-from synth.measure.measures import Kind
+from synth.measure.measures import ExperimentKind
 from synth.measure.split import split_of
 from synth.measure.swap.cells import SwapJudge, cell_key, landmarks_of, trained_and_measured
 from synth.measure.swap.faces import extract_for, held_out_faces
@@ -86,7 +86,7 @@ def measure_swap(
 class SwapExperiment(Experiment):
     """Every cell is a face swapper, trained with the same seeds and steps."""
 
-    kind = Kind.SWAP
+    kind = ExperimentKind.SWAP
     material: Material
     other: Material
     target_faces: AttackerFaces
@@ -156,7 +156,7 @@ class SwapExperiment(Experiment):
         shutil.rmtree(self.cache.folder / "models", ignore_errors=True)
 
 
-def estimate_work(person: Path, options: SwapExperimentOptions, cache: Cache) -> WorkEstimate:
+def estimate_work(person: Path, options: SwapExperimentOptions, cache: Cache) -> ExperimentEstimate:
     """How long it takes at most, from the footage's length and a few steps of training."""
     count = _frames(person, options)
     cells = len(options.variants) * len(options.parsed)
@@ -165,7 +165,7 @@ def estimate_work(person: Path, options: SwapExperimentOptions, cache: Cache) ->
     runs, steps = cells * len(options.seeds), options.generator().recipe.steps
     clip = max(2, round(count / 4))
     clip = clip if options.held_out is None else min(options.held_out, clip)
-    return WorkEstimate(
+    return ExperimentEstimate(
         (
             (what, cloak),
             (f"{cells} extractions of faces, and the target's", (cells + 2) * count * _EXTRACT),

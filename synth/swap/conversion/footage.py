@@ -40,7 +40,8 @@ class SwapReport:
         frames: in all.
         swapped: frames in which a face was replaced.
         without_face: passed through as they were; with a reference, also frames that show only others.
-        with_several: had more than one face; which was taken, :class:`~synth.swap.conversion.face_selector.Whom` says.
+        with_several: had more than one face; see :class:`~synth.swap.conversion.face_selector.FaceSelector` for which
+            was taken.
         flicker: None for a picture.
         damaged: frames of the footage that are missing, or mended by the decoder, since the file is damaged there.
     """
@@ -167,7 +168,7 @@ def _render_video(
         swapper, finder: ready ones.
         mark: draw the visible mark.
         selector: chooses the face; without it, the largest and then the one nearest to where it was.
-        tracked: from an earlier :func:`track` of the same video, which then has chosen.
+        tracked: from an earlier :func:`track_landmarks` of the same video, which then has chosen.
         progress: called with the share done.
 
     Raises:

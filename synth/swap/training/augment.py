@@ -1,7 +1,7 @@
-"""Random changes of training faces, on the device, in plain torch, a whole batch at a time.
+"""Random augmentation of training faces, on the device, a whole batch at a time.
 
-What the encoder sees is distorted and made worse ("crappified"); what it must bring back is not. Rotation, zoom,
-shift, mirror image and colour change both alike. How far eyes and mouth are open is shown to the encoder undistorted.
+The encoder's input is warped and degraded ("crappified"); the target is not. Rotation, zoom, shift, mirroring and
+colour are the same for both. The channel that shows how far eyes and mouth are open is never degraded.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Batch:
     """Faces of one person, ready for a step.
 
     Attributes:
-        seen: ``(N, 4, S, S)`` in [0, 1], what the encoder gets, see :func:`shown`.
-        wanted: the same faces undistorted, what the decoder must give.
+        seen: ``(N, 4, S, S)`` in [0, 1], the encoder's input, see :func:`encoder_input`.
+        wanted: the same faces undistorted, the decoder's target.
         mask, details: ``(N, 1, S, S)`` in [0, 1], belonging to ``wanted``.
     """
 
@@ -62,9 +62,8 @@ def augmented(
 
 
 def encoder_input(pictures: Tensor, mask: Tensor, details: Tensor) -> Tensor:
-    """What the encoder gets, ``(N, 4, S, S)``: the face alone, and as a fourth channel where its eyes and its mouth are
-    open, so that how far a mouth is open need not be learned from colours alone, which differ between people and are
-    made worse in training.
+    """The encoder's input, ``(N, 4, S, S)``: the face alone, and a fourth channel that shows where eyes and mouth are
+    open. Colours alone would teach the opening badly: they differ between people and are degraded in training.
 
     Args:
         pictures: ``(N, 3, S, S)`` in [0, 1].
@@ -74,8 +73,8 @@ def encoder_input(pictures: Tensor, mask: Tensor, details: Tensor) -> Tensor:
 
 
 def face_alone(pictures: Tensor, mask: Tensor) -> Tensor:
-    """Pictures that are grey outside of the face. The background and the hair would tell the encoder who it is, and
-    then the other person's decoder would be shown what it has never seen.
+    """Pictures with everything outside of the face made grey. Background and hair would tell the encoder who it is; the
+    other person's decoder has never seen them.
 
     Args:
         pictures: ``(N, 3, S, S)``.
@@ -128,7 +127,7 @@ def recoloured(pictures: Tensor, gain: Tensor, shift: Tensor, saturation: Tensor
 
 
 def crappified(pictures: Tensor, strength: float, draws: torch.Generator) -> Tensor:
-    """Make pictures worse, each in its own measure: blurred, in blocks as by a coarse JPEG, noisy.
+    """Degrade each picture by a random amount of blur, JPEG-like blocks and noise.
 
     Args:
         pictures: ``(N, 3, S, S)`` in [0, 1].
@@ -147,8 +146,8 @@ def crappified(pictures: Tensor, strength: float, draws: torch.Generator) -> Ten
 
 
 def _coarse_blocks(pictures: Tensor) -> Tensor:
-    """What is left of 8 x 8 blocks when only the sixteen lowest frequencies of the discrete cosine transform are kept,
-    in steps of 1/16.
+    """8 x 8 blocks with only the sixteen lowest frequencies of the discrete cosine transform, quantised in steps of
+    1/16.
     """
     count, channels, side, _ = pictures.shape
     base = _cosines(pictures.device, pictures.dtype)[:4]

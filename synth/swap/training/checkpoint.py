@@ -1,7 +1,7 @@
-"""Models and the state of a run on disk: safetensors, written whole or not at all, parsed without running anything.
+"""Models and checkpoints on disk: safetensors, written atomically; reading runs no code.
 
-A model (``model.safetensors``) is the generator's running average with what must travel with it: settings, consent,
-the hashes of its footage. A checkpoint (``checkpoint.safetensors``) has everything that the next step depends on.
+A model (``model.safetensors``) holds the running average of the generator's weights, its settings, the consent, and the
+hashes of its footage. A checkpoint (``checkpoint.safetensors``) holds all that the next training step depends on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HINT = "train it again with `veilmark synth train`, or get a fresh copy"
 
 @dataclass(frozen=True)
 class Origin:
-    """What must be known about a model wherever it goes.
+    """What is stored with a model.
 
     Attributes:
         preset: its settings.
@@ -123,7 +123,7 @@ def load_model(path: Path, device: Any = "cpu") -> tuple[Generator, Origin]:
 
     Args:
         path: the file, or the folder that a training wrote.
-        device: where it shall compute.
+        device: where it will compute.
 
     Raises:
         MissingPathError: there is none.
@@ -172,13 +172,13 @@ def flattened(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor
 
 
 def restore(prefix: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what :func:`flattened` took; KeyError or ValueError where it does not fit."""
+    """Load what :func:`flattened` returned; KeyError or ValueError where it does not fit."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in unprefixed(prefix, tensors).items():
         index, name = key.split(".", 1)
         like = weights[int(index)]
-        # a fused optimiser walks through memory: its numbers must lie there in the same order as the weights
+        # a fused optimiser needs its state in the same memory format as the weights
         value = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
         state.setdefault(int(index), {})[name] = value
     present = optimizer.state_dict()

@@ -1,4 +1,4 @@
-"""The critic: is each patch of a face a photograph or the generator's?
+"""The critic: a patch discriminator, photograph or generated.
 
 Patches: Isola et al., CVPR 2017. Spectral normalization of every layer: Miyato et al., ICLR 2018.
 """
@@ -12,13 +12,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from synth.swap.config import Architecture
 
-# Layers that stretch nothing let fine detail fade away; so detail is shown to the critic by itself and enlarged, and
-# its verdict is enlarged too. Both are constants, so how fast the verdict can change stays bounded.
+# Spectrally normalised layers attenuate fine detail. So the detail is an amplified input of its own, and the output is
+# amplified too. Both factors are constants, so the critic stays Lipschitz-bounded.
 _DETAIL_GAIN, _VERDICT_GAIN = 8.0, 8.0
 
 
 class Critic(nn.Module):
-    """One network for all sides, with one map of verdicts for each."""
+    """One network for all sides, with one output map for each."""
 
     def __init__(self, shape: Architecture, sides: tuple[str, ...] = ("a", "b")) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Critic(nn.Module):
 
 
 def critic_loss(real: Tensor, made: Tensor) -> Tensor:
-    """Hinge loss (Lim and Ye, 2017): photographs should be above 1, made pictures below -1."""
+    """Hinge loss (Lim and Ye, 2017): photographs should be above 1, generated pictures below -1."""
     return relu(1 - real).mean() + relu(1 + made).mean()
 
 

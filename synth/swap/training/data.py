@@ -1,4 +1,4 @@
-"""Faces for training: on the device once, as bytes, and drawn from there."""
+"""Training faces, kept on the device as bytes; batches are drawn from there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_ONCE = 256
 
 
 class FaceData(Protocol):
-    """What is asked of a set of faces; :class:`synth.extraction.FaceSet` is one."""
+    """The protocol of a set of faces; :class:`synth.extraction.FaceSet` is one."""
 
     @property
     def consent(self) -> dict[str, Any]: ...
@@ -38,7 +38,7 @@ class Bank:
     Attributes:
         pixels: ``(N, S, S, 3)`` uint8 RGB.
         masks, details: ``(N, S, S)`` uint8, of :func:`synth.extraction.canonical.face_mask` and ``detail_mask``.
-        counts: how many faces each person has, one person after the other; empty: all are of one.
+        counts: number of faces of each person, one person after the other; empty where all are of one.
     """
 
     pixels: Tensor
@@ -80,7 +80,7 @@ class Bank:
         return said.hexdigest()
 
     def split(self, held_out: float, whose: str = "one person") -> tuple[Bank, Bank]:
-        """To train on, and the last share in time of each person's faces, which is held out.
+        """Split into training faces, and held-out faces: the last ones in time of each person.
 
         Args:
             held_out: 0 to 0.9; above 0 it is at least one face of everybody who has two.
@@ -108,7 +108,7 @@ class Bank:
 
     def _part(self, which: list[slice]) -> Bank:
         def taken(rows: Tensor) -> Tensor:
-            # a single part stays a view: faces are not twice in memory
+            # a single part stays a view, so that faces are in memory once
             return rows[which[0]] if len(which) == 1 else torch.cat([rows[one] for one in which])
 
         return Bank(taken(self.pixels), taken(self.masks), taken(self.details))
@@ -118,13 +118,13 @@ class Bank:
         return self.pixels[which].permute(0, 3, 1, 2).float() / 255
 
     def plain(self, which: Tensor | slice = slice(None)) -> Batch:
-        """Faces as they are; what the encoder sees is not distorted."""
+        """Faces without augmentation."""
         pictures = self.pictures(which)
         mask, details = ((one[which][:, None].float() / 255) for one in (self.masks, self.details))
         return Batch(encoder_input(pictures, mask, details), pictures, mask, details)
 
     def draw(self, count: int, how: Augmentation, draws: torch.Generator) -> Batch:
-        """``count`` faces at random, changed at random."""
+        """``count`` random faces, augmented."""
         which = torch.randint(len(self), (count,), generator=draws, device=self.pixels.device)
         plain = self.plain(which)
         return augmented(plain.wanted, plain.mask, plain.details, how, draws)

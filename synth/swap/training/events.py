@@ -3,7 +3,7 @@
 The event file is written here, because the format is small: records of TFRecord (length, masked CRC-32C, bytes, masked
 CRC-32C; tensorflow/core/lib/io/record_writer) that hold ``Event`` protocol buffers (tensorflow/core/util/event.proto:
 1 wall_time double, 2 step int64, 3 file_version string, 5 summary; a summary's field 1 is a value with 1 tag string and
-2 simple_value float). Pictures are not among them: a picture of a generated face leaves signed, or not at all.
+2 simple_value float). Pictures are left out: generated faces are written signed, or not at all.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ def scalars_event(step: int, values: dict[str, float], wall_time: float) -> byte
 
 
 class RunLog:
-    """Appends to ``log.csv`` and to an event file in one folder; a resumed run goes on in a new event file.
+    """Appends to ``log.csv`` and to an event file in one folder; a resumed run begins a new event file.
 
     Args:
         folder: made if it is missing.
-        first_step: of this run. Rows of the table from later steps, of a run that broke off, are dropped.
+        first_step: of this run. Rows of later steps, from an interrupted run, are dropped.
     """
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:

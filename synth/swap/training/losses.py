@@ -1,4 +1,4 @@
-"""What the generator is blamed for. Pure functions of pictures ``(N, 3, S, S)`` in [0, 1]."""
+"""The generator's losses: pure functions of pictures ``(N, 3, S, S)`` in [0, 1]."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAPS, _SIGMA = 11, 1.5
 def ssim_map(first: Tensor, second: Tensor) -> Tensor:
     """Structural similarity of each pixel and channel, ``(N, 3, S - 10, S - 10)``, at most 1.
 
-    Wang et al., IEEE TIP 2004, Gaussian window of 11 taps and sigma 1.5, without the border it does not fit in.
+    Wang et al., IEEE TIP 2004, Gaussian window of 11 taps and sigma 1.5, valid positions only.
     """
     count = first.shape[1]
     stack = torch.cat([first, second, first * first, second * second, first * second], 1)
@@ -50,7 +50,7 @@ def _bands(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def pixel_weights(batch: Batch, weights: LossWeights) -> Tensor:
-    """``(N, 1, S, S)``: how much each pixel counts; the mean over a batch is 1."""
+    """Loss weight of each pixel, ``(N, 1, S, S)``; the mean over a batch is 1."""
     raw = weights.background + (1 - weights.background) * batch.mask + weights.details * batch.details
     return raw / raw.mean()
 
@@ -93,5 +93,5 @@ def reconstruction(
 
 
 def on_face(pictures: Tensor, batch: Batch) -> Tensor:
-    """Pictures with what is no face replaced by what was wanted's background, so that only the face is compared."""
+    """Pictures with the target's background, so that only the face is compared."""
     return batch.wanted.lerp(pictures, batch.mask)

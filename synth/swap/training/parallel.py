@@ -1,4 +1,4 @@
-"""Several processes, as torchrun starts them; with one, nothing happens here."""
+"""Data-parallel training over the processes that torchrun started; with one process these functions do nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_first() -> bool:
 
 
 def join(device: str) -> str:
-    """Join the others when torchrun started us; returns the device this process shall use."""
+    """Join the process group when torchrun started this process; returns the device to use."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _running():
         return device
     on_gpu = device.startswith("cuda")
@@ -36,7 +36,7 @@ def join(device: str) -> str:
 
 
 def average(weights: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over all processes, in one message."""
+    """Replace each gradient by its mean over all processes, in one all-reduce."""
     if world_size() == 1:
         return
     gradients = [weight.grad for weight in weights if weight.grad is not None]
@@ -48,7 +48,7 @@ def average(weights: Iterable[nn.Parameter]) -> None:
 
 
 def agreed(value: torch.Tensor) -> torch.Tensor:
-    """The mean over all processes, so that all of them decide alike."""
+    """The mean over all processes, so that all take the same decision."""
     if world_size() > 1:
         distributed.all_reduce(value)
         value = value / world_size()
@@ -56,7 +56,7 @@ def agreed(value: torch.Tensor) -> torch.Tensor:
 
 
 def anyone(said: bool, device: torch.device) -> bool:
-    """Whether any process said yes."""
+    """Whether the value is true in any process."""
     if world_size() == 1:
         return said
     return bool(agreed(torch.tensor(float(said), device=device)) > 0)

@@ -1,9 +1,9 @@
-"""Which phase of the recipe comes when, as a pure function of what was measured.
+"""The phases of training, as a pure function of the measures.
 
 The recipe follows NoGAN (Antic, Howard and Manor, "Decrappification, DeOldification, and Super Resolution", fast.ai,
 2019): the generator is first trained alone, with losses that are easy to follow; then the critic alone, on photographs
 and on what the generator makes of them; only then both together, and only until the pictures stop getting better. That
-turning point is found by a measure on held-out faces instead of by eye.
+turning point is found by a measure on held-out faces, not by eye.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from synth.swap.config import Recipe
 
 PHASES = ("generator", "critic", "adversarial", "done")
-#: A gain smaller than this share of the best measure is none.
+#: Gains smaller than this share of the best measure do not count.
 _LEAST_GAIN = 0.002
 
 
@@ -71,8 +71,8 @@ def stepped(at: ScheduleState) -> ScheduleState:
 
 
 def check_due(at: ScheduleState, recipe: Recipe, *, alone: bool = False) -> bool:
-    """Whether to look at the held-out faces now: regularly, when a phase ends, and before both networks alternate. Not
-    while the critic is pretrained, for then the generator stays as it is.
+    """Whether to measure on the held-out faces now: at intervals, when a phase ends, and before both networks
+    alternate. Not while the critic is pretrained, because the generator does not change then.
     """
     if at.phase in ("critic", "done"):
         return False
@@ -82,7 +82,7 @@ def check_due(at: ScheduleState, recipe: Recipe, *, alone: bool = False) -> bool
 
 
 def checked(at: ScheduleState, measure: float) -> tuple[ScheduleState, bool]:
-    """After a look at the held-out faces; lower is better. Also whether this was the phase's best."""
+    """The state after a measure (lower is better), and whether it was the phase's best."""
     gained = at.best is None or measure < at.best * (1 - _LEAST_GAIN)
     history = (*at.history, (at.step, at.phase, measure))
     if gained:

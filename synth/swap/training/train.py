@@ -1,4 +1,4 @@
-"""The training loop, to be read in one sitting.
+"""The training loop.
 
 A run is a generator, its critic, two optimisers, a running average, and random numbers; :class:`Run` holds them, and
 everything the next step depends on goes into its checkpoint. On several GPUs (torchrun) each process draws its own
@@ -46,7 +46,7 @@ class TrainingResult:
     """How a run ended.
 
     Attributes:
-        finished: all phases are over; else it was stopped and can be resumed.
+        finished: all phases are done; false where the run was stopped and can be resumed.
         steps: done in all.
         measures: of the model that was kept, on the held-out faces.
         model: the file, or None where nothing was measured yet.
@@ -65,7 +65,7 @@ class Run:
         origin: settings, sides, seed.
         device: where to compute.
         compiled: let torch.compile make kernels for the generator.
-        faces: for each side the digest of its faces, by which a checkpoint knows them.
+        faces: for each side the digest of its faces; a checkpoint is resumed with the same faces only.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Run:
                 )
             if before.sources != self.origin.sources:
                 raise UsageError(f"{path} was made from other footage", hint="name the same folders of faces")
-            known = about.get("faces", self.faces)  # checkpoints of old do not say
+            known = about.get("faces", self.faces)  # old checkpoints lack it
             changed = sorted(side for side, one in self.faces.items() if known.get(side) != one)
             if changed:
                 raise UsageError(
@@ -191,10 +191,10 @@ def train(
         resume: go on from the folder's checkpoint.
         prior: a face prior to begin with.
         compiled: use torch.compile.
-        stop: asked after each step; after a yes the checkpoint is written and the run ends.
+        stop: called after each step; if true, the checkpoint is written and the run ends.
         progress: called with the share of steps done.
-        preview: is handed the step and a sheet of held-out faces, ``(H, W, 3)`` uint8, at each check. What it writes
-            must be labelled.
+        preview: called at each check with the step and a sheet of held-out faces, ``(H, W, 3)`` uint8. It must label
+            what it writes.
 
     Raises:
         NoFaceError: too few faces.
@@ -249,7 +249,7 @@ def train(
                 _back_to_best(run, folder / MODEL_FILE)
             run.at = schedule.next_phase(run.at, recipe, alone=alone)
             if run.at.phase == "critic":
-                # the generator does not change now: its pictures of all faces are made once, and stay in memory
+                # the generator does not change in this phase: its pictures of all faces are made once and kept
                 drawn_of = _generated(run, learned)
             elif run.at.phase == "adversarial":
                 drawn_of = {}
@@ -286,7 +286,9 @@ def train(
 
 
 def _generator_step(run: Run, faces: dict[str, Bank], features: FeatureNet | None) -> dict[str, Tensor]:
-    """Bring distorted faces back; once the critic was trained, also against it, and the critic against the result."""
+    """One step of the generator (reconstruction); once the critic is trained, adversarial too, and one step of the
+    critic.
+    """
     preset, recipe = run.origin.preset, run.origin.preset.recipe
     against = run.at.phase == "adversarial"
     how = preset.augmentation if not against else replace(preset.augmentation, crappify=0.0)
@@ -318,7 +320,7 @@ def _generator_step(run: Run, faces: dict[str, Bank], features: FeatureNet | Non
 
 
 def _critic_step(run: Run, faces: dict[str, Bank], drawn_of: dict[str, Bank]) -> dict[str, Tensor]:
-    """The critic as a classifier of photographs and of the pictures that the generator made of them."""
+    """One step of the critic: photographs against the generator's reconstructions."""
     preset = run.origin.preset
     how = replace(preset.augmentation, warp=0.0, crappify=0.0)
     batches = {side: bank.draw(preset.recipe.batch, how, run.draws) for side, bank in faces.items()}
@@ -343,14 +345,14 @@ def _teach_critic(run: Run, batches: dict[str, Batch], made: dict[str, Tensor]) 
     run.critic_optimizer.step()
     share = agreed(torch.stack(right).mean())
     if run.at.phase == "critic" and run.at.phase_step % _LOG_EVERY == _LOG_EVERY - 1:
-        # asked of the device only now and then, because asking means waiting for it
+        # read from the device only now and then, because reading waits for it
         run.accuracy = 0.5 * run.accuracy + 0.5 * float(share)
     return {"critic/loss": loss.detach(), "critic/accuracy": share}
 
 
 @torch.no_grad()
 def _generated(run: Run, faces: dict[str, Bank]) -> dict[str, Bank]:
-    """What the generator makes of each face, outside of the face the face's own background. Never written anywhere."""
+    """The generator's faces on the faces' own background. Never written to disk."""
     made = {}
     for side, bank in faces.items():
         parts = []
@@ -364,7 +366,7 @@ def _generated(run: Run, faces: dict[str, Bank]) -> dict[str, Bank]:
 
 @torch.no_grad()
 def sheet(generator: Generator, held_out: dict[str, Bank], columns: int = 6) -> NDArray[np.uint8]:
-    """Rows of held-out faces: for each person the face, itself through its own decoder, and through each other's."""
+    """Rows of held-out faces: of each person the face, its reconstruction, and its swap through each other decoder."""
     rows = []
     generator.eval()
     for side, bank in held_out.items():
@@ -382,7 +384,7 @@ def sheet(generator: Generator, held_out: dict[str, Bank], columns: int = 6) -> 
 
 
 def _back_to_best(run: Run, model: Path) -> None:
-    """Take up the weights that did best on held-out faces, which are the ones on disk."""
+    """Load the best weights by the held-out measure, which are those on disk."""
     if world_size() > 1:
         torch.distributed.barrier()
     best, _ = checkpoint.load_model(model, run.device)
@@ -392,7 +394,7 @@ def _back_to_best(run: Run, model: Path) -> None:
 
 @torch.no_grad()
 def _follow(run: Run, decay: float) -> None:
-    """The running average takes a step towards the generator; at first it follows closely."""
+    """Update the running average of the weights; its decay grows during the first steps."""
     keep = min(decay, (1 + run.at.step) / (10 + run.at.step))
     torch._foreach_lerp_(list(run.average.parameters()), list(run.generator.parameters()), 1 - keep)
 
@@ -419,7 +421,7 @@ def _cpu_knows_bf16() -> bool:
 
 
 class _Sums:
-    """Figures added up on the device, so that no step waits for it."""
+    """Sums of figures kept on the device, so that no step waits for a transfer."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}

@@ -20,7 +20,7 @@ _BATCH = 32
 def held_out_measures(
     generator: Generator, banks: dict[str, Bank], features: FeatureNet | None
 ) -> dict[str, float]:
-    """How well each person's own decoder brings back faces it was never trained on; means over persons and faces.
+    """How well each decoder reconstructs held-out faces of its own person; means over persons and faces.
 
     Returns:
         ``ssim`` (on the face, at most 1), ``psnr`` (dB, on the face), ``mask`` (mean absolute error, 0 to 1), with

@@ -31,7 +31,7 @@ def test_fit_ends_at_the_ceiling() -> None:
     def render(amplitude: float) -> torch.Tensor:
         return (clean + amplitude * _noise(0)).clamp(0, 1)
 
-    amplitude = seen.fit(render, ceiling, 0.01, most=0.5, tries=6)
+    amplitude = seen.fit(render, ceiling, 0.01, tries=6)
     used = seen.share(render(amplitude), ceiling)
     assert 0.9 < used < 1.05
 
@@ -39,7 +39,7 @@ def test_fit_ends_at_the_ceiling() -> None:
 def test_fit_never_exceeds_the_largest_amplitude() -> None:
     clean = _clean()
     seen = Visibility(clean, FACE)
-    assert seen.fit(lambda _: clean, Ceiling(0.1, 0.1), 0.01, most=0.03) == 0.03
+    assert seen.fit(lambda _: clean, Ceiling(0.1, 0.1, 0.03), 0.01) == 0.03
 
 
 def test_the_square_prefers_an_even_change() -> None:
@@ -50,9 +50,7 @@ def test_the_square_prefers_an_even_change() -> None:
     spots = even * (_noise(2, 6.0) > 1.2)
 
     def at_equal_flip(change: torch.Tensor) -> torch.Tensor:
-        amplitude = seen.fit(
-            lambda a: (clean + a * change).clamp(0, 1), Ceiling(0.06, 1.0), 0.02, most=1.0, tries=8
-        )
+        amplitude = seen.fit(lambda a: (clean + a * change).clamp(0, 1), Ceiling(0.06, 1.0), 0.02, tries=8)
         return (clean + amplitude * change).clamp(0, 1)
 
     assert float(seen.loss(at_equal_flip(spots))) > 1.3 * float(seen.loss(at_equal_flip(even)))
@@ -67,7 +65,9 @@ def test_stripes_have_more_coherence_than_grain() -> None:
     assert float(agree.mean()) > 0.9 and bool((energy > 0).all())
 
 
-@pytest.mark.parametrize(("kind", "measure"), [("stripes", "folds"), ("spots", "mottle"), ("bruise", "tint")])
+@pytest.mark.parametrize(
+    ("kind", "measure"), [("stripes", "folds"), ("spots", "mottle"), ("bruise", "tint"), ("soot", "specks")]
+)
 def test_each_fault_raises_its_own_measure(kind: str, measure: str) -> None:
     clean = (_clean()[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)[40:150, 60:150]
     grain = _noise(4)[0, 0].numpy()[40:150, 60:150, None] * 6
@@ -75,6 +75,7 @@ def test_each_fault_raises_its_own_measure(kind: str, measure: str) -> None:
     fault = {
         "stripes": 14 * np.sin((x + y) / 3)[..., None] * np.ones(3),
         "spots": 8 * _noise(5, 4.0)[0, 0].numpy()[40:150, 60:150, None] * np.ones(3),
+        "soot": -90.0 * (_noise(6, 1.2)[0, 0].numpy()[40:150, 60:150, None] > 2.2) * np.ones(3),
         "bruise": 12 * np.sin(x / 12)[..., None] * np.array([1.0, -0.5, 0.2]),
     }[kind]
     plain, faulty = (

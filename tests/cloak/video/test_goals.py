@@ -14,7 +14,7 @@ from cloak.detectors.base import Detections
 from cloak.detectors.geometry.matching import faces_found
 from cloak.detectors.geometry.rendering import Rendering
 from cloak.evaluate.compare import landmark_errors
-from cloak.evaluate.detect import detect_pixels
+from cloak.evaluate.detect import detect_pixels, load_encoders
 from cloak.options import CloakOptions
 from cloak.pixels import to_tensor
 from cloak.recognition.network import SAME_PERSON, FaceRecognition
@@ -38,6 +38,7 @@ from provenance.errors import MissingModelError, NoFaceError
 from tests.support.video_clips import panned, write_clip
 
 torch.set_num_threads(1)
+WEIGHTS = Path(__file__).parents[3] / ".cache" / "weights"
 
 
 def wide_shot(portrait: np.ndarray, count: int, step: float = 0.0) -> list[np.ndarray]:
@@ -200,7 +201,13 @@ def test_a_film_with_all_goals(portraits: dict[str, np.ndarray], tmp_path: Path)
     """Hidden, with decoys that are seen in the decoded film, and what became of landmarks in the report."""
     film = write_clip(tmp_path / "in.mp4", wide_shot(portraits["astronaut"], 8))
     options = CloakOptions(
-        strength="high", detectors=("mtcnn",), judges=(), steps=30, decoys=1, displace_landmarks=True
+        strength="high",
+        veil="noise",
+        detectors=("mtcnn",),
+        judges=(),
+        steps=30,
+        decoys=1,
+        displace_landmarks=True,
     )
     video = VideoOptions(window=8, crf=18, preset="veryfast", detection_rate=8)
     report = cloak_video(film, tmp_path / "out.mp4", options, video)
@@ -213,6 +220,28 @@ def test_a_film_with_all_goals(portraits: dict[str, np.ndarray], tmp_path: Path)
     assert any("decoys" in line for line in report.lines()) and any(
         "landmarks" in line for line in report.lines()
     )
+
+
+def test_encoders_of_faces_are_misled_in_films_as_in_pictures(
+    portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    film = write_clip(tmp_path / "in.mp4", panned(portraits["astronaut"], 3, side=200))
+    options = CloakOptions(
+        detectors=("centerface",), judges=(), steps=2, rounds=1, recognition=True, weights=WEIGHTS
+    )
+    attacked, judging = (load_encoders(options, attackable=wanted) for wanted in (True, False))
+    if not attacked:
+        pytest.skip("no encoder of faces is on this machine")
+    video = VideoOptions(preset="ultrafast", control=False)
+    report = cloak_video(film, tmp_path / "out.mp4", options, video)
+    assert [one.encoder for one in report.recognition] == [one.name for one in (*attacked, *judging)]
+    assert [one.attacked for one in report.recognition] == [True] * len(attacked) + [False] * len(judging)
+    assert all(one.shown == report.judged for one in report.recognition)
+    for told, encoder in zip(report.recognition, (*attacked, *judging), strict=True):
+        assert told.threshold == encoder.same_person and told.distance > 0
+    assert len(report.to_json()["recognition"]) == len(report.recognition)
+    if report.recognition[0].recognised["published"]:
+        assert report.recognition[0].encoder in report.advice
 
 
 def test_no_decoys_without_a_face(tmp_path: Path) -> None:

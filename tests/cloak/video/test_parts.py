@@ -259,8 +259,7 @@ def test_options_that_videos_do_not_have() -> None:
         CloakOptions(faces=(0,)),
         CloakOptions(attack="torchattacks:PGD"),
         CloakOptions(quality=80),
-        CloakOptions(veil="light"),
-        CloakOptions(fast=True),
+        CloakOptions(strict=True),
     ):
         with pytest.raises(UsageError, match="videos"):
             check_picture_options(wrong)

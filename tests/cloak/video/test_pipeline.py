@@ -1,4 +1,6 @@
-"""The video pipeline from file to file, with real detectors, a real encoder and real films."""
+"""The video pipeline from file to file, with real detectors, a real encoder and real films, and plain noise; veils are
+tested in :mod:`tests.cloak.video.test_veils`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from provenance.errors import CorruptMediaError, NoFaceError, OutputExistsError,
 from tests.support.video_clips import packets, panned, write_clip
 
 torch.set_num_threads(1)
-OPTIONS = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=30, rounds=2)
+OPTIONS = CloakOptions(
+    strength="high", veil="noise", detectors=("centerface",), judges=(), steps=30, rounds=2
+)
 # ultrafast has no macroblock tree, with which x264 may code the same frames otherwise the next time
 VIDEO = VideoOptions(window=6, crf=20, preset="ultrafast", detection_rate=8)
 FRAMES = 17
@@ -111,7 +115,7 @@ def test_a_window_ends_where_it_no_longer_fits_and_can_be_worked_on_again(clip: 
     track = Track(0, FRAMES - 1, [0, FRAMES - 1], [[48, 20, 108, 90], [40, 10, 130, 110]], {"centerface": 2})
     state = WorkState(tmp_path / "work", "key")
     analysis = VideoAnalysis(FRAMES, (0,), 3, (track,))
-    options = CloakOptions(strength="high", detectors=("centerface",), judges=(), steps=2)
+    options = CloakOptions(strength="high", veil="noise", detectors=("centerface",), judges=(), steps=2)
     optimiser = VideoOptimiser(info, analysis, state, [detectors.load("centerface")], options, VideoOptions())
     optimiser.first_pass(lambda _: None)
     assert state.windows(0) == [(0, cut - 1), (cut, FRAMES - 1)]
@@ -125,7 +129,9 @@ def test_a_window_ends_where_it_no_longer_fits_and_can_be_worked_on_again(clip: 
 
 def test_too_few_steps_are_partial_success(clip: Path, tmp_path: Path) -> None:
     """Every round is made; the file is written and the report says what is left."""
-    options = CloakOptions(strength="low", detectors=("centerface",), judges=(), steps=1, rounds=2)
+    options = CloakOptions(
+        strength="low", veil="noise", detectors=("centerface",), judges=(), steps=1, rounds=2
+    )
     report = cloak_video(
         clip, tmp_path / "out.mp4", options, VideoOptions(crf=34, preset="ultrafast", control=False)
     )

@@ -53,11 +53,18 @@ def walk(pixels: np.ndarray, seed: int, seconds: float) -> list[np.ndarray]:
 
 
 def write_movie(
-    path: Path, frames: list[np.ndarray], samples: np.ndarray | None, *, crf: int = 23, scale: float = 1.0
+    path: Path,
+    frames: list[np.ndarray],
+    samples: np.ndarray | None,
+    *,
+    crf: int = 23,
+    scale: float = 1.0,
+    shape: tuple[int, int] = (320, 240),
 ) -> Path:
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=FPS, options={"crf": str(crf), "preset": "veryfast"})
-        video.width, video.height, video.pix_fmt = int(320 * scale), int(240 * scale), "yuv420p"
+        video.width, video.height = int(shape[0] * scale), int(shape[1] * scale)
+        video.pix_fmt = "yuv420p"
         audio = None
         if samples is not None:
             audio = container.add_stream("aac", rate=SOUND_RATE, layout="mono")
@@ -281,3 +288,38 @@ def reencoded(source: Path, target: Path, start: float, seconds: float) -> Path:
                 copy.mux(stream.encode(small))
         copy.mux(stream.encode(None))
     return target
+
+
+def letterboxed(frames: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
+    """Every frame whole in the middle of a black one of ``(width, height)``."""
+    boxed = []
+    for pixels in frames:
+        height = round(size[0] * pixels.shape[0] / pixels.shape[1])
+        top = (size[1] - height) // 2
+        frame = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+        frame[top : top + height] = np.asarray(Image.fromarray(pixels).resize((size[0], height)))
+        boxed.append(frame)
+    return boxed
+
+
+def test_a_film_between_bars_and_a_stretched_one_are_found(
+    portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    films = [walk(pixels, seed, 4) for seed, pixels in enumerate(portraits.values())]
+    with SimilarIndex() as index:
+        for entry, frames in enumerate(films):
+            fingerprint = fingerprint_video(write_movie(tmp_path / f"{entry}.mp4", frames, None))
+            assert fingerprint.inside is None
+            index.add(entry, fingerprint.to_record(), fingerprint.to_blob())
+        for entry, frames in enumerate(films):
+            dark = [np.zeros_like(frames[0])] * 5  # a fade says nothing about bars
+            high = write_movie(
+                tmp_path / "high.mp4", letterboxed(dark + frames, (180, 320)), None, shape=(180, 320)
+            )
+            wide = write_movie(tmp_path / "wide.mp4", frames, None, shape=(480, 240))
+            still = fingerprint_picture(letterboxed(frames[20:21], (360, 640))[0])
+            for found in (fingerprint_video(high), fingerprint_video(wide)):
+                matches = index.search(found)
+                assert [match.entry_index for match in matches] == [entry]
+                assert matches[0].confirmed
+            assert [match.entry_index for match in index.search(still)] == [entry]

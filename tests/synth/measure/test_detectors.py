@@ -27,9 +27,14 @@ from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
 from synth.commands.measure import measure_app
 from synth.measure.cache import Cache, key_of
-from synth.measure.conditions import CLEANING, CONDITIONS, GIVEN, NOISE, equal_energy
+from synth.measure.conditions import CLEANING, CONDITIONS, GIVEN, NOISE, RANDOM, equal_energy
 from synth.measure.detectors.errors import condition_tables, every_report, published_table, reported
-from synth.measure.detectors.experiment import DetectorOptions, Measured, measure_detectors
+from synth.measure.detectors.experiment import (
+    DetectorMeasurements,
+    DetectorOptions,
+    measure_detectors,
+    versions_of,
+)
 from synth.measure.detectors.observations import detect_under_conditions, faces_agreed_on
 from synth.measure.detectors.pairs import Pair, pair_up, pictures_in
 from synth.measure.detectors.report import group_effect, recall_effects
@@ -69,9 +74,11 @@ def seen(faces: dict[str, np.ndarray], detectors: list[FaceDetector]) -> list[di
     return rows
 
 
-def measured(rows: list[dict[str, Any]]) -> Measured:
+def measured(rows: list[dict[str, Any]]) -> DetectorMeasurements:
     families = {one: detector_list.info(one).family for one in rows[0]["boxes"]["clean"]}
-    return Measured(rows, [Pair(Path(row["name"])) for row in rows], ["same", "destroyed"], families, [])
+    return DetectorMeasurements(
+        rows, [Pair(Path(row["name"])) for row in rows], ["same", "destroyed"], families, []
+    )
 
 
 def test_of_equal_pictures_every_measure_shows_nothing(seen: list[dict[str, Any]]) -> None:
@@ -96,14 +103,14 @@ def cell(reports: int, right: int, decoys: int, landmarks: list[float]) -> dict[
     return {"found": right, "reports": reports, "right": right, "decoys": decoys, "landmarks": landmarks}
 
 
-def made_up(cells: list[dict[str, Any]], condition: str = "half size") -> Measured:
+def made_up(cells: list[dict[str, Any]], condition: str = "half size") -> DetectorMeasurements:
     """Pictures in which one detector reports this under one condition, and one right face under all others."""
     rows = []
     for place, one in enumerate(cells):
         usual = {name: {"d": cell(1, 1, 0, [0.01])} for name in CONDITIONS}
         seen = {"clean": usual, "mid": {**usual, condition: {"d": one}}}
         rows.append({"name": f"p{place}", "faces": [[0, 0, 1, 1]], "seen": seen})
-    return Measured(rows, [Pair(Path(row["name"])) for row in rows], ["mid"], {"d": "family"}, [])
+    return DetectorMeasurements(rows, [Pair(Path(row["name"])) for row in rows], ["mid"], {"d": "family"}, [])
 
 
 def test_what_else_is_reported_is_counted_for_each_condition() -> None:
@@ -271,6 +278,30 @@ def test_options_are_checked() -> None:
         DetectorOptions(strengths=("extreme",))
     with pytest.raises(UsageError, match="no detector is called"):
         DetectorOptions(attacked=("nobody",))
+    with pytest.raises(UsageError, match="unknown veil"):
+        DetectorOptions(veil="lace")
+
+
+@pytest.mark.parametrize(("veil", "control"), [("film", RANDOM), ("noise", NOISE)])
+def test_the_control_fits_the_veil(
+    veil: str, control: str, faces: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """Cloaked here: the same veil with random parameters; a second run reads what the first cloaked."""
+    path = tmp_path / "picture.png"
+    Image.fromarray(faces["collins"][:150, 20:170]).save(path)
+    options = DetectorOptions(("low",), veil, attacked=("blazeface-short",), steps=1)
+    cache = Cache(tmp_path / "work")
+    clean, versions = versions_of(Pair(path), ["low"], options, cache)
+    assert list(versions) == ["low", control + "low"]
+    for pixels in versions.values():
+        assert pixels.shape == clean.shape and (pixels != clean).mean() > 0.3
+    written = {one: one.stat().st_mtime_ns for one in cache.folder.rglob("*") if one.is_file()}
+    again = versions_of(Pair(path), ["low"], options, cache)[1]
+    assert {one: one.stat().st_mtime_ns for one in cache.folder.rglob("*") if one.is_file()} == written
+    for name, pixels in versions.items():
+        np.testing.assert_array_equal(pixels, again[name])
+    whole = DetectorMeasurements([], [], list(versions), {}, [])
+    assert whole.cloaked == ["low"] and whole.control_of("low") == control + "low"
 
 
 def test_mixed_pairs_are_refused(portrait_files: dict[str, Path], tmp_path: Path) -> None:

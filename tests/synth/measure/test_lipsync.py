@@ -26,7 +26,7 @@ from synth.measure.lipsync.experiment import estimate_work, measure_lipsync, vid
 from synth.measure.lipsync.footage import AttackerFootage, left_out
 from synth.measure.lipsync.judge import LipsyncJudge, best_lag, mouth_box, mouth_measures
 from synth.measure.lipsync.options import LipsyncExperimentOptions
-from synth.measure.measures import MEASURES, Kind
+from synth.measure.measures import MEASURES, ExperimentKind
 from synth.measure.summary.effects import effects, fake_quality, mean_of
 from synth.measure.summary.report import experiment_report
 from synth.report.page import page_html
@@ -133,7 +133,7 @@ def test_pictures_as_filmed_are_perfect_and_destroyed_ones_are_not() -> None:
 def made_up(parts: int = 5, *, worse_by: float = 0.0, control: bool = True) -> Result:
     """A result whose cells were not measured but drawn."""
     options = replace(TOY, control=control, parts=parts)
-    result = Result(options, Kind.LIPSYNC)
+    result = Result(options, ExperimentKind.LIPSYNC)
     draws = np.random.default_rng(1)
     common = draws.normal(0, 0.0005, parts)
     for variant in result.variants:

@@ -30,7 +30,7 @@ from synth.measure.conditions import CLEAN, CLEANING, NOISE
 from synth.measure.detectors.experiment import DetectorOptions, cloak_key
 from synth.measure.experiment import AttackerFaces, Result
 from synth.measure.material import prepare_material, published_key
-from synth.measure.measures import MEASURES, Kind
+from synth.measure.measures import MEASURES, ExperimentKind
 from synth.measure.split import Split, split_of
 from synth.measure.stats import paired
 from synth.measure.summary.effects import effects, fake_quality
@@ -111,7 +111,7 @@ def made_up(values: dict[str, list[float]], kept: dict[str, int] | None = None) 
     """A result in which each variant's generators have these SSIMs."""
     seeds = tuple(range(len(values[CLEAN])))
     options = replace(TOY, seeds=seeds)
-    result = Result(options, Kind.SWAP)
+    result = Result(options, ExperimentKind.SWAP)
     for variant, numbers in values.items():
         count = (kept or {}).get(variant, 30)
         result.faces[variant, "naive"] = AttackerFaces(40, count, {"keep": count}, variant, variant, 1.0)

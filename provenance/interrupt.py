@@ -10,8 +10,11 @@ from typing import Any
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible(then: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
     """Ctrl-C (or a request to end) sets a flag, so that a step is always whole; a second one interrupts at once.
+
+    Args:
+        then: called at the first one, within the signal's handler.
 
     Yields:
         a function that says whether to stop.
@@ -22,7 +25,11 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
+        then()
 
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(asked)

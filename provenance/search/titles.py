@@ -1,0 +1,77 @@
+"""What records are called and look like: from the manifests that the own content store keeps."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from provenance.errors import VeilmarkError
+from provenance.identity.certificates import printable
+from provenance.manifest.read import Limited
+from provenance.media.thumbnail import small_jpeg
+from provenance.search.lookup import Lookup
+from provenance.store.local import LocalStore
+from provenance.verdict import SimilarRecord
+
+#: So many records are described; each takes some milliseconds.
+MAX_DESCRIBED = 100
+THUMBNAIL_SIDE = 240
+_MAX_PICTURE_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Description:
+    """Title of a record's manifest, and a small JPEG of what was signed where the manifest has a thumbnail."""
+
+    title: str = ""
+    thumbnail: bytes = field(default=b"", repr=False)
+
+    def to_json(self) -> dict[str, str]:
+        picture = base64.b64encode(self.thumbnail).decode()
+        return {"title": self.title, "thumbnail": f"data:image/jpeg;base64,{picture}" if picture else ""}
+
+
+def describe_records(records: Sequence[SimilarRecord], lookup: Lookup) -> dict[int, Description]:
+    """Descriptions by the record's index in the log.
+
+    What the store does not have, or cannot be read, is left out. Nothing is verified: a title is what the signer
+    says.
+    """
+    store = LocalStore(lookup.home.store)
+    found: dict[int, Description] = {}
+    for record in records[:MAX_DESCRIBED]:
+        cid = lookup.ledger.entry(record.index).opening.signed.record.manifest_cid
+        if not cid:
+            continue
+        try:
+            described = _described(store.get(cid))
+        except VeilmarkError:
+            continue
+        if described.title or described.thumbnail:
+            found[record.index] = described
+    return found
+
+
+def _described(manifest_store: bytes) -> Description:
+    import c2pa
+
+    settings = {"version": 1, "verify": {"verify_after_reading": False, "remote_manifest_fetch": False}}
+    picture = Limited(_MAX_PICTURE_BYTES)
+    try:
+        with (
+            c2pa.Context.from_dict(settings) as context,
+            c2pa.Reader("application/c2pa", io.BytesIO(manifest_store), context=context) as reader,
+        ):
+            manifest = reader.get_active_manifest() or {}
+            thumbnail = (manifest.get("thumbnail") or {}).get("identifier")
+            if thumbnail:
+                reader.resource_to_stream(str(thumbnail), picture)
+    except (c2pa.C2paError, OSError):
+        return Description()
+    title = printable(str(manifest.get("title") or ""), 400)
+    try:
+        return Description(title, small_jpeg(picture.getvalue(), THUMBNAIL_SIDE) if thumbnail else b"")
+    except VeilmarkError:
+        return Description(title)
