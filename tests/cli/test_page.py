@@ -18,7 +18,8 @@ _FRAME = """<!doctype html><iframe id=frame style="border:0;height:800px;width:3
 const frame = document.getElementById('frame');
 frame.onload = () => {
   const page = frame.contentDocument;
-  const narrow = [...page.querySelectorAll('p, li, h2, table:not(.wide) td')].filter((one) => one.textContent.trim().length > 20)
+  const narrow = [...page.querySelectorAll('p, li, h2, table:not(.wide) td')]
+    .filter((one) => one.textContent.trim().length > 20)
     .map((one) => one.getBoundingClientRect().width);
   document.body.dataset.found = JSON.stringify({wide: page.documentElement.scrollWidth,
     narrowest: Math.min(...narrow), pictures: page.images.length,
