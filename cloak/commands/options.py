@@ -119,7 +119,7 @@ class SearchGroup:
         bool,
         _search(
             "--fast",
-            help="A short search against quick detectors only: seconds instead of minutes, less hidden.",
+            help="A short search against quick detectors only: shows the look in seconds, hides little.",
         ),
     ] = False
     restarts: Annotated[
