@@ -34,9 +34,9 @@ from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.redaction import add_redactions
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
+from provenance.media.files import sha256_file
 from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
-from provenance.media.picture import sha256_file
 from provenance.media.thumbnail import small_jpeg
 from provenance.record import Relation
 from provenance.trust.anchors import Anchors
@@ -49,6 +49,11 @@ THUMBNAIL_SIDE = 512
 _ADDRESS, _NO_ADDRESS = b"dcterms:provenance", b"dcterms:x_provenan"
 _MAX_REWRITTEN = 512 * 1024**2
 _SIDECAR_FORMAT = "application/c2pa"
+#: Formats into which c2pa writes a new manifest without taking out the bytes of the old one.
+_KEEPS_OLD_BYTES = frozenset({"TIFF", "DNG"})
+#: Formats whose bytes outside of the manifest stay the same when it grows, as c2pa writes them. In the others a field
+#: with the file's length is among what the first manifest binds, and an update would break it.
+UPDATABLE = frozenset({"JPEG", "PNG", "GIF", "AVIF", "HEIC", "MP4", "MOV", "M4A"})
 
 
 def sign_manifest(
@@ -98,6 +103,11 @@ def sign_manifest(
         if not _opened(spec):
             refuse_unread(source, found)
         carries = found.place is Place.INSIDE
+    if spec.update and media.name not in UPDATABLE:
+        raise UsageError(
+            f"{media.name} cannot hold an update manifest: the first manifest binds the file's length too",
+            hint="leave out --update: the file is signed as an edit of itself",
+        )
     if spec.update and not (embeds and all(_same_content(source, parent.path) for parent in spec.parents)):
         raise UsageError("an update is about a file that stays as it is, with its manifest inside")
     spec = _with_own_parent(source, with_named_files(spec), carries)
@@ -111,6 +121,11 @@ def sign_manifest(
         spec = replace(spec, thumbnail_data=small_jpeg(source, THUMBNAIL_SIDE))
     definition, inputs = build_definition(spec)
     opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    if opened and spec.redactions and media.name in _KEEPS_OLD_BYTES:
+        raise UsageError(
+            f"nothing can be redacted in {media.name}: the bytes of the earlier manifest stay in the file",
+            hint="convert it to another format, and name this file with --parent",
+        )
     if opened and spec.redactions:
         add_redactions(definition, spec.redactions, opened, reason=spec.redaction_reason)
     if spec.remote_url and not embeds:

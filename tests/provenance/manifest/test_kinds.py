@@ -16,9 +16,10 @@ from provenance.errors import CheckError, CorruptMediaError, UsageError
 from provenance.home import Home
 from provenance.identity import certificates
 from provenance.identity.identity import Identity, create_identity
-from provenance.manifest import jumbf
+from provenance.manifest import embed, jumbf
 from provenance.manifest.embed import Action, ManifestSpec, Parent, sign_manifest
 from provenance.manifest.read import ManifestReport, read_manifest
+from provenance.media.formats import FORMATS
 from provenance.record import Relation
 from provenance.session import open_session
 from provenance.setup import initialize
@@ -151,6 +152,49 @@ def test_verify_says_what_was_redacted_elsewhere_and_why(test_data: Path, tmp_pa
     trust = TrustStore.load(Home(tmp_path / "data", tmp_path / "config"))
     verdict = verify_file(test_data / "vectors/c2pa-wild/redacted-assertion.jpg", trust)
     assert "c2pa.metadata was taken out (c2pa.PII.present)" in [one["description"] for one in verdict.actions]
+
+
+@pytest.mark.parametrize("name", [name for name, media in FORMATS.items() if media.embeddable])
+def test_every_format_that_holds_a_manifest(
+    name: str, tmp_path: Path, signer: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redactions and addresses work in all of them, updates in those of the table in docs/reference/formats.md."""
+    media = FORMATS[name]
+    source, first, output = (tmp_path / f"{stem}{media.suffix}" for stem in ("in", "first", "out"))
+    MAKERS[name](source)
+    sign_manifest(source, first, ManifestSpec(author="Jane"), signer)
+
+    def state(sidecar: bytes | None = None) -> str:
+        report = read_manifest(output, media.mime, anchors_pem=(), manifest_data=sidecar)
+        assert report is not None and not report.ingredient_failures
+        return report.state
+
+    redacted = ManifestSpec(relation=Relation.EDITED, parents=(Parent(first),), redactions=("cawg.metadata",))
+    assert b"dc:creator" in first.read_bytes()
+    if name in ("TIFF", "DNG"):
+        with pytest.raises(UsageError, match="stay in the file"):
+            sign_manifest(first, output, redacted, signer)
+        sign_manifest(first, output, replace(redacted, redactions=()), signer)
+        assert output.read_bytes().count(b"dc:creator") == 2, "c2pa has learnt it: redact there too"
+    else:
+        sign_manifest(first, output, redacted, signer)
+        assert state() == "valid" and b"dc:creator" not in output.read_bytes()
+
+    store = sign_manifest(source, output, ManifestSpec(remote_url="https://example.org/x.c2pa"), signer)
+    assert state(store) == "valid"
+    with pytest.raises(CheckError, match=r"https://example\.org/x\.c2pa"):
+        read_manifest(output, media.mime, anchors_pem=())
+
+    if name in embed.UPDATABLE:
+        sign_manifest(first, output, update_of(first), signer)
+        assert state() == "valid"
+        return
+    with pytest.raises(UsageError, match="binds the file's length"):
+        sign_manifest(first, output, update_of(first), signer)
+    monkeypatch.setattr(embed, "UPDATABLE", {name})
+    sign_manifest(first, output, update_of(first), signer)
+    broken = read_manifest(output, media.mime, anchors_pem=())
+    assert broken is not None and broken.state == "invalid", "c2pa has learnt it: add it to the table"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
