@@ -63,7 +63,7 @@ _COMMANDS = {
     ),
     "watch": (
         "provenance.commands.capture:watch",
-        "Sign whatever appears in a folder, each file once, also across restarts.",
+        "Sign whatever appears in a folder, each file once, also across restarts. Ctrl-C, or SIGTERM, ends it.",
     ),
     "cloak": (
         "cloak.commands.cloak:cloak",

@@ -18,8 +18,9 @@ from cloak.video.options import VideoOptions
 from provenance.errors import NoFaceError, UsageError
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.files import refuse_existing, require_writable, write_bytes
+from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
 from provenance.record import Relation
-from provenance.sign import RECEIPT_SUFFIX, SignRequest, check_source, sign_file, with_suffix_added
+from provenance.sign import SignRequest, check_source, sign_file
 
 if TYPE_CHECKING:
     from cloak.evaluate.detect import DetectorLoader

@@ -14,9 +14,8 @@ from provenance.manifest.judge import in_words
 from provenance.manifest.presence import Place, Presence, find_manifest, refuse_unread
 from provenance.manifest.read import MAX_MANIFEST_BYTES, read_manifest
 from provenance.manifest.spec import ManifestSpec, Parent, says_synthetic
-from provenance.media.files import is_file, read_companion
+from provenance.media.files import is_file, read_companion, sha256_file
 from provenance.media.formats import SIDECAR_SUFFIX, Format, detect_format
-from provenance.media.picture import sha256_file
 from provenance.record import Relation
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.media.files import is_file, write_bytes
-from provenance.media.formats import SIDECAR_SUFFIX
+from provenance.media.formats import RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
 from provenance.media.media_file import MediaFile
-from provenance.sign import RECEIPT_SUFFIX, keep_receipt, with_suffix_added
+from provenance.sign import keep_receipt
 
 if TYPE_CHECKING:
     from provenance.session import Session

@@ -18,17 +18,15 @@ from provenance.lineage import refuse_contradicted, trace
 from provenance.manifest.embed import ManifestSpec, sign_manifest
 from provenance.manifest.read import read_manifest
 from provenance.manifest.report import ManifestState
-from provenance.media.files import refuse_existing, replacing, write_bytes
-from provenance.media.formats import SIDECAR_SUFFIX, printable_name
+from provenance.media.files import refuse_existing, replacing, sha256_file, write_bytes
+from provenance.media.formats import RECEIPT_SUFFIX, SIDECAR_SUFFIX, printable_name, with_suffix_added
 from provenance.media.media_file import MediaFile
-from provenance.media.picture import Format, sha256_file
+from provenance.media.picture import Format
 from provenance.record import Opening, Record, Relation, now_utc, sign_record
 
 if TYPE_CHECKING:
     from provenance.ledger.receipt import Receipt
     from provenance.session import Session
-
-RECEIPT_SUFFIX = ".receipt"
 
 
 @dataclass(frozen=True)
@@ -275,10 +273,6 @@ def keep_receipt(receipt: Receipt, session: Session, path: Path | None, *, force
     if path:
         write_bytes(path, data, force=force)
     return cid
-
-
-def with_suffix_added(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def _result(

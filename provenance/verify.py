@@ -26,10 +26,9 @@ from provenance.manifest.read import ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
 from provenance.manifest.tree import add_standing
 from provenance.media.files import is_file, read_companion
-from provenance.media.formats import ANY_FILE, SIDECAR_SUFFIX
+from provenance.media.formats import ANY_FILE, RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
 from provenance.media.media_file import MediaFile
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import RECEIPT_SUFFIX, with_suffix_added
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
@@ -64,6 +63,8 @@ class VerifyRequest:
     Attributes:
         receipt: a receipt to use; None takes ``FILE.receipt`` where it exists, else the own ledger's.
         sidecar: a manifest store to use; None takes ``FILE.c2pa`` where it exists and nothing is embedded.
+        likeness: look for records of similar files in the own ledger; None does so where it could change the
+            verdict, see :func:`provenance.search.lookup.similar_records`.
         online: allow fetching remote manifests and certificate status.
         fragments: what belongs to the file, where that is the initialization segment of a stream.
         check_anchor: asks the chain for the anchor of a receipt's checkpoint; None leaves it unchecked.
@@ -72,6 +73,7 @@ class VerifyRequest:
 
     receipt: Path | None = None
     sidecar: Path | None = None
+    likeness: bool | None = None
     online: bool = False
     fragments: Sequence[Path] = ()
     check_anchor: Callable[[Receipt], AnchorFinding] | None = None
@@ -120,10 +122,10 @@ def verify_file(
     # 6. Revocations that the verifier knows: what nothing independent dates before one no longer counts.
     _judge_revocation(verdict, trust, report, receipt)
 
-    # 7. Always: every record of the same or a similar file, in log order.
+    # 7. Every record of the same file, in log order, and of similar ones where these could speak against it.
     if lookup:
         try:
-            verdict.similar = similar_records(file, lookup, trust, report)
+            verdict.similar = similar_records(file, lookup, trust, report, likeness=request.likeness)
         except MediaError as error:
             if report is None and receipt is None:
                 raise

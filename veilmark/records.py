@@ -139,7 +139,8 @@ class Records(Handle):
             VeilmarkError: one of NotInitializedError, IdentityError, MissingPathError, MediaError,
                 OutputExistsError, NotWritableError, LedgerError.
         """
-        from provenance.sign import RECEIPT_SUFFIX, record_file, with_suffix_added
+        from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
+        from provenance.sign import record_file
 
         source = Path(path)
         where = Path(receipt) if receipt else with_suffix_added(source, RECEIPT_SUFFIX)

@@ -25,7 +25,7 @@ from PIL import Image
 
 from benchmarks.cloak.landmarks import asked, clips
 from provenance.errors import NoFaceError
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.extraction import extract_faces, measures
 from synth.extraction.alignments import Alignments, Face
 from synth.extraction.canonical import transformed, warp

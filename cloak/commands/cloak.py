@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cloak.commands.options import FacesGroup, OutputGroup, SearchGroup, SigningGroup, cloak_options
-from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
 from provenance.commands.support.console import fraction, note, print_json, say, whole
 from provenance.commands.support.grouped import grouped
+from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.commands.uncloak import readers_of

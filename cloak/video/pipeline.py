@@ -35,8 +35,7 @@ from cloak.video.search import VideoOptimiser, analyse_video
 from cloak.video.state import VideoAnalysis, WorkState
 from cloak.video.write import check_container, container_for, dropped_subtitles
 from provenance.errors import MissingModelError, NoFaceError, VeilmarkError
-from provenance.media.files import refuse_existing, replacing, require_writable
-from provenance.media.picture import sha256_file
+from provenance.media.files import refuse_existing, replacing, require_writable, sha256_file
 from provenance.version import VERSION
 
 Progress = Callable[[float], None]

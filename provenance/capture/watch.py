@@ -20,8 +20,8 @@ from provenance.capture.journal import Entry, Journal
 from provenance.errors import CorruptMediaError, MissingPathError, UnknownFormatError, VeilmarkError
 from provenance.identity.certificates import printable
 from provenance.media.completeness import has_writer, is_whole
+from provenance.media.files import sha256_file
 from provenance.media.formats import detect_format
-from provenance.media.picture import sha256_file
 
 #: Names that other programs give to files that are not finished, and what veilmark lays beside media.
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart", ".swp")

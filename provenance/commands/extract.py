@@ -33,8 +33,8 @@ def extract(
     from provenance.manifest.read import read_manifest
     from provenance.manifest.report import ManifestState
     from provenance.media.files import is_file, read_companion, refuse_existing, write_bytes
-    from provenance.media.formats import SIDECAR_SUFFIX
-    from provenance.sign import check_source, with_suffix_added
+    from provenance.media.formats import SIDECAR_SUFFIX, with_suffix_added
+    from provenance.sign import check_source
     from provenance.trust.store import TrustStore
     from provenance.verify import MAX_SIDECAR_BYTES
 

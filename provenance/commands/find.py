@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
 from provenance.commands.support.console import print_json, say, whole
+from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered
 from provenance.errors import ExitCode, NotInitializedError
 from provenance.home import Home

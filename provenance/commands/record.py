@@ -38,7 +38,8 @@ def record(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Fingerprint and log files without touching them; the receipt lies beside the file as FILE.receipt."""
-    from provenance.sign import RECEIPT_SUFFIX, record_file, record_hash, with_suffix_added
+    from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
+    from provenance.sign import record_file, record_hash
 
     if bool(paths) == bool(sha256):
         raise UsageError("name files or --hash, one of the two", hint="veilmark record FILE")

@@ -11,6 +11,7 @@ import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
 from provenance.commands.support.console import doing, note, print_json, say, whole
+from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered, in_place_outputs, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, MissingPathError, UsageError
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from provenance.identity.credential import IdentityCredential
     from provenance.manifest.embed import Parent
     from provenance.sign import SignResult
-
-Paths = Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input.")]
 
 
 def sign(

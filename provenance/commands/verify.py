@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.commands.ledger.anchors import anchor_checker
-from provenance.commands.ledger.chain import Rpc
-from provenance.commands.sign import Paths
 from provenance.commands.support.batch import Outcome, run_batch
 from provenance.commands.support.console import print_json
+from provenance.commands.support.options import Paths, Rpc
 from provenance.commands.support.paths import Input, gathered
 from provenance.errors import OutputExistsError, UsageError
 from provenance.home import Home
@@ -50,6 +48,13 @@ def verify(
     require_anchor: Annotated[
         bool, typer.Option("--require-anchor", help="Without an anchor that checks out, exit with 3.")
     ] = False,
+    similar: Annotated[
+        bool | None,
+        typer.Option(
+            help="Look for similar files in your log too. Default: unless the file's own record settles it.",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Files verified at the same time.")] = 1,
     brief: Annotated[bool, typer.Option("--brief", help="One line per file.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Everything that was checked.")] = False,
     page: Annotated[
@@ -83,12 +88,15 @@ def verify(
     trust = TrustStore.load(home)
     check_anchor = None
     if rpc or block_hash:
+        from provenance.commands.ledger.anchors import anchor_checker
+
         check_anchor = anchor_checker(trust, rpc or [], contract, chain_id, block_hash, confirmations)
     elif contract or chain_id is not None or require_anchor:
         raise UsageError("an anchor is checked by asking a node", hint="add --rpc URL or --block-hash HASH")
     request = VerifyRequest(
         receipt=receipt,
         sidecar=sidecar,
+        likeness=similar,
         online=online,
         fragments=fragments_of(fragments or []),
         check_anchor=check_anchor,
@@ -119,7 +127,7 @@ def verify(
 
                 show_verdict(verdict, 0 if brief else 2 if verbose else 1, own_log)
 
-        code = run_batch("Verifying", inputs, work, show, as_json=as_json)
+        code = run_batch("Verifying", inputs, work, show, as_json=as_json, jobs=jobs)
     if page and verdicts:
         from provenance.media.files import write_bytes
         from provenance.pages.verdict import verdict_page

@@ -188,7 +188,7 @@ def _created(label: str, data: dict[str, Any], *, kind: str | None = None) -> di
 def _reference(parent: Parent) -> dict[str, Any]:
     """What names a parent without taking anything over from it."""
     from provenance.manifest.read import read_manifest
-    from provenance.media.picture import sha256_file
+    from provenance.media.files import sha256_file
 
     media = detect_format(parent.path, any_file=True)
     reference: dict[str, Any] = {

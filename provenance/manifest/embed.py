@@ -35,9 +35,9 @@ from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.redaction import add_redactions
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
+from provenance.media.files import sha256_file
 from provenance.media.formats import Format, detect_format
 from provenance.media.pdf import has_pdf_signature
-from provenance.media.picture import sha256_file
 from provenance.media.thumbnail import small_jpeg
 from provenance.record import Relation
 from provenance.trust.anchors import Anchors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import socket
@@ -216,3 +217,9 @@ def read_companion(path: Path, limit: int) -> bytes:
     if data is None:
         raise ReceiptError(f"{path} is over the limit of {limit} bytes")
     return data
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

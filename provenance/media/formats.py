@@ -12,6 +12,7 @@ from provenance.errors import CorruptMediaError, MissingPathError, UnknownFormat
 
 #: What is added to a file's name to call the manifest beside it.
 SIDECAR_SUFFIX = ".c2pa"
+RECEIPT_SUFFIX = ".receipt"
 #: How many leading bytes are looked at.
 HEAD_BYTES = 64 * 1024
 
@@ -218,3 +219,8 @@ _RECOGNISERS: tuple[Callable[[bytes], str | None], ...] = (
     _document,
     _sound,
 )
+
+
+def with_suffix_added(path: Path, suffix: str) -> Path:
+    """``FILE.suffix`` beside ``FILE``."""
+    return path.with_name(path.name + suffix)

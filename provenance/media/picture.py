@@ -8,7 +8,6 @@ published picture would still show what the picture itself no longer does.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import threading
 import warnings
@@ -32,7 +31,6 @@ __all__ = [
     "detect_format",
     "encode_picture",
     "open_picture",
-    "sha256_file",
     "tells_location",
 ]
 
@@ -140,8 +138,10 @@ def open_picture(
 def tells_location(source: Path) -> bool:
     """Whether a picture's EXIF says where it was taken; False for what cannot be read."""
     try:
-        with Image.open(source) as image:
-            return bool(image.getexif().get_ifd(ExifTags.IFD.GPSInfo))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(source) as image:
+                return bool(image.getexif().get_ifd(ExifTags.IFD.GPSInfo))
     except Exception:
         return False  # whoever decodes the picture says what is wrong with it
 
@@ -215,12 +215,6 @@ def clean_exif(exif: bytes | None, *, keep_gps: bool = False) -> bytes | None:
         # what a stranger's file says about itself is not worth failing for
         return None
     return data if data and len(data) <= _MAX_EXIF_BYTES else None
-
-
-def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from typing import Any
 from provenance.errors import VeilmarkError
 from provenance.manifest.extract import extract_resource
 from provenance.media.files import is_file, read_companion
-from provenance.media.formats import SIDECAR_SUFFIX
+from provenance.media.formats import SIDECAR_SUFFIX, with_suffix_added
 from provenance.media.thumbnail import small_jpeg
-from provenance.sign import check_source, with_suffix_added
+from provenance.sign import check_source
 from provenance.verdict import Verdict
 from provenance.verify import MAX_SIDECAR_BYTES
 

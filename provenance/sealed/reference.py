@@ -11,9 +11,9 @@ from provenance.errors import CheckError, NoCredentialError, StoreError, Tampere
 from provenance.manifest.read import MAX_MANIFEST_BYTES, ManifestReport, read_manifest
 from provenance.manifest.report import ManifestState
 from provenance.media.files import read_companion
-from provenance.media.formats import SIDECAR_SUFFIX
+from provenance.media.formats import SIDECAR_SUFFIX, with_suffix_added
 from provenance.sealed.envelope import ALGORITHM, sealed_size
-from provenance.sign import check_source, with_suffix_added
+from provenance.sign import check_source
 from provenance.store.cid import Cid
 from provenance.store.unixfs import MAX_FILE_BYTES
 from provenance.trust.store import TrustStore

@@ -13,7 +13,7 @@ from provenance.errors import MediaTooLargeError, StoreError, TamperedError, Usa
 from provenance.identity.identity import Identity
 from provenance.manifest.read import read_manifest
 from provenance.manifest.report import ManifestState
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from provenance.sealed.envelope import decrypt, encrypt, new_key, padded_size, sealed_size
 from provenance.sealed.grants import Grant, make_grant
 from provenance.sealed.keys import MAX_RECIPIENTS, EncryptionKey

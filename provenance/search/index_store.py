@@ -58,7 +58,7 @@ class FingerprintStore:
 
     def _open(self, source: str) -> sqlite3.Connection:
         name = str(private_database(self._folder / "similar.sqlite3")) if self._folder else ":memory:"
-        database = sqlite3.connect(name, timeout=30, isolation_level=None)
+        database = sqlite3.connect(name, timeout=30, isolation_level=None, check_same_thread=False)
         try:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")

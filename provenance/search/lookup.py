@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from provenance.fingerprint.picture import fingerprint_file
 from provenance.home import Home
 from provenance.ledger.embedded.log import Entry, LocalLedger
-from provenance.search.similar import Match, SimilarIndex
+from provenance.search.firsts import FirstRecords
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.store import TrustStore
 from provenance.verdict import MatchKind, SimilarRecord
@@ -19,23 +19,34 @@ from provenance.verdict import MatchKind, SimilarRecord
 if TYPE_CHECKING:
     from provenance.manifest.read import ManifestReport
     from provenance.media.media_file import MediaFile
+    from provenance.search.similar import Match, SimilarIndex
 
 
 class Lookup:
-    """A ledger and the index over its fingerprints; the index is brought up to date when first used."""
+    """A ledger and the index over its fingerprints; the index is brought up to date when first used.
+
+    Safe to use from several threads; ``turn`` is held while the index is asked.
+    """
 
     def __init__(self, home: Home, ledger: LocalLedger) -> None:
         self.home = home
         self.ledger = ledger
+        self.turn = threading.Lock()
 
     @cached_property
     def index(self) -> SimilarIndex:
+        from provenance.search.similar import SimilarIndex
+
         index = SimilarIndex(self.home.data / "similar", source=self.ledger.log_key)
         index.sync(
             (entry.index, entry.opening.signed.record.fingerprints, entry.features)
             for entry in self.ledger.entries(index.next_entry)
         )
         return index
+
+    @cached_property
+    def firsts(self) -> FirstRecords:
+        return FirstRecords(self.home.data / "firsts.json", self.ledger)
 
     def close(self) -> None:
         if "index" in self.__dict__:
@@ -61,11 +72,16 @@ def similar_records(
     lookup: Lookup,
     trust: TrustStore,
     report: ManifestReport | None = None,
+    *,
+    likeness: bool | None = True,
 ) -> list[SimilarRecord]:
     """Every record of the same or a similar file, in log order.
 
     Args:
         report: the file's manifest, whose hash is looked up too.
+        likeness: whether to look for similar files too, for which the file is decoded; None does so unless a record of
+            this very file is by a signer whom the verifier trusts, and none before it could speak against it
+            (:mod:`provenance.search.firsts`).
 
     Raises:
         MediaError: the file cannot be decoded, so it cannot be looked up by likeness.
@@ -78,8 +94,18 @@ def similar_records(
         for entry in lookup.ledger.find_sha256(value):
             exact.setdefault(entry.index, (entry, _kind_of(entry, value)))
     found = [_similar(entry, kind, trust, None) for entry, kind in exact.values()]
+    if likeness is None:
+        own = [record.index for record in found if record.match is MatchKind.FILE and record.signer_trusted]
+        likeness = not own or lookup.firsts.may_speak_against(exact[min(own)][0])
+    if not likeness:
+        return sorted(found, key=lambda record: record.index)
+    from provenance.fingerprint.picture import fingerprint_file
+
     size = lookup.ledger.size
-    for match in lookup.index.search(fingerprint_file(file), known=exact):
+    fingerprint = fingerprint_file(file)
+    with lookup.turn:
+        matches = lookup.index.search(fingerprint, known=exact)
+    for match in matches:
         # the index may know entries that a restored ledger has lost
         if match.entry_index not in exact and match.entry_index < size:
             found.append(_similar(lookup.ledger.entry(match.entry_index), match.kind, trust, match))

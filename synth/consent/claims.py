@@ -20,12 +20,11 @@ from provenance.identity import certificates
 from provenance.manifest import jumbf
 from provenance.manifest.read import MAX_MANIFEST_BYTES, ManifestReport, read_manifest
 from provenance.media.files import read_companion
-from provenance.media.formats import SIDECAR_SUFFIX
+from provenance.media.formats import SIDECAR_SUFFIX, with_suffix_added
 from provenance.media.media_file import MediaFile
 from provenance.media.picture import Format
 from provenance.record import key_id_of
 from provenance.search.lookup import Lookup, similar_records
-from provenance.sign import with_suffix_added
 from provenance.store.local import LocalStore
 from provenance.trust.store import TrustStore
 from provenance.verdict import SimilarRecord

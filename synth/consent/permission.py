@@ -30,7 +30,7 @@ from provenance.identity.admin import retired_certificates
 from provenance.identity.certificates import parse_chain, printable, to_der
 from provenance.identity.identity import Identity, identity_folder, list_names, load_identity
 from provenance.identity.keyfiles import read_private
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from provenance.record import key_id_of, now_utc, verify_signature
 from provenance.search.lookup import open_lookup
 from provenance.trust.store import TrustStore

@@ -35,7 +35,7 @@ from provenance.errors import CheckError, ConsentError, ReceiptError, TamperedEr
 from provenance.identity.certificates import printable
 from provenance.identity.identity import Identity
 from provenance.manifest.read import read_manifest
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from provenance.record import canonical_json, key_id_of, now_utc, verify_signature
 from provenance.sign import check_source
 from provenance.trust.revocation import check_revocations

@@ -30,7 +30,8 @@ from provenance.errors import (
     UsageError,
 )
 from provenance.fingerprint.pdq import pdq_hash
-from provenance.media.picture import open_picture, sha256_file
+from provenance.media.files import sha256_file
+from provenance.media.picture import open_picture
 from synth.consent.permission import UNREADABLE
 from synth.extraction import measures
 from synth.extraction.alignments import (

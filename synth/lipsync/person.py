@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cloak.video.io import VideoInfo, frames, probe
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.code_version import code_of_module
 from synth.extraction.canonical import pose
 from synth.extraction.finder import FaceFinder

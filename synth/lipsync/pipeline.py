@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import UsageError
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.label import mark_visibly
 from synth.lipsync.film.film import Film
 from synth.lipsync.film.frame_reader import FrameReader

@@ -20,7 +20,7 @@ from cloak.pixels import scaled
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
 from provenance.errors import NoFaceError, UsageError
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.code_version import code_of, code_of_module
 from synth.extraction.footage import Source, open_footage
 from synth.measure.attackers import Attacker

@@ -17,7 +17,7 @@ from provenance.errors import NoFaceError, OutputExistsError, UsageError
 from provenance.home import Home
 from provenance.manifest.read import read_manifest
 from provenance.manifest.spec import ManifestSpec, Parent
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from provenance.session import Session, open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file

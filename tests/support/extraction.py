@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.extraction import extract_faces
 from synth.extraction.footage import open_footage
 from synth.extraction.rules import Thresholds

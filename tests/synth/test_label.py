@@ -11,7 +11,7 @@ from PIL import Image
 
 from provenance.errors import OutputExistsError, UsageError
 from provenance.home import Home
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from provenance.session import Session, open_session
 from provenance.setup import initialize
 from provenance.trust.store import TrustStore

@@ -10,6 +10,7 @@ import typer
 from provenance.commands.ledger.accounts import Account, account_passphrase
 from provenance.commands.ledger.group import app, own_ledger
 from provenance.commands.support.console import note, print_json, say
+from provenance.commands.support.options import Rpc
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 NetworkName = Annotated[
     str, typer.Option("--network", help="ethereum, base, polygon, sepolia, local, or a chain id.")
-]
-Rpc = Annotated[
-    list[str] | None, typer.Option("--rpc", help="JSON-RPC address of a node. Repeat to compare several.")
 ]
 
 MaxFee = Annotated[

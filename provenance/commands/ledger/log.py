@@ -44,9 +44,8 @@ def proof(
     """Write a fresh receipt for a recorded file (default: FILE.receipt)."""
     from provenance.errors import NoCredentialError
     from provenance.ledger.service import proof as receipts_for
-    from provenance.media.files import write_bytes
-    from provenance.media.picture import sha256_file
-    from provenance.sign import RECEIPT_SUFFIX, with_suffix_added
+    from provenance.media.files import sha256_file, write_bytes
+    from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
 
     digest = sha256_file(path)
     with own_ledger() as ledger:

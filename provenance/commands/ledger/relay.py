@@ -10,9 +10,10 @@ import typer
 
 from provenance import strict_json
 from provenance.commands.ledger.accounts import Account, account_passphrase
-from provenance.commands.ledger.chain import Contract, NetworkName, Rpc, connect, contract_of
+from provenance.commands.ledger.chain import Contract, NetworkName, connect, contract_of
 from provenance.commands.ledger.group import Force, Json, app
 from provenance.commands.support.console import clean, note, print_json, say
+from provenance.commands.support.options import Rpc
 from provenance.commands.support.paths import read_bytes
 from provenance.errors import ReceiptError
 from provenance.home import Home

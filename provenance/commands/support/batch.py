@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provenance.commands.support.console import complain, note, print_json, progress
 from provenance.commands.support.paths import Input
 from provenance.errors import ExitCode, VeilmarkError, combine
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Outcome = tuple[ExitCode, Any]
 
@@ -96,6 +98,8 @@ def _in_order(
         for index, item in enumerate(inputs):
             yield item, guarded(index, item)
         return
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
     # at most a few results wait, so that a folder of any size needs bounded memory
     window = jobs * 4
     with ThreadPoolExecutor(jobs) as pool:

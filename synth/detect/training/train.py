@@ -242,7 +242,7 @@ def write_training_record(
     lesson: TrainingSet, footage: Sequence[Path], photos: Path | None, output: Path
 ) -> None:
     """Write ``taught.json``: all that the weights hang on, so that they can be made again."""
-    from provenance.media.picture import sha256_file
+    from provenance.media.files import sha256_file
 
     pictures = material.photo_files(photos)
     told = {

@@ -25,7 +25,8 @@ from cloak.strength import Strength
 from cloak.veils import VeilName
 from cloak.veils.grey import without_colour
 from provenance.errors import NoFaceError, UsageError
-from provenance.media.picture import open_picture, sha256_file
+from provenance.media.files import sha256_file
+from provenance.media.picture import open_picture
 from synth.code_version import code_of
 from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CONDITIONS, CONTROLS, GIVEN, NOISE, RANDOM, equal_energy

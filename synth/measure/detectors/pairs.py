@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provenance.errors import MediaError, MissingPathError, UsageError
-from provenance.media.picture import detect_format, sha256_file
+from provenance.media.files import sha256_file
+from provenance.media.picture import detect_format
 
 #: Pictures of one measurement.
 MOST_PICTURES = 2000

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import NoFaceError, UsageError
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.lipsync.mouth import audio
 from synth.lipsync.mouth.adapt import PRIOR
 from synth.lipsync.mouth.model import MouthOptions

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from provenance.errors import NoFaceError
 from provenance.home import Home
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.code_version import code_of
 from synth.consent.permission import carried_permission
 from synth.extraction.canonical import alignment, warp

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from provenance.errors import UsageError
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.extraction.faceset import FaceSet
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import NoFaceError
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.extraction.alignments import Alignments
 from synth.extraction.faceset import FaceSet
 from synth.extraction.finder import DEFAULT_DETECTORS

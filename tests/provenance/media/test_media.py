@@ -22,8 +22,9 @@ from provenance.errors import (
 from provenance.home import Home
 from provenance.identity.identity import create_identity
 from provenance.manifest.embed import ManifestSpec, sign_manifest
+from provenance.media.files import sha256_file
 from provenance.media.formats import ANY_FILE
-from provenance.media.picture import detect_format, encode_picture, open_picture, sha256_file
+from provenance.media.picture import detect_format, encode_picture, open_picture
 
 
 def _bytes(image: Image.Image, form: str, **options: object) -> bytes:

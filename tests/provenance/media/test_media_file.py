@@ -9,8 +9,9 @@ import pytest
 
 from provenance.errors import CorruptMediaError, MissingPathError, UnknownFormatError
 from provenance.fingerprint.picture import fingerprint_file
+from provenance.media.files import sha256_file
 from provenance.media.media_file import MediaFile
-from provenance.media.picture import open_picture, sha256_file
+from provenance.media.picture import open_picture
 
 
 def test_hash_and_picture_outlive_the_bytes(portrait_files: dict[str, Path]) -> None:

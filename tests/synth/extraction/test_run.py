@@ -21,7 +21,7 @@ from provenance.errors import (
     UsageError,
 )
 from provenance.home import Home
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.consent.permission import permission_for
 from synth.extraction import FaceSet, extract_faces
 from synth.extraction.alignments import Alignments

@@ -19,7 +19,7 @@ from PIL import Image
 
 from provenance.errors import ConsentError, NoFaceError, UsageError
 from provenance.home import Home
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from provenance.version import VERSION
 from synth.code_version import code_of, code_of_module
 from synth.consent.permission import permission_for

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.synth.swap_measures import landmark_correlation, mouth_openings
-from provenance.media.picture import sha256_file
+from provenance.media.files import sha256_file
 from synth.extraction import FaceSet
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
