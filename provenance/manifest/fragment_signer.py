@@ -41,12 +41,7 @@ def mark_fragment(source: Path, output: Path, place: int) -> None:
         UsageError: it belongs to a signed film already.
     """
     with source.open("rb") as stream:
-        boxes = list(_boxes(stream, source))
-        if any(_is_c2pa(stream, box) for box in boxes):
-            raise UsageError(
-                f"{source} belongs to a signed film already", hint="sign the fragments as they were before"
-            )
-        start = _place_of(b"moof", boxes, source)
+        start = _place_of(b"moof", _unsigned(stream, source), source)
         content = _HEAD + b"merkle\0" + cbor2.dumps({**_TREE, "location": place})
         _write_with(stream, output, _box(content), start)
 
@@ -65,11 +60,12 @@ def sign_initialization(
 
     Raises:
         CorruptMediaError: a file cannot be read as what it should be.
+        UsageError: it has a manifest already.
         CheckError: the two manifests have not the same size.
     """
     leaves = [bmff_hash(fragment) for fragment in fragments]
     with source.open("rb") as stream:
-        start = _place_of(b"moov", list(_boxes(stream, source)), source)
+        start = _place_of(b"moov", _unsigned(stream, source), source)
         reserved = compose(_binding(bytes(32), leaves))
         _write_with(stream, output, reserved, start)
     final = compose(_binding(bmff_hash(output), leaves))
@@ -164,6 +160,16 @@ def _boxes(stream: BinaryIO, path: Path) -> Iterator[Box]:
         yield start, size, kind
         start += size
     raise CorruptMediaError(f"{path} is no whole ISO media file")
+
+
+def _unsigned(stream: BinaryIO, path: Path) -> list[Box]:
+    """The boxes of a file that has none of C2PA's; UsageError for one that has."""
+    boxes = list(_boxes(stream, path))
+    if any(_is_c2pa(stream, box) for box in boxes):
+        raise UsageError(
+            f"{path} belongs to a signed film already", hint="sign the files as they were before"
+        )
+    return boxes
 
 
 def _is_c2pa(stream: BinaryIO, box: Box) -> bool:

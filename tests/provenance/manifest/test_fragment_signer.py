@@ -113,4 +113,6 @@ def test_what_cannot_be_signed(film: Path, session: Session, tmp_path: Path) -> 
         sign_stream(start, fragments, out, request, session)
     with pytest.raises(UsageError, match="signed film already"):
         sign_stream(*again, tmp_path / "twice", request, session)
+    with pytest.raises(UsageError, match="signed film already"):
+        sign_stream(again[0], fragments, tmp_path / "twice", request, session)
     assert session.ledger.size == 1
