@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from provenance.errors import ChainError as ChainError
     from provenance.errors import CheckError as CheckError
     from provenance.errors import ConsentError as ConsentError
+    from provenance.errors import ContradictionError as ContradictionError
     from provenance.errors import CorruptMediaError as CorruptMediaError
     from provenance.errors import ExitCode as ExitCode
     from provenance.errors import ForkError as ForkError
@@ -114,6 +115,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "NoFaceError": "provenance.errors",
         "PartialSuccessError": "provenance.errors",
         "ConsentError": "provenance.errors",
+        "ContradictionError": "provenance.errors",
         "Action": "provenance.manifest.actions",
         "Parent": "provenance.manifest.spec",
         "Setup": "provenance.setup",

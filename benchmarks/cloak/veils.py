@@ -40,7 +40,9 @@ from provenance.media.picture import open_picture
 CLOSE = 1 / 3
 
 
-def at_flip(pixels: np.ndarray, cloaked: np.ndarray, box: tuple[float, float, float, float], wanted: float) -> np.ndarray:
+def at_flip(
+    pixels: np.ndarray, cloaked: np.ndarray, box: tuple[float, float, float, float], wanted: float
+) -> np.ndarray:
     """A cloak's change made weaker or stronger until the face's FLIP is as wanted."""
     change = cloaked.astype(np.float32) - pixels
     low, high = 0.0, 3.0
@@ -74,16 +76,21 @@ def views(pixels: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
 
 
 def counts(
-    loaded: Sequence[FaceDetector], before: np.ndarray, after: np.ndarray, faces: torch.Tensor
+    loaded: Sequence[FaceDetector],
+    before: np.ndarray,
+    after: np.ndarray,
+    faces: torch.Tensor,
+    *,
+    cleaned: bool = True,
 ) -> dict[str, dict[str, int]]:
     """By detector: how many faces it finds in the clean picture, and of those how many under each condition."""
     result: dict[str, dict[str, int]] = {}
-    shown = views(after)
+    shown = views(after) if cleaned else render_conditions(after)
     for detector in loaded:
         known = faces_found(detect_pixels(detector, before), faces)
         row = {"before": int(known.sum())}
         for name, (pixels, scale) in shown.items():
-            if row["before"] and (detector.name != "dlib-cnn" or name in ("published", "jpeg75", "half")):
+            if row["before"]:
                 row[name] = int((faces_found(detect_pixels(detector, pixels), faces * scale) & known).sum())
         result[detector.name] = row
     return result
@@ -151,7 +158,7 @@ def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) ->
         crops = [(crop(base, face.box), crop(other, face.box)) for face in chosen]
         row[f"{name}_flip"] = [round(flip(*pair) or 0.0, 4) for pair in crops]
         row[f"{name}_dislike"] = [round(dislike(*pair).total, 2) for pair in crops]
-        row[name] = counts(loaded, pixels, other, faces)
+        row[name] = counts(loaded, pixels, other, faces, cleaned=False)
     return row
 
 

@@ -93,6 +93,8 @@ def reduce_chroma(noise: Tensor, share: float) -> Tensor:
 
 #: How far a decoy's noise reaches beyond its zone, in its sizes.
 _DECOY_MARGIN = 0.1
+#: How far a face's own share of energy reaches beyond it, in its sizes.
+_FACE_MARGIN = 0.25
 _Window = tuple[slice, slice]
 
 
@@ -104,6 +106,12 @@ class NoiseBudget:
         self.task = task
         self.faces = _windows(task.faces, size)
         self.decoys = _windows(expand_boxes(task.zones, _DECOY_MARGIN), size) if len(task.zones) else []
+        #: How near each pixel is to each face, where there are several.
+        self.near = (
+            [context_mask((size[0], size[1]), box[None], _FACE_MARGIN) for box in task.faces]
+            if len(self.faces) == len(task.faces) > 1
+            else []
+        )
 
     def project(self, noise: Tensor) -> Tensor:
         """Noise ``(1, 3, H, W)`` brought within the budget."""
@@ -118,12 +126,22 @@ class NoiseBudget:
         noise = project(noise, task.clean, task.limit)
         if task.energy is None:
             return noise
-        # each decoy keeps the bound by itself, so that scaling the noise of faces does not weaken decoys
-        shares = [_energy_scale(noise, [window], task.energy) for window in self.decoys]
-        scaled = noise * _energy_scale(noise, self.faces, task.energy)
+        # each place keeps the bound by itself, so that scaling the noise of one does not weaken that of another
+        shares = [_energy_scale(noise, window, task.energy) for window in self.decoys]
+        scaled = noise * self._face_scale(noise, task.energy)
         for (rows, columns), share in zip(self.decoys, shares, strict=True):
             scaled[..., rows, columns] = noise[..., rows, columns] * share
         return scaled
+
+    def _face_scale(self, noise: Tensor, energy: float) -> Tensor:
+        """The factor of each pixel: around each face what its energy allows, and where faces are near to each other the
+        smallest of theirs.
+        """
+        scales = [_energy_scale(noise, window, energy) for window in self.faces]
+        if not self.near:
+            return torch.stack(scales).amin()
+        around = [1 - near * (1 - scale) for near, scale in zip(self.near, scales, strict=True)]
+        return torch.stack(around).amin(0)
 
 
 def _windows(boxes: Tensor, size: Sequence[int]) -> list[_Window]:
@@ -136,7 +154,8 @@ def _windows(boxes: Tensor, size: Sequence[int]) -> list[_Window]:
     return windows or [(slice(None), slice(None))]
 
 
-def _energy_scale(noise: Tensor, windows: Sequence[_Window], energy: float) -> Tensor:
-    """The factor, at most 1, after which the root mean square of the noise is at most ``energy`` in each window."""
-    spent = torch.stack([noise[..., rows, columns].square().mean() for rows, columns in windows])
-    return (energy / spent.amax().sqrt().clamp_min(1e-9)).clamp_max(1)
+def _energy_scale(noise: Tensor, window: _Window, energy: float) -> Tensor:
+    """The factor, at most 1, after which the root mean square of the noise is at most ``energy`` in the window."""
+    rows, columns = window
+    spent = noise[..., rows, columns].square().mean()
+    return (energy / spent.sqrt().clamp_min(1e-9)).clamp_max(1)

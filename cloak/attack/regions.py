@@ -15,15 +15,15 @@ from cloak.detectors.geometry.patch import Patch
 #: fall in a patch as they do in its picture.
 GRID = 64
 #: Patches are worked on smaller only where that saves half of the pixels.
-_SHRINK_BELOW = 0.72
+SHRINK_BELOW = 0.72
 #: Faces of fewer pixels are not worked on smaller, however small the picture is shown.
 _MIN_FACE_SIDE = 96
 
 
-def _scale_for(side: float, face_side: int, display_scale: float) -> float:
+def _scale_for(side: float, face_side: int, display_scale: float, shrink_below: float) -> float:
     """1 for faces up to about the wanted size: noise that is resampled a little only gets blurred by it."""
     scale = min(face_side / side, max(display_scale, _MIN_FACE_SIDE / side))
-    return scale if scale < _SHRINK_BELOW else 1.0
+    return scale if scale < shrink_below else 1.0
 
 
 def plan_patches(
@@ -34,6 +34,7 @@ def plan_patches(
     face_side: int = 208,
     longest: int = 640,
     display_scale: float = 1.0,
+    shrink_below: float = SHRINK_BELOW,
 ) -> list[Patch]:
     """Patches that together cover every face with ``context`` face sizes around it.
 
@@ -44,6 +45,7 @@ def plan_patches(
         face_side: the largest face of a patch is worked on at no more than this many pixels.
         longest: no patch is worked on at more pixels per side, unless one face's rectangle needs it.
         display_scale: the scale at which detectors are shown the picture; no large face needs to be worked on at more.
+        shrink_below: faces are worked on smaller where their scale would be less than this.
     """
     height, width = size
     rectangles: list[tuple[tuple[int, int, int, int], list[int]]] = []
@@ -59,7 +61,7 @@ def plan_patches(
         for first in range(len(rectangles)):
             for second in range(first + 1, len(rectangles)):
                 a, b = rectangles[first], rectangles[second]
-                if _should_merge(a, b, sides, face_side, longest, display_scale):
+                if _should_merge(a, b, sides, face_side, longest, display_scale, shrink_below):
                     rectangles[first] = (_union(a[0], b[0]), a[1] + b[1])
                     del rectangles[second]
                     merged = True
@@ -68,7 +70,7 @@ def plan_patches(
                 break
     patches = []
     for (left, top, right, bottom), members in rectangles:
-        scale = _scale_for(max(sides[i] for i in members), face_side, display_scale)
+        scale = _scale_for(max(sides[i] for i in members), face_side, display_scale, shrink_below)
         patches.append(
             Patch(
                 left,
@@ -90,6 +92,7 @@ def _should_merge(
     face_side: int,
     longest: int,
     display_scale: float,
+    shrink_below: float,
 ) -> bool:
     """Rectangles that overlap are joined while the result stays small and the faces are of similar size."""
     (a, members_a), (b, members_b) = first, second
@@ -99,7 +102,7 @@ def _should_merge(
     if max(largest) > face_side and max(largest) > 2.5 * min(largest):
         return False
     left, top, right, bottom = _union(a, b)
-    scale = _scale_for(max(largest), face_side, display_scale)
+    scale = _scale_for(max(largest), face_side, display_scale, shrink_below)
     return max(right - left, bottom - top) * scale <= longest
 
 

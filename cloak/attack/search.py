@@ -131,12 +131,12 @@ _WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
 #: Probability that a detector is shown the full frame where that costs little: where the picture has at most so many
 #: pixels, or for a cascade, which evaluates only the places it is given.
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
+#: Sizes of faces in views that are shrunk, in shares of the largest that is asked for.
+_SMALLER = (0.6, 1.0)
 #: Initial residual of a pair that is not known to be unresolved.
 _INITIAL_RESIDUAL = 0.2
 #: A detector that is evaded in every condition is asked every so many steps only.
 _EVADED_INTERVAL = 3
-#: From so many detectors on that are not evaded, each of them rests in every third step.
-_MANY = 5
 
 
 class _Search:
@@ -164,6 +164,7 @@ class _Search:
         self.warp = 0.0 if goals.landmark else schedule.warp
         self.bf16 = schedule.bf16
         self.least_weight = schedule.least_weight
+        self.face_side = schedule.face_side
         self.change = change
         pairs = [(d.name, c.name) for d in detectors for c in conditions]
         self.residual = {
@@ -212,18 +213,16 @@ class _Search:
             gradient_sum += view.noise_gradient(noise)
         self.change.update(gradient_sum, number, self._worst_residual())
 
-    def _asked(self, number: int) -> Sequence[FaceDetector]:
-        """The detectors that are asked in a step. Those that are evaded in every condition take turns, and so do the
-        others while there are many of them.
+    def _asked(self, number: int) -> list[FaceDetector]:
+        """The detectors that are asked in a step: those that are evaded in every condition rest in two of three, where
+        they still count by turns, and where they do not all together, which makes these steps cheap.
         """
-        open_ones = [one for one in self.detectors if not self._is_evaded(one)]
-        closed = [one for one in self.detectors if one not in open_ones]
-        if not self.least_weight:  # they rest together, and all steps between are cheap
-            return self.detectors if number % _EVADED_INTERVAL == 0 else open_ones
-        turn = [one for place, one in enumerate(closed) if (number + place) % _EVADED_INTERVAL == 0]
-        if len(open_ones) >= _MANY:
-            open_ones = [one for place, one in enumerate(open_ones) if (number + place) % _EVADED_INTERVAL]
-        return [one for one in self.detectors if one in open_ones or one in turn]
+        apart = 1 if self.least_weight else 0
+        return [
+            one
+            for place, one in enumerate(self.detectors)
+            if (number + place * apart) % _EVADED_INTERVAL == 0 or not self._is_evaded(one)
+        ]
 
     @property
     def noise(self) -> Tensor:
@@ -273,10 +272,20 @@ class _Search:
         """The patch after one random transform, for all detectors that are shown patches."""
         task = self.task
         places = torch.cat([task.faces, task.zones]) if self.goals.decoy else task.faces
-        transform = _crop_around(places).then(condition.random_transform(self.rng))
+        transform = self._smaller(_crop_around(places).then(condition.random_transform(self.rng)))
         shown = transform.render(Rendering(transforms.quantise(task.clean + noise)))
         clean = transform.render(Rendering(task.clean)) if self.goals.features else None
         return TransformedView(condition, shown.pixels, shown, clean)
+
+    def _smaller(self, transform: Transform) -> Transform:
+        """The transform, and in every second view of large faces a reduction: most detectors shrink them anyway."""
+        if not self.face_side or not len(self.task.faces):
+            return transform
+        boxes = transform.boxes(self.task.faces)
+        largest = float((boxes[:, 2:] - boxes[:, :2]).amax())
+        if largest <= self.face_side or self.rng.random() < 0.5:
+            return transform
+        return transform.then(transforms.resize(self.face_side / largest * self.rng.uniform(*_SMALLER)))
 
     def _whole_frame_view(self, condition: Condition, noise: Tensor) -> TransformedView:
         """The change of the patch's pixels after encoding, for all detectors that are shown the whole picture."""

@@ -82,6 +82,8 @@ class Schedule:
         seed: of every random choice.
         least_weight: how much a detector counts that misses every face already: what is pushed further carries over to
             detectors that are not attacked; 0: it rests.
+        face_side: faces that are larger than so many pixels in what detectors are shown are shrunk to about that, or to
+            less, in every second view, which costs a fraction; 0: never.
     """
 
     steps: int = 60
@@ -96,6 +98,7 @@ class Schedule:
     bf16: bool = False
     seed: int = 0
     least_weight: float = 0.0
+    face_side: float = 0.0
 
 
 @dataclass(frozen=True)

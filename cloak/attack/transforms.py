@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cloak.attack.separable import filtered
 from cloak.detectors.geometry.rendering import IDENTITY, Affine, Rendering
 from provenance.errors import UsageError
 
@@ -219,11 +220,8 @@ def gaussian_blur(pictures: Tensor, sigma: float) -> Tensor:
     taps = torch.arange(-radius, radius + 1, dtype=pictures.dtype, device=pictures.device)
     kernel = torch.exp(-0.5 * (taps / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    channels = pictures.shape[1]
     border = "reflect" if radius < min(pictures.shape[-2:]) else "replicate"
-    padded = functional.pad(pictures, (radius,) * 4, mode=border)
-    rows = functional.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return functional.conv2d(rows, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return filtered(functional.pad(pictures, (radius,) * 4, mode=border), kernel, kernel)
 
 
 def jpeg_round_trip(pictures: Tensor, quality: int, subsample: bool = True) -> Tensor:

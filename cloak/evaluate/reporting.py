@@ -88,7 +88,9 @@ def build_report(evaluation: Evaluation, scene: CloakScene, work: CloakWork) -> 
         lossless=work.lossless,
         largest_noise=work.largest_noise,
         quality=compare(
-            scene.uncloaked, evaluation.pixels, perceptual=evaluation.pixels.size < _MOST_PERCEPTUAL
+            scene.uncloaked,
+            evaluation.pixels,
+            perceptual=evaluation.pixels.size < _MOST_PERCEPTUAL and not options.fast,
         ),
         faces=tuple(faces),
         detectors=tuple(detectors),

@@ -70,6 +70,11 @@ def estimate_work(
     checking = optimiser.pixel_count / cost.pixels * checks * cost.check
     if options.torchattack:  # one round, in which nothing is checked
         return WorkEstimate(faces, patches, steps, 1, only := search + picture + last, only)
+    if optimiser.veil is not None:  # the first round is made to its end
+        later = optimiser.steps_in(1) / steps
+        shortest = search + picture + last
+        longest = (1 + later * (rounds - 1)) * search + rounds * picture + last
+        return WorkEstimate(faces, patches, steps, rounds, math.sqrt(shortest * longest), longest)
     longest = (
         (rounds + options.restarts) * (search + checking)
         + (rounds - 1) * patches * checks * picture

@@ -38,6 +38,8 @@ from provenance.media.files import refuse_existing, write_bytes
 from provenance.media.picture import Picture, open_picture
 
 _DEFAULT_QUALITY = 95
+#: A fast search on so few patches is over before its time could be told.
+_FEW_PATCHES = 3
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def cloak_bytes(
         optimiser.epsilon_scale = epsilon_scale_within(
             picture.pixels, uncloaked, round_trip, levels, boxes=noise_boxes, seed=options.seed
         )
-    if on_estimate:
+    if on_estimate and not (options.fast and len(optimiser.patches) <= _FEW_PATCHES):
         on_estimate(estimate_work(optimiser, initial, options, len(faces)))
     best: _EncodedRound | None = None
     for number in range(options.most_rounds):

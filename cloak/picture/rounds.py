@@ -16,7 +16,7 @@ from cloak.attack.conditions import Condition, cleaned, publication_conditions
 from cloak.attack.decoys import place_decoys
 from cloak.attack.frames import FullResolutionFrame, WholeFrame
 from cloak.attack.noise_change import Change, NoiseChange
-from cloak.attack.regions import plan_patches
+from cloak.attack.regions import SHRINK_BELOW, plan_patches
 from cloak.attack.search import optimise
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.whole_frame import SquareFrame
@@ -53,7 +53,11 @@ FEATURE_WEIGHT, WARP = 0.6, 0.15
 TRANSFER_STRENGTHS = (Strength.HIGH,)
 
 #: A veil is searched on faces of up to so many pixels, for its grain has to be fine; noise on smaller ones.
-VEIL_FACE_SIDE, NOISE_FACE_SIDE = 288, 208
+VEIL_FACE_SIDE, NOISE_FACE_SIDE = 240, 208
+#: The same where it has to be fast, and from which scale on faces are then worked on at their own size.
+FAST_FACE_SIDE, FAST_SHRINK_BELOW = 144, 0.9
+#: Detectors are shown veiled faces at up to so many pixels in every second view.
+SHOWN_FACE_SIDE = 224.0
 #: How much a detector still counts that misses the face already, see :class:`cloak.attack.task.Schedule`.
 LEAST_WEIGHT = 0.25
 #: Veils that have grain all over the picture, and how strong it is at most where nothing was searched.
@@ -141,7 +145,12 @@ class PatchOptimiser:
             size,
             torch.cat([selected, self.zones]),
             display_scale=displayed.scale,
-            face_side=NOISE_FACE_SIDE if self.veil is None or options.fast else VEIL_FACE_SIDE,
+            face_side=FAST_FACE_SIDE
+            if options.fast
+            else NOISE_FACE_SIDE
+            if self.veil is None
+            else VEIL_FACE_SIDE,
+            shrink_below=FAST_SHRINK_BELOW if options.fast else SHRINK_BELOW,
         )
         self.changes: list[VeilChange | None] = [None] * len(self.patches)
         self.square = SquareFrame(picture.pixels, options.device)
@@ -208,6 +217,11 @@ class PatchOptimiser:
         most = self.options.steps_a_round
         return min(most, max(MIN_STEPS, round(most * share)))
 
+    def steps_in(self, round_number: int) -> int:
+        """The steps of a round: a veil goes on from where the round before ended, and takes half as many."""
+        most = self.steps_per_patch
+        return most if self.veil is None or not round_number else max(1, most // 2)
+
     @property
     def pixel_count(self) -> int:
         """The number of pixels of all pending patches."""
@@ -246,7 +260,7 @@ class PatchOptimiser:
         )
 
     def _optimise_patch(self, index: int, round_number: int, progress: Progress) -> None:
-        steps = self.options.steps if self.options.torchattack else self.steps_per_patch
+        steps = self.options.steps if self.options.torchattack else self.steps_in(round_number)
         result = self._search(index, round_number, steps, progress)
         self.noises[index] = result.noise
         self.steps += result.steps
@@ -311,6 +325,7 @@ class PatchOptimiser:
                 bf16=options.bf16,
                 seed=options.seed + round_number,
                 least_weight=0.0 if self.veil is None else LEAST_WEIGHT,
+                face_side=0.0 if self.veil is None else SHOWN_FACE_SIDE,
                 check_every=10 if self.veil is None else 0,
             ),
             start=self.noises[index],

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cloak.attack.separable import filtered
+
 #: Pixels a degree of the visual field: a screen of 3840 pixels and 0.7 m width, 0.7 m away.
 PIXELS_PER_DEGREE = 0.7 * (3840 / 0.7) * math.pi / 180
 _COLOUR_EXPONENT, _FEATURE_EXPONENT = 0.7, 0.5
@@ -159,6 +161,4 @@ def _balanced(kernel: Tensor) -> Tensor:
 
 def _separable(planes: Tensor, across: Tensor, down: Tensor) -> Tensor:
     radius = len(across) // 2
-    padded = functional.pad(planes, (radius,) * 4, mode="replicate")
-    rows = functional.conv2d(padded, across.view(1, 1, 1, -1))
-    return functional.conv2d(rows, down.view(1, 1, -1, 1))
+    return filtered(functional.pad(planes, (radius,) * 4, mode="replicate"), across, down)

@@ -30,13 +30,15 @@ class Taste:
 
 #: The amplitude is set anew every so many steps.
 _FIT_EVERY = 6
-#: What a person sees is asked every so many steps, and its pulls are kept in between: they turn slowly, and asking FLIP
-#: takes as long as all detectors together.
-_PULL_EVERY = 3
 _MOMENTUM, _SQUARES = 0.9, 0.99
 #: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
 #: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
 _EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.85
+#: FLIP pulls less by the first factor after a fit that finds the amplitude at its ceiling and FLIP below the last
+#: number's share of its own, more by the second after any other, and never by less than the third of its weight.
+_LESS_PULL, _MORE_PULL, _LEAST_PULL, _MOSTLY = 0.5, 1.5, 0.25, 0.95
+#: A search of few steps takes steps up to so many times as long; one of so many steps takes none that are longer.
+_LONGEST_STRIDE, _MANY_STEPS = 2.0, 32
 #: A search starts from this share of random parameters; the rest of the budget is the search's.
 _START = 0.4
 
@@ -72,8 +74,9 @@ class VeilChange:
         self._first = torch.zeros_like(self.parameters)
         self._second = torch.zeros_like(self.parameters)
         self._made = 0
-        self._pulls: dict[int, Tensor] = {}
         self._shown: Tensor | None = None
+        self._pull = 1.0
+        self._stride = min(_LONGEST_STRIDE, max(1.0, _MANY_STEPS / max(1, steps)))
         #: Share of the ceiling that is used.
         self.used = 1.0
         self._fit()
@@ -101,25 +104,20 @@ class VeilChange:
             self.used = min(1.0, self.used / _GIVEN_BACK)
         picture = self._picture()
         leaf = picture.detach().requires_grad_(True)
+        change = luminance(leaf - self.canvas.clean)
         pixel = self.canvas.pixel
-
-        def change() -> Tensor:
-            return luminance(leaf - self.canvas.clean) * self.canvas.share
-
         pulls: list[tuple[float, Callable[[], Tensor]]] = [
             (self.taste.flip, lambda: self.visibility.loss(leaf)),
-            (self.taste.folds, lambda: folds_loss(change(), pixel=pixel)),
-            (self.taste.mottle, lambda: mottle_loss(change(), pixel=pixel)),
+            (self.taste.folds, lambda: folds_loss(change * self.canvas.share, pixel=pixel)),
+            (self.taste.mottle, lambda: mottle_loss(change * self.canvas.share, pixel=pixel)),
         ]
         total = gradient
         size = gradient.norm()
         for place, (weight, loss) in enumerate(pulls):
-            if not weight:
-                continue
-            if place not in self._pulls or number % _PULL_EVERY == place % _PULL_EVERY:
-                (pull,) = torch.autograd.grad(loss(), leaf)
-                self._pulls[place] = pull / pull.norm().clamp_min(1e-12)
-            total = total + weight * size * self._pulls[place]
+            if weight:
+                (pull,) = torch.autograd.grad(loss(), leaf, retain_graph=True)
+                felt = weight * (1.0 if place else self._pull)
+                total = total + felt * size / pull.norm().clamp_min(1e-12) * pull
         (moved,) = torch.autograd.grad(picture, self.parameters, total)
         self._shown = None
         self._step(moved, number)
@@ -135,7 +133,9 @@ class VeilChange:
         first = self._first / (1 - _MOMENTUM**self._made)
         second = self._second / (1 - _SQUARES**self._made)
         share = 0.3 + 0.7 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, number / max(1, self.steps))))
-        moved = self.parameters.detach() - self.veil.pace * share * first / (second.sqrt() + 1e-12)
+        moved = self.parameters.detach() - self.veil.pace * self._stride * share * first / (
+            second.sqrt() + 1e-12
+        )
         with torch.no_grad():
             self.parameters = self.veil.settle(self.canvas, moved)
 
@@ -151,3 +151,11 @@ class VeilChange:
             self.amplitude,
             tries=tries,
         )
+        # where grain is as strong as it may be and FLIP is not, FLIP need not pull so much
+        most = self.ceiling.share(self.used)
+        unused = (
+            self._made > 0
+            and self.amplitude >= most.amplitude
+            and self.visibility.share(self._rendered(self.parameters, self.amplitude), most) < _MOSTLY
+        )
+        self._pull = min(1.0, max(_LEAST_PULL, self._pull * (_LESS_PULL if unused else _MORE_PULL)))

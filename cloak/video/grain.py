@@ -1,4 +1,8 @@
-"""Grain around the faces of a film: like film's own it is another in every frame."""
+"""Grain around the faces of a film: like film's own it is another in every frame.
+
+Grain that moves is what an encoder pays most for: on a film of 540 x 960 pixels at CRF 20, grain of .03 all over the
+frame made the file 6.4 times as large, of .02 2.6 times, of .01 1.2 times. So it is strong near the faces alone.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,12 @@ from cloak.veils.base import Canvas, Veil
 from cloak.veils.grain import spread_share
 from cloak.video.veil import FADE, REACH
 
-#: How strong it is at most, in shares of the whole range.
-AMPLITUDE = 0.03
+#: How strong it is around the faces, in shares of the whole range; far from them it has the second share of that.
+AMPLITUDE, FAR = 0.02, 0.5
+#: So far around a face, in its sizes, it has its full strength, and over so much it fades to that of far places.
+_NEAR_REACH, _NEAR_FADE = 0.3, 0.6
 #: Share of it that also lies on the faces, over what was searched: grain that stands still looks like dirt on the lens.
-ON_FACES = 0.3
+ON_FACES = 0.4
 _TILE = 768
 #: The share is computed on a frame so many times smaller.
 _SHRINK = 8
@@ -55,13 +61,19 @@ class MovingGrain:
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         strength = np.asarray(cv2.LUT(grey, self._strength), np.float32)
         change = self._field[top : top + height, left : left + width] * strength
-        if faces:
-            small = (max(1, -(-height // _SHRINK)), max(1, -(-width // _SHRINK)))
-            boxes = torch.from_numpy(np.stack(faces).astype(np.float32)) / _SHRINK
-            share = spread_share(small, boxes, reach=REACH, fade=FADE)[0, 0].numpy()
-            spread = np.asarray(cv2.resize(share, self._size, interpolation=cv2.INTER_LINEAR), np.float32)
-            change = change * (1 - (1 - ON_FACES) * spread)
-        return np.asarray(np.rint(change).astype(np.int8))
+        return np.asarray(np.rint(change * self._share(faces)).astype(np.int8))
+
+    def _share(self, faces: Sequence[np.ndarray]) -> np.ndarray | float:
+        """``(H, W)`` float32 in [0, 1], how much of it each pixel gets; the same everywhere where no face is."""
+        if not faces:
+            return FAR
+        width, height = self._size
+        small = (max(1, -(-height // _SHRINK)), max(1, -(-width // _SHRINK)))
+        boxes = torch.from_numpy(np.stack(faces).astype(np.float32)) / _SHRINK
+        near = FAR + (1 - FAR) * spread_share(small, boxes, reach=_NEAR_REACH, fade=_NEAR_FADE)
+        searched = spread_share(small, boxes, reach=REACH, fade=FADE)
+        share = (near * (1 - (1 - ON_FACES) * searched))[0, 0].numpy()
+        return np.asarray(cv2.resize(share, self._size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _tile(veil: Veil, scale: float, seed: int) -> np.ndarray:

@@ -32,6 +32,8 @@ from cloak.video.patches import FrameSample, PatchGeometry
 REACH, FADE = 0.2, 0.4
 #: No value of a veil moves by more levels than this; what limits it is how much of it is seen.
 MOST_LEVELS = 127
+#: Share of the ceiling that what is searched may use up: the rest is for the grain that moves over it.
+_OWN_SHARE = 0.97
 #: Steps in which parameters are fitted to the change of the window before.
 _FIT_STEPS = 16
 #: A change is made weaker so often at most, until the ceiling holds in every frame.
@@ -115,9 +117,9 @@ class WindowVeil:
                 seen.share((clean + moved_tensor(noise, grid, 1.0)).clamp(0, 1), self.ceiling)
                 for clean, grid, seen in views
             )
-            if worst <= 1.0:
+            if worst <= _OWN_SHARE:
                 break
-            noise = noise / worst**1.2
+            noise = noise * (_OWN_SHARE / worst) ** 1.2
         return noise
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 _MAX_RANGE = 16
 #: Thinner bars, as a share of the side, change nothing worth mentioning; less than this must not be left.
 _THIN, _LEAST = 0.02, 0.2
+_EVEN = 0.8
 
 
 class Bars(NamedTuple):
@@ -39,7 +40,10 @@ class Bars(NamedTuple):
 
 
 def find_bars(grey: NDArray[np.uint8]) -> Bars:
-    """The bars around a ``(h, w)`` uint8 grey picture; all of a picture of one colour counts as bars."""
+    """The bars around a ``(h, w)`` uint8 grey picture; all of a picture of one colour counts as bars.
+
+    Nearly equal ones count as equal, as thin as the thinner: the rest is a dark edge of the picture.
+    """
     top, bottom = _ends(grey.min(axis=1), grey.max(axis=1))
     if top == len(grey):
         return Bars(top, 0, 0, 0)
@@ -56,4 +60,7 @@ def _ends(lowest: NDArray[np.uint8], highest: NDArray[np.uint8]) -> tuple[int, i
         spread = np.maximum.accumulate(high.astype(np.int16)) - np.minimum.accumulate(low.astype(np.int16))
         beyond = np.flatnonzero(spread > _MAX_RANGE)
         counts.append(int(beyond[0]) if len(beyond) else len(low))
-    return counts[0], min(counts[1], len(lowest) - counts[0])
+    first, last = counts[0], min(counts[1], len(lowest) - counts[0])
+    if first < len(lowest) and min(first, last) >= _EVEN * max(first, last):
+        first = last = min(first, last)
+    return first, last

@@ -34,6 +34,8 @@ class Placement:
 
     Attributes:
         places: distinct places that agree.
+        fine: how many of them are of the finer half of the original's points; those of a blurred copy, or of a picture
+            that has another's coarse light and shadow, are all coarse.
         outline: the part of the original that the picture shows: corners as (x, y), fractions 0..1 of the
             original's width and height, in order around it; empty where it cannot be drawn.
         coverage: the outline's share of the original's area, 0..1.
@@ -46,6 +48,7 @@ class Placement:
     coverage: float
     angle: float
     scale: float
+    fine: int = 0
 
 
 def place(picture: LocalFeatures, original: LocalFeatures) -> Placement | None:
@@ -76,7 +79,9 @@ def place(picture: LocalFeatures, original: LocalFeatures) -> Placement | None:
     if places < MIN_PLACES or max(spans) < MIN_SPAN:
         return None
     outline, coverage = _outline(found, picture, original)
-    return Placement(places, outline, coverage, float(angle), float(scale))
+    small = original.sizes[pairs[:, 1]] <= np.median(original.sizes)
+    fine = _distinct(to_points[agreeing & small])
+    return Placement(places, outline, coverage, float(angle), float(scale), fine)
 
 
 def _pairs(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -29,6 +29,7 @@ from provenance.identity.identity import Identity
 from provenance.manifest.actions import Action
 from provenance.manifest.build import build_definition
 from provenance.manifest.definition import definition_files
+from provenance.manifest.fragment_signer import sign_initialization, signed_box
 from provenance.manifest.identity_signer import REFERENCED, with_identity
 from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
@@ -49,6 +50,11 @@ THUMBNAIL_SIDE = 512
 _ADDRESS, _NO_ADDRESS = b"dcterms:provenance", b"dcterms:x_provenan"
 _MAX_REWRITTEN = 512 * 1024**2
 _SIDECAR_FORMAT = "application/c2pa"
+#: Formats into which c2pa writes a new manifest without taking out the bytes of the old one.
+_KEEPS_OLD_BYTES = frozenset({"TIFF", "DNG"})
+#: Formats whose bytes outside of the manifest stay the same when it grows, as c2pa writes them. In the others a field
+#: with the file's length is among what the first manifest binds, and an update would break it.
+UPDATABLE = frozenset({"JPEG", "PNG", "GIF", "AVIF", "HEIC", "MP4", "MOV", "M4A"})
 
 
 def sign_manifest(
@@ -98,6 +104,11 @@ def sign_manifest(
         if not _opened(spec):
             refuse_unread(source, found)
         carries = found.place is Place.INSIDE
+    if spec.update and media.name not in UPDATABLE:
+        raise UsageError(
+            f"{media.name} cannot hold an update manifest: the first manifest binds the file's length too",
+            hint="leave out --update: the file is signed as an edit of itself",
+        )
     if spec.update and not (embeds and all(_same_content(source, parent.path) for parent in spec.parents)):
         raise UsageError("an update is about a file that stays as it is, with its manifest inside")
     spec = _with_own_parent(source, with_named_files(spec), carries)
@@ -111,6 +122,11 @@ def sign_manifest(
         spec = replace(spec, thumbnail_data=small_jpeg(source, THUMBNAIL_SIDE))
     definition, inputs = build_definition(spec)
     opened = next((parent for parent in spec.parents if parent.relationship == "parentOf"), None)
+    if opened and spec.redactions and media.name in _KEEPS_OLD_BYTES:
+        raise UsageError(
+            f"nothing can be redacted in {media.name}: the bytes of the earlier manifest stay in the file",
+            hint="convert it to another format, and name this file with --parent",
+        )
     if opened and spec.redactions:
         add_redactions(definition, spec.redactions, opened, reason=spec.redaction_reason)
     if spec.remote_url and not embeds:
@@ -118,6 +134,9 @@ def sign_manifest(
     _check_means(identity, tsa_url)
     job = _Job(identity)
     try:
+        if spec.fragments:
+            compose = _composer(definition, inputs, identity, job, media_type, tsa_url)
+            return sign_initialization(source, output, spec.fragments, compose)
         with c2pa.Context.from_dict(_settings(identity)) as context:
             builder = c2pa.Builder(definition, context=context)
             for ingredient, parent in inputs:
@@ -145,6 +164,30 @@ def sign_manifest(
     if not manifest:
         raise CorruptMediaError(f"signing {source} produced no manifest")
     return bytes(manifest)
+
+
+def _composer(
+    definition: dict[str, Any],
+    inputs: list[tuple[dict[str, Any], Parent]],
+    identity: Identity,
+    job: _Job,
+    media_type: str,
+    tsa_url: str | None,
+) -> Callable[[dict[str, Any]], bytes]:
+    """A function that signs the manifest with the binding to the content that it is given."""
+    import c2pa
+
+    def compose(binding: dict[str, Any]) -> bytes:
+        algorithm = getattr(c2pa.C2paSigningAlg, identity.algorithm.upper())
+        signer = c2pa.Signer.from_callback(job.sign, algorithm, identity.chain_pem, tsa_url)
+        whole = {**definition, "assertions": [*definition["assertions"], binding]}
+        with c2pa.Context(c2pa.Settings.from_dict(_settings(identity)), signer) as context:
+            builder = c2pa.Builder(whole, context=context)
+            for ingredient, parent in inputs:
+                _add_ingredient(builder, ingredient, parent, certificates.to_pem([identity.root]))
+            return signed_box(builder, media_type)
+
+    return compose
 
 
 def with_named_files(spec: ManifestSpec) -> ManifestSpec:
@@ -302,6 +345,5 @@ def _explained(error: Exception, job: _Job, source: Path, output: Path, tsa_url:
             f"no time stamp from {certificates.printable(tsa_url)}: {text}",
             hint="check the URL and the network",
         )
-    # what c2pa says of an initialization segment: it can read streams in fragments, and cannot write them
-    hint = "sign a film before it is cut into fragments" if "Bad BMFF" in text else ""
+    hint = "name its fragments with --fragments" if "Bad BMFF" in text else ""
     return CorruptMediaError(f"{source} cannot be signed: {text}", hint=hint)

@@ -163,8 +163,10 @@ def open_luma(source: Path, form: Format, *, reduce_to: int) -> NDArray[np.uint8
 def tells_location(source: Path) -> bool:
     """Whether a picture's EXIF says where it was taken; False for what cannot be read."""
     try:
-        with Image.open(source) as image:
-            return bool(image.getexif().get_ifd(ExifTags.IFD.GPSInfo))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(source) as image:
+                return bool(image.getexif().get_ifd(ExifTags.IFD.GPSInfo))
     except Exception:
         return False  # whoever decodes the picture says what is wrong with it
 

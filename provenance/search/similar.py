@@ -34,6 +34,8 @@ DEFAULT_LIMIT = 100
 _MAX_PDQ_CANDIDATES = 48
 #: So far off a hash is worth a look at the features, which decide; other pictures are some 128 bits off.
 _WORTH_A_LOOK = 48
+#: Of a stretched picture so many fine places must agree: 32 and more do, of a made collision of the hash 8 at most.
+_MIN_FINE = 16
 _MAX_VOTED = 24
 _MIN_VOTES = 3
 _MAX_ALIGNED = 32
@@ -279,6 +281,8 @@ class SimilarIndex:
                 turned = VARIANTS[near.variant] in _SIDEWAYS
                 stretched = query.stretched_to(original, mirrored=mirrored, sideways=turned)
                 placement = place(stretched, original) if stretched is not None else None
+                if placement and placement.fine < _MIN_FINE:
+                    placement = None
             if placement:
                 quarter = round(-placement.angle / 90) % 4
                 variant = VARIANTS[_TURNED[mirrored][quarter]]

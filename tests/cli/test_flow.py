@@ -289,6 +289,10 @@ def test_verdict_page_shows_what_a_manifest_kept_of_each_step(
     tampered = bytearray(second.read_bytes())
     tampered[-100] ^= 255
     second.write_bytes(tampered)
+    refused = ready("verify", second, "--html", page)
+    assert refused.code == 2 and "already exists" in refused.err and refused.out == "", (
+        "before anything is looked at"
+    )
     assert ready("verify", second, "--html", page, "--force").code == 1
     assert page.read_text().count("data:image/jpeg") <= 1  # nobody vouches for the other any more
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.cli.conftest import Run
 from tests.support.clips import film, wandering
@@ -130,15 +129,14 @@ def test_synth(
 
 @wide
 def test_measure(
-    columns: int, portrait_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    columns: int, portraits: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "clean").mkdir()
-    Image.open(portrait_files["hopper"]).resize((192, 225)).save(tmp_path / "clean" / "hopper.jpg")
-    weak = ("--detectors", "mtcnn", "--steps", "1", "--strength", "low", "--no-pictures")
-    seen = on_a_terminal("measure", "detectors", "clean", "-o", "report", *weak, columns=columns)
+    film(tmp_path / "clip.mp4", wandering(portraits["astronaut"], 40))
+    asked = ("--person", "clip.mp4", "--target", "clip.mp4", "-o", "report", "--plan", "--i-have-consent")
+    seen = on_a_terminal("measure", "swap", *asked, columns=columns)
     assert seen.code == 0, seen.text
-    check_screen(seen, "report/report.html: the whole report")
+    check_screen(seen, "cloaking 28 frames at mid: about", "in all about")
     assert any("Measuring" in line and "%" in line for line in seen.bars), seen.bars
 
 

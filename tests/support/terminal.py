@@ -44,7 +44,7 @@ class Seen:
 
 
 def on_a_terminal(
-    *arguments: object, columns: int, act: Callable[[int, str], None] | None = None, timeout: float = 240
+    *arguments: object, columns: int, act: Callable[[int, str], None] | None = None, timeout: float = 600
 ) -> Seen:
     """Run ``veilmark`` with all its streams on a pseudo-terminal.
 
@@ -83,7 +83,7 @@ def on_a_terminal(
             states.append(_shown(screen))
             if act is not None:
                 act(process.pid, "\n".join(states[-1]))
-        code = process.wait(max(1.0, end - time.monotonic()))
+        code = process.wait(max(10.0, end - time.monotonic()))
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

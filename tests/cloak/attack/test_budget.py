@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloak.attack import budget
+from cloak.attack.task import Task
 from cloak.pixels import to_tensor
 from cloak.strength import Strength
 from provenance.errors import UsageError
@@ -65,3 +66,13 @@ def test_less_colour_keeps_brightness_and_drops_a_share_of_the_rest() -> None:
         assert torch.allclose((kept * weights).sum(1), (noise * weights).sum(1), atol=1e-5)
     assert torch.allclose(none[:, 0], none[:, 2], atol=1e-6)
     assert torch.allclose(half - none, 0.5 * (noise - none), atol=1e-5)
+
+
+def test_each_face_keeps_its_own_energy() -> None:
+    faces = torch.tensor([[4.0, 4.0, 20.0, 20.0], [70.0, 70.0, 86.0, 86.0]])
+    task = Task(torch.full((1, 3, 90, 90), 0.5), faces, torch.full((1, 1, 90, 90), 0.4), energy=0.05)
+    noise = torch.full((1, 3, 90, 90), 0.03)
+    noise[..., :30, :30] = 0.2  # one face has too much, the other has not
+    kept = budget.NoiseBudget(task).project(noise)
+    spent = [float(kept[..., a:b, a:b].square().mean().sqrt()) for a, b in ((4, 20), (70, 86))]
+    assert spent == pytest.approx([0.05, 0.03], abs=1e-4)

@@ -129,5 +129,5 @@ def test_what_cannot_be_requested(home: Home) -> None:
         ("at least 8", {"passphrase": "short"}),
     ):
         with pytest.raises(IdentityError, match=match):
-            request_certificate(home, **{"name": "work", "subject": "Jane", **arguments})  # type: ignore[arg-type]
+            request_certificate(home, **{"name": "work", "subject": "Jane", **arguments})
     assert not (home.data / "requests").exists()

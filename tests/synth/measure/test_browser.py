@@ -7,8 +7,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 from synth.measure.conditions import CONDITIONS
 from synth.report.document import Curve, Gallery, Point, Shot, Table
 from synth.report.write import write_report
+from tests.support.browser import chromium
 from tests.synth.measure.test_report import a_picture, a_report
 
 pytestmark = pytest.mark.slow
@@ -71,22 +70,6 @@ _SCHEMES = {
     "dark": "--blink-settings=preferredColorScheme=0",
     "light": "--blink-settings=preferredColorScheme=1",
 }
-
-
-def chromium(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium is installed")
-    profile = page.parent / "profile"
-    call = [
-        program,
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={profile}",
-        *options,
-    ]
-    return subprocess.run([*call, page.as_uri()], capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
