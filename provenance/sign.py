@@ -127,7 +127,10 @@ def sign_file(
         hashing = aside.submit(lambda: file.sha256)
         # a cloak looks like its original; the hash of all its pixels tells their stripped copies apart
         exact = True if request.spec.relation == Relation.CLOAKED else None
-        fingerprint = fingerprint_file(file, exact_pixels=exact)
+        # an initialization segment shows nothing; what it shows is in its fragments
+        fingerprint = (
+            NoFingerprint() if request.spec.fragments else fingerprint_file(file, exact_pixels=exact)
+        )
         describing = aside.submit(fingerprint.to_blob)
 
         # 3. The manifest, signed by the identity, embedded or side-car.

@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,8 +74,14 @@ def _in_a_child(arguments: list[str], before: Callable[[], None] = lambda: None)
         cli.app(arguments, prog_name="veilmark")
     except SystemExit as end:
         os._exit(end.code if isinstance(end.code, int) else 1)
+    except BaseException:
+        _last_words().write_text(traceback.format_exc(limit=-3)[-500:])
     finally:
         os._exit(99)
+
+
+def _last_words() -> Path:
+    return Path(os.environ["VEILMARK_HOME"]).with_name("last-words.txt")
 
 
 def _exit_code(child: int) -> int:
@@ -129,7 +136,8 @@ class Kills:
             self.usual = time.monotonic() - began
         code = _exit_code(_in_a_child([*command, "--resume"]))
         if code != 0:
-            return _FINDING, f"--resume ended with {code}"
+            said = _last_words().read_text() if _last_words().is_file() else ""
+            return _FINDING, f"--resume ended with {code} {said}"
         wrong = _problems(home, out, all_of=_PICTURES)
         return (
             (_FINDING, wrong) if wrong else ("killed and resumed" if killed else "ended before the kill", "")

@@ -137,8 +137,6 @@ _SMALLER = (0.6, 1.0)
 _INITIAL_RESIDUAL = 0.2
 #: A detector that is evaded in every condition is asked every so many steps only.
 _EVADED_INTERVAL = 3
-#: From so many detectors on that are not evaded, each of them rests in every third step.
-_MANY = 5
 
 
 class _Search:
@@ -215,18 +213,16 @@ class _Search:
             gradient_sum += view.noise_gradient(noise)
         self.change.update(gradient_sum, number, self._worst_residual())
 
-    def _asked(self, number: int) -> Sequence[FaceDetector]:
-        """The detectors that are asked in a step. Those that are evaded in every condition take turns, and so do the
-        others while there are many of them.
+    def _asked(self, number: int) -> list[FaceDetector]:
+        """The detectors that are asked in a step: those that are evaded in every condition rest in two of three, where
+        they still count by turns, and where they do not all together, which makes these steps cheap.
         """
-        open_ones = [one for one in self.detectors if not self._is_evaded(one)]
-        closed = [one for one in self.detectors if one not in open_ones]
-        if not self.least_weight:  # they rest together, and all steps between are cheap
-            return self.detectors if number % _EVADED_INTERVAL == 0 else open_ones
-        turn = [one for place, one in enumerate(closed) if (number + place) % _EVADED_INTERVAL == 0]
-        if len(open_ones) >= _MANY:
-            open_ones = [one for place, one in enumerate(open_ones) if (number + place) % _EVADED_INTERVAL]
-        return [one for one in self.detectors if one in open_ones or one in turn]
+        apart = 1 if self.least_weight else 0
+        return [
+            one
+            for place, one in enumerate(self.detectors)
+            if (number + place * apart) % _EVADED_INTERVAL == 0 or not self._is_evaded(one)
+        ]
 
     @property
     def noise(self) -> Tensor:

@@ -64,7 +64,7 @@ class SearchGroup:
     strength: Annotated[
         Strength,
         _search(
-            help="How much may be seen: mean FLIP of .10, .145 or .21 on a face; with plain noise 8, 12 or 16 of 255."
+            help="How much may be seen: mean FLIP of .10, .14 or .21 on a face; with plain noise 8, 12 or 16 of 255."
         ),
     ] = Strength.MID
     veil: Annotated[
@@ -119,7 +119,7 @@ class SearchGroup:
         bool,
         _search(
             "--fast",
-            help="A short search against quick detectors only: seconds instead of minutes, less hidden.",
+            help="A short search against quick detectors only: shows the look in seconds, hides little.",
         ),
     ] = False
     restarts: Annotated[

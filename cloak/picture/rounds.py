@@ -57,7 +57,7 @@ VEIL_FACE_SIDE, NOISE_FACE_SIDE = 240, 208
 #: The same where it has to be fast, and from which scale on faces are then worked on at their own size.
 FAST_FACE_SIDE, FAST_SHRINK_BELOW = 144, 0.9
 #: Detectors are shown veiled faces at up to so many pixels in every second view.
-SHOWN_FACE_SIDE = 160.0
+SHOWN_FACE_SIDE = 224.0
 #: How much a detector still counts that misses the face already, see :class:`cloak.attack.task.Schedule`.
 LEAST_WEIGHT = 0.25
 #: Veils that have grain all over the picture, and how strong it is at most where nothing was searched.

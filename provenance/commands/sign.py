@@ -78,6 +78,13 @@ def sign(
             "After a slash at the end comes the output's name and .c2pa.",
         ),
     ] = None,
+    fragments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fragments",
+            help="The input starts a film in fragments (DASH, HLS): these, 'seg*.m4s'. Needs -o FOLDER.",
+        ),
+    ] = None,
     action: Annotated[
         list[str] | None, typer.Option("--action", help="A C2PA action, such as c2pa.cropped. Repeatable.")
     ] = None,
@@ -132,11 +139,13 @@ def sign(
     """
     from provenance.manifest.definition import load_definition
     from provenance.manifest.embed import Action, ManifestSpec, Parent
+    from provenance.manifest.fragments import fragments_of
     from provenance.media.files import remove_stale
     from provenance.media.picture import tells_location
     from provenance.mend import mend
     from provenance.record import Relation
     from provenance.sign import SignRequest, sign_file
+    from provenance.stream import sign_stream
 
     if in_place and output:
         raise UsageError("--in-place and -o exclude each other", hint="give one of them")
@@ -152,6 +161,9 @@ def sign(
                 existing = plan_outputs(inputs, output, "signed", force=True)
                 for folder in {path.parent for path in existing if path}:
                     remove_stale(folder)
+        stream = fragments_of(fragments) if fragments else []
+        if stream and (len(inputs) > 1 or in_place or output is None):
+            raise UsageError("--fragments belong to one film, and go into a folder", hint="add -o FOLDER")
         if remote_url and len(inputs) > 1 and not remote_url.endswith("/"):
             raise UsageError(
                 "several files cannot have their manifests at one address",
@@ -197,7 +209,12 @@ def sign(
                     return ExitCode.OK, None
                 located = tells_location(item.path)
                 asked = replace(request, spec=replace(spec, remote_url=_address(remote_url, target)))
-                result = sign_file(item.path, target, asked, session, force=force or in_place, step=step)
+                if stream:
+                    result = sign_stream(
+                        item.path, stream, target.parent, asked, session, force=force, step=step
+                    )
+                else:
+                    result = sign_file(item.path, target, asked, session, force=force or in_place, step=step)
                 if located:
                     telling.append(item.shown)
                 return ExitCode.OK, result

@@ -124,20 +124,20 @@ def fingerprint_picture(pixels: NDArray[np.uint8], *, exact_pixels: bool = True)
         raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
     import cv2
 
-    grey = at_working_size(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    return _of_grey(grey, pixels_sha256(pixels) if exact_pixels else None)
+
+
+def _of_grey(grey: NDArray[np.uint8], pixels: str | None) -> PictureFingerprint:
+    grey = at_working_size(grey)
     variants, quality = pdq_variants(grey)
-    return PictureFingerprint(
-        variants=variants,
-        pdq_quality=quality,
-        pixels_sha256=pixels_sha256(pixels) if exact_pixels else None,
-        grey=grey,
-    )
+    return PictureFingerprint(variants=variants, pdq_quality=quality, pixels_sha256=pixels, grey=grey)
 
 
 def fingerprint_file(file: MediaFile, *, exact_pixels: bool | None = None) -> Fingerprint:
     """Fingerprint a file of any kind.
 
-    A JPEG is decoded at a reduced DCT scale, so that 12 megapixels take some 60 ms of processor time.
+    Of a JPEG only the brightness is decoded, at a reduced DCT scale: 12 megapixels take some 50 ms of processor time.
 
     Args:
         file: its decoded picture is kept for whoever needs it next.
@@ -157,6 +157,10 @@ def fingerprint_file(file: MediaFile, *, exact_pixels: bool | None = None) -> Fi
         return NoFingerprint()
     if exact_pixels is None:
         exact_pixels = file.format.name != "JPEG"
+    if not exact_pixels:
+        luma = file.luma(reduce_to=WORKING_SIDE)
+        if luma is not None:
+            return _of_grey(luma, None)
     try:
         picture = file.picture(reduce_to=None if exact_pixels else WORKING_SIDE)
     except UnknownFormatError:

@@ -29,6 +29,7 @@ from provenance.identity.identity import Identity
 from provenance.manifest.actions import Action
 from provenance.manifest.build import build_definition
 from provenance.manifest.definition import definition_files
+from provenance.manifest.fragment_signer import sign_initialization, signed_box
 from provenance.manifest.identity_signer import REFERENCED, with_identity
 from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
@@ -133,6 +134,9 @@ def sign_manifest(
     _check_means(identity, tsa_url)
     job = _Job(identity)
     try:
+        if spec.fragments:
+            compose = _composer(definition, inputs, identity, job, media_type, tsa_url)
+            return sign_initialization(source, output, spec.fragments, compose)
         with c2pa.Context.from_dict(_settings(identity)) as context:
             builder = c2pa.Builder(definition, context=context)
             for ingredient, parent in inputs:
@@ -160,6 +164,30 @@ def sign_manifest(
     if not manifest:
         raise CorruptMediaError(f"signing {source} produced no manifest")
     return bytes(manifest)
+
+
+def _composer(
+    definition: dict[str, Any],
+    inputs: list[tuple[dict[str, Any], Parent]],
+    identity: Identity,
+    job: _Job,
+    media_type: str,
+    tsa_url: str | None,
+) -> Callable[[dict[str, Any]], bytes]:
+    """A function that signs the manifest with the binding to the content that it is given."""
+    import c2pa
+
+    def compose(binding: dict[str, Any]) -> bytes:
+        algorithm = getattr(c2pa.C2paSigningAlg, identity.algorithm.upper())
+        signer = c2pa.Signer.from_callback(job.sign, algorithm, identity.chain_pem, tsa_url)
+        whole = {**definition, "assertions": [*definition["assertions"], binding]}
+        with c2pa.Context(c2pa.Settings.from_dict(_settings(identity)), signer) as context:
+            builder = c2pa.Builder(whole, context=context)
+            for ingredient, parent in inputs:
+                _add_ingredient(builder, ingredient, parent, certificates.to_pem([identity.root]))
+            return signed_box(builder, media_type)
+
+    return compose
 
 
 def with_named_files(spec: ManifestSpec) -> ManifestSpec:
@@ -317,6 +345,5 @@ def _explained(error: Exception, job: _Job, source: Path, output: Path, tsa_url:
             f"no time stamp from {certificates.printable(tsa_url)}: {text}",
             hint="check the URL and the network",
         )
-    # what c2pa says of an initialization segment: it can read streams in fragments, and cannot write them
-    hint = "sign a film before it is cut into fragments" if "Bad BMFF" in text else ""
+    hint = "name its fragments with --fragments" if "Bad BMFF" in text else ""
     return CorruptMediaError(f"{source} cannot be signed: {text}", hint=hint)

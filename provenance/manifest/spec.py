@@ -72,6 +72,8 @@ class ManifestSpec:
         update: say something more about a file that stays as it is: an update manifest (C2PA 2.4, "Update
             manifests"). Its only ingredient is the file's own manifest.
         remote_url: where the manifest will lie; only its address is put into the file.
+        fragments: of the stream whose initialization segment is signed, marked and in order (see
+            :func:`provenance.stream.sign_stream`).
     """
 
     relation: Relation = Relation.CAPTURED
@@ -97,6 +99,7 @@ class ManifestSpec:
     redaction_reason: str = "c2pa.PII.present"
     update: bool = False
     remote_url: str = ""
+    fragments: Sequence[Path] = ()
 
 
 def says_synthetic(spec: ManifestSpec) -> bool:
@@ -145,6 +148,13 @@ def check_spec(spec: ManifestSpec) -> None:
         raise UsageError("there is no manifest to redact", hint="name what the file was made from: --parent")
     if spec.update:
         _check_update(spec)
+    if spec.fragments and (
+        spec.update or spec.remote_url or spec.credential or spec.thumbnail or spec.thumbnail_data
+    ):
+        raise UsageError(
+            "a film in fragments is signed without update, address, identity or thumbnail",
+            hint="leave them out",
+        )
     if spec.remote_url and not _WEB_ADDRESS.fullmatch(spec.remote_url):
         raise UsageError(
             f"{spec.remote_url[:200]!r} is no address of a manifest",

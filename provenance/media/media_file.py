@@ -13,6 +13,9 @@ from provenance.media.files import is_file
 from provenance.media.formats import ANY_FILE, Format, detect_format
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from provenance.media.picture import Picture
 
 MAX_FILE_BYTES = 16 * 1024**3
@@ -37,6 +40,7 @@ class MediaFile:
         self._decoding = threading.Lock()
         self._picture: Picture | None = None
         self._reduced_to: int | None = None
+        self._luma: NDArray[np.uint8] | None = None
 
     @classmethod
     def open(cls, path: Path, *, any_file: bool = False) -> MediaFile:
@@ -86,6 +90,25 @@ class MediaFile:
                 self._picture = open_picture(self.path, reduce_to=reduce_to, form=self.format)
                 self._reduced_to = reduce_to
             return self._picture
+
+    def luma(self, *, reduce_to: int) -> NDArray[np.uint8] | None:
+        """The brightness of a JPEG, ``(h, w)`` uint8, decoded without its colour; None where that is not possible, or
+        where the picture was decoded already.
+
+        Args:
+            reduce_to: as for :meth:`picture`.
+
+        Raises:
+            CorruptMediaError, MediaTooLargeError: see :func:`provenance.media.picture.open_luma`.
+        """
+        from provenance.media.picture import open_luma
+
+        with self._decoding:
+            if self.format.name != "JPEG" or self._picture is not None:
+                return None
+            if self._luma is None:
+                self._luma = open_luma(self.path, self.format, reduce_to=reduce_to)
+            return self._luma
 
 
 def _checked_size(path: Path) -> int:

@@ -30,6 +30,7 @@ __all__ = [
     "Picture",
     "detect_format",
     "encode_picture",
+    "open_luma",
     "open_picture",
     "tells_location",
 ]
@@ -133,6 +134,30 @@ def open_picture(
                 hint="scale the picture down first",
             )
         return _decode(image, form)
+
+
+def open_luma(source: Path, form: Format, *, reduce_to: int) -> NDArray[np.uint8] | None:
+    """The brightness of a colour or grey JPEG, upright, ``(h, w)`` uint8: its colour is not decoded.
+
+    Args:
+        form: the format, JPEG.
+        reduce_to: as for :func:`open_picture`.
+
+    Returns:
+        None for a JPEG of four components, whose brightness is no component of its own.
+
+    Raises:
+        CorruptMediaError, MediaTooLargeError: as :func:`open_picture`.
+    """
+    with _decoding(str(source)), _opened(source, form) as image:
+        if image.mode not in ("L", "RGB"):
+            return None
+        scale = max(1, max(image.size) // reduce_to)
+        image.draft("L", (image.width // scale, image.height // scale))
+        if image.width * image.height > DEFAULT_MAX_PIXELS:
+            return None
+        image.load()
+        return np.asarray(ImageOps.exif_transpose(image).convert("L"))
 
 
 def tells_location(source: Path) -> bool:

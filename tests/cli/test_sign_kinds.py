@@ -8,6 +8,7 @@ from pathlib import Path
 from provenance.manifest.read import read_manifest
 from tests.cli.conftest import Run
 from tests.support.conformance import offences
+from tests.support.media_files import make_fragments
 
 
 def test_several_ingredients_from_the_command_line(
@@ -67,3 +68,22 @@ def test_addresses_of_several_manifests(
     assert done.code == 0, done.err
     assert b"https://example.org/m/my%20photo.jpg.c2pa" in (out / "my photo.jpg").read_bytes()
     assert ready("verify", out / "my photo.jpg").code == 0, "the side-car is beside it"
+
+
+def test_a_film_in_fragments(ready: Callable[..., Run], tmp_path: Path) -> None:
+    film, out = tmp_path / "film", tmp_path / "out"
+    film.mkdir()
+    make_fragments(film)
+    start, pattern = film / "init-stream0.m4s", f"{film}/chunk-*.m4s"
+    done = ready("sign", start, "--fragments", pattern, "-o", out, "--json")
+    assert done.code == 0, done.err
+    assert done.json[0]["output"] == str(out / start.name)
+    assert len(list(out.glob("chunk-*.m4s"))) == 6 and not list(out.glob(".*"))
+    signed = out / start.name
+    assert ready("verify", signed, "--fragments", f"{out}/chunk-*.m4s").code == 0
+    assert ready("verify", signed).code == 3
+    last = sorted(out.glob("chunk-*.m4s"))[-1]
+    last.write_bytes(last.read_bytes()[:-1] + b"x")
+    assert ready("verify", signed, "--fragments", f"{out}/chunk-*.m4s").code == 1
+    assert ready("sign", start, "--fragments", pattern).code == 2
+    assert ready("sign", start, "--fragments", f"{film}/none*.m4s", "-o", out).code == 2

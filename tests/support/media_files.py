@@ -99,3 +99,16 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "OGG": _sound("ogg", "libopus", "s16"),
     "PDF": _picture("PDF"),
 }
+
+
+def make_fragments(folder: Path) -> None:
+    """A film as DASH serves it: ``init-stream0.m4s`` and six fragments, ``chunk-stream0-00001.m4s`` and so on."""
+    av = pytest.importorskip("av", reason="needs the development package av (PyAV)")
+    with av.open(str(folder / "film.mpd"), "w", format="dash", options={"seg_duration": "0.5"}) as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size = 5
+        for index in range(30):
+            frame = av.VideoFrame.from_ndarray(gradient(shift=3 * index), format="rgb24")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))

@@ -205,7 +205,8 @@ def test_a_search_goes_on_with_what_the_window_before_had(window: Window) -> Non
         pair = torch.stack([noise.mean(1).flatten(), wanted.mean(1).flatten()])
         return float(torch.corrcoef(pair)[0, 1])
 
-    assert alike(fitted.noise) > 0.8 and alike(fresh.noise) < alike(fitted.noise) - 0.3
+    # the grain that nobody searches is the same in both
+    assert alike(fitted.noise) > 0.9 and abs(alike(fresh.noise)) < 0.5
 
 
 def test_the_ceiling_holds_in_every_frame_and_the_control_is_as_visible(window: Window) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provenance.errors import CheckError, CorruptMediaError, UsageError
+from provenance.errors import CheckError, UsageError
 from provenance.home import Home
 from provenance.identity import certificates
 from provenance.identity.identity import Identity, create_identity
@@ -251,21 +250,3 @@ def test_addresses_that_are_none(photo: Path, tmp_path: Path, signer: Identity) 
     spec = ManifestSpec(remote_url="https://example.org/a.c2pa")
     with pytest.raises(UsageError, match="BMP cannot hold"):
         sign_manifest(tmp_path / "in.bmp", tmp_path / "out.bmp", spec, signer)
-
-
-@pytest.mark.vectors
-def test_streams_in_fragments_cannot_be_signed_here(
-    test_data: Path, tmp_path: Path, signer: Identity
-) -> None:
-    """docs/reference/formats.md says so. Where this fails, c2pa has learnt it, and `sign --fragments` can be built."""
-    import c2pa
-    from c2pa import c2pa as binding
-
-    library = Path(binding._lib._name).read_bytes()
-    assert b"c2pa_reader_with_fragment\0" in library
-    assert re.findall(rb"c2pa_builder_\w*fragment\w*", library) == []
-    assert not [name for name in dir(c2pa.Builder) if "fragment" in name]
-    start = test_data / "vectors/c2pa-wild/dash-init.mp4"
-    with pytest.raises(CorruptMediaError, match="cannot be signed") as caught:
-        sign_manifest(start, tmp_path / "out.mp4", ManifestSpec(), signer, carries=False)
-    assert "before it is cut" in caught.value.hint
