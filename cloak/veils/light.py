@@ -12,6 +12,8 @@ from cloak.veils.base import Canvas, normal
 from cloak.veils.names import VeilName
 
 _GAMMA = 2.2
+#: The root mean square of a field is kept at least so large; a random one has .7.
+_LEAST = 0.6
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Light:
         )
 
     def settle(self, canvas: Canvas, parameters: Tensor) -> Tensor:
-        return parameters.clamp(-1.5, 1.5)
+        # the amplitude says how strong the light is; parameters that fade away would leave none
+        strength = parameters.square().mean().sqrt().clamp_min(1e-6)
+        return (parameters * (_LEAST / strength).clamp_min(1)).clamp(-1.5, 1.5)
 
     def render(self, canvas: Canvas, parameters: Tensor, amplitude: float) -> Tensor:
         field = functional.interpolate(

@@ -125,6 +125,14 @@ def test_what_gathers_in_one_place_is_evened_out(name: VeilName) -> None:
     assert there < 1.35 * elsewhere
 
 
+def test_light_does_not_fade_away() -> None:
+    canvas, light = _canvas(), _veil(VeilName.LIGHT)
+    faded = light.settle(canvas, 0.01 * light.random(canvas, 0))
+    assert float(faded.square().mean().sqrt()) > 0.5
+    change = light.render(canvas, faded, 0.05) - canvas.clean
+    assert float(change.abs().mean()) > 5e-3
+
+
 def test_grain_is_strongest_in_middle_tones() -> None:
     tones = [torch.full((1, 3, 40, 40), level) for level in (0.02, 0.5, 0.98)]
     dark, middle, light = (float(strength_map(tone).mean()) for tone in tones)
