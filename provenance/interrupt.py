@@ -61,3 +61,30 @@ def ending_cleanly() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C, and a request to end, wait until a call into the c2pa library is over.
+
+    The library reads, writes and signs through callbacks into Python. An exception that a signal raises in one of them
+    is dropped there, and what the library then makes of it looks like a file that cannot be read. Also a decorator.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple[int, Any]] = []
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+        if callable(handler := signal.getsignal(number))
+    }
+    for number in before:
+        signal.signal(number, lambda *asked: waiting.append(asked))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number, frame in waiting[:1]:
+            before[number](number, frame)

@@ -26,6 +26,7 @@ from provenance.errors import (
 from provenance.identity import certificates
 from provenance.identity.certificate_faults import find_faults
 from provenance.identity.identity import Identity
+from provenance.interrupt import uninterrupted
 from provenance.manifest.actions import Action
 from provenance.manifest.build import build_definition
 from provenance.manifest.definition import definition_files
@@ -57,6 +58,7 @@ _KEEPS_OLD_BYTES = frozenset({"TIFF", "DNG"})
 UPDATABLE = frozenset({"JPEG", "PNG", "GIF", "AVIF", "HEIC", "MP4", "MOV", "M4A"})
 
 
+@uninterrupted()
 def sign_manifest(
     source: Path,
     output: Path,

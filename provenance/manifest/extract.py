@@ -11,6 +11,7 @@ from typing import Any
 
 from provenance.errors import CheckError, NoCredentialError
 from provenance.identity.certificates import printable
+from provenance.interrupt import uninterrupted
 from provenance.manifest.read import MAX_MANIFEST_BYTES, Limited, read_manifest
 
 _MAX_PARTS = 500
@@ -58,6 +59,7 @@ def extract_parts(path: Path, mime: str, *, manifest_data: bytes | None = None) 
     return parts
 
 
+@uninterrupted()
 def extract_resource(
     path: Path,
     mime: str,

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from provenance.errors import CheckError
 from provenance.identity.certificates import printable
+from provenance.interrupt import uninterrupted
 from provenance.manifest.read import unread_form
 from provenance.media.formats import Format
 
@@ -34,6 +35,7 @@ class Presence:
     detail: str = ""
 
 
+@uninterrupted()
 def find_manifest(path: Path, media: Format) -> Presence:
     """Look for a manifest inside a file; nothing is verified and nothing is fetched."""
     import c2pa

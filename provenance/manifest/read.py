@@ -20,6 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from provenance.errors import CheckError, CorruptMediaError, MissingPathError, ReceiptError
 from provenance.identity import certificates
+from provenance.interrupt import uninterrupted
 from provenance.manifest import jumbf
 from provenance.manifest.report import (
     Failure,
@@ -48,6 +49,7 @@ _OTHER_VERSION = re.compile(r"version (is )?too new|pre-?release|VersionCompatib
 _SIDECAR_FORMAT = "application/c2pa"
 
 
+@uninterrupted()
 def read_manifest(
     path: Path,
     mime: str,
@@ -152,6 +154,7 @@ def reader_settings(anchors: Anchors | Sequence[str], *, online: bool) -> dict[s
     return settings
 
 
+@uninterrupted()
 def side_car_results(
     path: Path, mime: str, manifest_data: bytes, *, anchors_pem: Sequence[str]
 ) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from provenance.errors import VeilmarkError
 from provenance.identity.certificates import printable
+from provenance.interrupt import uninterrupted
 from provenance.manifest.read import Limited
 from provenance.media.thumbnail import small_jpeg
 from provenance.search.lookup import Lookup
@@ -54,6 +55,7 @@ def describe_records(records: Sequence[SimilarRecord], lookup: Lookup) -> dict[i
     return found
 
 
+@uninterrupted()
 def _described(manifest_store: bytes) -> Description:
     import c2pa
 

@@ -58,17 +58,17 @@ def test_sign_verify_and_find(
     check_screen(
         seen, "✔ TRUSTED  out/b.jpg", long, "Test Photographer  (you trust this signer)", "camera photo"
     )
-    check_screen(seen, "by the signer's own clock", "record no. 0 in your log", "looks almost identical")
+    check_screen(seen, "by the signer's own clock", "record no. 0 in your log", "this very file")
     assert "digitalCapture" not in seen.text and "/256" not in seen.text
 
     (told,) = ready("verify", "--json", "out/b.jpg").json
     seen = on_a_terminal("verify", "-v", "out/b.jpg", columns=columns)
-    check_screen(seen, told["sha256"], told["times"][0]["value"], "0/256 bits differ", "c2pa.created")
+    check_screen(seen, told["sha256"], told["times"][0]["value"], "c2pa.created")
     assert "captured; digitalCapture" in seen.text and "self-asserted" in seen.text
 
     seen = on_a_terminal("find", "-v", "pics/b.jpg", columns=columns)
     assert seen.code == 0
-    check_screen(seen, "pics/b.jpg: 2 records found", told["sha256"])
+    check_screen(seen, "pics/b.jpg: 2 records found", told["sha256"], "source; captured")
     assert any("Looking up b.jpg" in line for line in seen.bars), "a single file spins"
 
 
@@ -179,8 +179,11 @@ def test_watch_says_what_it_watches_and_ends_when_asked(
     (tmp_path / "hot").mkdir()
     shutil.copy(portrait_files["hopper"], tmp_path / "hot")
 
+    asked: list[int] = []
+
     def end(pid: int, screen: str) -> None:
-        if "signed " in screen and "Ctrl-C" in screen and "hopper.jpg ->" in screen:
+        if "signed " in screen and "Ctrl-C" in screen and "hopper.jpg ->" in screen and not asked:
+            asked.append(pid)
             os.kill(pid, signal.SIGTERM)
 
     seen = on_a_terminal("watch", "hot", "-o", "out", "--settle", "0.1", columns=120, act=end)

@@ -155,9 +155,9 @@ def test_an_identity_beside_the_signer_from_the_command_line(
     assert ready("sign", portrait_files["hopper"], *options).code == 0
     shown = ready("verify", output)
     assert shown.code == 0
-    assert "Jane Q. Public  (issued by Example Identities root; not confirmed)" in shown.out
+    assert "Jane Q. Public  (issued by Example Identities root, name not confirmed)" in shown.out
     assert ready("trust", "add", "--identity-anchor", anchor).code == 0
-    assert "Jane Q. Public  (issued by Example Identities root; confirmed)" in ready("verify", output).out
+    assert "Jane Q. Public  (issued by Example Identities root, confirmed)" in ready("verify", output).out
     other = tmp_path / "other.key"
     other.write_bytes(pem_of(root_key))
     other.chmod(0o600)

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 from provenance.schemas import schema_text
 
@@ -15,10 +16,10 @@ seen: set[str] = set()
 
 
 def checked(value: dict[str, Any]) -> dict[str, Any]:
-    """The object, if it names a schema and satisfies it; fails with the first few deviations otherwise."""
+    """The object, if it names a schema and satisfies it; fails with the deviation that tells most otherwise."""
     name = value["schema"].removeprefix("veilmark.").partition("/")[0]
-    errors = [f"{error.json_path}: {error.message[:300]}" for error in _validator(name).iter_errors(value)]
-    assert not errors, f"{value['schema']}: {errors[:5]}"
+    error = best_match(_validator(name).iter_errors(value))
+    assert error is None, f"{value['schema']}: {error.json_path}: {error.message[:300]}"
     seen.add(name)
     return value
 

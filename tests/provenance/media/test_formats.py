@@ -224,5 +224,5 @@ def test_heic_opens_upright(made: Callable[[str], Path]) -> None:
 def test_the_documented_table_is_the_one_in_force() -> None:
     table = (Path(__file__).parents[3] / "docs/reference/formats.md").read_text()
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
-    stated = {row[0]: (row[1], row[2], row[3] == "inside") for row in rows}
+    stated = {row[0]: (row[1], row[2], row[3] == "inside") for row in rows if len(row) == 5}
     assert stated == {name: (one.mime, one.kind, one.embeddable) for name, one in FORMATS.items()}

@@ -42,7 +42,9 @@ def recorded_here(home: Home, owner: Identity, source: Path, tmp_path: Path) -> 
     with open_session(home) as session:
         session.identity = owner
         output = tmp_path / "recorded.jpg"
-        sign_file(source, output, SignRequest(ManifestSpec()), session)
+        # that it is a capture is said: the ledger may know media that was generated from it
+        spec = ManifestSpec(digital_source_type="digitalCapture")
+        sign_file(source, output, SignRequest(spec), session)
     return output
 
 
