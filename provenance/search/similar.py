@@ -39,6 +39,8 @@ _MIN_FINE = 16
 _MAX_VOTED = 24
 _MIN_VOTES = 3
 _MAX_ALIGNED = 32
+#: Of a long burst so many look-alikes are compared point by point, those that share most first.
+_ENOUGH = 16
 #: A picture with fewer points than this has nothing that geometry could compare.
 _FEW_POINTS = 24
 #: The variant of a mirrored (or not) picture that is then turned counter-clockwise by 0, 90, 180, 270 degrees.
@@ -181,15 +183,23 @@ class SimilarIndex:
         for one in asked:
             near = self._near_codes(one)
             query = Query(one.grey)
-            candidates = [(entry, code.variant in _TURNED[True]) for entry, code in near.items()]
-            if one is fingerprint:  # features are found beside bars as well as without them
-                candidates += [pair for pair in self._voted(query) if pair not in candidates]
+            # features are found beside bars as well as without them; the original shares more than its look-alikes
+            candidates = self._voted(query) if one is fingerprint else []
+            candidates += [
+                pair
+                for entry, code in near.items()
+                if (pair := (entry, code.variant in _TURNED[True])) not in candidates
+            ]
+            confirmed = 0
             for entry, flipped in candidates:
                 if entry in known or (entry in found and found[entry].confirmed):
                     continue
                 match = self._confirm(entry, flipped, query, near.get(entry))
                 if match:
                     found[entry] = match
+                    confirmed += match.confirmed
+                if confirmed == _ENOUGH:
+                    break
         return sorted(found.values(), key=_sureness)
 
     def _search_video(self, fingerprint: VideoFingerprint) -> list[Match]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -309,3 +310,21 @@ def test_extract_gives_manifest_thumbnail_and_crjson(
     assert json.loads(ready("extract", output, "--crjson").out)["manifests"]
     assert ready("extract", portrait_files["astronaut"], "-o", parts, "--force").code == 4
     assert ready("extract", output).code == 2
+
+
+def test_files_verified_at_the_same_time_are_told_in_order(
+    ready: Callable[..., Run], signed: dict[str, Path], tmp_path: Path
+) -> None:
+    place = tmp_path / "many"
+    place.mkdir()
+    for number in range(4):
+        for name, path in signed.items():
+            shutil.copy(path, place / f"{number}-{name}.jpg")
+    altered = bytearray((place / "2-hopper.jpg").read_bytes())
+    altered[-100] ^= 255
+    (place / "2-hopper.jpg").write_bytes(altered)
+    for likeness in ("--similar", "--no-similar"):
+        alone = ready("verify", place, "--json", likeness)
+        together = ready("verify", place, "--json", likeness, "--jobs", "3")
+        assert together.code == alone.code == 1
+        assert together.json == alone.json and len(alone.json) == 8

@@ -295,3 +295,15 @@ def test_no_false_match_between_the_test_media(test_data: Path) -> None:
         for altered in (pixels, jpeg(cropped(pixels, 0.3, random), 30), screenshot(pixels)):
             wrong = [m for m in index.search(fingerprint_picture(altered)) if m.entry_index != number]
             assert wrong == [], name
+
+
+def test_in_a_burst_the_original_is_found(portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Among many look-alikes few are compared point by point: the file's own original is one of them."""
+    wide = cv2.resize(portraits["astronaut"], (640, 640))
+    burst = [wide[y : y + 600, x : x + 600] for y in range(0, 40, 8) for x in range(0, 40, 5)]
+    index = fill(SimilarIndex(), burst)
+    for number in (3, 21, 38):
+        path = tmp_path / "stripped.jpg"
+        Image.fromarray(burst[number]).save(path, quality=75)
+        matches = index.search(fingerprint_file(MediaFile.open(path)))
+        assert number in [match.entry_index for match in matches] and 1 < len(matches) <= 16
