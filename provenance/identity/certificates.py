@@ -6,6 +6,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -22,7 +23,18 @@ MAX_SUBJECT_CHARACTERS = 64
 LEAF_DAYS = 10 * 365
 ROOT_DAYS = 20 * 365
 
+#: What the library raises where a certificate is damaged, or of a kind that it does not know.
+UNREADABLE = (ValueError, x509.InvalidVersion, UnsupportedAlgorithm)
+
 _CLOCK_SKEW = timedelta(minutes=10)
+
+
+def read_der(der: bytes) -> x509.Certificate:
+    """A certificate from a file that nobody vouches for; ValueError for whatever is wrong with it."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except UNREADABLE as error:
+        raise ValueError(str(error)) from error
 
 
 def generate_key(algorithm: str) -> PrivateKey:
@@ -113,7 +125,7 @@ def parse_chain(pem: bytes | str, *, max_certificates: int = MAX_CHAIN_LENGTH) -
         raise IdentityError(f"certificate file of {len(data)} bytes is over the limit of {limit}")
     try:
         chain = x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise IdentityError(
             "no certificate could be read from the file",
             hint="expected PEM (-----BEGIN CERTIFICATE-----); "

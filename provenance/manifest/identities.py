@@ -11,7 +11,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from provenance.identity.certificates import claimed_name, printable
+from provenance.identity.certificates import claimed_name, printable, read_der
 from provenance.manifest import jumbf
 from provenance.trust.anchors import Purpose, found_for
 from provenance.verdict import NamedIdentity
@@ -91,7 +91,7 @@ def _named(manifest_label: str, label: str, data: dict[str, Any], store: bytes) 
         content = jumbf.assertion(store, manifest_label, label)
         signature = content.get("signature") if isinstance(content, dict) else None
         if isinstance(signature, bytes):
-            leaf = x509.load_der_x509_certificate(jumbf.cose_certificates(signature)[0])
+            leaf = read_der(jumbf.cose_certificates(signature)[0])
             return claimed_name(leaf), _issuer(leaf)
     except (ValueError, x509.UnsupportedGeneralNameType):
         pass

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cryptography import x509
-
+from provenance.identity.certificates import read_der
 from provenance.manifest.report import Failure, FailureKind, ManifestReport, ManifestState
 from provenance.verdict import (
     TRUSTED_LOG,
@@ -141,7 +140,7 @@ def said_plainly(detail: str) -> str:
 def _end_of_validity(report: ManifestReport) -> datetime | None:
     """When the first certificate of the signer's chain ended."""
     try:
-        chain = [x509.load_der_x509_certificate(der) for der in report.chain_der]
+        chain = [read_der(der) for der in report.chain_der]
     except ValueError:
         return None
     return min((one.not_valid_after_utc for one in chain), default=None)

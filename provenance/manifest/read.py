@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from provenance.errors import CheckError, CorruptMediaError, MissingPathError, ReceiptError
@@ -204,7 +203,7 @@ def _settle(report: ManifestReport, again: ManifestReport, purpose: Purpose) -> 
     if again.time_kind is TimeKind.STAMPED or not report.chain_der or report.expired:
         return
     # c2pa took the stamp for proof of an earlier time, by an authority that is trusted for something else
-    ends = x509.load_der_x509_certificate(report.chain_der[0]).not_valid_after_utc
+    ends = certificates.read_der(report.chain_der[0]).not_valid_after_utc
     if ends < datetime.now(UTC):
         report.add_failure("signingCredential.expired", "certificate expired")
 

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from provenance.errors import VeilmarkError
-from provenance.identity.certificates import parse_chain, printable
+from provenance.identity.certificates import parse_chain, printable, read_der
 from provenance.trust.lists import MAX_CERTIFICATES
 
 MAX_CHAIN = 10
@@ -36,7 +36,7 @@ def trusted_anchor(
     if not 0 < len(chain_der) <= MAX_CHAIN:
         return None
     try:
-        chain = [x509.load_der_x509_certificate(der) for der in chain_der]
+        chain = [read_der(der) for der in chain_der]
         anchors = [anchor for pem in anchors_pem for anchor in _parsed(pem)]
     except (ValueError, VeilmarkError):
         return None

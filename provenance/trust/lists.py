@@ -24,7 +24,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from provenance import strict_json
 from provenance.errors import UsageError
-from provenance.identity.certificates import claimed_name, is_authority, printable, to_der
+from provenance.identity.certificates import (
+    UNREADABLE,
+    claimed_name,
+    is_authority,
+    printable,
+    read_der,
+    to_der,
+)
 from provenance.trust.anchors import Purpose
 
 MAX_LIST_BYTES = 2 * 1024 * 1024
@@ -189,7 +196,7 @@ def _service(service: dict[str, Any], operator: str) -> list[ListedCertificate]:
     since = _checked_moment(service["StatusStartingTime"])
     return [
         ListedCertificate(
-            x509.load_der_x509_certificate(base64.b64decode(one["val"], validate=True)),
+            read_der(base64.b64decode(one["val"], validate=True)),
             operator,
             printable(status, 40),
             since,
@@ -208,7 +215,7 @@ def _parse_pem(text: str) -> TrustList:
         )
     try:
         parsed = [x509.load_pem_x509_certificate(block.encode()) for block in blocks]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise UsageError("the list holds a certificate that cannot be read") from error
     unique = {to_der(one): ListedCertificate(one) for one in parsed}
     return _nonempty(TrustList(certificates=tuple(unique.values())))

@@ -140,7 +140,7 @@ def parse_revocation(statement: str | bytes) -> Revocation:
             raise ValueError("unknown type or reason")
         times = [_checked_moment(str(body[key])) for key in ("revoked_at", "issued_at")]
         algorithm, stated = str(body["algorithm"]), str(body["key_id"])
-        leaf = x509.load_der_x509_certificate(certificate)
+        leaf = certificates.read_der(certificate)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, IdentityError) as error:
         raise CheckError(f"not a revocation statement: {certificates.printable(str(error), 120)}") from error
     try:
@@ -149,7 +149,7 @@ def parse_revocation(statement: str | bytes) -> Revocation:
         if key_id_of(certificate) != stated:
             raise TamperedError("the revocation names another key than its certificate")
         if by_root:
-            _check_issued(leaf, x509.load_der_x509_certificate(issuer))
+            _check_issued(leaf, certificates.read_der(issuer))
         elif times[0] < times[1]:
             raise TamperedError("a key that revokes itself cannot do so for the past")
     except ReceiptError as error:

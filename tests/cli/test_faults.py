@@ -18,6 +18,7 @@ import pytest
 from benchmarks.provenance.faults import run
 from provenance.errors import ReceiptError, VeilmarkError
 from provenance.home import Home
+from provenance.identity.certificates import read_der
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.media.files import replacing
 from provenance.record import Opening
@@ -252,3 +253,18 @@ def test_a_record_by_an_unknown_kind_of_key_is_an_expected_error(
         damaged = leaf.replace(what, what[:-1] + bytes([what[-1] ^ bit]), 1)
         with pytest.raises(VeilmarkError):
             replace(record, chain_der=[damaged, *record.chain_der[1:]]).verify()
+
+
+@pytest.mark.parametrize("version", [3, 66, 122])
+def test_a_certificate_of_an_unknown_version_is_an_expected_error(
+    version: int, signed: dict[str, Path]
+) -> None:
+    with LocalLedger.open(Home.locate().ledger) as ledger:
+        record = ledger.entry(0).opening.signed
+    v3 = b"\xa0\x03\x02\x01\x02"
+    damaged = record.chain_der[0].replace(v3, v3[:-1] + bytes([version]), 1)
+    assert damaged != record.chain_der[0]
+    with pytest.raises(VeilmarkError):
+        replace(record, chain_der=[damaged, *record.chain_der[1:]]).verify()
+    with pytest.raises(ValueError, match="version"):
+        read_der(damaged)
