@@ -18,6 +18,7 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -26,7 +27,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from provenance import strict_json
 from provenance.errors import ReceiptError, TamperedError
-from provenance.identity.certificates import read_der
 
 RECORD_TYPE = "veilmark.record/1"
 MAX_OPENING_BYTES = 256 * 1024
@@ -303,8 +303,8 @@ def _signed_bytes(record: Record) -> bytes:
 def _public_key(certificate_der: bytes) -> CertificatePublicKeyTypes:
     """The certificate's key; ReceiptError where the certificate is damaged, or its key of a kind that is not known."""
     try:
-        return read_der(certificate_der).public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+        return x509.load_der_x509_certificate(certificate_der).public_key()
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise ReceiptError(f"certificate cannot be used: {error}") from error
 
 
