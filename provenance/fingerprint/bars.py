@@ -40,13 +40,13 @@ class Bars(NamedTuple):
 
 
 def find_bars(grey: NDArray[np.uint8]) -> Bars:
-    """The bars around a ``(h, w)`` uint8 grey picture; all of a picture of one colour counts as bars.
+    """The bars around a ``(h, w)`` uint8 grey picture; all of a picture of one or two plain bands counts as bars.
 
     Nearly equal ones count as equal, as thin as the thinner: the rest is a dark edge of the picture.
     """
     top, bottom = _ends(grey.min(axis=1), grey.max(axis=1))
-    if top == len(grey):
-        return Bars(top, 0, 0, 0)
+    if top + bottom == len(grey):
+        return Bars(top, bottom, 0, 0)
     inside = grey[top : len(grey) - bottom]
     left, right = _ends(inside.min(axis=0), inside.max(axis=0))
     return Bars(top, bottom, left, right)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -254,6 +254,9 @@ def test_feature_blob_is_small_and_checked(portraits: dict[str, np.ndarray]) -> 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 60]))
+@example(height=61, width=1, seed=1, grain=60)  # two plain bands, one above the other
+@example(height=1, width=61, seed=1, grain=60)
+@example(height=100, width=110, seed=3, grain=60)  # two by two
 def test_any_shape_of_picture_is_fingerprinted_and_found(
     height: int, width: int, seed: int, grain: int
 ) -> None:
