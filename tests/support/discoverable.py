@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,9 +69,3 @@ def copied(filled: Filled, folder: Path) -> Filled:
 def _sign(source: Path, target: Path, session: Session, title: str, public: bool) -> SignResult:
     spec = ManifestSpec(relation=Relation.CAPTURED, title=title)
     return sign_file(source, target, SignRequest(spec, discoverable=public), session)
-
-
-def jpeg(pixels: np.ndarray, quality: int = 80) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "JPEG", quality=quality)
-    return data.getvalue()
