@@ -88,6 +88,7 @@ class Settings:
         witness: under this name the service cosigns checkpoints of the logs that its home trusts; empty: it is none.
         identity: which identity signs; default the home's default.
         results: folders with reports of ``veilmark measure``.
+        passphrase: opens the key of the identity, where it is encrypted; never read from the file.
         config: the file that this was read from; its tokens are read again when it changes.
     """
 
@@ -105,6 +106,7 @@ class Settings:
     results: tuple[Path, ...] = ()
     tokens: tuple[RoleToken, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    passphrase: str | None = field(default=None, repr=False)
     config: Path | None = None
 
     def __post_init__(self) -> None:
