@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from veilmark.web.jobs import Kind
 from veilmark.web.settings import Settings
+from veilmark.web.work.cloak import cloaker
 from veilmark.web.work.sign import looker, signer
 from veilmark.web.work.verify import verifier
 
@@ -18,4 +19,7 @@ def kinds(settings: Settings) -> dict[str, Kind]:
         "verify": Kind(verifier(settings)),
         "look": Kind(looker(settings), asks=True),
         "sign": Kind(signer(settings)),
+        "faces": Kind(cloaker(settings, "faces"), long=True, asks=True),
+        "preview": Kind(cloaker(settings, "preview"), long=True, asks=True),
+        "cloak": Kind(cloaker(settings, "cloak"), long=True),
     }
