@@ -51,7 +51,7 @@ coverage: $(READY)  ## the quick suite with coverage; fails below the floor in p
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 test-all: lint anvil weights  ## lint, then everything, slow tests too
-	$(BIN)/pytest -n 2 --dist loadfile
+	VEILMARK_EXAMPLES=new $(BIN)/pytest -n 2 --dist loadfile
 
 bench: $(READY)  ## the benchmarks, one after the other; takes long
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
