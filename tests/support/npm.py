@@ -22,7 +22,7 @@ def install(folder: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(folder / name, place / name)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     finished = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=600, check=False)
     if finished.returncode != 0:
         raise RuntimeError(f"npm could not install {folder.name}: {finished.stderr.strip()[-500:]}")
