@@ -121,7 +121,8 @@ def _serve(app: object, settings: Settings, sockets: list[socket.socket]) -> Non
         raise UsageError(
             f"TLS cannot be set up: {error}", hint="check certificate and key under [tls]"
         ) from error
-    uvicorn.Server(config).run(sockets=sockets)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+        uvicorn.Server(config).run(sockets=sockets)
 
 
 def _open_soon(link: str) -> None:

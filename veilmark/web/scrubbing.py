@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable
-from typing import Any
 
 from veilmark.web.settings import Settings
+
+Scrub = Callable[[str], str]
 
 #: A path of at least two parts, absolute, and not the end of an address (``https://host/a/b``).
 _PATH = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":;,()]+[/\\])+")
 
 
-def scrubber(settings: Settings) -> Callable[[str], str]:
+def scrubber(settings: Settings) -> Scrub:
     """Takes every folder out of a text; names of files stay."""
     own = {str(place) for place in (settings.home.data, settings.home.config, tempfile.gettempdir())}
     known = re.compile(
@@ -24,14 +25,3 @@ def scrubber(settings: Settings) -> Callable[[str], str]:
         return _PATH.sub("", known.sub("", text))
 
     return scrub
-
-
-def scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:
-    """The same JSON with each of its texts scrubbed."""
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, dict):
-        return {key: scrubbed(one, scrub) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [scrubbed(one, scrub) for one in value]
-    return value
