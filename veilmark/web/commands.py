@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.console import note, say
+from provenance.commands.support.secrets import passphrase_for
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -27,7 +28,9 @@ def studio(
     from veilmark.web.run import run_studio
     from veilmark.web.settings import Settings
 
-    run_studio(Settings(Home.locate(), port=port, studio=True), open_browser=browser, tell=say)
+    home = Home.locate()
+    settings = Settings(home, port=port, studio=True, passphrase=passphrase_for(home, None))
+    run_studio(settings, open_browser=browser, tell=say)
 
 
 def serve(
@@ -55,7 +58,8 @@ def serve(
         return
     settings: Settings = load_settings(config, Home.locate()) if config else Settings(Home.locate())
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    run_service(replace(settings, **given), tell=say)  # type: ignore[arg-type]
+    settings = replace(settings, passphrase=passphrase_for(settings.home, settings.identity), **given)  # type: ignore[arg-type]
+    run_service(settings, tell=say)
 
 
 def _print_token(wanted: str) -> None:

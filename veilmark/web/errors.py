@@ -22,6 +22,7 @@ _WORDS = {
     404: "There is nothing here",
     405: "Not possible here",
     408: "Too slow",
+    409: "Not any more",
     413: "Too large",
     415: "Not a form",
     429: "Too often",

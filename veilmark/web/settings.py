@@ -87,6 +87,7 @@ class Settings:
         discoverable: answer look-ups about the records whose owners opted in.
         identity: which identity signs; default the home's default.
         results: folders with reports of ``veilmark measure``.
+        passphrase: opens the key of the identity, where it is encrypted; never read from the file.
         config: the file that this was read from; its tokens are read again when it changes.
     """
 
@@ -103,6 +104,7 @@ class Settings:
     results: tuple[Path, ...] = ()
     tokens: tuple[RoleToken, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    passphrase: str | None = field(default=None, repr=False)
     config: Path | None = None
 
     def __post_init__(self) -> None:

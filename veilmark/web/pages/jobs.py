@@ -19,11 +19,11 @@ from veilmark.web.view import page
 _EVERY_SECONDS, _QUICK_SECONDS = 0.25, 1.5
 _SHOWN_INLINE = {".jpg": "image/jpeg", ".png": "image/png"}
 
-#: Reads the form into options of the job, or refuses it.
-Planner = Callable[[Form, Job], dict[str, object]]
+#: Reads a form into options of a job, or refuses it.
+Planner = Callable[[Form], dict[str, object]]
 
 
-async def start_job(request: Request, kind: str, plan: Planner) -> Response:
+async def start_job(request: Request, kind: str, plan: Planner = lambda _: {}) -> Response:
     """Receive an upload into a new job, acknowledge it, and go to its page.
 
     Raises:
@@ -34,8 +34,22 @@ async def start_job(request: Request, kind: str, plan: Planner) -> Response:
         form = await receive_form(request, job.inbox)
         if not form.files:
             raise HTTPException(400, "no file was chosen")
-        job.options = {"files": [one.name for one in form.files], **plan(form, job)}
+        job.options = {"files": [one.name for one in form.files], **plan(form)}
         await asyncio.to_thread(jobs.submit, job)
+    await _ended(job, _QUICK_SECONDS)
+    return RedirectResponse(f"/jobs/{job.id}", 303)
+
+
+async def answer_job(request: Request, kind: str, plan: Planner) -> Response:
+    """The owner's answer to what a job asked; it goes on as a job of this kind.
+
+    Raises:
+        HTTPException: 404 it is somebody else's; 409 it was answered already.
+    """
+    job = own_job(request)
+    form = await receive_form(request)
+    if not await asyncio.to_thread(services(request).jobs.proceed, job, kind, plan(form)):
+        raise HTTPException(409, "this was answered already, or has expired")
     await _ended(job, _QUICK_SECONDS)
     return RedirectResponse(f"/jobs/{job.id}", 303)
 

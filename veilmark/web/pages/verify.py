@@ -23,7 +23,7 @@ async def show(request: Request) -> Response:
 
 async def start(request: Request) -> Response:
     require(request, Role.PUBLIC)
-    return await start_job(request, "verify", lambda form, job: {})
+    return await start_job(request, "verify")
 
 
 async def by_address(request: Request) -> Response:

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from veilmark.web.jobs import Kind
 from veilmark.web.settings import Settings
+from veilmark.web.work.sign import looker, signer
 from veilmark.web.work.verify import verifier
 
 
 def kinds(settings: Settings) -> dict[str, Kind]:
     """Every kind of job by its name."""
-    return {"verify": Kind(verifier(settings))}
+    return {
+        "verify": Kind(verifier(settings)),
+        "look": Kind(looker(settings), asks=True),
+        "sign": Kind(signer(settings)),
+    }

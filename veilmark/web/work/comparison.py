@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from provenance.errors import VeilmarkError
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 SIDE = 960
 _MOST_TRIED = 5
+_WHOLE = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+#: Mean difference of levels (of 255) up to which two pictures lie over each other, rather than somewhere.
+_FITS = 48.0
+
+Pixels = NDArray[np.uint8]
 
 
 def comparison(path: Path, verdict: Verdict, lookup: Lookup, gallery: Gallery) -> dict[str, Any] | None:
@@ -53,26 +59,36 @@ def comparison(path: Path, verdict: Verdict, lookup: Lookup, gallery: Gallery) -
     return None
 
 
-def _laid_over(yours: np.ndarray, record: SimilarRecord, recorded: Image.Image) -> Image.Image | None:
-    """Your picture where it lies in the recorded one; None where that is not known."""
+def _laid_over(yours: Pixels, record: SimilarRecord, recorded: Image.Image) -> Image.Image | None:
+    """Your picture where it lies in the recorded one; None where that is not known.
+
+    An outline does not say which of its corners is your upper left one: the one that fits best is.
+    """
     import cv2
 
-    whole = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
-    outline = record.outline or (whole if record.transform in ("", "upright") else None)
-    if outline is None or len(outline) != 4:
+    outline = record.outline or _WHOLE
+    if len(outline) != 4:
         return None
     height, width = yours.shape[:2]
-    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-    target = np.float32(outline) * np.float32([recorded.width, recorded.height])
-    matrix = cv2.getPerspectiveTransform(corners, target)
+    size = (recorded.width, recorded.height)
     base = np.asarray(recorded.convert("RGB"))
-    laid = cv2.warpPerspective(
-        yours, matrix, (recorded.width, recorded.height), base // 3, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT
-    )
-    return Image.fromarray(laid)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    target = np.array(outline, np.float32) * np.array(size, np.float32)
+    best: tuple[float, Pixels] | None = None
+    for order in (target, target[::-1]):
+        for turn in range(4):
+            matrix = cv2.getPerspectiveTransform(corners, np.roll(order, turn, axis=0).copy())
+            laid = cv2.warpPerspective(yours, matrix, size, flags=cv2.INTER_AREA)
+            inside = cv2.warpPerspective(np.full((height, width), 255, np.uint8), matrix, size) > 127
+            if not inside.any():
+                continue
+            apart = float(np.abs(laid[inside].astype(np.int16) - base[inside]).mean())
+            if best is None or apart < best[0]:
+                best = apart, np.where(inside[..., None], laid, base // 3).astype(np.uint8)
+    return Image.fromarray(best[1]) if best and best[0] <= _FITS else None
 
 
-def _small(pixels: np.ndarray) -> Image.Image:
+def _small(pixels: Pixels) -> Image.Image:
     image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE))
     return image
