@@ -36,10 +36,13 @@ def create_app(settings: Settings) -> Starlette:
         settings: checked when they were made; nothing else configures the service.
     """
     limits, scrub = settings.limits, scrubber(settings)
+    engine = api.Engine(settings)
     services = Services(
         settings=settings,
         access=Access(settings),
-        jobs=JobQueue(settings.folder / "jobs", work.kinds(settings), limits, scrub),
+        jobs=JobQueue(
+            settings.folder / "jobs", {**work.kinds(settings), **api.kinds(settings)}, limits, scrub
+        ),
         requests=Rate(limits.requests_per_minute),
         uploads=Rate(limits.uploads_per_minute),
         logins=Rate(limits.logins_per_minute),
@@ -58,10 +61,11 @@ def create_app(settings: Settings) -> Starlette:
             with suppress(asyncio.CancelledError):
                 await sweeping
             await asyncio.to_thread(services.jobs.close)
+            engine.close()
 
     static = StaticFiles(directory=str(files("veilmark.web") / "static"))
     app = Starlette(
-        routes=[*pages.routes(settings), *api.routes(settings), Mount("/static", static, name="static")],
+        routes=[*pages.routes(settings), *api.routes(engine), Mount("/static", static, name="static")],
         middleware=[Middleware(Guard, services=services, on_error=on_unexpected)],
         exception_handlers={
             HTTPException: on_http,
