@@ -44,6 +44,11 @@ async def start_job(
             raise HTTPException(400, f"choose no more than {most} here")
         job.options = {"files": [one.name for one in form.files], **plan(form)}
         await asyncio.to_thread(jobs.submit, job)
+    return await answer_with_job(job)
+
+
+async def answer_with_job(job: Job) -> Response:
+    """Wait a moment, then go to the page of a job that was submitted."""
     await _ended(job, _QUICK_SECONDS)
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
@@ -58,8 +63,7 @@ async def answer_job(request: Request, kind: str, plan: Planner) -> Response:
     form = await receive_form(request)
     if not await asyncio.to_thread(services(request).jobs.proceed, job, kind, plan(form)):
         raise HTTPException(409, "this was answered already, or has expired")
-    await _ended(job, _QUICK_SECONDS)
-    return RedirectResponse(f"/jobs/{job.id}", 303)
+    return await answer_with_job(job)
 
 
 def own_job(request: Request) -> Job:
