@@ -96,6 +96,22 @@ def signer_words(signer: Signer) -> str:
     return "you trust this signer" if signer.trusted else "name not confirmed"
 
 
+def synthetic_words(verdict: Verdict) -> str:
+    """``SYNTHETIC, signed by ...``: what has to be read first of a file that a generator made; empty of any other."""
+    if not verdict.synthetic:
+        return ""
+    signer = verdict.signer
+    if signer is None:
+        return "SYNTHETIC, signer not known"
+    by = "as" if signer.trusted is None else "by"
+    return f"SYNTHETIC, signed {by} {signer.name} ({signer_words(signer)})"
+
+
+def headline_words(verdict: Verdict) -> str:
+    """The headline without what :func:`synthetic_words` says already."""
+    return verdict.headline.removeprefix(synthetic_words(verdict) + ": ")
+
+
 def identity_words(one: NamedIdentity) -> str:
     issuer = f"issued by {one.issuer}, " if one.issuer else ""
     return f"{issuer}{'confirmed' if one.confirmed else 'name not confirmed'}"

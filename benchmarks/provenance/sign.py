@@ -31,7 +31,7 @@ import c2pa
 import numpy as np
 from PIL import Image
 
-from provenance.fingerprint.picture import WORKING_SIDE
+from provenance.fingerprint.features import WORKING_SIDE
 from provenance.home import Home
 from provenance.manifest.embed import ManifestSpec
 from provenance.media.picture import detect_format, open_picture

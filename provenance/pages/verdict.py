@@ -15,11 +15,13 @@ from provenance.verdict import State, Verdict
 from provenance.words import (
     action_words,
     date_of,
+    headline_words,
     identity_words,
     ledger_words,
     match_words,
     signer_words,
     standing_words,
+    synthetic_words,
     time_words,
     what_words,
 )
@@ -74,6 +76,9 @@ def verdict_card(
         record_link: gives the address of a record of the own log by its index, or nothing.
     """
     tone, word = _WORDS[verdict.state]
+    if verdict.synthetic:
+        word = synthetic_words(verdict)
+        tone = tone if tone == "bad" else "synthetic"
     rows = [("Title", verdict.title)]
     if verdict.signer:
         said = f"{signer_words(verdict.signer)}; key {verdict.signer.key_id[:16]}"
@@ -95,7 +100,7 @@ def verdict_card(
         "tone": tone,
         "word": word,
         "path": verdict.path,
-        "headline": verdict.headline,
+        "headline": headline_words(verdict),
         "picture": _picture(pictures, [""], show),
         "warnings": verdict.warnings,
         "rows": [(label, value) for label, value in rows if value],

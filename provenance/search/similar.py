@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from provenance.fingerprint.sound import SoundFingerprint
 from provenance.fingerprint.video import VideoFingerprint
 from provenance.search.alignment import align_sound, align_video
 from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index
-from provenance.search.index_store import FingerprintStore
+from provenance.search.index_store import PARTS, FingerprintStore, parts_of
 from provenance.search.query import Query, without_bars
 from provenance.verdict import MatchKind
 
@@ -38,6 +39,8 @@ _WORTH_A_LOOK = 48
 _MIN_FINE = 16
 _MAX_VOTED = 24
 _MIN_VOTES = 3
+#: So many stills of a video are asked about, and so many of one that is kept are compared with each.
+_ASKED_STILLS, _STILLS_OF_ONE = 6, 3
 _MAX_ALIGNED = 32
 #: Of a long burst so many look-alikes are compared point by point, those that share most first.
 _ENOUGH = 16
@@ -59,7 +62,7 @@ class Match:
         entry_index: the record's index in the ledger.
         kind: what is alike; ``PIXELS`` means equal decoded pixels.
         confirmed: geometry (for video and sound: the run of agreeing moments) bears it out; False only for a PDQ
-            match where there are no features to compare, and for a still of a video.
+            match where there are no features to compare, and for a video of which few frames lie in the original.
         distance: PDQ bits that differ, of 256 (for video the mean over frames), or None where PDQ did not find it.
         variant: what must be done to the file to make it look like the original, one of
             :data:`provenance.fingerprint.pdq.VARIANTS`.
@@ -185,16 +188,17 @@ class SimilarIndex:
             query = Query(one.grey)
             # features are found beside bars as well as without them; the original shares more than its look-alikes
             candidates = self._voted(query) if one is fingerprint else []
+            voted = {(entry, flipped) for entry, _, flipped in candidates}
             candidates += [
-                pair
+                (entry, 0, flipped)
                 for entry, code in near.items()
-                if (pair := (entry, code.variant in _TURNED[True])) not in candidates
+                if (entry, flipped := code.variant in _TURNED[True]) not in voted
             ]
             confirmed = 0
-            for entry, flipped in candidates:
+            for entry, part, flipped in candidates:
                 if entry in known or (entry in found and found[entry].confirmed):
                     continue
-                match = self._confirm(entry, flipped, query, near.get(entry))
+                match = self._confirm(entry, part, flipped, query, near.get(entry))
                 if match:
                     found[entry] = match
                     confirmed += match.confirmed
@@ -206,6 +210,7 @@ class SimilarIndex:
         found = self._aligned(fingerprint)
         if fingerprint.inside is not None:
             found = self._aligned(fingerprint.inside) | found
+        found = self._by_stills(fingerprint) | found
         for match in self._search_sound(fingerprint.sound) if fingerprint.sound else ():
             found.setdefault(match.entry_index, match)
         return sorted(
@@ -229,6 +234,36 @@ class SimilarIndex:
                 found[entry] = Match(
                     entry, MatchKind.VIDEO, True, error, VARIANTS[0], offset=alignment.offset
                 )
+        return found
+
+    def _by_stills(self, fingerprint: VideoFingerprint) -> dict[int, Match]:
+        """Pictures and videos that the video shows, mirrored, cut or re-timed as well, by entry.
+
+        Confirmed where half of the stills that were asked about lie in them by geometry, unconfirmed where fewer do.
+        """
+        greys = [
+            one.grey
+            for one in fingerprint.stills
+            if one.grey is not None and len(one.features) >= _FEW_POINTS
+        ]
+        greys = greys[:: max(1, -(-len(greys) // _ASKED_STILLS))]
+        placed: dict[int, dict[int, tuple[Placement, bool]]] = {}
+        for number, grey in enumerate(greys):
+            query = Query(grey)
+            for entry, part, mirrored in self._voted(query):
+                if number in placed.get(entry, {}):
+                    continue
+                original = _part(self._store.blob(entry), part)
+                placement = place(query.features(mirrored), original) if original is not None else None
+                if placement:
+                    placed.setdefault(entry, {})[number] = placement, mirrored
+        found = {}
+        for entry, seen in placed.items():
+            placement, mirrored = max(seen.values(), key=lambda pair: pair[0].places)
+            quarter = round(-placement.angle / 90) % 4
+            variant = VARIANTS[_TURNED[mirrored][quarter]]
+            sure = 2 * len(seen) >= len(greys)
+            found[entry] = Match(entry, MatchKind.FEATURES, sure, None, variant, placement)
         return found
 
     def _search_sound(self, fingerprint: SoundFingerprint) -> list[Match]:
@@ -269,19 +304,30 @@ class SimilarIndex:
             self._codes = (count, index, [(entry, time) for entry, time, _ in rows])
         return self._codes[1], self._codes[2]
 
-    def _voted(self, query: Query) -> list[tuple[int, bool]]:
-        """``(entry, mirrored)`` of the pictures that share most features, most first."""
+    def _voted(self, query: Query) -> list[tuple[int, int, bool]]:
+        """``(entry, number of the still, mirrored)`` of the pictures, and of at most three stills of a video, that
+        share most features, most first.
+        """
         ballots: list[tuple[int, int, bool]] = []
         for segment in self._store.feature_segments():
             for mirrored, features in query.both().items():
-                votes = segment.vote(features, _MAX_VOTED)
-                ballots += [(count, entry, mirrored) for entry, count in votes if count >= _MIN_VOTES]
+                votes = segment.vote(features, _MAX_VOTED * _STILLS_OF_ONE)
+                ballots += [(count, item, mirrored) for item, count in votes if count >= _MIN_VOTES]
         ballots.sort(key=lambda ballot: (-ballot[0], ballot[1]))
-        return [(entry, mirrored) for _, entry, mirrored in ballots[:_MAX_VOTED]]
+        chosen: list[tuple[int, int, bool]] = []
+        kept: Counter[tuple[int, bool]] = Counter()
+        for _, item, mirrored in ballots:
+            entry, part = divmod(item, PARTS)
+            kept[entry, mirrored] += 1
+            if kept[entry, mirrored] <= _STILLS_OF_ONE and len(chosen) < _MAX_VOTED:
+                chosen.append((entry, part, mirrored))
+        return chosen
 
-    def _confirm(self, entry: int, mirrored: bool, query: Query, near: _Near | None) -> Match | None:
+    def _confirm(
+        self, entry: int, part: int, mirrored: bool, query: Query, near: _Near | None
+    ) -> Match | None:
         blob = self._store.blob(entry)
-        original = _parsed(blob)
+        original = _part(blob, part)
         alike = near is not None and near.distance <= MATCH_DISTANCE
         distance = near.distance if near and alike else None
         if original is not None:
@@ -296,6 +342,10 @@ class SimilarIndex:
             if placement:
                 quarter = round(-placement.angle / 90) % 4
                 variant = VARIANTS[_TURNED[mirrored][quarter]]
+                film = _parsed_video(blob)
+                if film:
+                    moment = film.stills[part].time_ms / 1000
+                    return Match(entry, MatchKind.VIDEO, True, distance, variant, placement, offset=moment)
                 return Match(
                     entry, MatchKind.PDQ if alike else MatchKind.FEATURES, True, distance, variant, placement
                 )
@@ -367,8 +417,10 @@ def _parsed_sound(blob: bytes, kind: str) -> SoundFingerprint | None:
         return None
 
 
-def _parsed(blob: bytes | None) -> LocalFeatures | None:
+def _part(blob: bytes | None, part: int) -> LocalFeatures | None:
+    """The features of a picture, or of one still of a video."""
     try:
-        return LocalFeatures.from_bytes(blob) if blob else None
+        parts = parts_of(blob) if blob else []
     except ReceiptError:
         return None
+    return parts[part] if part < len(parts) else None

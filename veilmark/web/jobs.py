@@ -178,7 +178,7 @@ class JobQueue:
             if job.state is not JobState.DONE or not self._kinds[job.kind].asks or not job.inbox.is_dir():
                 return False
             job.kind, job.state, job.attempts = kind, JobState.QUEUED, 0
-            job.options, job.progress, job.words = {**job.options, **options}, 0.0, ""
+            job.options, job.progress, job.words, job.note = {**job.options, **options}, 0.0, "", ""
             job.version += 1
         self.submit(job)
         return True

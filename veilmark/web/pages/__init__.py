@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from veilmark.web.pages import front, jobs, sign, verify
+from veilmark.web.pages import cloak, front, jobs, ledger, sign, verify
 from veilmark.web.settings import Settings
 
 
 def routes(settings: Settings) -> list[BaseRoute]:
     """Every page's routes."""
-    return [*front.ROUTES, *jobs.ROUTES, *verify.ROUTES, *sign.ROUTES]
+    return [*front.ROUTES, *jobs.ROUTES, *verify.ROUTES, *sign.ROUTES, *cloak.ROUTES, *ledger.ROUTES]

@@ -1,4 +1,4 @@
-"""The way in: the front page, the studio's one-time link, logging in and out, and whether the service is well."""
+"""The way in: the front page, the studio's one-time link, logging in and out."""
 
 from __future__ import annotations
 
