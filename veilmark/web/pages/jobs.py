@@ -88,11 +88,11 @@ async def status(request: Request) -> Response:
 
 async def events(request: Request) -> Response:
     """The job's state as server-sent events, until it ends."""
-    job = own_job(request)
+    job, jobs = own_job(request), services(request).jobs
 
     async def stream() -> AsyncIterator[str]:
         seen, silent = -1, 0.0
-        while not await request.is_disconnected():
+        while not (jobs.ending.is_set() or await request.is_disconnected()):
             if job.version != seen:
                 seen, silent = job.version, 0.0
                 yield f"event: job\nid: {seen}\ndata: {json.dumps(job.to_json())}\n\n"
