@@ -111,6 +111,14 @@ _COMMANDS = {
         "What you trust: certificate anchors, trust lists, logs, witnesses, contracts. Nothing else is ever trusted.",
     ),
     "store": ("provenance.commands.store:app", "Manifests and receipts by content id."),
+    "studio": (
+        "veilmark.web.commands:studio",
+        "veilmark in the browser: verify, sign, cloak and look up, on this machine alone. Ctrl-C ends it.",
+    ),
+    "serve": (
+        "veilmark.web.commands:serve",
+        "veilmark as a service for a team: pages for people, and an interface for programs under /v1.",
+    ),
 }
 
 

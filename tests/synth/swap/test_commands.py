@@ -36,8 +36,9 @@ from provenance.trust.store import TrustStore
 from provenance.verify import verify_file
 from synth.consent.permission import permission_for
 from synth.extraction.finder import FaceFinder
+from synth.extraction.options import ExtractOptions
 from synth.extraction.rules import Thresholds
-from synth.extraction.run import ExtractOptions, extract_faces
+from synth.extraction.run import extract_faces
 from synth.quarantine import FOLDER
 from synth.swap.model import Generator
 from synth.swap.training.checkpoint import MODEL_FILE, load_model, save_model
