@@ -7,9 +7,12 @@ the one that was asked for, and turns every expected error into one line, a hint
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 
+# a command lives shortly: by default Python would look for garbage dozens of times while modules load
+gc.set_threshold(50_000)
 # NumPy's products here are small; its threads would only wait for each other, most of all with several workers
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -218,6 +221,8 @@ def main(
 def _load(name: str) -> Any:
     """The command or group of commands of that name, as Typer builds it."""
     module, _, attribute = _COMMANDS[name][0].partition(":")
+    if not module.startswith("provenance."):
+        gc.set_threshold(700)  # what computes holds much memory in few objects
     target = getattr(import_module(module), attribute)
     holder = typer.Typer(add_completion=False)
     if isinstance(target, typer.Typer):

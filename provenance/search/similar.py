@@ -41,6 +41,8 @@ _MIN_VOTES = 3
 _MAX_ALIGNED = 32
 #: Of a long burst so many look-alikes are compared point by point, those that share most first.
 _ENOUGH = 16
+#: Where that many have nearly the file's hash, so many are, by so many of its points and so many agreeing places.
+_ENOUGH_OF_A_BURST, _BURST_POINTS, _SURE = 8, 200, 40
 #: A picture with fewer points than this has nothing that geometry could compare.
 _FEW_POINTS = 24
 #: The variant of a mirrored (or not) picture that is then turned counter-clockwise by 0, 90, 180, 270 degrees.
@@ -180,6 +182,10 @@ class SimilarIndex:
         inside = without_bars(fingerprint)
         if inside is not None:
             asked.append(inside)
+        else:
+            burst = self._search_burst(fingerprint, known)
+            if burst:
+                return sorted((burst | found).values(), key=_sureness)
         for one in asked:
             near = self._near_codes(one)
             query = Query(one.grey)
@@ -201,6 +207,35 @@ class SimilarIndex:
                 if confirmed == _ENOUGH:
                     break
         return sorted(found.values(), key=_sureness)
+
+    def _search_burst(self, fingerprint: PictureFingerprint, known: Collection[int]) -> dict[int, Match]:
+        """Those of very many look-alikes that share most features; empty where there are not many, or none is sure.
+
+        The original of a copy shares far more than its neighbours, so few points of few candidates are enough.
+        """
+        near = self._near_codes(fingerprint)
+        alike = [one for one in near.values() if one.distance <= MATCH_DISTANCE and not one.variant]
+        if len(alike) < _ENOUGH:
+            return {}
+        ballots = [
+            ballot
+            for segment in self._store.feature_segments()
+            for ballot in segment.vote(fingerprint.features, _MAX_VOTED)
+        ]
+        points = fingerprint.features.strongest(_BURST_POINTS)
+        found: dict[int, Match] = {}
+        for entry, _ in sorted(ballots, key=lambda ballot: (-ballot[1], ballot[0]))[:_MAX_VOTED]:
+            original = None if entry in known else _parsed(self._store.blob(entry))
+            placement = place(points, original) if original is not None else None
+            if placement is None or placement.places < _SURE:
+                continue
+            close = near.get(entry)
+            distance = close.distance if close and close.distance <= MATCH_DISTANCE else None
+            kind = MatchKind.FEATURES if distance is None else MatchKind.PDQ
+            found[entry] = Match(entry, kind, True, distance, VARIANTS[0], placement)
+            if len(found) == _ENOUGH_OF_A_BURST:
+                return found
+        return {}
 
     def _search_video(self, fingerprint: VideoFingerprint) -> list[Match]:
         found = self._aligned(fingerprint)
