@@ -11,8 +11,6 @@ import gc
 import inspect
 import os
 
-# a command lives shortly: by default Python would look for garbage dozens of times while modules load
-gc.set_threshold(50_000)
 # NumPy's products here are small; its threads would only wait for each other, most of all with several workers
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -30,6 +28,9 @@ from provenance.errors import ExitCode, VeilmarkError
 from provenance.extras import missing_extra
 from provenance.interrupt import ending_cleanly
 from provenance.version import VERSION
+
+# a command lives shortly: by default Python would look for garbage dozens of times while its modules load
+gc.set_threshold(50_000)
 
 #: Where a context keeps the words of the command line.
 _WORDS = "veilmark.words"
@@ -114,6 +115,14 @@ _COMMANDS = {
         "What you trust: certificate anchors, trust lists, logs, witnesses, contracts. Nothing else is ever trusted.",
     ),
     "store": ("provenance.commands.store:app", "Manifests and receipts by content id."),
+    "studio": (
+        "veilmark.web.commands:studio",
+        "veilmark in the browser: verify, sign, cloak and look up, on this machine alone. Ctrl-C ends it.",
+    ),
+    "serve": (
+        "veilmark.web.commands:serve",
+        "veilmark as a service for a team: pages for people, and an interface for programs under /v1.",
+    ),
 }
 
 

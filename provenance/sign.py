@@ -42,6 +42,7 @@ class SignRequest:
         any_file: accept bytes of unknown format, with a side-car.
         online: allow fetching a manifest from the address that the file, or a parent, names.
         extra: further public statements for the record.
+        discoverable: let others find the record on a service (:mod:`provenance.resolve.listing`).
     """
 
     spec: ManifestSpec
@@ -50,6 +51,7 @@ class SignRequest:
     any_file: bool = False
     online: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+    discoverable: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class SignResult:
     log_origin: str
     receipt_cid: str
     warnings: list[str] = field(default_factory=list)
+    discoverable: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -77,6 +80,7 @@ class SignResult:
             "record": self.record.to_json(),
             "ledger": {"origin": self.log_origin, "index": self.index, "size": self.log_size},
             "store": {"manifest": self.record.manifest_cid, "receipt": self.receipt_cid},
+            "discoverable": self.discoverable,
             "warnings": self.warnings,
         }
 
@@ -187,7 +191,8 @@ def sign_file(
                 write_bytes(sidecar, manifest, force=force)
     receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
     result = _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
-    return replace(result, warnings=lineage.warnings)
+    result = replace(result, warnings=lineage.warnings)
+    return _listed(result, session) if request.discoverable else result
 
 
 def _read_back(
@@ -216,17 +221,29 @@ def record_file(
     any_file: bool = False,
     receipt_path: Path | None = None,
     force: bool = False,
+    discoverable: bool = False,
 ) -> SignResult:
-    """Fingerprint and log ``source`` without touching it: no manifest, a receipt only."""
+    """Fingerprint and log ``source`` without touching it: no manifest, a receipt only.
+
+    Args:
+        discoverable: let others find the record on a service (:mod:`provenance.resolve.listing`).
+    """
     file = MediaFile.open(source, any_file=any_file)
     if receipt_path:
         refuse_existing(receipt_path, force)
     fingerprint = fingerprint_file(file)
-    return _log_untouched(source, file.sha256, file.format.mime, fingerprint, session, receipt_path, force)
+    result = _log_untouched(source, file.sha256, file.format.mime, fingerprint, session, receipt_path, force)
+    return _listed(result, session) if discoverable else result
 
 
 def record_hash(
-    sha256: str, media_type: str, session: Session, *, receipt_path: Path | None = None, force: bool = False
+    sha256: str,
+    media_type: str,
+    session: Session,
+    *,
+    receipt_path: Path | None = None,
+    force: bool = False,
+    discoverable: bool = False,
 ) -> SignResult:
     """Log a SHA-256 of something that is not a file here.
 
@@ -239,7 +256,8 @@ def record_hash(
     if receipt_path:
         refuse_existing(receipt_path, force)
     shown = Path(f"sha256:{digest}")
-    return _log_untouched(shown, digest, media_type, NoFingerprint(), session, receipt_path, force)
+    result = _log_untouched(shown, digest, media_type, NoFingerprint(), session, receipt_path, force)
+    return _listed(result, session) if discoverable else result
 
 
 def _log_untouched(
@@ -269,6 +287,13 @@ def _log_untouched(
     receipt = session.ledger.append([opening], [fingerprint.to_blob()])[0]
     receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
     return _result(shown, shown, None, receipt_path, opening, receipt, receipt_cid)
+
+
+def _listed(result: SignResult, session: Session) -> SignResult:
+    from provenance.resolve.listing import WARNING, make_discoverable
+
+    make_discoverable(session.ledger, session.store, result.index)
+    return replace(result, discoverable=True, warnings=[*result.warnings, WARNING])
 
 
 def check_source(source: Path, *, any_file: bool = False) -> Format:

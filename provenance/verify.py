@@ -22,6 +22,7 @@ from provenance.errors import (
 )
 from provenance.ledger.histories import Comparison, compare
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
+from provenance.manifest.actions import is_synthetic
 from provenance.manifest.fragments import read_fragments
 from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest, said_plainly
 from provenance.manifest.presence import Place, find_manifest
@@ -31,6 +32,7 @@ from provenance.manifest.tree import add_standing
 from provenance.media.files import is_file, read_companion
 from provenance.media.formats import ANY_FILE, RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
 from provenance.media.media_file import MediaFile
+from provenance.record import Relation
 from provenance.search.lookup import Lookup, similar_records
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
@@ -47,6 +49,7 @@ from provenance.verdict import (
     TimeKind,
     Verdict,
 )
+from provenance.words import synthetic_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,6 +148,7 @@ def verify_file(
     # 8. The verdict.
     if request.check_anchor is not None or request.require_anchor:
         _warn_of_missing_anchor(verdict)
+    verdict.synthetic = verdict.relation is Relation.SYNTHETIC or is_synthetic(verdict.source_type)
     _conclude(verdict, report)
     missing = _NO_ANCHOR in verdict.caveats
     if request.require_anchor and missing and verdict.state in _GOOD:
@@ -153,6 +157,8 @@ def verify_file(
         verdict.caveats.remove(_NO_ANCHOR)
     if verdict.caveats:
         verdict.headline += "; but " + "; ".join(dict.fromkeys(verdict.caveats))
+    if verdict.synthetic:
+        verdict.headline = f"{synthetic_words(verdict)}: {verdict.headline}"
     return verdict
 
 
@@ -392,8 +398,8 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         verdict.headline = f"unchanged since {signer.name} signed it"
     else:
         verdict.state = State.VALID_UNKNOWN_SIGNER
-        verdict.headline = (
-            f"unchanged since it was signed; the signer's name, {signer.name!r}, is not confirmed"
-        )
+        verdict.headline = "unchanged since it was signed"
+        if not verdict.synthetic:  # which says it in front
+            verdict.headline += f"; the signer's name, {signer.name!r}, is not confirmed"
     if by_record:
         verdict.headline += " (by ledger record; the file carries no manifest)"

@@ -34,7 +34,7 @@ import numpy as np
 from PIL import Image
 
 from provenance.commands.support.memory import keep_memory
-from provenance.fingerprint.picture import WORKING_SIDE
+from provenance.fingerprint.features import WORKING_SIDE
 from provenance.home import Home
 from provenance.manifest.embed import ManifestSpec
 from provenance.media.picture import detect_format, open_picture

@@ -70,6 +70,7 @@ def sign(
             receipt=signing.receipt,
             any_file=signing.any_file,
             online=signing.online,
+            discoverable=signing.discoverable,
         )
         with session_for(home, signing.identity) as session:
             telling: list[str] = []

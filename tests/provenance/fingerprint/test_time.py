@@ -193,7 +193,7 @@ def test_blobs_are_read_back_and_broken_ones_refused(film_files: list[Path]) -> 
     assert film.sound is not None and again.sound is not None
     assert np.array_equal(again.sound.codes, film.sound.codes)
     blob = film.to_blob()
-    for broken in (b"", blob[:-1], blob + b"\0", blob[:9] + b"\xff\xff" + blob[11:], b"VMVF\x02" + blob[5:]):
+    for broken in (b"", blob[:-1], blob + b"\0", blob[:9] + b"\xff\xff" + blob[11:], b"VMVF\x03" + blob[5:]):
         with pytest.raises(ReceiptError):
             VideoFingerprint.from_blob(broken)
     sound = film.sound.to_blob()
