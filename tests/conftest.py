@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
+
+# The quick suite draws the same examples every time it runs;
+# VEILMARK_EXAMPLES=new (`make test-all`) draws others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new", derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("VEILMARK_EXAMPLES", "same"))
 
 _REQUIRED = {name for name in os.environ.get("VEILMARK_REQUIRE", "").split(",") if name}
 
