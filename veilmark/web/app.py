@@ -30,16 +30,20 @@ _SWEEP_SECONDS = 60
 def create_app(settings: Settings) -> Starlette:
     """The whole service: pages, interface for programs, queue.
 
-    Its queue starts and stops with the application's lifespan. ``app.state.services`` is what routes work with.
+    Its queue starts and stops with the application's lifespan. ``app.state.services`` and
+    ``app.state.engine`` are what routes work with.
 
     Args:
         settings: checked when they were made; nothing else configures the service.
     """
     limits, scrub = settings.limits, scrubber(settings)
+    engine = api.Engine(settings)
     services = Services(
         settings=settings,
         access=Access(settings),
-        jobs=JobQueue(settings.folder / "jobs", work.kinds(settings), limits, scrub),
+        jobs=JobQueue(
+            settings.folder / "jobs", {**work.kinds(settings, engine), **api.kinds(settings)}, limits, scrub
+        ),
         requests=Rate(limits.requests_per_minute),
         uploads=Rate(limits.uploads_per_minute),
         logins=Rate(limits.logins_per_minute),
@@ -58,10 +62,11 @@ def create_app(settings: Settings) -> Starlette:
             with suppress(asyncio.CancelledError):
                 await sweeping
             await asyncio.to_thread(services.jobs.close)
+            engine.close()
 
     static = StaticFiles(directory=str(files("veilmark.web") / "static"))
     app = Starlette(
-        routes=[*pages.routes(settings), *api.routes(settings), Mount("/static", static, name="static")],
+        routes=[*pages.routes(settings), *api.routes(engine), Mount("/static", static, name="static")],
         middleware=[Middleware(Guard, services=services, on_error=on_unexpected)],
         exception_handlers={
             HTTPException: on_http,
@@ -70,7 +75,7 @@ def create_app(settings: Settings) -> Starlette:
         },
         lifespan=lifespan,
     )
-    app.state.services = services
+    app.state.services, app.state.engine = services, engine
     return app
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.console import note, say
+from provenance.commands.support.secrets import passphrase_for
 from provenance.errors import UsageError
 from provenance.home import Home
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 def studio(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens on 127.0.0.1.")] = 8765,
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--results", help="A folder with reports of `veilmark measure`, to compare. Repeatable."
+        ),
+    ] = None,
 ) -> None:
     """veilmark in the browser: verify, sign, cloak and look up, on this machine alone. Ctrl-C ends it.
 
@@ -27,7 +34,10 @@ def studio(
     from veilmark.web.run import run_studio
     from veilmark.web.settings import Settings
 
-    run_studio(Settings(Home.locate(), port=port, studio=True), open_browser=browser, tell=say)
+    home = Home.locate()
+    places = tuple(one.absolute() for one in results or ())
+    settings = Settings(home, port=port, studio=True, results=places, passphrase=passphrase_for(home, None))
+    run_studio(settings, open_browser=browser, tell=say)
 
 
 def serve(
@@ -55,7 +65,8 @@ def serve(
         return
     settings: Settings = load_settings(config, Home.locate()) if config else Settings(Home.locate())
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    run_service(replace(settings, **given), tell=say)  # type: ignore[arg-type]
+    settings = replace(settings, passphrase=passphrase_for(settings.home, settings.identity), **given)  # type: ignore[arg-type]
+    run_service(settings, tell=say)
 
 
 def _print_token(wanted: str) -> None:

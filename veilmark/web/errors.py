@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from provenance.errors import ExitCode, MediaError, NotInitializedError, VeilmarkError
 from veilmark.web.jobs import Busy
-from veilmark.web.security import API
+from veilmark.web.security import is_for_programs
 from veilmark.web.view import page
 
 _log = logging.getLogger("veilmark.web")
@@ -22,6 +22,7 @@ _WORDS = {
     404: "There is nothing here",
     405: "Not possible here",
     408: "Too slow",
+    409: "Not any more",
     413: "Too large",
     415: "Not a form",
     429: "Too often",
@@ -30,10 +31,20 @@ _WORDS = {
 
 
 def _answer(
-    request: Request, status: int, message: str, hint: str = "", headers: dict[str, str] | None = None
+    request: Request,
+    status: int,
+    message: str,
+    hint: str = "",
+    headers: dict[str, str] | None = None,
+    *,
+    kind: str = "",
+    exit_code: int = ExitCode.UNREADABLE,
 ) -> Response:
-    if request.url.path.startswith(f"{API}/"):
-        return JSONResponse({"error": message, "hint": hint}, status, headers)
+    if is_for_programs(request.url.path):
+        said = {"path": request.url.path, "error": kind, "message": message, "hint": hint}
+        return JSONResponse(
+            {"schema": "veilmark.error/1", **said, "exit_code": int(exit_code)}, status, headers
+        )
     word = _WORDS.get(status, "Something went wrong")
     return page(request, "error.html", status=status, headers=headers, word=word, message=message, hint=hint)
 
@@ -44,13 +55,15 @@ async def on_http(request: Request, error: Exception) -> Response:
     if assert_type.status_code == 401:
         headers["WWW-Authenticate"] = "Bearer"
     detail = {404: "this page does not exist, or is not yours", 405: "this cannot be done here"}
-    message = detail.get(assert_type.status_code, assert_type.detail)
-    return _answer(request, assert_type.status_code, message, headers=headers)
+    code = assert_type.status_code
+    plain = assert_type.detail == HTTPException(code).detail
+    message = detail.get(code, assert_type.detail) if plain else assert_type.detail
+    return _answer(request, code, message, headers=headers, kind="HTTPException")
 
 
 async def on_busy(request: Request, error: Exception) -> Response:
     seconds = error.seconds if isinstance(error, Busy) else 5
-    return _answer(request, 503, str(error), headers={"Retry-After": str(seconds)})
+    return _answer(request, 503, str(error), headers={"Retry-After": str(seconds)}, kind="Busy")
 
 
 def on_expected(scrub: Callable[[str], str]) -> Callable[[Request, Exception], Response]:
@@ -58,7 +71,9 @@ def on_expected(scrub: Callable[[str], str]) -> Callable[[Request, Exception], R
 
     def answer(request: Request, error: Exception) -> Response:
         hint = error.hint if isinstance(error, VeilmarkError) else ""
-        return _answer(request, status_of(error), scrub(str(error)), scrub(hint))
+        code = error.exit_code if isinstance(error, VeilmarkError) else ExitCode.UNREADABLE
+        kind = type(error).__name__
+        return _answer(request, status_of(error), scrub(str(error)), scrub(hint), kind=kind, exit_code=code)
 
     return answer
 

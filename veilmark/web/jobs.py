@@ -34,10 +34,17 @@ Runner = Callable[[Job], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Kind:
-    """What does the jobs of one kind, and whether they take long."""
+    """What does the jobs of one kind.
+
+    Attributes:
+        long: they take long, and wait in their own line.
+        asks: they end with a question to their owner (what shall be signed? which faces?); what was uploaded is kept
+            until the answer, which makes another job of them.
+    """
 
     run: Runner
     long: bool = False
+    asks: bool = False
 
 
 class Busy(Exception):
@@ -66,6 +73,8 @@ class JobQueue:
         self._changed = threading.Condition()
         self._reserved = 0
         self._closing = False
+        #: The service is about to end: whoever waits for news of a job is told nothing more.
+        self.ending = threading.Event()
         self._threads: list[threading.Thread] = []
 
     # ------------------------------------------------------------------ life
@@ -77,7 +86,9 @@ class JobQueue:
             left = (Job.load(one) for one in self._folder.iterdir() if one.is_dir())
             for job in sorted((one for one in left if one is not None), key=lambda one: one.created):
                 self._jobs[job.id] = job
-                if not job.state.ended:
+                if job.kind not in self._kinds:
+                    job.state = JobState.FAILED
+                elif not job.state.ended:
                     job.state = JobState.QUEUED
                     self._waiting[self._kinds[job.kind].long].append(job)
         self.sweep()
@@ -155,6 +166,24 @@ class JobQueue:
             self._jobs[job.id] = job
             self._waiting[self._kinds[job.kind].long].append(job)
             self._changed.notify_all()
+
+    def proceed(self, job: Job, kind: str, options: Mapping[str, Any]) -> bool:
+        """The owner's answer to what a job asked: it goes on as a job of another kind, under the same address.
+
+        Args:
+            options: are added to the job's.
+
+        Returns:
+            False where it asks nothing (any more).
+        """
+        with self._changed:
+            if job.state is not JobState.DONE or not self._kinds[job.kind].asks or not job.inbox.is_dir():
+                return False
+            job.kind, job.state, job.attempts = kind, JobState.QUEUED, 0
+            job.options, job.progress, job.words, job.note = {**job.options, **options}, 0.0, "", ""
+            job.version += 1
+        self.submit(job)
+        return True
 
     def get(self, job_id: str, owner: str) -> Job | None:
         """A job of this owner; None where there is none, or it is somebody else's."""
@@ -243,7 +272,8 @@ class JobQueue:
 
     def _end(self, job: Job, state: JobState) -> None:
         """What was uploaded is removed before anybody can see that the job ended."""
-        shutil.rmtree(job.inbox, ignore_errors=True)
+        if state is not JobState.DONE or not self._kinds[job.kind].asks:
+            shutil.rmtree(job.inbox, ignore_errors=True)
         if state is not JobState.DONE:
             shutil.rmtree(job.outbox, ignore_errors=True)
         job.ended = time.time()

@@ -9,11 +9,13 @@ from typing import Any
 
 from veilmark.web.settings import Settings
 
+Scrub = Callable[[str], str]
+
 #: A path of at least two parts, absolute, and not the end of an address (``https://host/a/b``).
 _PATH = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":;,()]+[/\\])+")
 
 
-def scrubber(settings: Settings) -> Callable[[str], str]:
+def scrubber(settings: Settings) -> Scrub:
     """Takes every folder out of a text; names of files stay."""
     own = {str(place) for place in (settings.home.data, settings.home.config, tempfile.gettempdir())}
     known = re.compile(
@@ -26,7 +28,7 @@ def scrubber(settings: Settings) -> Callable[[str], str]:
     return scrub
 
 
-def scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:
+def scrubbed(value: Any, scrub: Scrub) -> Any:
     """The same JSON with each of its texts scrubbed."""
     if isinstance(value, str):
         return scrub(value)

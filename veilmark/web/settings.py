@@ -85,8 +85,10 @@ class Settings:
         proxies: addresses or networks of proxies that end TLS and whose ``X-Forwarded-*`` headers are believed.
         origin: the address that people see, such as ``https://veilmark.example.org``; default where it listens.
         discoverable: answer look-ups about the records whose owners opted in.
+        witness: under this name the service cosigns checkpoints of the logs that its home trusts; empty: it is none.
         identity: which identity signs; default the home's default.
         results: folders with reports of ``veilmark measure``.
+        passphrase: opens the key of the identity, where it is encrypted; never read from the file.
         config: the file that this was read from; its tokens are read again when it changes.
     """
 
@@ -99,10 +101,12 @@ class Settings:
     proxies: tuple[str, ...] = ()
     origin: str = ""
     discoverable: bool = False
+    witness: str = ""
     identity: str | None = None
     results: tuple[Path, ...] = ()
     tokens: tuple[RoleToken, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    passphrase: str | None = field(default=None, repr=False)
     config: Path | None = None
 
     def __post_init__(self) -> None:
@@ -188,7 +192,15 @@ def load_settings(path: Path, home: Home) -> Settings:
     tokens = tuple(_token(one) for one in _list(said.pop("token", []), "token"))
     if len({one.name for one in tokens}) != len(tokens):
         raise UsageError("two tokens have the same name", hint="give each its own")
-    kinds = {"host": str, "port": int, "origin": str, "home": str, "identity": str, "discoverable": bool}
+    kinds = {
+        "host": str,
+        "port": int,
+        "origin": str,
+        "home": str,
+        "identity": str,
+        "discoverable": bool,
+        "witness": str,
+    }
     plain = _table(said, "the file", {**kinds, "results": list, "proxies": list})
     place = path.absolute().parent
     if folder := plain.pop("home", None):

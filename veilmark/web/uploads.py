@@ -79,7 +79,7 @@ async def receive_form(request: Request, folder: Path | None = None) -> Form:
         raise HTTPException(415, "send a form")
     async with have.receiving if folder is not None else nullcontext():
         try:
-            async for chunk in _bounded(request, most + 65536, limits.upload_seconds):
+            async for chunk in bounded_body(request, most + 65536, limits.upload_seconds):
                 await asyncio.to_thread(reader.feed, chunk) if len(chunk) > 262144 else reader.feed(chunk)
             await asyncio.to_thread(reader.finish)
         except FormParserError:
@@ -92,8 +92,12 @@ async def receive_form(request: Request, folder: Path | None = None) -> Form:
     return reader.form
 
 
-async def _bounded(request: Request, most: int, seconds: float) -> AsyncIterator[bytes]:
-    """The body, within a size and a time."""
+async def bounded_body(request: Request, most: int, seconds: float) -> AsyncIterator[bytes]:
+    """The body in pieces, within a size and a time.
+
+    Raises:
+        HTTPException: 408 too slow; 413 too large.
+    """
     began, received = time.monotonic(), 0
     stream = request.stream()
     while True:

@@ -370,6 +370,12 @@ class LocalLedger:
             with schema.transaction(connection, "DEFERRED"):
                 yield connection
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction of its own, for what is no part of the tree."""
+        with self._writer.exclusive() as connection:
+            yield connection
+
     def _meta(self) -> dict[str, str]:
         with self.reading() as connection:
             query = "SELECT key, value FROM meta WHERE key IN ('origin', 'vkey', 'guard')"
