@@ -76,7 +76,8 @@ def test_a_restored_older_copy_is_not_shown(service: Service) -> None:
         backup(ledger, home.data / "old")
         ledger.append(make_openings(1))
     restore(home.data / "old", home.ledger, force=True)
-    answer = service.get("/checkpoint"); print(answer.status_code, answer.text)
+    answer = service.get("/checkpoint")
+    print(answer.status_code, answer.text)
     assert answer.status_code == 422
     assert service.get("/healthz").status_code == 503
 
