@@ -73,6 +73,8 @@ class JobQueue:
         self._changed = threading.Condition()
         self._reserved = 0
         self._closing = False
+        #: The service is about to end: whoever waits for news of a job is told nothing more.
+        self.ending = threading.Event()
         self._threads: list[threading.Thread] = []
 
     # ------------------------------------------------------------------ life

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from veilmark.web.job import Job, JobState
 from veilmark.web.services import services, visitor
-from veilmark.web.uploads import Form, receive_form
+from veilmark.web.uploads import Form, admit_upload, receive_form
 from veilmark.web.view import page
 
 _EVERY_SECONDS, _QUICK_SECONDS = 0.25, 1.5
@@ -35,6 +35,7 @@ async def start_job(
     Raises:
         HTTPException, Busy: there is no place for it, or the upload is refused; nothing is left of it then.
     """
+    admit_upload(request)
     jobs = services(request).jobs
     with jobs.preparing(kind, visitor(request).owner) as job:
         form = await receive_form(request, job.inbox)
@@ -88,11 +89,11 @@ async def status(request: Request) -> Response:
 
 async def events(request: Request) -> Response:
     """The job's state as server-sent events, until it ends."""
-    job = own_job(request)
+    job, jobs = own_job(request), services(request).jobs
 
     async def stream() -> AsyncIterator[str]:
         seen, silent = -1, 0.0
-        while not await request.is_disconnected():
+        while not (jobs.ending.is_set() or await request.is_disconnected()):
             if job.version != seen:
                 seen, silent = job.version, 0.0
                 yield f"event: job\nid: {seen}\ndata: {json.dumps(job.to_json())}\n\n"

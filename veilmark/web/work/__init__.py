@@ -9,6 +9,7 @@ from __future__ import annotations
 from veilmark.web.api.engine import Engine
 from veilmark.web.jobs import Kind
 from veilmark.web.settings import Settings
+from veilmark.web.work import trust
 from veilmark.web.work.audit import auditor
 from veilmark.web.work.cloak import cloaker
 from veilmark.web.work.sign import looker, signer
@@ -23,6 +24,8 @@ def kinds(settings: Settings, engine: Engine) -> dict[str, Kind]:
         "sign": Kind(signer(settings)),
         "faces": Kind(cloaker(settings, "faces"), long=True, asks=True),
         "preview": Kind(cloaker(settings, "preview"), long=True, asks=True),
+        "trust-look": Kind(trust.looker(settings), asks=True),
+        "trust-add": Kind(trust.adder(settings)),
         "audit": Kind(auditor(engine)),
         "cloak": Kind(cloaker(settings, "cloak"), long=True),
     }
