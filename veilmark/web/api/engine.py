@@ -26,7 +26,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.bench = Bench(settings.limits)
+        self.bench = Bench(settings.folder / "incoming", settings.limits)
         self._opening = threading.RLock()
         self._trusted: tuple[tuple[int, ...], TrustStore] | None = None
 
