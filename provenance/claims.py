@@ -78,7 +78,11 @@ def _warn_of_lost_credential(verdict: Verdict) -> None:
 
 
 def _shows_the_same(record: SimilarRecord, verdict: Verdict) -> bool:
-    """The same sound may lie under another picture, and be a recording all the same."""
+    """The same sound may lie under another picture, and another take before the same background; each be a recording
+    all the same.
+    """
+    if record.match is MatchKind.FEATURES:
+        return not verdict.media_type.startswith("video/")
     return record.match is not MatchKind.SOUND or verdict.media_type.startswith("audio/")
 
 

@@ -248,12 +248,13 @@ class SimilarIndex:
         found = self._aligned(fingerprint)
         if fingerprint.inside is not None:
             found = self._aligned(fingerprint.inside) | found
-        found = self._by_stills(fingerprint) | found
         for match in self._search_sound(fingerprint.sound) if fingerprint.sound else ():
             found.setdefault(match.entry_index, match)
+        found = self._by_stills(fingerprint) | found
+        ranks = (MatchKind.VIDEO, MatchKind.FEATURES, MatchKind.SOUND)
         return sorted(
             found.values(),
-            key=lambda match: (match.kind is MatchKind.SOUND, match.distance or 0, match.entry_index),
+            key=lambda match: (ranks.index(match.kind), match.distance or 0, match.entry_index),
         )
 
     def _aligned(self, fingerprint: VideoFingerprint) -> dict[int, Match]:

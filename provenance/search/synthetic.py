@@ -80,5 +80,9 @@ def _if_synthetic(entry: Entry) -> tuple[Mapping[str, Any], bytes | None]:
 
 
 def _counts(entry: Entry, kind: MatchKind) -> bool:
-    """The same sound may lie under another picture, and be a recording all the same."""
+    """The same sound may lie under another picture, and another take before the same background; each be a recording
+    all the same.
+    """
+    if kind is MatchKind.FEATURES:
+        return not entry.record.media_type.startswith("video/")
     return kind is not MatchKind.SOUND or entry.record.media_type.startswith("audio/")

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from provenance.errors import NotInitializedError
 from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.note import VerifierKey
 from provenance.ledger.witness import Witness
 from provenance.ledger.witnessing import open_witness
 from provenance.resolve.public import PublicRecords
@@ -86,8 +87,9 @@ class Engine:
         """
         if not self.settings.witness:
             raise HTTPException(404, "this service is no witness")
+        logs = [VerifierKey.parse(key) for key in self.trust.log_keys.values()]
         with self._opening:
-            return open_witness(self.settings.home, self.settings.witness)
+            return open_witness(self.settings.home, self.settings.witness, logs)
 
     def close(self) -> None:
         """Close files and databases."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from veilmark.web.api.engine import Engine
 from veilmark.web.api.queries import truth
 from veilmark.web.api.receive import receive_file
 from veilmark.web.api.signing import KIND, TEXTS
-from veilmark.web.scrubbing import scrubbed
 from veilmark.web.services import require, services, visitor
 from veilmark.web.settings import Role
 
@@ -35,7 +35,7 @@ class Media:
     async def verify(self, request: Request) -> Response:
         """``POST /v1/verify``: a verdict. Who is not known here learns nothing of records that are not public."""
         require(request, Role.PUBLIC)
-        everything = visitor(request).may(Role.SIGNER)
+        everything, scrub = visitor(request).may(Role.SIGNER), services(request).scrub
 
         def work(path: Path) -> dict[str, Any]:
             if not everything:
@@ -43,10 +43,12 @@ class Media:
             lookup = self._engine.lookup if everything else None
             verdict = verify_file(path, self._engine.trust, lookup=lookup)
             verdict.path = path.name
+            verdict.headline = scrub(verdict.headline)
+            verdict.warnings = [scrub(one) for one in verdict.warnings]
+            verdict.checks = [replace(one, detail=scrub(one.detail)) for one in verdict.checks]
             return verdict.to_json()
 
-        said = await self._engine.bench.with_file(request, work)
-        return JSONResponse(scrubbed(said, services(request).scrub))
+        return JSONResponse(await self._engine.bench.with_file(request, work))
 
     async def find(self, request: Request) -> Response:
         """``POST /v1/find``: every record in the own ledger, for those who sign here."""
