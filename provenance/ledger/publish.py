@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provenance.ledger.embedded.fork import published_checkpoint
-from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.log import Log
 from provenance.ledger.note import Checkpoint
 from provenance.ledger.tiles import (
     ENTRIES,
@@ -43,9 +43,7 @@ class Published:
     bytes: int
 
 
-def publish(
-    ledger: LocalLedger, folder: Path, *, progress: Callable[[float], None] | None = None
-) -> Published:
+def publish(ledger: Log, folder: Path, *, progress: Callable[[float], None] | None = None) -> Published:
     """Write the log's present state into ``folder``, adding to what is there already.
 
     The checkpoint is remembered as published: a restored older database will refuse to sign.

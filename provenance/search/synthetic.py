@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from provenance.fingerprint.picture import Fingerprint
-from provenance.ledger.embedded.log import Entry, LocalLedger
+from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.log import Log
 from provenance.record import Relation
 from provenance.search.similar import SimilarIndex
 from provenance.verdict import MatchKind
@@ -22,7 +23,7 @@ class SyntheticRecords:
         ledger: the own ledger; entries that are new since the last question are looked at first.
     """
 
-    def __init__(self, folder: Path, ledger: LocalLedger) -> None:
+    def __init__(self, folder: Path, ledger: Log) -> None:
         self._folder = folder
         self._ledger = ledger
         self._lock = threading.Lock()
