@@ -147,11 +147,15 @@ class PostgresLedger(Log):
         """This thread's connection, in a transaction; one that died while it was idle is replaced."""
         connection = self._reader()
         try:
-            connection.execute("SELECT 1")
+            connection.execute(f"BEGIN {READ}".encode())
         except psycopg.OperationalError:
             connection = self._reader(fresh=True)
-        with transaction(connection, READ):
+            connection.execute(f"BEGIN {READ}".encode())
+        try:
             yield connection
+        finally:
+            with contextlib.suppress(psycopg.Error):
+                connection.execute("ROLLBACK")  # nothing was written
 
     def _reader(self, *, fresh: bool = False) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
