@@ -19,6 +19,7 @@ EXTRAS = {
     **dict.fromkeys(("dlib", "flip_evaluator", "torch"), "cloak"),
     "torchattacks": "attacks",
     **dict.fromkeys(("kaldi_native_fbank", "safetensors"), "synth"),
+    **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "web"),
 }
 _Taken = ParamSpec("_Taken")
 _Given = TypeVar("_Given")

@@ -37,7 +37,9 @@ class Session:
         """What the own ledger calls synthetic."""
         from provenance.search.synthetic import SyntheticRecords
 
-        return SyntheticRecords(self.home.data / "similar" / "synthetic", self.ledger)
+        return SyntheticRecords(
+            self.home.data / "similar" / "synthetic", self.ledger, self.home.data / "firsts.json"
+        )
 
     def clock_behind(self) -> float:
         """Seconds by which this machine's clock is behind the ledger's last entry; 0 or less: it is not."""

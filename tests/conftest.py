@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 if TYPE_CHECKING:
     from tests.support.objects import ObjectServer
     from tests.support.postgres import Server
+
+# The quick suite draws the same examples every time it runs;
+# VEILMARK_EXAMPLES=new (`make test-all`) draws others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new", derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("VEILMARK_EXAMPLES", "same"))
 
 _REQUIRED = {name for name in os.environ.get("VEILMARK_REQUIRE", "").split(",") if name}
 

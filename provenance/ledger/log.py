@@ -12,6 +12,7 @@ from typing import Self
 from provenance.errors import ForkError, LedgerError, TamperedError, UsageError
 from provenance.ledger.checkpoints import Kept
 from provenance.ledger.embedded import findings, lookup
+from provenance.ledger.embedded.discoverable import Rows
 from provenance.ledger.embedded.fork import contradiction, find_fork
 from provenance.ledger.embedded.guard import Guard
 from provenance.ledger.embedded.rows import Entry, prepare
@@ -62,6 +63,14 @@ class Log(ABC):
     @abstractmethod
     def view(self) -> AbstractContextManager[Tables]:
         """The tables as one consistent view, to read."""
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Rows]:
+        """The database in one consistent view, to ask for what is no part of the log."""
+
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[Rows]:
+        """A write transaction of its own, for what is no part of the tree."""
 
     def frozen(self) -> AbstractContextManager[Tables]:
         """The tables, while no thread or process can append: what is copied then is complete."""

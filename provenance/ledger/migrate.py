@@ -19,7 +19,7 @@ from typing import Protocol
 from provenance.errors import ForkError, LedgerError, UsageError
 from provenance.home import Home
 from provenance.ledger import merkle
-from provenance.ledger.embedded import lookup, schema
+from provenance.ledger.embedded import discoverable, lookup, schema
 from provenance.ledger.embedded.guard import Guard, relative
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.embedded.rows import Prepared, commitment_in, record_in
@@ -147,6 +147,8 @@ def _move(source: Log, target: _Target, progress: Callable[[float], None] | None
             for kept in reversed(tables.kept()):
                 at = round(datetime.fromisoformat(kept.at).timestamp())
                 written.keep(kept.note, kept.kind, kept.place, at=at)
+            discoverable.copy(tables.rows, written.rows)
+            written.set_numbered(tables.numbered())
         tables.set_moved(target.where)
     with target.transaction() as written:
         written.set_state(note)

@@ -14,6 +14,7 @@ from typing import Protocol
 from provenance.errors import LedgerError, ReceiptError
 from provenance.ledger import merkle
 from provenance.ledger.checkpoints import Kept
+from provenance.ledger.embedded.discoverable import Rows
 from provenance.ledger.embedded.entries import Stored
 from provenance.ledger.embedded.nodes import NodeStore
 from provenance.ledger.embedded.rows import SALT_BYTES, Entry, Prepared, commitment_in, record_in
@@ -77,6 +78,19 @@ class Tables(Protocol):
 
     def keep(self, note: Note, kind: str, place: str, *, at: int | None = None) -> None:
         """Remember that others may have seen a checkpoint, at a POSIX time (default: now)."""
+        ...
+
+    @property
+    def rows(self) -> Rows:
+        """The database, for what is kept beside the log."""
+        ...
+
+    def numbered(self) -> int:
+        """The last number that an entry others may find was listed under; see embedded/discoverable.py."""
+        ...
+
+    def set_numbered(self, seq: int) -> None:
+        """Let numbers go on after ``seq``."""
         ...
 
     def moved(self) -> str | None:

@@ -144,6 +144,15 @@ class Witness:
         self._state = state
         self._lock = threading.Lock()
 
+    @property
+    def verifier(self) -> VerifierKey:
+        """Its public key, which logs and verifiers need."""
+        return self._key.verifier
+
+    def watches(self, origin: str) -> bool:
+        """Whether it knows a key of that log."""
+        return any(is_log_key(key, origin) for key in self._logs)
+
     def last(self, origin: str) -> tuple[int, bytes]:
         """Size and root last cosigned for a log; ``(0, EMPTY_ROOT)`` when it is new."""
         size, root = self._load().get(origin, (0, ""))

@@ -16,11 +16,14 @@ from typing import Protocol
 
 from provenance.errors import LedgerError, ReceiptError
 from provenance.fingerprint.features import LocalFeatures
+from provenance.fingerprint.video import VideoFingerprint
 from provenance.media.files import private_database
 from provenance.search.feature_index import FeatureSegment
 from provenance.search.hash_index import Searchable
 
-_VERSION = "1"
+_VERSION = "2"
+#: What is filed is called by its entry times this, plus the number of the still in a video.
+PARTS = 64
 #: So many pictures are searched from memory before they become a segment of files; so many segments become one.
 _TAIL, _FAN, _LARGEST = 512, 8, 40_000
 _BATCH = 1000
@@ -220,7 +223,7 @@ class FingerprintStore:
         (last,) = self._database.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()
         if self._tail is None or self._tail[0] != last:
             rows = self._database.execute(
-                "SELECT entry, blob FROM entries WHERE seq > ? AND kind = 'picture' AND blob IS NOT NULL",
+                "SELECT entry, blob FROM entries WHERE seq > ? AND kind IN ('picture', 'video') AND blob IS NOT NULL",
                 (after,),
             )
             self._tail = (last, FeatureSegment.build(list(_parsed(rows))))
@@ -241,7 +244,7 @@ class FingerprintStore:
                 removed = [name for name, *_ in chosen]
             else:
                 after = max((last for _, _, last, _ in listed), default=0)
-                waiting = "FROM entries WHERE seq > ? AND kind = 'picture' AND blob IS NOT NULL"
+                waiting = "FROM entries WHERE seq > ? AND kind IN ('picture', 'video') AND blob IS NOT NULL"
                 (count,) = database.execute(f"SELECT count(*) {waiting}", (after,)).fetchone()
                 if count < _TAIL:
                     database.execute("COMMIT")
@@ -282,6 +285,18 @@ def _run_to_merge(sizes: list[int]) -> range | None:
 def _parsed(rows: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, LocalFeatures]]:
     for entry, blob in rows:
         try:
-            yield entry, LocalFeatures.from_bytes(blob)
+            for part, features in enumerate(parts_of(blob)):
+                yield entry * PARTS + part, features
         except ReceiptError:
             continue  # a blob of a version this program does not know is simply not found by its features
+
+
+def parts_of(blob: bytes) -> list[LocalFeatures]:
+    """The features of a picture, or of each still of a video.
+
+    Raises:
+        ReceiptError: a blob of another kind or version.
+    """
+    if VideoFingerprint.knows(blob):
+        return [one.features for one in VideoFingerprint.from_blob(blob).stills]
+    return [LocalFeatures.from_bytes(blob)]

@@ -34,6 +34,7 @@ class Lookup:
         self.home = home
         self.ledger = ledger
         self.turn = threading.Lock()
+        self._seen = -1
 
     @cached_property
     def index(self) -> SimilarIndex:
@@ -47,11 +48,25 @@ class Lookup:
             from provenance.search.postgres_store import PostgresFingerprints
 
             index = SimilarIndex(store=PostgresFingerprints(address, folder, source))
+        self._sync(index)
+        return index
+
+    def refresh(self) -> None:
+        """Take up what was logged since the index was first used: for a look-up that is kept open."""
+        with self.turn:
+            size = self.ledger.size
+            if size == self._seen:
+                return
+            self._seen = size
+            self.__dict__.pop("firsts", None)
+            if "index" in self.__dict__:
+                self._sync(self.index)
+
+    def _sync(self, index: SimilarIndex) -> None:
         index.sync(
             (entry.index, entry.opening.signed.record.fingerprints, entry.features)
             for entry in self.ledger.entries(index.next_entry)
         )
-        return index
 
     @cached_property
     def firsts(self) -> FirstRecords:

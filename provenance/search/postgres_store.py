@@ -135,7 +135,7 @@ class PostgresFingerprints:
 
     def feature_segments(self) -> list[FeatureSegment]:
         """All filed features; those of new entries are fetched first."""
-        query = """SELECT entry, kind, data FROM prints LEFT JOIN features ON kind = 'picture' AND
+        query = """SELECT entry, kind, data FROM prints LEFT JOIN features ON kind IN ('picture', 'video') AND
             features.entry = prints.entry WHERE prints.entry >= %s ORDER BY prints.entry"""
         fresh = self._stream(query.replace("SELECT entry", "SELECT prints.entry"), (self._voting.next_entry,))
         self._voting.add((entry, kind, None, data, []) for entry, kind, data in fresh)

@@ -112,6 +112,7 @@ def test_the_first_page_shows_what_each_command_says_of_itself() -> None:
         "provenance",
         "cloak",
         "synth",
+        "veilmark",
     }
 
 

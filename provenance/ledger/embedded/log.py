@@ -124,6 +124,12 @@ class LocalLedger(Log):
                 yield connection
 
     @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction of its own, for what is no part of the tree."""
+        with self._writer.exclusive():
+            yield self._writer.connection
+
+    @contextlib.contextmanager
     def view(self) -> Iterator[SqliteTables]:
         with self.reading() as connection:
             yield SqliteTables(connection)

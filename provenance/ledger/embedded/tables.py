@@ -27,6 +27,7 @@ class SqliteTables:
         self._connection = connection
         self._signers = signers if signers is not None else {}
         self.nodes = NodeStore(connection)
+        self.rows = connection
 
     def state(self) -> tuple[Note, Checkpoint]:
         return current(self._connection)
@@ -73,6 +74,15 @@ class SqliteTables:
 
     def keep(self, note: Note, kind: str, place: str, *, at: int | None = None) -> None:
         checkpoints.keep(self._connection, note, kind, place, at=at)
+
+    def numbered(self) -> int:
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'discoverable'"
+        row = self._connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+    def set_numbered(self, seq: int) -> None:
+        self._connection.execute("DELETE FROM sqlite_sequence WHERE name = 'discoverable'")
+        self._connection.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('discoverable', ?)", (seq,))
 
     def moved(self) -> str | None:
         row = self._connection.execute("SELECT value FROM meta WHERE key = 'moved'").fetchone()

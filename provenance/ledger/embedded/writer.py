@@ -35,6 +35,11 @@ class SqliteWriter(Writer):
             self._connection = None
         self._processes.close()
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """What the transaction of :meth:`exclusive` is in."""
+        return self._open()
+
     @contextlib.contextmanager
     def _held(self, sources: Sequence[Source] = ()) -> Iterator[None]:
         with self._processes.held(sources), schema.translated(self._path):

@@ -11,6 +11,7 @@ import psycopg
 
 from provenance.errors import LedgerError
 from provenance.ledger import merkle
+from provenance.ledger.embedded.discoverable import Rows
 from provenance.ledger.embedded.fork import find_fork
 from provenance.ledger.embedded.guard import Guard
 from provenance.ledger.keys import key_path, save_key
@@ -128,6 +129,16 @@ class PostgresLedger(Log):
                 yield tables
             finally:
                 local.tables = None
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Rows]:
+        with self.view() as tables:
+            yield tables.rows
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Rows]:
+        with self._writer.exclusive():
+            yield self._writer.rows
 
     @property
     def database_version(self) -> int:

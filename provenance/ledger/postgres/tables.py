@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from provenance.errors import LedgerError
 from provenance.ledger.checkpoints import Kept, kept_of, merged, require_kind
@@ -36,6 +37,16 @@ class PostgresNodes(NodeStore):
         self._server.execute(query, ([row for row, _ in rows], [hashes for _, hashes in rows]))
 
 
+class PostgresRows:
+    """The database, asked in what it has in common with SQLite: places for values are question marks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(self, query: str, values: tuple[Any, ...] = (), /) -> Any:
+        return self._connection.execute(query.replace("?", "%s").encode(), values)
+
+
 class PostgresTables:
     """Tables of an open connection, in whatever transaction the caller holds.
 
@@ -49,6 +60,7 @@ class PostgresTables:
         self._where = where
         self._signers = signers if signers is not None else {}
         self.nodes: NodeStore = PostgresNodes(connection)
+        self.rows = PostgresRows(connection)
 
     def meta(self, key: str) -> str | None:
         """A value of the table ``meta``."""
@@ -161,6 +173,16 @@ class PostgresTables:
             (size, kind, place, str(note), when),
         )
         self._connection.execute("UPDATE checkpoints SET note = %s WHERE size = %s", (str(note), size))
+
+    def numbered(self) -> int:
+        row = self._connection.execute(
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM discoverable_seq_seq"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def set_numbered(self, seq: int) -> None:
+        if seq:
+            self._connection.execute("SELECT setval('discoverable_seq_seq', %s)", (seq,))
 
     def moved(self) -> str | None:
         return self.meta("moved")

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 import psycopg
 
 from provenance.errors import LedgerError
+from provenance.ledger.embedded.discoverable import Rows
 from provenance.ledger.embedded.guard import Guard
 from provenance.ledger.note import SigningKey
 from provenance.ledger.postgres import schema
-from provenance.ledger.postgres.tables import PostgresTables
+from provenance.ledger.postgres.tables import PostgresRows, PostgresTables
 from provenance.ledger.writer import Source, Writer
 from provenance.postgres import WRITE, Connection, connect, shown, transaction, translated
 
@@ -32,6 +33,11 @@ class PostgresWriter(Writer):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @property
+    def rows(self) -> Rows:
+        """What the transaction of :meth:`exclusive` is in."""
+        return PostgresRows(self._open())
 
     @contextlib.contextmanager
     def _held(self, sources: Sequence[Source] = ()) -> Iterator[None]:

@@ -176,7 +176,7 @@ def _find_again(made: Path, judge: SwapJudge, found: dict[str, float | None]) ->
         if np.isnan(filmed[0, 0]):
             continue
         seen += 1
-        again = judge.finder.find(raw.pixels)
+        again = [face for face in judge.finder.find(raw.pixels) if face.is_face]
         if len(tiles) < _TILES and (seen - 1) % shown == 0:
             tiles.append(warp(raw.pixels, alignment(filmed, _TILE), _TILE))
         if not again:

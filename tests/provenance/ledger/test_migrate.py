@@ -11,6 +11,7 @@ from provenance.errors import ForkError, LedgerError, UsageError
 from provenance.home import Home
 from provenance.ledger import migrate
 from provenance.ledger.audit import audit
+from provenance.ledger.embedded import discoverable
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.embedded.tables import SqliteTables
 from provenance.ledger.opening import database_address, open_ledger
@@ -33,13 +34,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
             make_openings(25), [b"features %d" % number if number % 2 else None for number in range(25)]
         )
         log.keep_checkpoint(log.note(), "published", "/somewhere")
+        with log.writing() as rows:
+            for entry in (3, 5, 9):
+                discoverable.insert(rows, entry, f"urn:c2pa:{entry}", bytes(32))
+            assert discoverable.delete(rows, 9)
     return home
 
 
 def _content(home: Home) -> list[object]:
     with open_ledger(home) as log:
         assert audit(log, signatures=True).ok
-        return [log.log_key, log.note(), log.kept_checkpoints(), *log.entries()]
+        with log.reading() as rows:
+            listed = discoverable.state(rows), discoverable.after(rows, 0)
+        return [log.log_key, log.note(), log.kept_checkpoints(), listed, *log.entries()]
 
 
 def test_there_and_back_nothing_changes(home: Home, postgres: Server) -> None:
@@ -58,6 +65,11 @@ def test_there_and_back_nothing_changes(home: Home, postgres: Server) -> None:
             left.append(make_openings(1, seed="fork"))
     with open_ledger(home) as log:
         log.append(make_openings(5, start=25))
+        with log.writing() as rows:
+            assert discoverable.insert(rows, 20, "", None) and not discoverable.insert(rows, 20, "", None)
+        with log.reading() as rows:
+            assert [one.seq for one in discoverable.after(rows, 0)] in ([1, 2, 4], [1, 2, 5])
+            assert discoverable.state(rows)[0] == 1 and discoverable.of_manifest(rows, "urn:c2pa:5")
     after = _content(home)
     assert migrate.to_server(home, address).copied == 0  # run again: nothing is left to do
     assert migrate.to_file(home).copied == 30
