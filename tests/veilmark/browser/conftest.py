@@ -151,9 +151,9 @@ def visit(studio: Studio, chromium: Any, cookies: list[Any]) -> Iterator[Callabl
         one.page.on("request", asked)
         one.page.on(
             "console",
-            lambda message: one.complaints.append(message.text)
-            if message.type in ("error", "warning")
-            else None,
+            lambda message: (
+                one.complaints.append(message.text) if message.type in ("error", "warning") else None
+            ),
         )
         one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
         return one
