@@ -149,9 +149,11 @@ def _for_everybody(binaries: Path) -> Path:
         return binaries
     copy = Path(tempfile.mkdtemp(prefix="veilmark-pg-programs-", dir=_fast_folder()))
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
-    shutil.copytree(binaries.parent, copy / "pginstall", symlinks=True)
+    package = binaries.parents[1]
+    for part in package.parent.glob(f"{package.name}*"):  # its libraries lie beside it
+        shutil.copytree(part, copy / part.name, symlinks=True)
     copy.chmod(0o755)
-    return copy / "pginstall" / binaries.name
+    return copy / binaries.relative_to(package.parent)
 
 
 def _fast_folder() -> str:
