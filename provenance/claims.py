@@ -39,7 +39,10 @@ def _warn_of_lost_label(verdict: Verdict, lookup: Lookup) -> None:
     What somebody made from a recording later takes nothing from the recording: a likeness that was recorded after the
     file itself is no such sign.
     """
-    if verdict.signer is None or verdict.relation is Relation.SYNTHETIC or is_synthetic(verdict.source_type):
+    if verdict.signer is None:
+        _warn_of_lost_credential(verdict)
+        return
+    if verdict.relation is Relation.SYNTHETIC or is_synthetic(verdict.source_type):
         return
     own = min((record.index for record in verdict.similar if record.exact), default=None)
     same_source: set[int] = set()
@@ -60,8 +63,26 @@ def _warn_of_lost_label(verdict: Verdict, lookup: Lookup) -> None:
             return
 
 
+def _warn_of_lost_credential(verdict: Verdict) -> None:
+    """A file that says nothing, where the first record of what it shows is of synthetic media.
+
+    Where a recording was recorded before what was made of it, the file may be a copy of either: nothing is said.
+    """
+    first = next((one for one in verdict.similar if one.confirmed and _shows_the_same(one, verdict)), None)
+    if first is not None and first.relation is Relation.SYNTHETIC:
+        verdict.warnings.append(
+            f"your own ledger calls a file that looks like it synthetic (entry {first.index},"
+            f" by {first.signer_name!r}): this copy may have lost its credential"
+        )
+        verdict.caveats.append("your own ledger calls what looks like it synthetic")
+
+
 def _shows_the_same(record: SimilarRecord, verdict: Verdict) -> bool:
-    """The same sound may lie under another picture, and be a recording all the same."""
+    """The same sound may lie under another picture, and another take before the same background; each be a recording
+    all the same.
+    """
+    if record.match is MatchKind.FEATURES:
+        return not verdict.media_type.startswith("video/")
     return record.match is not MatchKind.SOUND or verdict.media_type.startswith("audio/")
 
 

@@ -13,9 +13,13 @@ EXTRAS = {
     **dict.fromkeys(("eth_abi", "eth_account", "eth_utils", "rlp", "web3"), "chain"),
     "ipfshttpclient": "ipfs",
     "pkcs11": "pkcs11",
+    "psycopg": "postgres",
+    "obstore": "s3",
+    "ray": "cluster",
     **dict.fromkeys(("dlib", "flip_evaluator", "torch"), "cloak"),
     "torchattacks": "attacks",
     **dict.fromkeys(("kaldi_native_fbank", "safetensors"), "synth"),
+    **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "web"),
 }
 _Taken = ParamSpec("_Taken")
 _Given = TypeVar("_Given")

@@ -18,7 +18,8 @@ from provenance.lineage import refuse_contradicted, trace
 from provenance.manifest.embed import ManifestSpec, sign_manifest
 from provenance.manifest.read import read_manifest
 from provenance.manifest.report import ManifestState
-from provenance.media.files import refuse_existing, replacing, sha256_file, write_bytes
+from provenance.manifest.riff import LARGE, RIFF_FORMATS, faults_of_written
+from provenance.media.files import flush, refuse_existing, replacing, sha256_file, write_bytes
 from provenance.media.formats import RECEIPT_SUFFIX, SIDECAR_SUFFIX, printable_name, with_suffix_added
 from provenance.media.media_file import MediaFile
 from provenance.media.picture import Format
@@ -41,6 +42,7 @@ class SignRequest:
         any_file: accept bytes of unknown format, with a side-car.
         online: allow fetching a manifest from the address that the file, or a parent, names.
         extra: further public statements for the record.
+        discoverable: let others find the record on a service (:mod:`provenance.resolve.listing`).
     """
 
     spec: ManifestSpec
@@ -49,6 +51,7 @@ class SignRequest:
     any_file: bool = False
     online: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+    discoverable: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class SignResult:
     log_origin: str
     receipt_cid: str
     warnings: list[str] = field(default_factory=list)
+    discoverable: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,6 +80,7 @@ class SignResult:
             "record": self.record.to_json(),
             "ledger": {"origin": self.log_origin, "index": self.index, "size": self.log_size},
             "store": {"manifest": self.record.manifest_cid, "receipt": self.receipt_cid},
+            "discoverable": self.discoverable,
             "warnings": self.warnings,
         }
 
@@ -121,7 +126,7 @@ def sign_file(
     if sidecar:
         refuse_existing(sidecar, force)
 
-    with ThreadPoolExecutor(1, "veilmark") as aside:  # hashing and c2pa leave the interpreter free
+    with ThreadPoolExecutor(2, "veilmark") as aside:  # hashing, c2pa and the disk leave the interpreter free
         # 2. What the file is: exactly, and perceptually.
         step("fingerprint")
         hashing = aside.submit(lambda: file.sha256)
@@ -151,11 +156,14 @@ def sign_file(
             # 4. Read back: what was written must verify before anything is claimed about it.
             step("read back")
             rehashing = aside.submit(sha256_file, signed)
-            _read_back(source, signed, media, session, manifest if sidecar else None)
+            flushing = aside.submit(flush, signed)
+            keeping = aside.submit(session.keep, manifest)
+            _read_back(source, signed, media, session, manifest, beside=sidecar is not None)
 
             # 5. The record: binds source, signed file, manifest and signer.
             step("record")
-            manifest_sha256, manifest_cid = session.keep(manifest)
+            manifest_sha256, manifest_cid = keeping.result()
+            flushing.result()
             opening = sign_record(
                 Record(
                     relation=spec.relation,
@@ -183,16 +191,27 @@ def sign_file(
                 write_bytes(sidecar, manifest, force=force)
     receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
     result = _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
-    return replace(result, warnings=lineage.warnings)
+    result = replace(result, warnings=lineage.warnings)
+    return _listed(result, session) if request.discoverable else result
 
 
-def _read_back(source: Path, signed: Path, media: Format, session: Session, sidecar: bytes | None) -> None:
+def _read_back(
+    source: Path, signed: Path, media: Format, session: Session, manifest: bytes, *, beside: bool
+) -> None:
     """TamperedError unless the signed copy verifies."""
     anchors = [certificates.to_pem([session.identity.root])]
-    report = read_manifest(signed, media.mime, anchors_pem=anchors, manifest_data=sidecar)
-    if report is None or report.state is ManifestState.INVALID:
-        found = "no manifest" if report is None else "; ".join(f.code for f in report.failures)
-        raise TamperedError(f"the signed copy of {source} does not verify when read back: {found}")
+    if not beside and media.name in RIFF_FORMATS and signed.stat().st_size >= LARGE:
+        faults = faults_of_written(signed, media.mime, manifest, anchors)
+    else:
+        report = read_manifest(
+            signed, media.mime, anchors_pem=anchors, manifest_data=manifest if beside else None
+        )
+        sound = report is not None and report.state is not ManifestState.INVALID
+        faults = [] if sound else [one.code for one in report.failures] if report else ["no manifest"]
+    if faults:
+        raise TamperedError(
+            f"the signed copy of {source} does not verify when read back: {'; '.join(faults)}"
+        )
 
 
 def record_file(
@@ -202,17 +221,29 @@ def record_file(
     any_file: bool = False,
     receipt_path: Path | None = None,
     force: bool = False,
+    discoverable: bool = False,
 ) -> SignResult:
-    """Fingerprint and log ``source`` without touching it: no manifest, a receipt only."""
+    """Fingerprint and log ``source`` without touching it: no manifest, a receipt only.
+
+    Args:
+        discoverable: let others find the record on a service (:mod:`provenance.resolve.listing`).
+    """
     file = MediaFile.open(source, any_file=any_file)
     if receipt_path:
         refuse_existing(receipt_path, force)
     fingerprint = fingerprint_file(file)
-    return _log_untouched(source, file.sha256, file.format.mime, fingerprint, session, receipt_path, force)
+    result = _log_untouched(source, file.sha256, file.format.mime, fingerprint, session, receipt_path, force)
+    return _listed(result, session) if discoverable else result
 
 
 def record_hash(
-    sha256: str, media_type: str, session: Session, *, receipt_path: Path | None = None, force: bool = False
+    sha256: str,
+    media_type: str,
+    session: Session,
+    *,
+    receipt_path: Path | None = None,
+    force: bool = False,
+    discoverable: bool = False,
 ) -> SignResult:
     """Log a SHA-256 of something that is not a file here.
 
@@ -225,7 +256,8 @@ def record_hash(
     if receipt_path:
         refuse_existing(receipt_path, force)
     shown = Path(f"sha256:{digest}")
-    return _log_untouched(shown, digest, media_type, NoFingerprint(), session, receipt_path, force)
+    result = _log_untouched(shown, digest, media_type, NoFingerprint(), session, receipt_path, force)
+    return _listed(result, session) if discoverable else result
 
 
 def _log_untouched(
@@ -255,6 +287,13 @@ def _log_untouched(
     receipt = session.ledger.append([opening], [fingerprint.to_blob()])[0]
     receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
     return _result(shown, shown, None, receipt_path, opening, receipt, receipt_cid)
+
+
+def _listed(result: SignResult, session: Session) -> SignResult:
+    from provenance.resolve.listing import WARNING, make_discoverable
+
+    make_discoverable(session.ledger, session.store, result.index)
+    return replace(result, discoverable=True, warnings=[*result.warnings, WARNING])
 
 
 def check_source(source: Path, *, any_file: bool = False) -> Format:

@@ -209,6 +209,8 @@ class Verdict:
     """Everything one verification found.
 
     Attributes:
+        synthetic: the signer, or the record, says that a generator made it or a part of it. Then the headline begins
+            with that, whatever was found.
         warnings: what should be known beside the state, one sentence each.
         caveats: the gravest of them in a few words; the headline names them, so that every depth shows them.
     """
@@ -221,6 +223,7 @@ class Verdict:
     title: str = ""
     relation: Relation | None = None
     source_type: str = ""
+    synthetic: bool = False
     credential: Credential = Credential.NONE
     signer: Signer | None = None
     identities: list[NamedIdentity] = field(default_factory=list)
@@ -253,6 +256,7 @@ class Verdict:
             "state": self.state.value,
             "exit_code": int(self.exit_code),
             "headline": self.headline,
+            "synthetic": self.synthetic,
             "sha256": self.sha256,
             "media_type": self.media_type,
             "title": self.title,

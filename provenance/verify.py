@@ -6,6 +6,9 @@ that is being checked. Nothing here uses the network unless it was asked for.
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +22,7 @@ from provenance.errors import (
 )
 from provenance.ledger.histories import Comparison, compare
 from provenance.ledger.receipt import MAX_RECEIPT_BYTES, Receipt
+from provenance.manifest.actions import is_synthetic
 from provenance.manifest.fragments import read_fragments
 from provenance.manifest.judge import conclude_expired, conclude_unsupported, judge_manifest, said_plainly
 from provenance.manifest.presence import Place, find_manifest
@@ -28,6 +32,7 @@ from provenance.manifest.tree import add_standing
 from provenance.media.files import is_file, read_companion
 from provenance.media.formats import ANY_FILE, RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
 from provenance.media.media_file import MediaFile
+from provenance.record import Relation
 from provenance.search.lookup import Lookup, similar_records
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
@@ -44,6 +49,7 @@ from provenance.verdict import (
     TimeKind,
     Verdict,
 )
+from provenance.words import synthetic_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +60,7 @@ _ON_CHAIN = (LedgerStatus.ANCHORED, LedgerStatus.ANCHORED_BY_RPC)
 _NO_ANCHOR = "no anchor on a chain was shown"
 _GOOD = (State.TRUSTED, State.VALID_UNKNOWN_SIGNER)
 MAX_SIDECAR_BYTES = 256 * 1024**2
+_WORTH_A_THREAD = 1024**2
 
 
 @dataclass(frozen=True)
@@ -99,11 +106,13 @@ def verify_file(
 
     # 1. The file: format by its bytes, within limits; and its exact hash.
     file, unreadable = MediaFile.open_any(path)
-    media, digest = file.format, file.sha256
-    verdict = Verdict(str(path), State.NO_CREDENTIAL, "", sha256=digest, media_type=media.mime)
+    media = file.format
 
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
-    report = _read_credential(file, trust, request)
+    with _hashing(file):
+        report = _read_credential(file, trust, request)
+    digest = file.sha256
+    verdict = Verdict(str(path), State.NO_CREDENTIAL, "", sha256=digest, media_type=media.mime)
     if report:
         failing = [one.url for one in report.ingredient_failures]
         add_standing(report.ingredients, report.manifest_bytes, failing, trust.anchors_pem)
@@ -139,6 +148,7 @@ def verify_file(
     # 8. The verdict.
     if request.check_anchor is not None or request.require_anchor:
         _warn_of_missing_anchor(verdict)
+    verdict.synthetic = verdict.relation is Relation.SYNTHETIC or is_synthetic(verdict.source_type)
     _conclude(verdict, report)
     missing = _NO_ANCHOR in verdict.caveats
     if request.require_anchor and missing and verdict.state in _GOOD:
@@ -147,7 +157,23 @@ def verify_file(
         verdict.caveats.remove(_NO_ANCHOR)
     if verdict.caveats:
         verdict.headline += "; but " + "; ".join(dict.fromkeys(verdict.caveats))
+    if verdict.synthetic:
+        verdict.headline = f"{synthetic_words(verdict)}: {verdict.headline}"
     return verdict
+
+
+@contextlib.contextmanager
+def _hashing(file: MediaFile) -> Iterator[None]:
+    """Compute a file's hash on another thread meanwhile, where it is worth a thread."""
+    if file.size < _WORTH_A_THREAD:
+        yield
+        return
+    aside = threading.Thread(target=lambda: file.sha256, name="veilmark")
+    aside.start()
+    try:
+        yield
+    finally:
+        aside.join()
 
 
 def _refuse_broken(file: MediaFile) -> None:
@@ -372,8 +398,8 @@ def _conclude(verdict: Verdict, report: ManifestReport | None) -> None:
         verdict.headline = f"unchanged since {signer.name} signed it"
     else:
         verdict.state = State.VALID_UNKNOWN_SIGNER
-        verdict.headline = (
-            f"unchanged since it was signed; the signer's name, {signer.name!r}, is not confirmed"
-        )
+        verdict.headline = "unchanged since it was signed"
+        if not verdict.synthetic:  # which says it in front
+            verdict.headline += f"; the signer's name, {signer.name!r}, is not confirmed"
     if by_record:
         verdict.headline += " (by ledger record; the file carries no manifest)"

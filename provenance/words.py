@@ -96,6 +96,22 @@ def signer_words(signer: Signer) -> str:
     return "you trust this signer" if signer.trusted else "name not confirmed"
 
 
+def synthetic_words(verdict: Verdict) -> str:
+    """``SYNTHETIC, signed by ...``: what has to be read first of a file that a generator made; empty of any other."""
+    if not verdict.synthetic:
+        return ""
+    signer = verdict.signer
+    if signer is None:
+        return "SYNTHETIC, signer not known"
+    by = "as" if signer.trusted is None else "by"
+    return f"SYNTHETIC, signed {by} {signer.name} ({signer_words(signer)})"
+
+
+def headline_words(verdict: Verdict) -> str:
+    """The headline without what :func:`synthetic_words` says already."""
+    return verdict.headline.removeprefix(synthetic_words(verdict) + ": ")
+
+
 def identity_words(one: NamedIdentity) -> str:
     issuer = f"issued by {one.issuer}, " if one.issuer else ""
     return f"{issuer}{'confirmed' if one.confirmed else 'name not confirmed'}"
@@ -188,6 +204,14 @@ def parent_words(parent: Mapping[str, Any]) -> str:
 
 def match_words(record: SimilarRecord) -> str:
     """How the file is like the recorded one."""
+    plain = likeness_words(record.match, record.distance, record.transform, record.offset_seconds)
+    return plain if record.confirmed else f"{plain} (not confirmed)"
+
+
+def likeness_words(
+    kind: MatchKind, distance: int | None, transform: str = "", offset_seconds: float | None = None
+) -> str:
+    """What a kind of match means, its measure in PDQ bits, what was done to the picture, where it begins."""
     plain = {
         MatchKind.FILE: "this very file",
         MatchKind.SOURCE: "was signed from this file",
@@ -196,15 +220,13 @@ def match_words(record: SimilarRecord) -> str:
         MatchKind.FEATURES: "shows the same, or a part of it",
         MatchKind.VIDEO: "the same film",
         MatchKind.SOUND: "the same sound",
-    }.get(record.match)
+    }.get(kind)
     if plain is None:
-        near = record.distance is not None and record.distance <= _ALMOST_IDENTICAL
+        near = distance is not None and distance <= _ALMOST_IDENTICAL
         plain = "looks almost identical" if near else "looks alike"
-    if record.offset_seconds is not None:
-        plain += f", from {round(record.offset_seconds, 1) + 0.0:.1f} s on"  # never -0.0
-    if record.transform not in ("", "upright"):
-        plain += f", {record.transform}"
-    return plain if record.confirmed else f"{plain} (not confirmed)"
+    if offset_seconds is not None:
+        plain += f", from {round(offset_seconds, 1) + 0.0:.1f} s on"  # never -0.0
+    return plain if transform in ("", "upright") else f"{plain}, {transform}"
 
 
 def match_figures(record: SimilarRecord) -> str:

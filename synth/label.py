@@ -31,7 +31,10 @@ GENERATED = "trainedAlgorithmicMedia"
 COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
 MARK_TEXT = "SYNTHETIC"
 CONSENT_LABEL = "org.veilmark.consent"
-_MARK_HEIGHT = 0.055
+_FONT, _FONT_HEIGHT = cv2.FONT_HERSHEY_SIMPLEX, 22.0
+_MARK_HEIGHT, _MARK_WIDTH = 0.055, 0.25
+#: Where the mark's middle is, from the highest landmark (0) to the chin (1).
+_FOREHEAD = 0.12
 _MOST_NAMED = 64
 
 
@@ -123,32 +126,50 @@ def label_picture(
         return label_generated(made, output, about, session, force=force)
 
 
-def mark_visibly(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Draw ``SYNTHETIC`` into the lower left corner.
+def mark_visibly(pixels: NDArray[np.uint8], face: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
+    """Draw ``SYNTHETIC`` onto the forehead of the face, or into the lower left corner where none is named.
 
     Args:
         pixels: ``(H, W, 3)`` uint8 RGB.
+        face: ``(N, 2)`` or ``(N, 3)`` landmarks of the generated face in pixels, x first. The mark is as wide as the
+            face and at least a quarter of the picture, so that cropping to the face does not remove it and a
+            telephone shows it readably.
 
     Returns:
-        a marked copy of the same shape. The text is 5.5 % of the height, at least 8 px.
+        a marked copy of the same shape. In the corner the text is 5.5 % of the height, at least 8 px.
     """
     marked = pixels.copy()
     height, width = pixels.shape[:2]
-    size = max(8.0, height * _MARK_HEIGHT)
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    scale = size / 22.0
-    stroke = max(1, round(scale * 2))
-    (text_width, text_height), _ = cv2.getTextSize(MARK_TEXT, font, scale, stroke)
-    if text_width > 0.9 * width:
-        scale *= 0.9 * width / text_width
-        stroke = max(1, round(scale * 2))
-        (text_width, text_height), _ = cv2.getTextSize(MARK_TEXT, font, scale, stroke)
+    scale = max(8.0, height * _MARK_HEIGHT) / _FONT_HEIGHT
+    most = 0.9 * width
+    if face is not None:
+        (left, top), (right, bottom) = face[:, :2].min(0), face[:, :2].max(0)
+        most = min(most, max(float(right - left), _MARK_WIDTH * width))
+        scale = float(width)  # whatever the font's size, it is made to fit
+    scale *= min(1.0, most / max(1, _text_size(scale)[0]))
+    text_width, text_height = _text_size(scale)
     margin = max(2, text_height // 2)
-    corner = (margin, height - margin)
-    box = marked[max(0, height - text_height - 2 * margin) :, : text_width + 2 * margin]
-    box[:] = box // 3
-    cv2.putText(marked, MARK_TEXT, corner, font, scale, (255, 255, 255), stroke, cv2.LINE_AA)
+    plate_width, plate_height = text_width + 2 * margin, text_height + 2 * margin
+    x, y = 0.0, float(height - plate_height)
+    if face is not None:
+        x = (left + right - plate_width) / 2
+        y = top + _FOREHEAD * (bottom - top) - plate_height / 2
+    x0 = round(max(0.0, min(x, width - plate_width)))
+    y0 = round(max(0.0, min(y, height - plate_height)))
+    plate = marked[y0 : y0 + plate_height, x0 : x0 + plate_width]
+    plate[:] = plate // 3
+    corner = (x0 + margin, y0 + plate_height - margin)
+    cv2.putText(marked, MARK_TEXT, corner, _FONT, scale, (255, 255, 255), _stroke(scale), cv2.LINE_AA)
     return marked
+
+
+def _stroke(scale: float) -> int:
+    return max(1, round(scale * 2))
+
+
+def _text_size(scale: float) -> tuple[int, int]:
+    (width, height), _ = cv2.getTextSize(MARK_TEXT, _FONT, scale, _stroke(scale))
+    return width, height
 
 
 def _parents(about: Generated) -> tuple[Parent, ...]:

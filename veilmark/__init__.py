@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from provenance.manifest.actions import Action as Action
     from provenance.manifest.spec import Parent as Parent
     from provenance.record import Record as Record
+    from provenance.resolve.check import Resolved as Resolved
+    from provenance.resolve.find import Resolution as Resolution
     from provenance.sealed.grants import Grant as Grant
     from provenance.sealed.unseal import Opened as Opened
     from provenance.setup import Setup as Setup
@@ -129,6 +131,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Time": "provenance.verdict",
         "Check": "provenance.verdict",
         "SimilarRecord": "provenance.verdict",
+        "Resolution": "provenance.resolve.find",
+        "Resolved": "provenance.resolve.check",
         "Grant": "provenance.sealed.grants",
         "Opened": "provenance.sealed.unseal",
         "AnchorFinding": "provenance.verdict",

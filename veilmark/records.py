@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from provenance.ledger.receipt import Receipt
     from provenance.manifest.actions import Action
     from provenance.manifest.spec import Parent
+    from provenance.resolve.find import How, Resolution
     from provenance.setup import Setup
     from provenance.sign import SignResult
     from provenance.verdict import AnchorFinding, SimilarRecord, Verdict
@@ -60,6 +61,7 @@ class Records(Handle):
         any_file: bool = False,
         online: bool = False,
         force: bool = False,
+        discoverable: bool = False,
     ) -> SignResult:
         """Sign a file into a copy, record it in the ledger, and write the receipt beside the copy.
 
@@ -115,7 +117,14 @@ class Records(Handle):
             redactions=tuple(redactions),
             remote_url=remote_url,
         )
-        request = SignRequest(spec, tsa_url=tsa_url, receipt=receipt, any_file=any_file, online=online)
+        request = SignRequest(
+            spec,
+            tsa_url=tsa_url,
+            receipt=receipt,
+            any_file=any_file,
+            online=online,
+            discoverable=discoverable,
+        )
         source = Path(path)
         target = Path(output) if output else beside(source, "signed")
         return sign_file(source, target, request, self._session(), force=force)
@@ -127,6 +136,7 @@ class Records(Handle):
         receipt: StrPath | None = None,
         any_file: bool = False,
         force: bool = False,
+        discoverable: bool = False,
     ) -> SignResult:
         """Fingerprint and log a file without touching it.
 
@@ -134,6 +144,7 @@ class Records(Handle):
             receipt: where its receipt goes; default ``FILE.receipt``.
             any_file: accept bytes of unknown format.
             force: overwrite a receipt that exists.
+            discoverable: let others find the record on a service of this ledger, which makes it public.
 
         Raises:
             VeilmarkError: one of NotInitializedError, IdentityError, MissingPathError, MediaError,
@@ -144,7 +155,14 @@ class Records(Handle):
 
         source = Path(path)
         where = Path(receipt) if receipt else with_suffix_added(source, RECEIPT_SUFFIX)
-        return record_file(source, self._session(), any_file=any_file, receipt_path=where, force=force)
+        return record_file(
+            source,
+            self._session(),
+            any_file=any_file,
+            receipt_path=where,
+            force=force,
+            discoverable=discoverable,
+        )
 
     def verify(
         self,
@@ -203,3 +221,33 @@ class Records(Handle):
             if lookup is None:
                 raise NotInitializedError(f"no ledger in {self.home.data}")
             return similar_records(MediaFile.open(Path(path)), lookup, self._trust())
+
+    def find_on_service(
+        self,
+        path: StrPath,
+        url: str,
+        *,
+        how: How | str = "fingerprint",
+        hide_among: int = 32,
+        limit: int = 10,
+    ) -> Resolution:
+        """Records of the same or a similar file on a service, each checked against this machine's own trust.
+
+        Args:
+            url: of any service that speaks the C2PA Soft Binding Resolution API; nobody else is asked.
+            how: what it is shown: ``content`` (the file), ``fingerprint`` (256 bits), or ``private`` (some bits that at
+                least ``hide_among`` of its records share; only veilmark's services understand it).
+            hide_among: for ``private``, 1 or more.
+            limit: how many matches to ask for, 1 to 100.
+
+        Raises:
+            MissingPathError, MediaError: the file cannot be read.
+            UsageError: no such address, or the file has no fingerprint.
+            CheckError: the service cannot be asked, or answers nonsense.
+        """
+        from provenance.resolve.client import Service
+        from provenance.resolve.find import How, find_on_service
+
+        return find_on_service(
+            Path(path), Service(url), self._trust(), how=How(how), hide_among=hide_among, limit=limit
+        )

@@ -32,8 +32,9 @@ from synth.extraction.canonical import transformed, warp
 from synth.extraction.embedding import DlibEmbedder
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import RawFrame, open_footage
+from synth.extraction.frames import aligned_face
+from synth.extraction.options import ExtractOptions
 from synth.extraction.rules import Thresholds, apply_rules, centre, person_limit
-from synth.extraction.run import ExtractOptions, aligned_face
 
 Spoil = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -37,8 +37,9 @@ from synth.extraction.canonical import alignment, warp
 from synth.extraction.faceset import FaceSet
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
+from synth.extraction.options import ExtractOptions
 from synth.extraction.rules import Thresholds
-from synth.extraction.run import ExtractOptions, extract_faces
+from synth.extraction.run import extract_faces
 from synth.measure.stats import correlation
 from synth.swap.config import preset
 from synth.swap.conversion import smooth

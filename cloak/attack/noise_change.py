@@ -34,6 +34,10 @@ class Change(Protocol):
         """
         ...
 
+    def finish(self) -> None:
+        """Called where a search ends before its last step."""
+        ...
+
 
 class NoiseChange:
     """Noise within a largest change of each value and an energy over each face; steps of momentum."""
@@ -66,6 +70,9 @@ class NoiseChange:
         share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
         size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
         self._noise = self.budget.project(self._noise - size * self.task.limit * self._direction())
+
+    def finish(self) -> None:
+        """Noise is within its budget after every step."""
 
     def _direction(self) -> Tensor:
         """The velocity scaled to a root mean square of 1 where noise may be; no value beyond :data:`_MAX_STEP_RATIO`.

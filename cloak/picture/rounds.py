@@ -44,6 +44,8 @@ LOSSY = ("JPEG", "WebP", "AVIF")
 _SUBSAMPLED_BELOW = 90
 #: Patches of so many pixels together get all steps; more pixels get fewer steps, at least the second number.
 FULL_AREA, MIN_STEPS = 1_000_000, 16
+#: A veil is searched in at least so many steps.
+LEAST_STEPS = 12
 #: Steps of the trial that tells how long the search will take.
 _TRIAL_STEPS = 3
 #: Weight of the loss on features in the first round, and amount of the warp in each step. Both make noise transfer to
@@ -330,6 +332,8 @@ class PatchOptimiser:
                 least_weight=0.0 if self.veil is None else LEAST_WEIGHT,
                 face_side=0.0 if self.veil is None else SHOWN_FACE_SIDE,
                 check_every=10 if self.veil is None else 0,
+                until_evaded=self.veil is not None,
+                min_steps=0 if self.veil is None else LEAST_STEPS,
             ),
             start=self.noises[index],
             unresolved=self.unresolved[index],

@@ -132,9 +132,13 @@ class VeilChange:
         self._shown = None
         self._step(moved, number)
         if number + 1 == self.steps:
-            self._fit(tries=8)
+            self.finish()
         elif number % _FIT_EVERY == _FIT_EVERY - 1:
             self._fit()
+
+    def finish(self) -> None:
+        """Set the amplitude once more, with care: the veil is written as it is now."""
+        self._fit(tries=8)
 
     def _step(self, gradient: Tensor, number: int) -> None:
         self._made += 1

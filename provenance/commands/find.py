@@ -11,7 +11,7 @@ from provenance.commands.support.batch import Outcome, run_batch
 from provenance.commands.support.console import print_json, say, whole
 from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered
-from provenance.errors import ExitCode, NotInitializedError
+from provenance.errors import ExitCode, NotInitializedError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -25,18 +25,67 @@ def find(
         Path | None, typer.Option("--html", help="Also write what was found as a self-contained page.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite the page of --html if it exists.")
+        bool, typer.Option("--force", help="Overwrite what --html or --save would write.")
     ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Hashes and figures of each match too.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    service: Annotated[
+        str | None,
+        typer.Option(
+            "--service",
+            help="Ask this service (https://HOST/v1) instead of the own ledger. It learns the fingerprint.",
+        ),
+    ] = None,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private", help="Show the service neither file nor fingerprint: compare at home. Finds less."
+        ),
+    ] = False,
+    hide_among: Annotated[
+        int,
+        typer.Option(
+            "--hide-among", min=1, max=10_000, help="With --private: among how many of its records to hide."
+        ),
+    ] = 32,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Send the service the file itself. Finds more: excerpts, sound.")
+    ] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write the receipts that came into this folder.")
+    ] = None,
 ) -> None:
     """Find the records of a file by its hashes and its looks, even after its metadata was stripped.
 
-    Exit codes: 0 a record was found; 4 none was found. A record says who claims what and when; likeness alone
-    proves nothing.
+    Exit codes: 0 a record was found; 4 none was found; with --service also 1 if a proof does not hold, and 5 if
+    neither log nor signer is trusted. A record says who claims what and when; likeness alone proves nothing.
     """
+    if service is not None:
+        from provenance.commands.support.resolving import ask_service
+
+        if page or (private and upload):
+            raise UsageError(
+                "--service goes with neither --html nor both of --private and --upload", hint="leave one out"
+            )
+        raise typer.Exit(
+            ask_service(
+                paths,
+                service,
+                private=private,
+                upload=upload,
+                hide_among=hide_among,
+                save=save,
+                as_json=as_json,
+                verbose=verbose,
+                force=force,
+            )
+        )
+    if private or upload or save:
+        raise UsageError(
+            "--private, --upload and --save need a service", hint="add --service https://HOST/v1"
+        )
     from provenance.media.media_file import MediaFile
     from provenance.search.lookup import open_lookup, similar_records
     from provenance.search.titles import Description, describe_records

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.commands.support.batch import Outcome, run_batch
-from provenance.commands.support.console import print_json, say, whole
+from provenance.commands.support.console import note, print_json, say, whole
 from provenance.commands.support.paths import Input, gathered, plan_outputs
 from provenance.commands.support.work import session_for
 from provenance.errors import ExitCode, UsageError
@@ -35,6 +35,12 @@ def record(
     force: Annotated[bool, typer.Option("--force", help="Overwrite receipts that exist.")] = False,
     any_file: Annotated[bool, typer.Option("--any-file", help="Record files of unknown format too.")] = False,
     identity: Annotated[str | None, typer.Option(help="Which identity signs.")] = None,
+    discoverable: Annotated[
+        bool,
+        typer.Option(
+            "--discoverable", help="Let others find the record on a service of this ledger: makes it public."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Fingerprint and log files without touching them; the receipt lies beside the file as FILE.receipt."""
@@ -50,7 +56,10 @@ def record(
             if output and len(sha256) > 1:
                 raise UsageError("-o names one receipt, but several hashes were given")
             for value in sha256:
-                _show(record_hash(value, media_type, session, receipt_path=output, force=force), as_json)
+                logged = record_hash(
+                    value, media_type, session, receipt_path=output, force=force, discoverable=discoverable
+                )
+                _show(logged, as_json)
             return
         with gathered(paths or []) as inputs:
             if output:
@@ -67,7 +76,12 @@ def record(
 
             def work(index: int, item: Input) -> Outcome:
                 return ExitCode.OK, record_file(
-                    item.path, session, any_file=any_file, receipt_path=receipts[index], force=force
+                    item.path,
+                    session,
+                    any_file=any_file,
+                    receipt_path=receipts[index],
+                    force=force,
+                    discoverable=discoverable,
                 )
 
             def show(item: Input, result: SignResult) -> None:
@@ -81,6 +95,8 @@ def _show(result: SignResult, as_json: bool) -> None:
     if as_json:
         print_json(result.to_json())
     else:
+        for warning in result.warnings:
+            note(f"warning: {warning}")
         kept = result.receipt_path or f"store {result.receipt_cid}"
         say(
             "recorded ",

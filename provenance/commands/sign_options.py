@@ -170,6 +170,12 @@ class SigningOptions:
     receipt: Annotated[
         bool, typer.Option(help="Write FILE.receipt beside the output; it is kept in the store anyway.")
     ] = True
+    discoverable: Annotated[
+        bool,
+        typer.Option(
+            "--discoverable", help="Let others find the record on a service of this ledger: makes it public."
+        ),
+    ] = False
 
     def address(self, target: Path) -> str:
         """Where the manifest of an output will lie; empty: inside it."""

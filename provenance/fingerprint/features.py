@@ -7,13 +7,15 @@ in a scale pyramid, each with an orientation and a 256-bit descriptor relative t
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import ReceiptError
 
+#: Pictures are scaled before they are fingerprinted, so that the longer side lies between these, in pixels.
+SMALLEST_SIDE, WORKING_SIDE = 512, 640
 #: At most so many points are kept for the record; the strongest, spread over the picture.
 MAX_POINTS = 400
 DESCRIPTOR_BYTES = 32
@@ -50,6 +52,16 @@ class LocalFeatures:
     def __len__(self) -> int:
         return len(self.points)
 
+    def strongest(self, count: int) -> LocalFeatures:
+        """The first ``count`` points."""
+        return replace(
+            self,
+            points=self.points[:count],
+            sizes=self.sizes[:count],
+            angles=self.angles[:count],
+            descriptors=self.descriptors[:count],
+        )
+
     def to_bytes(self) -> bytes:
         """Big-endian header and 38 bytes a point; at most :data:`MAX_POINTS` points, about 15 KB."""
         count = min(len(self), MAX_POINTS)
@@ -83,6 +95,20 @@ class LocalFeatures:
             angles=packed["angle"].astype(np.float32) * (360 / 256),
             descriptors=np.ascontiguousarray(packed["bits"]),
         )
+
+
+def at_working_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrunk or, where it is tiny, enlarged: points are found only where there are pixels around them."""
+    height, width = grey.shape
+    longer = max(height, width)
+    if SMALLEST_SIDE <= longer <= WORKING_SIDE:
+        return grey
+    import cv2
+
+    scale = (WORKING_SIDE if longer > WORKING_SIDE else SMALLEST_SIDE) / longer
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(grey, size, interpolation=method), dtype=np.uint8)
 
 
 def extract_features(grey: NDArray[np.uint8], *, max_points: int = MAX_POINTS) -> LocalFeatures:

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import importlib.util
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import UnknownFormatError
+from provenance.fingerprint.features import WORKING_SIDE, at_working_size, extract_features
 from provenance.fingerprint.pdq import MIN_QUALITY, pdq_variants
+from provenance.lazy import unlocked_property
 
 if TYPE_CHECKING:
     from provenance.fingerprint.features import LocalFeatures
     from provenance.media.formats import Format
     from provenance.media.media_file import MediaFile
 
-#: Pictures are scaled before they are fingerprinted, so that the longer side lies between these, in pixels.
-SMALLEST_SIDE, WORKING_SIDE = 512, 640
 _PIXELS_CONTEXT = b"veilmark pixels v1\x00"
 
 
@@ -79,11 +78,9 @@ class PictureFingerprint:
     grey: NDArray[np.uint8] = field(repr=False)
     kind: str = "picture"
 
-    @cached_property
+    @unlocked_property
     def features(self) -> LocalFeatures:
         """Local features for look-ups by part and after edits; read when first asked for."""
-        from provenance.fingerprint.features import extract_features
-
         return extract_features(self.grey)
 
     @property
@@ -186,17 +183,3 @@ def pixels_sha256(pixels: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(_PIXELS_CONTEXT + width.to_bytes(4, "big") + height.to_bytes(4, "big"))
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
-
-
-def at_working_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrunk or, where it is tiny, enlarged: points are found only where there are pixels around them."""
-    height, width = grey.shape
-    longer = max(height, width)
-    if SMALLEST_SIDE <= longer <= WORKING_SIDE:
-        return grey
-    import cv2
-
-    scale = (WORKING_SIDE if longer > WORKING_SIDE else SMALLEST_SIDE) / longer
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(grey, size, interpolation=method), dtype=np.uint8)

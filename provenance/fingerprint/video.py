@@ -1,4 +1,4 @@
-"""A video's fingerprint: the PDQ hashes of its frames and when they are shown, evenly spaced.
+"""A video's fingerprint: the PDQ hashes of its frames and when they are shown, evenly spaced, and features of stills.
 
 A long video is sampled more sparsely, so that a fingerprint has at most :data:`MAX_SAMPLES` hashes. Decoding is
 bounded in frames, size and time to wait; what was decoded before a limit or a damaged place is what counts.
@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError, MediaTooLargeError, ReceiptError
 from provenance.fingerprint.bars import Bars, find_bars
+from provenance.fingerprint.features import WORKING_SIDE, at_working_size
 from provenance.fingerprint.pdq import BYTES, MIN_QUALITY, hamming, pdq_hash
 from provenance.fingerprint.sound import SoundFingerprint, sound_of
+from provenance.fingerprint.stills import Still, StillSampler, pack_stills, unpack_stills
 from provenance.media.decoding import frames_of, moving_pictures, why
 
 #: Samples a second of a short video; halved again and again for a longer one, to keep within the maximum.
@@ -36,8 +38,10 @@ _LONG = 120
 #: A sample this near to the one before it adds nothing to find the video by.
 _SAME_SCENE = 12
 _MAX_LANDMARKS = 256
-_MAGIC = b"VMVF\x01"
+#: Of the first version, which had no stills, and of this one; in front of its stills stands their length.
+_MAGIC_1, _MAGIC = b"VMVF\x01", b"VMVF\x02"
 _HEADER = struct.Struct(">5sIHI")
+_LENGTH = struct.Struct(">I")
 
 
 class NoVideoTrackError(CorruptMediaError):
@@ -54,6 +58,7 @@ class VideoFingerprint:
         qualities: ``(N,)`` uint8, 0..100.
         duration_ms: until the last decoded frame.
         sound: of its first sound track, or None.
+        stills: frames by their local features.
         inside: the same of what is between bars of one colour, or None where there are none; not in the blob.
     """
 
@@ -63,6 +68,7 @@ class VideoFingerprint:
     duration_ms: int
     sound: SoundFingerprint | None = None
     kind: str = "video"
+    stills: tuple[Still, ...] = ()
     inside: VideoFingerprint | None = None
 
     def __len__(self) -> int:
@@ -95,8 +101,9 @@ class VideoFingerprint:
         return values
 
     def to_blob(self) -> bytes:
-        """37 bytes a sample, then the sound's blob."""
+        """37 bytes a sample, then the sound's blob, the stills, and the length of these."""
         sound = self.sound.to_blob() if self.sound else b""
+        stills = pack_stills(self.stills)
         head = _HEADER.pack(_MAGIC, self.duration_ms, len(self), len(sound))
         return (
             head
@@ -104,7 +111,14 @@ class VideoFingerprint:
             + self.qualities.tobytes()
             + self.codes.tobytes()
             + sound
+            + stills
+            + _LENGTH.pack(len(stills))
         )
+
+    @staticmethod
+    def knows(data: bytes) -> bool:
+        """Whether a blob is of a video, by its first bytes."""
+        return data.startswith((_MAGIC_1, _MAGIC))
 
     @classmethod
     def from_blob(cls, data: bytes) -> VideoFingerprint:
@@ -113,8 +127,15 @@ class VideoFingerprint:
         Raises:
             ReceiptError: another format or version, or a length that does not fit.
         """
-        if len(data) < _HEADER.size or not data.startswith(_MAGIC):
+        if len(data) < _HEADER.size or not data.startswith((_MAGIC_1, _MAGIC)):
             raise ReceiptError("not a veilmark video fingerprint of a known version")
+        stills: tuple[Still, ...] = ()
+        if data.startswith(_MAGIC):
+            end = len(data) - _LENGTH.size
+            (length,) = _LENGTH.unpack_from(data, end)
+            if length > end - _HEADER.size:
+                raise ReceiptError("video fingerprint has a wrong length")
+            stills, data = unpack_stills(data[end - length : end]), data[: end - length]
         _, duration, count, sound_size = _HEADER.unpack_from(data)
         if count > MAX_SAMPLES or len(data) != _HEADER.size + count * (5 + BYTES) + sound_size:
             raise ReceiptError("video fingerprint has a wrong length")
@@ -123,7 +144,7 @@ class VideoFingerprint:
         qualities = np.frombuffer(data, dtype=np.uint8, count=count, offset=place + 4 * count)
         codes = np.frombuffer(data, dtype=np.uint8, count=count * BYTES, offset=place + 5 * count)
         sound = SoundFingerprint.from_blob(data[-sound_size:]) if sound_size else None
-        return cls(times, codes.reshape(-1, BYTES), qualities, duration, sound)
+        return cls(times, codes.reshape(-1, BYTES), qualities, duration, sound, stills=stills)
 
 
 def fingerprint_video(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoFingerprint:
@@ -165,7 +186,8 @@ def fingerprint_video(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoFinge
     if not samples.times:
         raise CorruptMediaError(f"{path.name} holds no frame that can be decoded")
     inside = samples.fingerprint(samples.inside) if samples.barred else None
-    return replace(samples.fingerprint(samples.whole), sound=sound_of(path), inside=inside)
+    whole = samples.fingerprint(samples.whole)
+    return replace(whole, sound=sound_of(path), stills=samples.stills.stills(), inside=inside)
 
 
 class _Samples:
@@ -176,6 +198,7 @@ class _Samples:
         self.whole: list[tuple[bytes, int]] = []
         self.inside: list[tuple[bytes, int]] = []
         self.barred = False
+        self.stills = StillSampler()
         self.latest = 0
         self._bars: Bars | None = None
         self._step = 1000 / SAMPLE_RATE
@@ -183,6 +206,7 @@ class _Samples:
 
     def offer(self, milliseconds: int, frame: Any) -> None:
         self.latest = max(self.latest, milliseconds)
+        self.stills.offer(milliseconds, lambda: at_working_size(_small_grey(frame, WORKING_SIDE)))
         if milliseconds < self._due - 1:
             return
         self._due = (milliseconds // self._step + 1) * self._step
@@ -225,9 +249,9 @@ def _decode(container: Any, stream: Any, samples: _Samples, max_frames: int) -> 
                 samples.offer(milliseconds, frame)
 
 
-def _small_grey(frame: Any) -> NDArray[np.uint8]:
-    """Luma, the longer side at most :data:`_SMALL_SIDE`, turned as a player would show it."""
-    scale = min(1.0, _SMALL_SIDE / max(frame.width, frame.height))
+def _small_grey(frame: Any, side: int = _SMALL_SIDE) -> NDArray[np.uint8]:
+    """Luma, the longer side at most ``side``, turned as a player would show it."""
+    scale = min(1.0, side / max(frame.width, frame.height))
     size = {"width": max(2, round(frame.width * scale)), "height": max(2, round(frame.height * scale))}
     grey = frame.reformat(**size, format="gray", interpolation="AREA").to_ndarray()
     quarters = round(getattr(frame, "rotation", 0) / 90) % 4

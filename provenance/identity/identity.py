@@ -185,6 +185,18 @@ def load_identity(home: Home, name: str | None = None, passphrase: str | None = 
     return Identity(name, Kind(about["kind"]), about["algorithm"], tuple(chain), about["created"], sign)
 
 
+def public_chain(home: Home, name: str | None = None) -> list[x509.Certificate]:
+    """Certificates of an identity, leaf first; its key is not touched. None asks for the default one.
+
+    Raises:
+        NotInitializedError: there is no identity at all.
+        IdentityError: unknown name, or damaged files.
+    """
+    return certificates.parse_chain(
+        read_private(identity_folder(home, name or default_name(home)) / "chain.pem")
+    )
+
+
 def list_names(home: Home) -> list[str]:
     """Names of all identities, sorted."""
     if not home.identities.is_dir():

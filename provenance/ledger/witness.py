@@ -80,12 +80,12 @@ def ask(
         url: its submission prefix; ``/add-checkpoint`` is added.
         note: the log's checkpoint.
         proof_from: the consistency proof from a size to the checkpoint's, such as
-            :meth:`LocalLedger.consistency_proof`.
+            :meth:`Log.consistency_proof`.
         old_size: the size it cosigned last, if known; it tells when this is wrong.
         timeout: seconds.
 
     Returns:
-        the signature lines it answered with, unchecked; :meth:`LocalLedger.add_cosignatures` checks them.
+        the signature lines it answered with, unchecked; :meth:`Log.add_cosignatures` checks them.
 
     Raises:
         LedgerError: it cannot be reached or refuses.
@@ -143,6 +143,15 @@ class Witness:
         self._logs = tuple(logs)
         self._state = state
         self._lock = threading.Lock()
+
+    @property
+    def verifier(self) -> VerifierKey:
+        """Its public key, which logs and verifiers need."""
+        return self._key.verifier
+
+    def watches(self, origin: str) -> bool:
+        """Whether it knows a key of that log."""
+        return any(is_log_key(key, origin) for key in self._logs)
 
     def last(self, origin: str) -> tuple[int, bytes]:
         """Size and root last cosigned for a log; ``(0, EMPTY_ROOT)`` when it is new."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from provenance.manifest.identity_signer import REFERENCED, with_identity
 from provenance.manifest.presence import Place, find_manifest, refuse_unread
 from provenance.manifest.read import MEMORY_MB, side_car_results
 from provenance.manifest.redaction import add_redactions
+from provenance.manifest.riff import RIFF_FORMATS, layout_of, sign_riff
 from provenance.manifest.spec import ManifestSpec, Parent, check_spec, says_synthetic
 from provenance.media.files import sha256_file
 from provenance.media.formats import Format, detect_format
@@ -136,21 +138,15 @@ def sign_manifest(
     _check_means(identity, tsa_url)
     job = _Job(identity)
     try:
+        compose = _Composer(spec, definition, inputs, identity, job, tsa_url)
         if spec.fragments:
-            compose = _composer(definition, inputs, identity, job, media_type, tsa_url)
-            return sign_initialization(source, output, spec.fragments, compose)
+            return sign_initialization(source, output, spec.fragments, partial(compose, media_type))
+        streamed = media.name in RIFF_FORMATS and not (spec.remote_url or spec.update)
+        layout = layout_of(source) if streamed else None
+        if layout is not None:
+            return sign_riff(source, output, layout, partial(compose, _SIDECAR_FORMAT))
         with c2pa.Context.from_dict(_settings(identity)) as context:
-            builder = c2pa.Builder(definition, context=context)
-            for ingredient, parent in inputs:
-                _add_ingredient(builder, ingredient, parent, certificates.to_pem([identity.root]))
-            if spec.thumbnail_data:
-                builder.add_resource("thumbnail", io.BytesIO(spec.thumbnail_data))
-            algorithm = getattr(c2pa.C2paSigningAlg, identity.algorithm.upper())
-            signer = c2pa.Signer.from_callback(job.sign, algorithm, identity.chain_pem, tsa_url)
-            if spec.credential:
-                present = {one["label"] for one in definition["assertions"]}
-                vouched = [label for label in REFERENCED if label in present]
-                signer = with_identity(signer, spec.credential, job.guarded(spec.credential.sign), vouched)
+            builder = compose.builder(context)
             if spec.update:
                 builder.set_intent(c2pa.C2paBuilderIntent.UPDATE)
             if spec.remote_url:
@@ -158,7 +154,7 @@ def sign_manifest(
             if spec.remote_url or not embeds:
                 builder.set_no_embed()
             with source.open("rb") as reading, _Output(output, job) as writing:
-                manifest = builder.sign(signer, media_type, reading, writing)
+                manifest = builder.sign(compose.signer(), media_type, reading, writing)
     except OSError as error:
         raise NotWritableError(f"cannot write {output}: {error.strerror or error}") from error
     except c2pa.C2paError as error:
@@ -168,28 +164,57 @@ def sign_manifest(
     return bytes(manifest)
 
 
-def _composer(
-    definition: dict[str, Any],
-    inputs: list[tuple[dict[str, Any], Parent]],
-    identity: Identity,
-    job: _Job,
-    media_type: str,
-    tsa_url: str | None,
-) -> Callable[[dict[str, Any]], bytes]:
-    """A function that signs the manifest with the binding to the content that it is given."""
-    import c2pa
+@dataclass(frozen=True)
+class _Composer:
+    """What is to be signed, as c2pa takes it."""
 
-    def compose(binding: dict[str, Any]) -> bytes:
+    spec: ManifestSpec
+    definition: dict[str, Any]
+    inputs: list[tuple[dict[str, Any], Parent]]
+    identity: Identity
+    job: _Job
+    tsa_url: str | None
+
+    def builder(self, context: Any, binding: dict[str, Any] | None = None) -> Any:
+        """A builder; ``binding`` is the assertion that binds the content, or None where c2pa makes it."""
+        import c2pa
+
+        bound = [*self.definition["assertions"], *([binding] if binding else [])]
+        builder = c2pa.Builder({**self.definition, "assertions": bound}, context=context)
+        for ingredient, parent in self.inputs:
+            _add_ingredient(builder, ingredient, parent, certificates.to_pem([self.identity.root]))
+        if self.spec.thumbnail_data:
+            builder.add_resource("thumbnail", io.BytesIO(self.spec.thumbnail_data))
+        return builder
+
+    def signer(self, *, dry: bool = False) -> Any:
+        """The identity, with a credential where the spec has one; a ``dry`` one uses no key and asks nobody."""
+        import c2pa
+
+        identity, credential, job = self.identity, self.spec.credential, self.job
         algorithm = getattr(c2pa.C2paSigningAlg, identity.algorithm.upper())
-        signer = c2pa.Signer.from_callback(job.sign, algorithm, identity.chain_pem, tsa_url)
-        whole = {**definition, "assertions": [*definition["assertions"], binding]}
-        with c2pa.Context(c2pa.Settings.from_dict(_settings(identity)), signer) as context:
-            builder = c2pa.Builder(whole, context=context)
-            for ingredient, parent in inputs:
-                _add_ingredient(builder, ingredient, parent, certificates.to_pem([identity.root]))
-            return signed_box(builder, media_type)
+        sign = _empty_signature(identity.algorithm) if dry else job.sign
+        tsa_url = None if dry else self.tsa_url
+        signer = c2pa.Signer.from_callback(sign, algorithm, identity.chain_pem, tsa_url)
+        if credential:
+            present = {one["label"] for one in self.definition["assertions"]}
+            vouched = [label for label in REFERENCED if label in present]
+            vouch = _empty_signature(credential.algorithm) if dry else job.guarded(credential.sign)
+            signer = with_identity(signer, credential, vouch, vouched)
+        return signer
 
-    return compose
+    def __call__(self, media_type: str, binding: dict[str, Any], *, dry: bool = False) -> bytes:
+        """A manifest with this binding to the content; a ``dry`` one has the same size, and signatures of zeros."""
+        import c2pa
+
+        settings = c2pa.Settings.from_dict(_settings(self.identity))
+        with c2pa.Context(settings, self.signer(dry=dry)) as context:
+            return signed_box(self.builder(context, binding), media_type)
+
+
+def _empty_signature(algorithm: str) -> Callable[[bytes], bytes]:
+    size = 96 if algorithm == "es384" else 64
+    return lambda _: bytes(size)
 
 
 def with_named_files(spec: ManifestSpec) -> ManifestSpec:

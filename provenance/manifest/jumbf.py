@@ -82,6 +82,17 @@ def active_label(store: bytes) -> str:
     return labels[-1] if labels else ""
 
 
+def active_only(store: bytes) -> bytes:
+    """A store that holds the active manifest alone; MalformedError where there is none."""
+    for box_type, content in _boxes(store):
+        if box_type == b"jumb" and _label(content) == "c2pa":
+            description = next(_boxes(content))[1]
+            manifests = [part for kind, part in _children(content) if kind == b"jumb"]
+            if manifests:
+                return _box(b"jumb", _box(b"jumd", description) + _box(b"jumb", manifests[-1]))
+    raise MalformedError("the store holds no manifest")
+
+
 def assertion(store: bytes, manifest_label: str, label: str) -> Any:
     """Content of an assertion that is kept as CBOR; MalformedError where there is none."""
     for box_type, content in _boxes(store):
@@ -128,6 +139,10 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise MalformedError("box runs over the end of its parent")
         yield kind, data[start:end]
         at = end
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
 def _children(content: bytes) -> Iterator[tuple[bytes, bytes]]:

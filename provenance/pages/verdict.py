@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -15,11 +15,13 @@ from provenance.verdict import State, Verdict
 from provenance.words import (
     action_words,
     date_of,
+    headline_words,
     identity_words,
     ledger_words,
     match_words,
     signer_words,
     standing_words,
+    synthetic_words,
     time_words,
     what_words,
 )
@@ -49,12 +51,34 @@ def verdict_page(
         own_log: the origin of the log that is kept on this machine, or empty.
     """
     shown = [*pictures, *({} for _ in verdicts)]
-    cards = [_card(verdict, one, own_log) for verdict, one in zip(verdicts, shown, strict=False)]
-    return render("verdict.html", cards=cards)
+    cards = [verdict_card(verdict, one, own_log) for verdict, one in zip(verdicts, shown, strict=False)]
+    return render("verdict.html", shown=cards)
 
 
-def _card(verdict: Verdict, pictures: Mapping[str, bytes], own_log: str) -> dict[str, Any]:
+def inline(jpeg: bytes) -> str:
+    """A picture as an address that holds it."""
+    return Markup("data:image/jpeg;base64," + base64.b64encode(jpeg).decode())  # noqa: S704 - base64 holds no markup
+
+
+def verdict_card(
+    verdict: Verdict,
+    pictures: Mapping[str, bytes],
+    own_log: str = "",
+    *,
+    show: Callable[[bytes], str] = inline,
+    record_link: Callable[[int], str] = lambda _: "",
+) -> dict[str, Any]:
+    """What ``verdict_card.html`` shows of a verdict, in the words of the terminal.
+
+    Args:
+        pictures, own_log: as for :func:`verdict_page`.
+        show: gives the address of a JPEG.
+        record_link: gives the address of a record of the own log by its index, or nothing.
+    """
     tone, word = _WORDS[verdict.state]
+    if verdict.synthetic:
+        word = synthetic_words(verdict)
+        tone = tone if tone == "bad" else "synthetic"
     rows = [("Title", verdict.title)]
     if verdict.signer:
         said = f"{signer_words(verdict.signer)}; key {verdict.signer.key_id[:16]}"
@@ -76,15 +100,16 @@ def _card(verdict: Verdict, pictures: Mapping[str, bytes], own_log: str) -> dict
         "tone": tone,
         "word": word,
         "path": verdict.path,
-        "headline": verdict.headline,
-        "picture": _picture(pictures, [""]),
+        "headline": headline_words(verdict),
+        "picture": _picture(pictures, [""], show),
         "warnings": verdict.warnings,
         "rows": [(label, value) for label, value in rows if value],
         "checks": [(marks[check.passed], check.name, check.detail) for check in verdict.checks],
-        "made_from": _made_from(verdict.ingredients, pictures),
+        "made_from": _made_from(verdict.ingredients, pictures, show),
         "similar": [
             {
                 "number": one.index,
+                "href": record_link(one.index),
                 "match": match_words(one),
                 "what": what_words(one.relation, ""),
                 "signer": one.signer_name,
@@ -97,7 +122,9 @@ def _card(verdict: Verdict, pictures: Mapping[str, bytes], own_log: str) -> dict
     }
 
 
-def _made_from(ingredients: Sequence[dict[str, Any]], pictures: Mapping[str, bytes]) -> list[dict[str, Any]]:
+def _made_from(
+    ingredients: Sequence[dict[str, Any]], pictures: Mapping[str, bytes], show: Callable[[bytes], str]
+) -> list[dict[str, Any]]:
     """What the file was made from, and what that was made from, with pictures where a manifest kept them."""
     steps = []
     for one in ingredients[:_MOST_STEPS]:
@@ -114,15 +141,15 @@ def _made_from(ingredients: Sequence[dict[str, Any]], pictures: Mapping[str, byt
             {
                 "title": one.get("title") or "unnamed",
                 "tone": _TONES.get(one.get("standing") or "", "none"),
-                "picture": _picture(pictures, picture_of(one)),
+                "picture": _picture(pictures, picture_of(one), show),
                 "lines": [str(text) for text in said if text],
-                "made_from": _made_from(manifest.get("ingredients") or (), pictures),
+                "made_from": _made_from(manifest.get("ingredients") or (), pictures, show),
             }
         )
     return steps
 
 
-def _picture(pictures: Mapping[str, bytes], names: Sequence[str]) -> Markup | None:
-    """The first of these pictures that is there, in base64."""
+def _picture(pictures: Mapping[str, bytes], names: Sequence[str], show: Callable[[bytes], str]) -> str | None:
+    """The address of the first of these pictures that is there."""
     data = next((pictures[name] for name in names if name in pictures), None)
-    return Markup(base64.b64encode(data).decode()) if data else None  # noqa: S704 - base64 holds no markup
+    return show(data) if data else None

@@ -12,13 +12,18 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from provenance.errors import LedgerError, ReceiptError
 from provenance.fingerprint.features import LocalFeatures
+from provenance.fingerprint.video import VideoFingerprint
 from provenance.media.files import private_database
 from provenance.search.feature_index import FeatureSegment
+from provenance.search.hash_index import Searchable
 
-_VERSION = "1"
+_VERSION = "2"
+#: What is filed is called by its entry times this, plus the number of the still in a video.
+PARTS = 64
 #: So many pictures are searched from memory before they become a segment of files; so many segments become one.
 _TAIL, _FAN, _LARGEST = 512, 8, 40_000
 _BATCH = 1000
@@ -32,6 +37,44 @@ CREATE TABLE IF NOT EXISTS codes (entry INTEGER NOT NULL, time_ms INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS segments (
     name TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, pictures INTEGER NOT NULL);
 """
+
+
+#: ``(entry, kind, pixels_sha256, blob, [(time in ms, 32-byte code)])``
+Found = tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]
+
+
+class Owners(Protocol):
+    """Whose a code is: ``(entry, time in ms)`` by item."""
+
+    def __getitem__(self, item: int, /) -> tuple[int, int]: ...
+
+
+class Fingerprints(Protocol):
+    """What a look-up needs of a store of fingerprints, here or on a server."""
+
+    @property
+    def next_entry(self) -> int: ...
+
+    @property
+    def is_empty(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+    def add(self, rows: Iterable[Found]) -> int: ...
+
+    def codes(self) -> Iterator[tuple[int, int, bytes]]: ...
+
+    def code_count(self) -> int: ...
+
+    def served_codes(self) -> tuple[Searchable, Owners] | None: ...
+
+    def entries_with_pixels(self, digest: str) -> list[int]: ...
+
+    def blob(self, entry: int) -> bytes | None: ...
+
+    def blobs(self, kind: str) -> Iterator[tuple[int, bytes]]: ...
+
+    def feature_segments(self) -> list[FeatureSegment]: ...
 
 
 class FingerprintStore:
@@ -98,7 +141,7 @@ class FingerprintStore:
         """Whether no entry has anything to be found by."""
         return not self._database.execute("SELECT 1 FROM entries WHERE kind != 'none' LIMIT 1").fetchone()
 
-    def add(self, rows: Iterable[tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]]) -> int:
+    def add(self, rows: Iterable[Found]) -> int:
         """Add ``(entry, kind, pixels_sha256, blob, [(time in ms, 32-byte code)])``; known entries are passed over."""
         waiting = iter(rows)
         count = 0
@@ -108,9 +151,7 @@ class FingerprintStore:
                 pass
         return count
 
-    def _add_batch(
-        self, rows: list[tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]]
-    ) -> int:
+    def _add_batch(self, rows: list[Found]) -> int:
         count = 0
         database = self._database
         database.execute("BEGIN IMMEDIATE")
@@ -138,6 +179,9 @@ class FingerprintStore:
     def code_count(self) -> int:
         (count,) = self._database.execute("SELECT count(*) FROM codes").fetchone()
         return int(count)
+
+    def served_codes(self) -> None:
+        """No index comes with this store: whoever searches builds one over :meth:`codes`."""
 
     def entries_with_pixels(self, digest: str) -> list[int]:
         found = self._database.execute("SELECT entry FROM entries WHERE pixels = ? ORDER BY entry", (digest,))
@@ -179,7 +223,7 @@ class FingerprintStore:
         (last,) = self._database.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()
         if self._tail is None or self._tail[0] != last:
             rows = self._database.execute(
-                "SELECT entry, blob FROM entries WHERE seq > ? AND kind = 'picture' AND blob IS NOT NULL",
+                "SELECT entry, blob FROM entries WHERE seq > ? AND kind IN ('picture', 'video') AND blob IS NOT NULL",
                 (after,),
             )
             self._tail = (last, FeatureSegment.build(list(_parsed(rows))))
@@ -200,7 +244,7 @@ class FingerprintStore:
                 removed = [name for name, *_ in chosen]
             else:
                 after = max((last for _, _, last, _ in listed), default=0)
-                waiting = "FROM entries WHERE seq > ? AND kind = 'picture' AND blob IS NOT NULL"
+                waiting = "FROM entries WHERE seq > ? AND kind IN ('picture', 'video') AND blob IS NOT NULL"
                 (count,) = database.execute(f"SELECT count(*) {waiting}", (after,)).fetchone()
                 if count < _TAIL:
                     database.execute("COMMIT")
@@ -241,6 +285,18 @@ def _run_to_merge(sizes: list[int]) -> range | None:
 def _parsed(rows: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, LocalFeatures]]:
     for entry, blob in rows:
         try:
-            yield entry, LocalFeatures.from_bytes(blob)
+            for part, features in enumerate(parts_of(blob)):
+                yield entry * PARTS + part, features
         except ReceiptError:
             continue  # a blob of a version this program does not know is simply not found by its features
+
+
+def parts_of(blob: bytes) -> list[LocalFeatures]:
+    """The features of a picture, or of each still of a video.
+
+    Raises:
+        ReceiptError: a blob of another kind or version.
+    """
+    if VideoFingerprint.knows(blob):
+        return [one.features for one in VideoFingerprint.from_blob(blob).stills]
+    return [LocalFeatures.from_bytes(blob)]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.fingerprint.bars import find_bars
-from provenance.fingerprint.features import LocalFeatures, extract_features
+from provenance.fingerprint.features import LocalFeatures, at_working_size, extract_features
 from provenance.fingerprint.pdq import pdq_variants
-from provenance.fingerprint.picture import PictureFingerprint, at_working_size
+from provenance.fingerprint.picture import PictureFingerprint
 
 #: So many points are read from the file asked about; a crop or screenshot leaves fewer of them in the original.
 QUERY_POINTS = 1000

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from provenance.errors import LedgerError, ReceiptError
-from provenance.fingerprint.features import LocalFeatures
+from provenance.errors import LedgerError
 from provenance.fingerprint.geometry import Placement, place
-from provenance.fingerprint.pdq import MATCH_DISTANCE, MIN_QUALITY, VARIANTS
+from provenance.fingerprint.pdq import MATCH_DISTANCE, VARIANTS
 from provenance.fingerprint.picture import Fingerprint, PictureFingerprint
 from provenance.fingerprint.sound import SoundFingerprint
 from provenance.fingerprint.video import VideoFingerprint
 from provenance.search.alignment import align_sound, align_video
-from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index
-from provenance.search.index_store import FingerprintStore
+from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index, Searchable
+from provenance.search.index_store import PARTS, Fingerprints, FingerprintStore, Owners
 from provenance.search.query import Query, without_bars
+from provenance.search.stored import codes_of, kind_of, parsed_sound, parsed_video, part_of, pixels_of
 from provenance.verdict import MatchKind
 
 #: At most so many matches are returned, the surest first.
@@ -38,16 +39,19 @@ _WORTH_A_LOOK = 48
 _MIN_FINE = 16
 _MAX_VOTED = 24
 _MIN_VOTES = 3
+#: So many stills of a video are asked about, and so many of one that is kept are compared with each.
+_ASKED_STILLS, _STILLS_OF_ONE = 6, 3
 _MAX_ALIGNED = 32
 #: Of a long burst so many look-alikes are compared point by point, those that share most first.
 _ENOUGH = 16
+#: Where that many have nearly the file's hash, so many are, by so many of its points and so many agreeing places.
+_ENOUGH_OF_A_BURST, _BURST_POINTS, _SURE = 8, 128, 30
 #: A picture with fewer points than this has nothing that geometry could compare.
 _FEW_POINTS = 24
 #: The variant of a mirrored (or not) picture that is then turned counter-clockwise by 0, 90, 180, 270 degrees.
 _TURNED = {False: (0, 1, 2, 3), True: (4, 6, 5, 7)}
 #: Variants of which width and height are exchanged.
 _SIDEWAYS = ("turned 90", "turned 270", "transposed", "anti-transposed")
-_HEX = frozenset("0123456789abcdef")
 _WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
@@ -59,7 +63,7 @@ class Match:
         entry_index: the record's index in the ledger.
         kind: what is alike; ``PIXELS`` means equal decoded pixels.
         confirmed: geometry (for video and sound: the run of agreeing moments) bears it out; False only for a PDQ
-            match where there are no features to compare, and for a still of a video.
+            match where there are no features to compare, and for a video of which few frames lie in the original.
         distance: PDQ bits that differ, of 256 (for video the mean over frames), or None where PDQ did not find it.
         variant: what must be done to the file to make it look like the original, one of
             :data:`provenance.fingerprint.pdq.VARIANTS`.
@@ -100,13 +104,19 @@ class SimilarIndex:
         source: names the ledger that the entries come from; a cache of another ledger is emptied.
         make_index: what searches the PDQ hashes. The default needs no time to build; a server that stays up with
             millions of records does better with :class:`provenance.search.multi_index.MultiIndex`.
+        store: where the fingerprints lie, when not in ``folder``.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, source: str = "", make_index: Callable[[], Index] = ExactIndex
+        self,
+        folder: Path | None = None,
+        *,
+        source: str = "",
+        make_index: Callable[[], Index] = ExactIndex,
+        store: Fingerprints | None = None,
     ) -> None:
         self._make_index = make_index
-        self._store = FingerprintStore(folder, source)
+        self._store: Fingerprints = store or FingerprintStore(folder, source)
         self._codes: tuple[int, Index, list[tuple[int, int]]] | None = None
 
     def __enter__(self) -> SimilarIndex:
@@ -142,7 +152,7 @@ class SimilarIndex:
         """
         with _usable_cache():
             return self._store.add(
-                (entry, _kind(fingerprints), _pixels(fingerprints), blob, _codes(fingerprints, blob))
+                (entry, kind_of(fingerprints), pixels_of(fingerprints), blob, codes_of(fingerprints, blob))
                 for entry, fingerprints, blob in entries
             )
 
@@ -180,21 +190,26 @@ class SimilarIndex:
         inside = without_bars(fingerprint)
         if inside is not None:
             asked.append(inside)
+        else:
+            burst = self._search_burst(fingerprint, known)
+            if burst:
+                return sorted((burst | found).values(), key=_sureness)
         for one in asked:
             near = self._near_codes(one)
             query = Query(one.grey)
             # features are found beside bars as well as without them; the original shares more than its look-alikes
             candidates = self._voted(query) if one is fingerprint else []
+            voted = {(entry, flipped) for entry, _, flipped in candidates}
             candidates += [
-                pair
+                (entry, 0, flipped)
                 for entry, code in near.items()
-                if (pair := (entry, code.variant in _TURNED[True])) not in candidates
+                if (entry, flipped := code.variant in _TURNED[True]) not in voted
             ]
             confirmed = 0
-            for entry, flipped in candidates:
+            for entry, part, flipped in candidates:
                 if entry in known or (entry in found and found[entry].confirmed):
                     continue
-                match = self._confirm(entry, flipped, query, near.get(entry))
+                match = self._confirm(entry, part, flipped, query, near.get(entry))
                 if match:
                     found[entry] = match
                     confirmed += match.confirmed
@@ -202,15 +217,50 @@ class SimilarIndex:
                     break
         return sorted(found.values(), key=_sureness)
 
+    def _search_burst(self, fingerprint: PictureFingerprint, known: Collection[int]) -> dict[int, Match]:
+        """Those of very many look-alikes that share most features; empty where there are not many, or none is sure.
+
+        The original of a copy shares far more than its neighbours, so few points of few candidates are enough.
+        """
+        near = self._near_codes(fingerprint)
+        alike = [one for one in near.values() if one.distance <= MATCH_DISTANCE and not one.variant]
+        if len(alike) < _ENOUGH:
+            return {}
+        ballots = [
+            ballot
+            for segment in self._store.feature_segments()
+            for ballot in segment.vote(fingerprint.features, _MAX_VOTED)
+        ]
+        points = fingerprint.features.strongest(_BURST_POINTS)
+        found: dict[int, Match] = {}
+        for item, _ in sorted(ballots, key=lambda ballot: (-ballot[1], ballot[0]))[:_MAX_VOTED]:
+            entry = item // PARTS
+            blob = self._store.blob(entry)
+            if blob and VideoFingerprint.knows(blob):
+                return {}  # there is more to be said of films
+            original = None if entry in known else part_of(blob, 0)
+            placement = place(points, original) if original is not None else None
+            if placement is None or placement.places < _SURE:
+                continue
+            close = near.get(entry)
+            distance = close.distance if close and close.distance <= MATCH_DISTANCE else None
+            kind = MatchKind.FEATURES if distance is None else MatchKind.PDQ
+            found[entry] = Match(entry, kind, True, distance, VARIANTS[0], placement)
+            if len(found) == _ENOUGH_OF_A_BURST:
+                return found
+        return {}
+
     def _search_video(self, fingerprint: VideoFingerprint) -> list[Match]:
         found = self._aligned(fingerprint)
         if fingerprint.inside is not None:
             found = self._aligned(fingerprint.inside) | found
         for match in self._search_sound(fingerprint.sound) if fingerprint.sound else ():
             found.setdefault(match.entry_index, match)
+        found = self._by_stills(fingerprint) | found
+        ranks = (MatchKind.VIDEO, MatchKind.FEATURES, MatchKind.SOUND)
         return sorted(
             found.values(),
-            key=lambda match: (match.kind is MatchKind.SOUND, match.distance or 0, match.entry_index),
+            key=lambda match: (ranks.index(match.kind), match.distance or 0, match.entry_index),
         )
 
     def _aligned(self, fingerprint: VideoFingerprint) -> dict[int, Match]:
@@ -222,7 +272,7 @@ class SimilarIndex:
         entries, counts = np.unique([owners[item][0] for item in hits.items], return_counts=True)
         found: dict[int, Match] = {}
         for entry in entries[np.argsort(-counts, kind="stable")][:_MAX_ALIGNED].tolist():
-            original = _parsed_video(self._store.blob(entry))
+            original = parsed_video(self._store.blob(entry))
             alignment = align_video(fingerprint, original) if original else None
             if alignment:
                 error = round(alignment.error)
@@ -231,11 +281,41 @@ class SimilarIndex:
                 )
         return found
 
+    def _by_stills(self, fingerprint: VideoFingerprint) -> dict[int, Match]:
+        """Pictures and videos that the video shows, mirrored, cut or re-timed as well, by entry.
+
+        Confirmed where half of the stills that were asked about lie in them by geometry, unconfirmed where fewer do.
+        """
+        greys = [
+            one.grey
+            for one in fingerprint.stills
+            if one.grey is not None and len(one.features) >= _FEW_POINTS
+        ]
+        greys = greys[:: max(1, -(-len(greys) // _ASKED_STILLS))]
+        placed: dict[int, dict[int, tuple[Placement, bool]]] = {}
+        for number, grey in enumerate(greys):
+            query = Query(grey)
+            for entry, part, mirrored in self._voted(query):
+                if number in placed.get(entry, {}):
+                    continue
+                original = part_of(self._store.blob(entry), part)
+                placement = place(query.features(mirrored), original) if original is not None else None
+                if placement:
+                    placed.setdefault(entry, {})[number] = placement, mirrored
+        found = {}
+        for entry, seen in placed.items():
+            placement, mirrored = max(seen.values(), key=lambda pair: pair[0].places)
+            quarter = round(-placement.angle / 90) % 4
+            variant = VARIANTS[_TURNED[mirrored][quarter]]
+            sure = 2 * len(seen) >= len(greys)
+            found[entry] = Match(entry, MatchKind.FEATURES, sure, None, variant, placement)
+        return found
+
     def _search_sound(self, fingerprint: SoundFingerprint) -> list[Match]:
         matches: list[tuple[float, Match]] = []
         for kind in ("sound", "video"):
             for entry, blob in self._store.blobs(kind):
-                original = _parsed_sound(blob, kind)
+                original = parsed_sound(blob, kind)
                 alignment = align_sound(fingerprint, original) if original else None
                 if alignment:
                     match = Match(entry, MatchKind.SOUND, True, None, VARIANTS[0], offset=alignment.offset)
@@ -258,8 +338,11 @@ class SimilarIndex:
                 break
         return nearest
 
-    def _code_index(self) -> tuple[Index, list[tuple[int, int]]]:
+    def _code_index(self) -> tuple[Searchable, Owners]:
         """The codes, and ``(entry, time in ms)`` of each."""
+        served = self._store.served_codes()
+        if served is not None:
+            return served
         count = self._store.code_count()
         if self._codes is None or self._codes[0] != count:
             rows = list(self._store.codes())
@@ -269,19 +352,30 @@ class SimilarIndex:
             self._codes = (count, index, [(entry, time) for entry, time, _ in rows])
         return self._codes[1], self._codes[2]
 
-    def _voted(self, query: Query) -> list[tuple[int, bool]]:
-        """``(entry, mirrored)`` of the pictures that share most features, most first."""
+    def _voted(self, query: Query) -> list[tuple[int, int, bool]]:
+        """``(entry, number of the still, mirrored)`` of the pictures, and of at most three stills of a video, that
+        share most features, most first.
+        """
         ballots: list[tuple[int, int, bool]] = []
         for segment in self._store.feature_segments():
             for mirrored, features in query.both().items():
-                votes = segment.vote(features, _MAX_VOTED)
-                ballots += [(count, entry, mirrored) for entry, count in votes if count >= _MIN_VOTES]
+                votes = segment.vote(features, _MAX_VOTED * _STILLS_OF_ONE)
+                ballots += [(count, item, mirrored) for item, count in votes if count >= _MIN_VOTES]
         ballots.sort(key=lambda ballot: (-ballot[0], ballot[1]))
-        return [(entry, mirrored) for _, entry, mirrored in ballots[:_MAX_VOTED]]
+        chosen: list[tuple[int, int, bool]] = []
+        kept: Counter[tuple[int, bool]] = Counter()
+        for _, item, mirrored in ballots:
+            entry, part = divmod(item, PARTS)
+            kept[entry, mirrored] += 1
+            if kept[entry, mirrored] <= _STILLS_OF_ONE and len(chosen) < _MAX_VOTED:
+                chosen.append((entry, part, mirrored))
+        return chosen
 
-    def _confirm(self, entry: int, mirrored: bool, query: Query, near: _Near | None) -> Match | None:
+    def _confirm(
+        self, entry: int, part: int, mirrored: bool, query: Query, near: _Near | None
+    ) -> Match | None:
         blob = self._store.blob(entry)
-        original = _parsed(blob)
+        original = part_of(blob, part)
         alike = near is not None and near.distance <= MATCH_DISTANCE
         distance = near.distance if near and alike else None
         if original is not None:
@@ -296,12 +390,16 @@ class SimilarIndex:
             if placement:
                 quarter = round(-placement.angle / 90) % 4
                 variant = VARIANTS[_TURNED[mirrored][quarter]]
+                film = parsed_video(blob)
+                if film:
+                    moment = film.stills[part].time_ms / 1000
+                    return Match(entry, MatchKind.VIDEO, True, distance, variant, placement, offset=moment)
                 return Match(
                     entry, MatchKind.PDQ if alike else MatchKind.FEATURES, True, distance, variant, placement
                 )
         if not (near and alike):
             return None
-        if _parsed_video(blob):
+        if parsed_video(blob):
             # a still of a video: its moment is known, but not kept in such detail that geometry could confirm it
             return Match(
                 entry, MatchKind.VIDEO, False, distance, VARIANTS[near.variant], offset=near.time_ms / 1000
@@ -326,49 +424,3 @@ def _sureness(match: Match) -> tuple[int, int, int]:
     """Equal pixels first, then by the number of agreeing places, unconfirmed ones last."""
     rank = 0 if match.kind is MatchKind.PIXELS else 1 if match.confirmed else 2
     return rank, -match.placement.places if match.placement else 0, match.entry_index
-
-
-def _kind(fingerprints: Mapping[str, Any]) -> str:
-    kind = fingerprints.get("kind")
-    return kind if kind in ("picture", "video", "sound") else "none"
-
-
-def _pixels(fingerprints: Mapping[str, Any]) -> str | None:
-    digest = fingerprints.get("pixels_sha256")
-    return digest if isinstance(digest, str) and len(digest) == 64 else None
-
-
-def _codes(fingerprints: Mapping[str, Any], blob: bytes | None) -> list[tuple[int, bytes]]:
-    """``(time in ms, code)``: a video's landmarks, or a picture's hash."""
-    video = _parsed_video(blob) if _kind(fingerprints) == "video" else None
-    if video:
-        return video.landmarks()
-    code, quality = fingerprints.get("pdq"), fingerprints.get("pdq_quality")
-    if not isinstance(code, str) or len(code) != 2 * CODE_BYTES or not _HEX.issuperset(code):
-        return []
-    # the hash of a flat picture fits too many others
-    return [(0, bytes.fromhex(code))] if isinstance(quality, int) and quality >= MIN_QUALITY else []
-
-
-def _parsed_video(blob: bytes | None) -> VideoFingerprint | None:
-    try:
-        return VideoFingerprint.from_blob(blob) if blob else None
-    except ReceiptError:
-        return None
-
-
-def _parsed_sound(blob: bytes, kind: str) -> SoundFingerprint | None:
-    if kind == "video":
-        video = _parsed_video(blob)
-        return video.sound if video else None
-    try:
-        return SoundFingerprint.from_blob(blob)
-    except ReceiptError:
-        return None
-
-
-def _parsed(blob: bytes | None) -> LocalFeatures | None:
-    try:
-        return LocalFeatures.from_bytes(blob) if blob else None
-    except ReceiptError:
-        return None

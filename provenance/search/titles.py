@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from provenance.errors import VeilmarkError
+from provenance.home import Home
 from provenance.identity.certificates import printable
 from provenance.interrupt import uninterrupted
+from provenance.ledger.embedded.log import Entry
 from provenance.manifest.read import Limited
 from provenance.media.thumbnail import small_jpeg
 from provenance.search.lookup import Lookup
@@ -35,28 +37,34 @@ class Description:
 
 
 def describe_records(records: Sequence[SimilarRecord], lookup: Lookup) -> dict[int, Description]:
-    """Descriptions by the record's index in the log.
-
-    What the store does not have, or cannot be read, is left out. Nothing is verified: a title is what the signer
-    says.
-    """
-    store = LocalStore(lookup.home.store)
+    """Descriptions by the record's index in the log; see :func:`describe_entry`. Empty ones are left out."""
     found: dict[int, Description] = {}
     for record in records[:MAX_DESCRIBED]:
-        cid = lookup.ledger.entry(record.index).opening.signed.record.manifest_cid
-        if not cid:
-            continue
-        try:
-            described = _described(store.get(cid))
-        except VeilmarkError:
-            continue
+        described = describe_entry(lookup.ledger.entry(record.index), lookup.home)
         if described.title or described.thumbnail:
             found[record.index] = described
     return found
 
 
+def describe_entry(entry: Entry, home: Home, *, side: int = THUMBNAIL_SIDE) -> Description:
+    """Title and thumbnail of one record, as far as the home's store has its manifest and that can be read.
+
+    Nothing is verified: a title is what the signer says.
+
+    Args:
+        side: of the thumbnail, its longer one in pixels, at most.
+    """
+    cid = entry.opening.signed.record.manifest_cid
+    if not cid:
+        return Description()
+    try:
+        return _described(LocalStore(home.store).get(cid), side)
+    except VeilmarkError:
+        return Description()
+
+
 @uninterrupted()
-def _described(manifest_store: bytes) -> Description:
+def _described(manifest_store: bytes, side: int) -> Description:
     import c2pa
 
     settings = {"version": 1, "verify": {"verify_after_reading": False, "remote_manifest_fetch": False}}
@@ -74,6 +82,6 @@ def _described(manifest_store: bytes) -> Description:
         return Description()
     title = printable(str(manifest.get("title") or ""), 400)
     try:
-        return Description(title, small_jpeg(picture.getvalue(), THUMBNAIL_SIDE) if thumbnail else b"")
+        return Description(title, small_jpeg(picture.getvalue(), side) if thumbnail else b"")
     except VeilmarkError:
         return Description(title)

@@ -33,7 +33,14 @@ def extract(
     size: Annotated[int, typer.Option(help="Side of the aligned faces, 64 to 512 pixels.")] = 256,
     every: Annotated[int, typer.Option(min=1, help="Look at every n-th frame.")] = 1,
     detectors: Annotated[
-        str | None, typer.Option(help="Detectors, comma-separated, asked in turn until one finds a face.")
+        str | None, typer.Option(help="Detectors, comma-separated; all are asked about each frame.")
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--box",
+            help="A face that no detector finds, [FRAME:]X1,Y1,X2,Y2 in pixels; a video's is followed. Repeatable.",
+        ),
     ] = None,
     align_by: Annotated[
         str, typer.Option(help="facemesh, or dlib68 (dlib's landmarks: research only, nothing commercial).")
@@ -61,13 +68,16 @@ def extract(
     """
     from synth.extraction.finder import DEFAULT_DETECTORS
     from synth.extraction.footage import open_footage
+    from synth.extraction.options import ExtractOptions
     from synth.extraction.rules import Thresholds
-    from synth.extraction.run import ExtractOptions, extract_faces
+    from synth.extraction.run import extract_faces
+    from synth.extraction.tracking import HandBox
 
     options = ExtractOptions(
         size=size,
         every=every,
         detectors=tuple(one.strip() for one in detectors.split(",")) if detectors else DEFAULT_DETECTORS,
+        boxes=tuple(HandBox.parse(one) for one in box or []),
         align_by=align_by,
         thresholds=Thresholds.parse(threshold or []),
         reference=reference,

@@ -168,7 +168,8 @@ def _of_record(found: SimilarRecord, home: Home, lookup: Lookup) -> Claim | None
     except (TamperedError, ReceiptError):
         return None
     record = signed.record
-    likeness = "" if found.exact else ", found by its looks"
+    likeness = ", found by its looks" if found.confirmed else ", which it may show or be a part of"
+    likeness = "" if found.exact else likeness
     policy = "unstated" if record.manifest_sha256 is None else _stored_policy(home, record)
     return Claim(
         where="ledger",

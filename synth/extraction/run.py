@@ -14,90 +14,28 @@ goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloak.recognition.landmarks68 import landmarks68
-from provenance.errors import (
-    ConsentError,
-    MediaError,
-    NoFaceError,
-    UsageError,
-)
-from provenance.fingerprint.pdq import pdq_hash
+from provenance.errors import ConsentError, MediaError, NoFaceError, UsageError
 from provenance.media.files import sha256_file
 from provenance.media.picture import open_picture
 from synth.consent.permission import UNREADABLE
-from synth.extraction import measures
-from synth.extraction.alignments import (
-    KEEP,
-    KEPT_FOLDER,
-    Alignments,
-    Face,
-    Frame,
-)
-from synth.extraction.canonical import (
-    LARGEST_SIZE,
-    SMALLEST_SIZE,
-    alignment,
-    alignment68,
-    pose,
-    square68,
-    transformed,
-    warp,
-)
+from synth.extraction.alignments import Alignments
 from synth.extraction.embedding import Embedder
-from synth.extraction.finder import DEFAULT_DETECTORS, FaceFinder, Found
-from synth.extraction.footage import RawFrame, Source, open_footage
+from synth.extraction.finder import FaceFinder
+from synth.extraction.footage import Source, open_footage
+from synth.extraction.frames import note_unreadable, work_through
 from synth.extraction.journal import Journal
-from synth.extraction.rules import Thresholds, apply_rules
-from synth.extraction.workspace import earlier_run, prepare_folder, read_colours, sort_pictures, write_png
+from synth.extraction.options import ExtractOptions
+from synth.extraction.rules import apply_rules
+from synth.extraction.workspace import earlier_run, prepare_folder, read_colours, sort_pictures
 
-DEFAULT_SIZE = 256
-ALIGN_BY = ("facemesh", "dlib68")
-_EDGE = 1e6
 _FEW = 64
-
-
-@dataclass(frozen=True)
-class ExtractOptions:
-    """How to extract.
-
-    Attributes:
-        size: side of the aligned pictures, 64 to 512 pixels.
-        every: look at every n-th frame of a video.
-        detectors: asked in turn until one finds a face.
-        align_by: ``facemesh``, or ``dlib68``: dlib's predictor of 68 landmarks, whose licence excludes commercial use.
-        thresholds: of the rules.
-        reference: a picture of the wanted person; without it, whom most faces show is wanted.
-        device: where torch computes.
-        weights_dir: a folder to look in for weights first.
-    """
-
-    size: int = DEFAULT_SIZE
-    every: int = 1
-    detectors: Sequence[str] = DEFAULT_DETECTORS
-    align_by: str = "facemesh"
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    reference: Path | None = None
-    device: str = "cpu"
-    weights_dir: Path | None = None
-
-    def check(self) -> None:
-        """UsageError for values out of range."""
-        if not SMALLEST_SIZE <= self.size <= LARGEST_SIZE:
-            raise UsageError(f"size {self.size} is not between {SMALLEST_SIZE} and {LARGEST_SIZE}")
-        if self.align_by not in ALIGN_BY:
-            raise UsageError(
-                f"faces cannot be aligned by {self.align_by[:40]!r}", hint=f"one of {', '.join(ALIGN_BY)}"
-            )
-        if self.every < 1:
-            raise UsageError(f"every {self.every} frames cannot be looked at", hint="give 1 or more")
 
 
 @dataclass
@@ -172,6 +110,7 @@ def extract_faces(
         "detectors": list(options.detectors),
         "align_by": options.align_by,
         "embedder": embedder.name if embedder else None,
+        "boxes": [one.to_json() for one in options.boxes],
         "sources": digests,
     }
     prepare_folder(folder, work, force)
@@ -186,17 +125,17 @@ def extract_faces(
     else:
         with Journal.open(folder, work) as journal:
             resumed = len(journal.frames)
-            finder = FaceFinder(options.detectors, options.device, options.weights_dir)
+            finder = FaceFinder(options.detectors, options.device, options.weights_dir, ask_all=True)
             for number, source in enumerate(sources):
                 try:
-                    _work_through(
+                    work_through(
                         source, number, folder, finder, embedder, options, journal, sources, progress
                     )
                 except MediaError as error:
                     if len(sources) == 1:
                         raise
                     source.damage = str(error)
-                    _note_unreadable(number, journal)
+                    note_unreadable(number, journal)
             frames = journal.frames
         described = [
             {**source.to_json(), "sha256": digest} for source, digest in zip(sources, digests, strict=True)
@@ -249,94 +188,6 @@ def _reference(options: ExtractOptions, embedder: Embedder | None) -> NDArray[np
     if not found:
         raise NoFaceError(f"{options.reference} shows no face", hint="name a picture of the wanted person")
     return embedder.embed(pixels, found[0].landmarks[:, :2])
-
-
-def _work_through(
-    source: Source,
-    number: int,
-    folder: Path,
-    finder: FaceFinder,
-    embedder: Embedder | None,
-    options: ExtractOptions,
-    journal: Journal,
-    sources: Sequence[Source],
-    progress: Callable[[float], None] | None,
-) -> None:
-    """All frames of one source that are not done yet."""
-    done = {frame.index for frame in journal.frames if frame.source == number}
-    share = 1 / len(sources)
-    for raw in source.frames(lambda index: index % options.every == 0 and index not in done):
-        height, width = raw.pixels.shape[:2]
-        frame = Frame(len(journal.frames), number, raw.index, raw.time, width, height, "no-face")
-        frame.faces = [
-            aligned_face(raw, found, frame.number, place, folder, embedder, options)
-            for place, found in enumerate(finder.find(raw.pixels))
-        ]
-        frame.outcome = "faces" if frame.faces else "no-face"
-        journal.add(frame)
-        if progress:
-            progress(
-                min(1.0, (number + min(1.0, (raw.index + 1) / max(source.expected, raw.index + 1))) * share)
-            )
-    if source.width == 0 and done:
-        last = next(frame for frame in reversed(journal.frames) if frame.source == number)
-        source.width, source.height = last.width, last.height
-
-
-def _note_unreadable(number: int, journal: Journal) -> None:
-    """Of a file among others that cannot be decoded, or not further."""
-    own = [frame for frame in journal.frames if frame.source == number]
-    if not own or own[-1].outcome != "unreadable":
-        index = own[-1].index + 1 if own else 0
-        journal.add(Frame(len(journal.frames), number, index, 0.0, 0, 0, "unreadable"))
-
-
-def aligned_face(
-    raw: RawFrame,
-    found: Found,
-    number: int,
-    place: int,
-    folder: Path,
-    embedder: Embedder | None,
-    options: ExtractOptions,
-) -> Face:
-    """Align one face, write its picture below ``folder``, and measure it; rules are asked later.
-
-    Args:
-        number, place: of the frame and of the face within it; they name the file.
-    """
-    flat = np.clip(found.landmarks[:, :2], -_EDGE, _EDGE)
-    classic = None
-    if options.align_by == "dlib68":
-        classic = landmarks68(raw.pixels, np.array(square68(flat)), options.weights_dir)
-    matrix = alignment(flat, options.size) if classic is None else alignment68(classic, options.size)
-    pixels = warp(raw.pixels, matrix, options.size)
-    aligned = transformed(flat, matrix)
-    yaw, pitch, roll = pose(found.landmarks)
-    name = f"{KEPT_FOLDER}/{number:06d}_{place}.png"
-    write_png(folder / name, pixels)
-    height, width = raw.pixels.shape[:2]
-    scale = measures.SIDE / options.size
-    taken = measures.measure_face(pixels, aligned)
-    taken["outside"] = measures.outside_share(flat, matrix * scale, width, height)
-    return Face(
-        file=name,
-        outcome=KEEP,
-        judged=KEEP,
-        box=tuple(float(np.clip(side, -_EDGE, _EDGE)) for side in found.box),
-        score=found.score,
-        mesh_score=found.mesh_score,
-        matrix=matrix,
-        yaw=yaw,
-        pitch=pitch,
-        roll=roll,
-        span=found.span,
-        measures=taken,
-        fingerprint=pdq_hash(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8))[0].hex(),
-        landmarks=flat.astype(np.float32),
-        embedding=embedder.embed(raw.pixels, flat) if embedder else None,
-        landmarks68=classic,
-    )
 
 
 def _notes(alignments: Alignments, embedder: Embedder | None) -> list[str]:

@@ -222,7 +222,8 @@ def _render_lipsync(
     ):
         for one in pictures:
             composited += one.composited
-            film.write(mark_visibly(one.pixels) if options.mark else one.pixels)
+            face = one.landmarks if one.composited else None
+            film.write(mark_visibly(one.pixels, face) if options.mark else one.pixels)
             report((one.index + 1) / len(times))
             if stop and stop():
                 film.abandon()

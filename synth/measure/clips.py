@@ -27,29 +27,16 @@ def write_clip(path: Path, frames: Iterator[Pixels], rate: Fraction, crf: int) -
     Raises:
         CorruptMediaError: no frame, or frames of different sizes.
     """
-    import av
+    return _encode(path, frames, rate, "libx264", "yuv420p", {"crf": str(crf), "preset": "medium"})
 
-    count, shape = 0, None
-    with av.open(str(path), "w", format="mp4") as container:
-        stream: Any = container.add_stream(
-            "libx264", rate=rate, options={"crf": str(crf), "preset": "medium"}
-        )
-        for pixels in frames:
-            if shape is None:
-                shape = pixels.shape
-                stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
-            elif pixels.shape != shape:
-                raise CorruptMediaError(
-                    f"frame {count} changes its size from {shape[:2]} to {pixels.shape[:2]}"
-                )
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base = count, 1 / rate
-            container.mux(stream.encode(frame))
-            count += 1
-        if not count:
-            raise CorruptMediaError("there is no frame to encode")
-        container.mux(stream.encode(None))
-    return count
+
+def write_lossless(path: Path, frames: Iterator[Pixels], rate: Fraction) -> int:
+    """Encode frames of one size in RGB without any loss; returns how many.
+
+    Raises:
+        CorruptMediaError: no frame, or frames of different sizes.
+    """
+    return _encode(path, frames, rate, "libx264rgb", "rgb24", {"qp": "0", "preset": "ultrafast"})
 
 
 def write_clip_whole(path: Path, frames: Iterator[Pixels], rate: Fraction, crf: int) -> None:
@@ -69,4 +56,30 @@ def write_pictures(folder: Path, frames: Iterator[Pixels]) -> int:
         )
         if good:
             (folder / f"{count - 1:06d}.png").write_bytes(data.tobytes())
+    return count
+
+
+def _encode(
+    path: Path, frames: Iterator[Pixels], rate: Fraction, codec: str, layout: str, options: dict[str, str]
+) -> int:
+    import av
+
+    count, shape = 0, None
+    with av.open(str(path), "w", format="mp4") as container:
+        stream: Any = container.add_stream(codec, rate=rate, options=options)
+        for pixels in frames:
+            if shape is None:
+                shape = pixels.shape
+                stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], layout
+            elif pixels.shape != shape:
+                raise CorruptMediaError(
+                    f"frame {count} changes its size from {shape[:2]} to {pixels.shape[:2]}"
+                )
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame.pts, frame.time_base = count, 1 / rate
+            container.mux(stream.encode(frame))
+            count += 1
+        if not count:
+            raise CorruptMediaError("there is no frame to encode")
+        container.mux(stream.encode(None))
     return count

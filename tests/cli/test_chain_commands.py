@@ -20,7 +20,7 @@ pytestmark = pytest.mark.evm
 def node() -> Iterator[Anvil]:
     program = find_anvil()
     if program is None:
-        absent("evm", "anvil is not installed: python tests/support/anvil/install.py")
+        absent("evm", "anvil is not installed: python -m tests.support.anvil.install")
     anvil = Anvil(Path(str(program)))
     yield anvil
     anvil.stop()

@@ -6,16 +6,21 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.conftest import absent
+
+
+def find_chromium() -> str:
+    """The program; where none is installed the test skips, or fails if ``VEILMARK_REQUIRE`` names ``browser``."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        absent("browser", "no Chromium is installed")
+    return str(program)
 
 
 def chromium(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium is installed")
     profile = page.parent / "profile"
     call = [
-        program,
+        find_chromium(),
         "--headless=new",
         "--no-sandbox",
         "--disable-gpu",

@@ -8,8 +8,9 @@ from typing import Any
 from provenance.media.files import sha256_file
 from synth.extraction import extract_faces
 from synth.extraction.footage import open_footage
+from synth.extraction.options import ExtractOptions
 from synth.extraction.rules import Thresholds
-from synth.extraction.run import Extraction, ExtractOptions
+from synth.extraction.run import Extraction
 
 #: A picture that is only turned and shifted is a duplicate of itself once it is aligned, so that rule is off.
 UNIQUE = Thresholds(bits=-1)

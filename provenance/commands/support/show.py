@@ -10,6 +10,7 @@ from provenance.manifest.stated import FACTS
 from provenance.manifest.tree import branches, walk
 from provenance.verdict import SimilarRecord, State, TimeKind, Verdict
 from provenance.words import (
+    headline_words,
     identity_words,
     ingredient_words,
     ledger_words,
@@ -17,6 +18,7 @@ from provenance.words import (
     match_words,
     parent_words,
     signer_words,
+    synthetic_words,
     time_words,
     what_words,
 )
@@ -29,6 +31,7 @@ _MARKS = {
     State.NO_CREDENTIAL: ("cyan", "○", "NO CREDENTIAL"),
     State.NOT_CHECKED: ("magenta", "?", "COULD NOT CHECK"),
 }
+_FAILED = (State.TAMPERED, State.EXPIRED)
 MAX_SIMILAR_SHOWN, MAX_INGREDIENTS_SHOWN = 10, 40
 _LABEL = 11
 
@@ -40,9 +43,13 @@ def show_verdict(verdict: Verdict, depth: int, own_log: str = "") -> None:
         own_log: the origin of the log that is kept on this machine, or empty.
     """
     colour, mark, word = _MARKS[verdict.state]
+    if verdict.synthetic:
+        word = whole(synthetic_words(verdict))
+        if verdict.state not in _FAILED:
+            colour, mark = "magenta", "◆"
     head = ((f"{mark} {word}", f"bold {colour}"), "  ", (whole(verdict.path), "bold"))
     if depth == 0:
-        say(*head, f"  {verdict.headline}")
+        say(*head, f"  {headline_words(verdict)}")
         return
     say(*head)
     rows = _summary(verdict, depth, own_log) + (_details(verdict) if depth >= 2 else [])
@@ -82,7 +89,7 @@ def show_similar(
 
 def _summary(verdict: Verdict, depth: int, own_log: str) -> list[tuple[str, str]]:
     codes = depth >= 2
-    rows = [("verdict", verdict.headline)]
+    rows = [("verdict", headline_words(verdict))]
     if verdict.signer:
         key = f"; key {verdict.signer.key_id[:16]}" if codes else ""
         rows.append(("signer", f"{whole(verdict.signer.name)}  ({signer_words(verdict.signer)}{key})"))

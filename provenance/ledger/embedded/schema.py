@@ -46,8 +46,16 @@ _V2 = (
         PRIMARY KEY (size, kind, place)) WITHOUT ROWID""",
 )
 
+_V3 = (
+    # entries whose owner lets others find them, see discoverable.py; a seq is never used twice
+    """CREATE TABLE discoverable (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, entry INTEGER NOT NULL UNIQUE, manifest_id TEXT NOT NULL,
+        pdq BLOB, at INTEGER NOT NULL)""",
+    "CREATE INDEX discoverable_manifests ON discoverable (manifest_id)",
+)
+
 #: ``MIGRATIONS[n]`` brings a database from schema version n to n + 1.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3)
 VERSION = len(MIGRATIONS)
 
 

@@ -36,12 +36,14 @@ class Made:
     Attributes:
         index: counted from 0. base: what it was made from. pixels: the result, the same where there is no face.
         composited: whether there was a face.
+        landmarks: ``(468, 3)`` of the face, NaN where there is none.
     """
 
     index: int
     base: Pixels
     pixels: Pixels
     composited: bool
+    landmarks: NDArray[np.float64]
 
 
 class Stage:
@@ -98,7 +100,7 @@ def compose_frames(
     """
     start = _resumed(changes, compositor) if changes and not show else 0
     for index in range(start):
-        base, _ = stage.frame(index)
+        base, landmarks = stage.frame(index)
         kept = changes.get(index, base) if changes else None
         if changes and kept is None:
             changes.clear()
@@ -107,7 +109,7 @@ def compose_frames(
                 "what was kept of an interrupted run was damaged, and is removed",
                 hint="run the same command again",
             )
-        yield Made(index, base, kept, True)
+        yield Made(index, base, kept, True, landmarks)
     textures = synthesize_textures(shapes, candidates, options, start)
     for index, (texture, alpha) in enumerate(textures, start=start):
         base, landmarks = stage.frame(index)
@@ -121,7 +123,7 @@ def compose_frames(
             changes.put(index, base, pixels)
             if (index + 1) % _STATE_EVERY == 0:
                 _remember(changes, compositor, index + 1)
-        yield Made(index, base, pixels, seen)
+        yield Made(index, base, pixels, seen, landmarks)
 
 
 def _remember(changes: Changes, compositor: Compositor, done: int) -> None:

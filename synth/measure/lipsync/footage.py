@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from provenance.errors import NoFaceError, UsageError
 from synth.extraction.finder import FaceFinder
 from synth.extraction.rules import Thresholds
+from synth.extraction.tracking import follow_missed
 from synth.lipsync.mouth.audio import Sound
 from synth.lipsync.person import require_usable
 from synth.lipsync.shape import POINTS, Track, track_of
@@ -118,9 +119,8 @@ def followed(
                 progress(0.0)
                 yield pixels
 
-        points, _, counts = face_landmarks(
-            FaceFinder(attacker.detectors, options.device, options.weights), seen()
-        )
+        finder = FaceFinder(attacker.detectors, options.device, options.weights, ask_all=True)
+        points, _, counts = face_landmarks(finder, seen(), seen)
         data = io.BytesIO()
         np.save(data, points.astype(np.float32), allow_pickle=False)
         cache.keep(key, ".npy", data.getvalue())
@@ -131,19 +131,20 @@ def followed(
 
 
 def face_landmarks(
-    finder: FaceFinder, frames: Iterable[Pixels]
+    finder: FaceFinder, frames: Iterable[Pixels], again: Callable[[], Iterable[Pixels]] | None = None
 ) -> tuple[Landmarks, tuple[int, int], dict[str, int]]:
     """``(T, 468, 3)`` of the largest face, then of the one nearest to where it was, NaN without one; height and width;
-    and how many frames show a face, only what FaceMesh takes for none (a decoy), or nothing.
+    and how many frames show a face, only what FaceMesh takes for none (a decoy), or nothing. With ``again``, which
+    yields the same frames, the face is followed through those in which no detector reported it.
     """
     rows: list[Landmarks] = []
-    counts = {"face": 0, "not-a-face": 0, "no-face": 0}
+    outcomes: list[str] = []
     size, before = (0, 0), None
     for pixels in frames:
         reported = finder.find(pixels)
         found = [face for face in reported if face.mesh_score >= _LEAST_SCORE]
         size = (pixels.shape[0], pixels.shape[1])
-        counts["face" if found else "not-a-face" if reported else "no-face"] += 1
+        outcomes.append("face" if found else "not-a-face" if reported else "no-face")
         if not found:
             rows.append(np.full((POINTS, 3), np.nan))
             continue
@@ -151,6 +152,14 @@ def face_landmarks(
         best = 0 if before is None else int(np.argmin([np.linalg.norm(one - before) for one in places]))
         before = places[best]
         rows.append(found[best].landmarks.astype(np.float64))
+    if again is not None and "face" in outcomes:
+        known = {place: rows[place] for place, outcome in enumerate(outcomes) if outcome == "face"}
+        missed = [place for place in range(len(rows)) if place not in known]
+        for place, face in (
+            follow_missed(finder, known, missed, enumerate(again())) if missed else {}
+        ).items():
+            rows[place], outcomes[place] = face.landmarks.astype(np.float64), "face"
+    counts = {name: outcomes.count(name) for name in ("face", "not-a-face", "no-face")}
     return np.stack(rows), size, counts
 
 

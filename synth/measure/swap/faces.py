@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from provenance.media.files import sha256_file
 from synth.extraction.alignments import Alignments
 from synth.extraction.faceset import FaceSet
 from synth.extraction.finder import DEFAULT_DETECTORS
+from synth.extraction.options import ExtractOptions
 from synth.extraction.rules import Thresholds
-from synth.extraction.run import ExtractOptions, extract_faces
+from synth.extraction.run import extract_faces
 from synth.measure.attackers import Attacker
 from synth.measure.cache import key_of
-from synth.measure.clips import write_pictures
+from synth.measure.clips import write_lossless, write_pictures
+from synth.measure.conditions import Pixels
 from synth.measure.experiment import AttackerFaces, Progress
 from synth.measure.judge import JUDGED_SIDE
 from synth.measure.material import Material, attacked_footage, attacked_frames
@@ -56,8 +59,8 @@ def extract_for(
     shutil.rmtree(folder, ignore_errors=True)
     with cache.scratch() as scratch:
         frames = attacked_frames(material, variant, attacker)
-        count = write_pictures(scratch / "published", frames)
-        result = _extract(scratch / "published", folder, attacker.detectors, consent, options, progress)
+        published, count = _written(scratch / "published", frames, material.rate)
+        result = _extract(published, folder, attacker.detectors, consent, options, progress)
     faces = AttackerFaces(count, *result, seconds=round(time.perf_counter() - began, 2))
     return AttackerFaces(**cache.put(key, asdict(faces)))
 
@@ -73,10 +76,8 @@ def held_out_faces(material: Material, consent: dict[str, Any], options: SwapExp
     folder = cache.folder / "faces" / key_of("held out", chosen)
     if not (folder / "alignments.json").is_file():
         with cache.scratch() as scratch:
-            write_pictures(scratch / "held-out", material.held_out())
-            _extract(
-                scratch / "held-out", folder, DEFAULT_DETECTORS, consent, options, None, size=JUDGED_SIDE
-            )
+            held_out, _ = _written(scratch / "held-out", material.held_out(), material.rate)
+            _extract(held_out, folder, DEFAULT_DETECTORS, consent, options, None, size=JUDGED_SIDE)
     try:
         return FaceSet.load(folder)
     except NoFaceError:
@@ -86,6 +87,16 @@ def held_out_faces(material: Material, consent: dict[str, Any], options: SwapExp
             f"no held-out frame of {material.files[0].name} shows a face to measure with ({found})",
             hint="a larger --side, more --held-out, or other footage",
         ) from None
+
+
+def _written(place: Path, frames: Iterator[Pixels], rate: Fraction | None) -> tuple[Path, int]:
+    """Frames as an extraction takes them, and how many: of a video a video without loss, in which faces are followed;
+    else a folder of pictures.
+    """
+    if rate is None:
+        return place, write_pictures(place, frames)
+    clip = place.with_suffix(".mp4")
+    return clip, write_lossless(clip, frames, rate)
 
 
 def _extract(
@@ -106,7 +117,8 @@ def _extract(
         device=options.device,
         weights_dir=options.weights,
     )
-    basis = consent_for_frames(consent, sorted(published.glob("*.png")))
+    files = [published] if published.is_file() else sorted(published.glob("*.png"))
+    basis = consent_for_frames(consent, files)
     try:
         done = extract_faces(published, folder, basis, chosen, progress=progress)
     except NoFaceError:

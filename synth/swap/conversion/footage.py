@@ -95,7 +95,7 @@ def _render_picture(
     assert swapped is not None  # noqa: S101 - there were landmarks
     pixels = swapped.pixels
     if mark:
-        pixels = mark_visibly(pixels)
+        pixels = mark_visibly(pixels, chosen.landmarks)
         if picture.alpha is not None:  # a mark on what is transparent would be no visible mark
             marked = (pixels != swapped.pixels).any(2)
             picture = replace(picture, alpha=np.where(marked, np.uint8(255), picture.alpha))
@@ -190,14 +190,14 @@ def _render_video(
         for group in _groups(frames(info), info):
             points = [steady[frame.index] if _there(steady, frame.index) else None for frame, _ in group]
             results = swapper.swap([pixels for _, pixels in group], points)
-            for (frame, pixels), swapped in zip(group, results, strict=True):
+            for (frame, pixels), face, swapped in zip(group, points, results, strict=True):
                 shown = pixels
                 if swapped is None:
                     meter.skip()
                 else:
                     meter.add(pixels, swapped.pixels, swapped.mask)
                     shown = swapped.pixels
-                shown = mark_visibly(shown) if mark else shown
+                shown = mark_visibly(shown, face) if mark else shown
                 change = None if shown is pixels else shown.astype(np.int16) - pixels
                 writer.write(frame, change)
                 done += 1

@@ -318,6 +318,44 @@ def test_a_body_that_one_detector_reports_is_no_face() -> None:
     assert confirmed_by(seen, reports, DetectorSet(attacked, []), explicit=False).tolist() == [False, True]
 
 
+def _reported(name: str, *boxes: list[float]) -> tuple[FaceDetector, Detections]:
+    detector = detectors.load(name)
+    return detector, Detections(torch.tensor(boxes).reshape(-1, 4), torch.ones(len(boxes)))
+
+
+def test_a_part_of_a_face_is_no_face_of_its_own() -> None:
+    """An eye of a large face, which two families report as a face; the same report elsewhere is one."""
+    face, eye, away = [100.0, 60.0, 300.0, 310.0], [120.0, 120.0, 190.0, 200.0], [400.0, 120.0, 470.0, 200.0]
+    asked = [
+        _reported("mtcnn", face),
+        _reported("centerface", face, eye, away),
+        _reported("blazeface-back", face, eye, away),
+    ]
+    seen, reports = torch.tensor([face, eye, away]), {one.name: report for one, report in asked}
+    known = DetectorSet([one for one, _ in asked], [])
+    for explicit in (False, True):  # three families were named: they form a quorum as well
+        assert confirmed_by(seen, reports, known, explicit=explicit).tolist() == [True, False, True]
+
+
+def test_retinaface_alone_is_believed_only_where_nobody_else_was_asked() -> None:
+    face, lap = [100.0, 60.0, 300.0, 310.0], [400.0, 120.0, 470.0, 200.0]
+    asked = [_reported("mtcnn", face, lap), _reported("centerface", face), _reported("blazeface-back", face)]
+    asked[0][0].family = "retinaface"  # type: ignore[misc]
+    seen, reports = torch.tensor([face, lap]), {one.name: report for one, report in asked}
+    three, two = DetectorSet([one for one, _ in asked], []), DetectorSet([one for one, _ in asked[:2]], [])
+    assert confirmed_by(seen, reports, three, explicit=False).tolist() == [True, False]
+    assert confirmed_by(seen, reports, two, explicit=False).tolist() == [True, True]
+
+
+def test_detectors_of_two_families_that_were_named_need_no_quorum() -> None:
+    face, lone = [100.0, 60.0, 300.0, 310.0], [400.0, 120.0, 470.0, 200.0]
+    asked = [_reported("blazeface-back", face, lone), _reported("centerface", face)]
+    seen, reports = torch.tensor([face, lone]), {one.name: report for one, report in asked}
+    known = DetectorSet([one for one, _ in asked], [])
+    assert confirmed_by(seen, reports, known, explicit=True).tolist() == [True, True]
+    assert confirmed_by(seen, reports, known, explicit=False).tolist() == [True, False]
+
+
 def test_an_unsigned_picture_is_not_taken_for_a_cloaked_one(small: np.ndarray, tmp_path: Path) -> None:
     assert not already_cloaked(_save(small, tmp_path / "plain.png"))
 

@@ -45,6 +45,13 @@ def test_moves_against_the_gradient_within_the_ceiling() -> None:
     assert 0.85 < used <= 1.05
 
 
+def test_a_search_that_ends_early_keeps_under_the_ceiling() -> None:
+    change = _change()
+    _run(change, steps=5)
+    change.finish()
+    assert 0.9 < change.visibility.share(change.canvas.clean + change.noise, CEILING) <= 1.005
+
+
 def test_folds_that_detectors_ask_for_are_kept_down() -> None:
     free, held = _change(Taste(folds=0.0)), _change(Taste(folds=2.0))
     for one in (free, held):

@@ -18,8 +18,9 @@ from provenance.errors import (
 from synth.extraction import FaceSet
 from synth.extraction.alignments import Alignments
 from synth.extraction.embedding import DlibEmbedder
+from synth.extraction.options import ExtractOptions
 from synth.extraction.rules import Thresholds
-from synth.extraction.run import Extraction, ExtractOptions
+from synth.extraction.run import Extraction
 from synth.extraction.sheet import contact_sheet
 from synth.extraction.sorting import ORDERS, average_shape, ordered, rank_pairs, shape_distance
 from tests.support.clips import film, moved, wandering

@@ -30,8 +30,9 @@ from synth.extraction.faceset import FEWEST_FACES
 from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
 from synth.extraction.journal import Journal
+from synth.extraction.options import ExtractOptions
 from synth.extraction.rules import Thresholds
-from synth.extraction.run import Extraction, ExtractOptions
+from synth.extraction.run import Extraction
 from tests.support.clips import film, moved, wandering
 from tests.support.extraction import OPTIONS, UNIQUE, declared, extract
 

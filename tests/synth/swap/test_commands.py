@@ -36,8 +36,9 @@ from provenance.trust.store import TrustStore
 from provenance.verify import verify_file
 from synth.consent.permission import permission_for
 from synth.extraction.finder import FaceFinder
+from synth.extraction.options import ExtractOptions
 from synth.extraction.rules import Thresholds
-from synth.extraction.run import ExtractOptions, extract_faces
+from synth.extraction.run import extract_faces
 from synth.quarantine import FOLDER
 from synth.swap.model import Generator
 from synth.swap.training.checkpoint import MODEL_FILE, load_model, save_model
@@ -115,7 +116,11 @@ def test_a_video_leaves_signed_with_its_sound_and_times(
     assert after[1] == pytest.approx(before[1], abs=1e-3) and after[2] == before[2] != b""
     change = [np.abs(new.astype(int) - old).mean(2) for new, old in zip(after[0], before[0], strict=True)]
     for index, one in enumerate(change):
-        assert one[144:158, 4:60].mean() > 10, "the visible mark is in the lower left corner"
+        at_rest = one[144:158, 4:60].mean() > 10
+        assert at_rest == (index < 2), (
+            "the visible mark is on the face, and in the lower left corner without one"
+        )
+        assert ((one[:90, 30:130] > 60).sum() > 200) == (index >= 2), "its plate stands out"
         middle = one[20:110, 40:130].mean()
         assert (middle < 4) == (index < 2), f"frame {index}, whose middle changed by {middle:.1f}"
     assert max(one[:100, 150:].mean() for one in change) < 6, "what is no face stays"

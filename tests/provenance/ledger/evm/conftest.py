@@ -78,7 +78,7 @@ def forward(url: str, request: dict[str, Any]) -> dict[str, Any]:
 def anvil_program() -> Path:
     program = find_anvil()
     if program is None:
-        absent("evm", "anvil is not installed: run `python tests/support/anvil/install.py` (needs npm)")
+        absent("evm", "anvil is not installed: run `python -m tests.support.anvil.install` (needs npm)")
     return Path(str(program))
 
 
