@@ -21,8 +21,8 @@ from provenance.fingerprint.picture import fingerprint_file
 from provenance.home import Home
 from provenance.ledger.embedded import discoverable
 from provenance.ledger.embedded.discoverable import Listing
-from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.log import Log
 from provenance.ledger.receipt import Receipt
 from provenance.manifest import jumbf
 from provenance.media.media_file import MediaFile
@@ -55,7 +55,7 @@ class _Known:
 class PublicRecords:
     """The discoverable records of a ledger. Safe to use from several threads."""
 
-    def __init__(self, home: Home, ledger: LocalLedger) -> None:
+    def __init__(self, home: Home, ledger: Log) -> None:
         self._home, self._ledger = home, ledger
         self._turn, self._search_turn = threading.Lock(), threading.Lock()
         self._known = _Known(-1)
