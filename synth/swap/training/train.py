@@ -267,7 +267,7 @@ def train(
         if run.at.phase == "critic":
             sums.add(_critic_step(run, learned, drawn_of))
         else:
-            sums.add(_generator_step(run, learned, features))
+            sums.add(generator_step(run, learned, features))
         run.at = schedule.stepped(run.at)
 
         # 5. Figures, progress, checkpoint.
@@ -289,7 +289,7 @@ def train(
     return TrainingResult(finished, run.at.step, measures, model if model.is_file() else None)
 
 
-def _generator_step(run: Run, faces: dict[str, Bank], features: FeatureNet | None) -> dict[str, Tensor]:
+def generator_step(run: Run, faces: dict[str, Bank], features: FeatureNet | None) -> dict[str, Tensor]:
     """One step of the generator (reconstruction); once the critic is trained, adversarial too, and one step of the
     critic.
     """
