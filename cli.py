@@ -7,6 +7,7 @@ the one that was asked for, and turns every expected error into one line, a hint
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 
@@ -27,6 +28,9 @@ from provenance.errors import ExitCode, VeilmarkError
 from provenance.extras import missing_extra
 from provenance.interrupt import ending_cleanly
 from provenance.version import VERSION
+
+# a command lives shortly: by default Python would look for garbage dozens of times while its modules load
+gc.set_threshold(50_000)
 
 #: Where a context keeps the words of the command line.
 _WORDS = "veilmark.words"
@@ -226,6 +230,8 @@ def main(
 def _load(name: str) -> Any:
     """The command or group of commands of that name, as Typer builds it."""
     module, _, attribute = _COMMANDS[name][0].partition(":")
+    if not module.startswith("provenance."):
+        gc.set_threshold(700)  # what computes holds much memory in few objects
     target = getattr(import_module(module), attribute)
     holder = typer.Typer(add_completion=False)
     if isinstance(target, typer.Typer):

@@ -1,11 +1,35 @@
-"""Names that a package exports without importing their modules until one is used."""
+"""What is loaded or computed when it is first used: names that a package exports, and values of an object."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import Any, Self, TypeVar, overload
+
+T = TypeVar("T")
+
+
+class unlocked_property(cached_property[T]):
+    """A ``cached_property`` whose computing keeps no other object waiting.
+
+    That of Python 3.11 holds one lock for the attribute in all objects, so that workers would compute in turn. Asked by
+    two threads at once, one object may compute twice.
+    """
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
+    def __get__(self, instance: object | None, owner: type[Any] | None = None) -> Self | T:
+        if instance is None:
+            return self
+        values, name = vars(instance), self.attrname or ""
+        if name not in values:
+            values[name] = self.func(instance)
+        kept: T = values[name]
+        return kept
 
 
 def lazy_exports(

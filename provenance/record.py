@@ -15,7 +15,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Protocol
 
 from cryptography import x509
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from provenance import strict_json
 from provenance.errors import ReceiptError, TamperedError
+from provenance.lazy import unlocked_property
 
 RECORD_TYPE = "veilmark.record/1"
 MAX_OPENING_BYTES = 256 * 1024
@@ -95,7 +96,7 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         return {"type": RECORD_TYPE, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
 
-    @cached_property
+    @unlocked_property
     def canonical(self) -> bytes:
         """Canonical JSON, made once: it is what gets signed and what gets committed to."""
         return canonical_json(self.to_json())
@@ -161,7 +162,7 @@ class SignedRecord:
         """``canonical_json(self.to_json())``, put together from the record's canonical bytes."""
         return b"".join(self.canonical_parts)
 
-    @cached_property
+    @unlocked_property
     def canonical_parts(self) -> tuple[bytes, bytes]:
         """:attr:`canonical` in two: what all records of the signer begin with, and the rest."""
         head = _canonical_head(self.algorithm, tuple(self.chain_der))

@@ -19,7 +19,7 @@ from provenance.manifest.embed import ManifestSpec, sign_manifest
 from provenance.manifest.read import read_manifest
 from provenance.manifest.report import ManifestState
 from provenance.manifest.riff import LARGE, RIFF_FORMATS, faults_of_written
-from provenance.media.files import refuse_existing, replacing, sha256_file, write_bytes
+from provenance.media.files import flush, refuse_existing, replacing, sha256_file, write_bytes
 from provenance.media.formats import RECEIPT_SUFFIX, SIDECAR_SUFFIX, printable_name, with_suffix_added
 from provenance.media.media_file import MediaFile
 from provenance.media.picture import Format
@@ -126,7 +126,7 @@ def sign_file(
     if sidecar:
         refuse_existing(sidecar, force)
 
-    with ThreadPoolExecutor(1, "veilmark") as aside:  # hashing and c2pa leave the interpreter free
+    with ThreadPoolExecutor(2, "veilmark") as aside:  # hashing, c2pa and the disk leave the interpreter free
         # 2. What the file is: exactly, and perceptually.
         step("fingerprint")
         hashing = aside.submit(lambda: file.sha256)
@@ -156,11 +156,14 @@ def sign_file(
             # 4. Read back: what was written must verify before anything is claimed about it.
             step("read back")
             rehashing = aside.submit(sha256_file, signed)
+            flushing = aside.submit(flush, signed)
+            keeping = aside.submit(session.keep, manifest)
             _read_back(source, signed, media, session, manifest, beside=sidecar is not None)
 
             # 5. The record: binds source, signed file, manifest and signer.
             step("record")
-            manifest_sha256, manifest_cid = session.keep(manifest)
+            manifest_sha256, manifest_cid = keeping.result()
+            flushing.result()
             opening = sign_record(
                 Record(
                     relation=spec.relation,

@@ -6,6 +6,9 @@ that is being checked. Nothing here uses the network unless it was asked for.
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +60,7 @@ _ON_CHAIN = (LedgerStatus.ANCHORED, LedgerStatus.ANCHORED_BY_RPC)
 _NO_ANCHOR = "no anchor on a chain was shown"
 _GOOD = (State.TRUSTED, State.VALID_UNKNOWN_SIGNER)
 MAX_SIDECAR_BYTES = 256 * 1024**2
+_WORTH_A_THREAD = 1024**2
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,13 @@ def verify_file(
 
     # 1. The file: format by its bytes, within limits; and its exact hash.
     file, unreadable = MediaFile.open_any(path)
-    media, digest = file.format, file.sha256
-    verdict = Verdict(str(path), State.NO_CREDENTIAL, "", sha256=digest, media_type=media.mime)
+    media = file.format
 
     # 2. The manifest, embedded or side-car: hash binding, signature, certificate chain against own anchors.
-    report = _read_credential(file, trust, request)
+    with _hashing(file):
+        report = _read_credential(file, trust, request)
+    digest = file.sha256
+    verdict = Verdict(str(path), State.NO_CREDENTIAL, "", sha256=digest, media_type=media.mime)
     if report:
         failing = [one.url for one in report.ingredient_failures]
         add_standing(report.ingredients, report.manifest_bytes, failing, trust.anchors_pem)
@@ -154,6 +160,20 @@ def verify_file(
     if verdict.synthetic:
         verdict.headline = f"{synthetic_words(verdict)}: {verdict.headline}"
     return verdict
+
+
+@contextlib.contextmanager
+def _hashing(file: MediaFile) -> Iterator[None]:
+    """Compute a file's hash on another thread meanwhile, where it is worth a thread."""
+    if file.size < _WORTH_A_THREAD:
+        yield
+        return
+    aside = threading.Thread(target=lambda: file.sha256, name="veilmark")
+    aside.start()
+    try:
+        yield
+    finally:
+        aside.join()
 
 
 def _refuse_broken(file: MediaFile) -> None:

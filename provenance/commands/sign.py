@@ -35,12 +35,9 @@ def sign(
     A file that has a manifest already, inside or beside, keeps it as its parent and is signed as an edit of itself.
     One whose manifest cannot be read is refused.
     """
-    from provenance.manifest.fragments import fragments_of
     from provenance.media.files import remove_stale
     from provenance.media.picture import tells_location
-    from provenance.mend import mend
     from provenance.sign import SignRequest, sign_file
-    from provenance.stream import sign_stream
 
     home = Home.locate()
     home.require_initialized()
@@ -54,7 +51,11 @@ def sign(
                 existing = plan_outputs(inputs, to.output, "signed", force=True)
                 for folder in {path.parent for path in existing if path}:
                     remove_stale(folder)
-        stream = fragments_of(signing.fragments) if signing.fragments else []
+        stream: list[Path] = []
+        if signing.fragments:
+            from provenance.manifest.fragments import fragments_of
+
+            stream = fragments_of(signing.fragments)
         if stream and (len(inputs) > 1 or to.in_place or to.output is None):
             raise UsageError("--fragments belong to one film, and go into a folder", hint="add -o FOLDER")
         if signing.remote_url and len(inputs) > 1 and not signing.remote_url.endswith("/"):
@@ -84,11 +85,15 @@ def sign(
                 target = outputs[index]
                 if target is None:
                     if (there := existing[index]) is not None:
+                        from provenance.mend import mend
+
                         mended[item] = mend(there, session, receipt=signing.receipt)
                     return ExitCode.OK, None
                 located = tells_location(item.path)
                 asked = replace(request, spec=replace(spec, remote_url=signing.address(target)))
                 if stream:
+                    from provenance.stream import sign_stream
+
                     result = sign_stream(
                         item.path, stream, target.parent, asked, session, force=to.force, step=step
                     )

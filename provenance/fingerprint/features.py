@@ -7,7 +7,7 @@ in a scale pyramid, each with an orientation and a 256-bit descriptor relative t
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,16 @@ class LocalFeatures:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def strongest(self, count: int) -> LocalFeatures:
+        """The first ``count`` points."""
+        return replace(
+            self,
+            points=self.points[:count],
+            sizes=self.sizes[:count],
+            angles=self.angles[:count],
+            descriptors=self.descriptors[:count],
+        )
 
     def to_bytes(self) -> bytes:
         """Big-endian header and 38 bytes a point; at most :data:`MAX_POINTS` points, about 15 KB."""

@@ -58,7 +58,7 @@ def place(picture: LocalFeatures, original: LocalFeatures) -> Placement | None:
         return None
     from_points = picture.points[pairs[:, 0]] * _extent(picture)
     to_points = original.points[pairs[:, 1]] * _extent(original)
-    turns = original.angles[pairs[:, 1]] - picture.angles[pairs[:, 0]]
+    turns = (original.angles[pairs[:, 1]] - picture.angles[pairs[:, 0]]) % 360
     steps = np.log2(original.sizes[pairs[:, 1]] / picture.sizes[pairs[:, 0]])
     agreeing = _best_suggestion(from_points, to_points, turns, steps)
     for fit, tolerance in ((_fit_similarity, _MIDDLE), (_fit_similarity, _FINE), (_fit_affine, _FINE)):
@@ -118,7 +118,8 @@ def _best_suggestion(
     end = to_points[:, 0] + 1j * to_points[:, 1]
     # row i: where pair i's similarity takes every point
     predicted = end[:, None] + rotation[:, None] * (start[None, :] - start[:, None])
-    agree = np.abs(predicted - end[None, :]) < _COARSE
+    predicted -= end[None, :]
+    agree = predicted.real**2 + predicted.imag**2 < _COARSE**2
     agree &= _consistent(turns[None, :], steps[None, :], turns[:, None], steps[:, None])
     return np.asarray(agree[int(np.argmax(agree.sum(axis=1)))], dtype=np.bool_)
 
@@ -126,10 +127,10 @@ def _best_suggestion(
 def _consistent(
     turns: NDArray[np.float32], steps: NDArray[np.float32], turn: object, step: object
 ) -> NDArray[np.bool_]:
-    off = np.abs((turns - np.asarray(turn) + 180) % 360 - 180)
-    return np.asarray(
-        (off < _MAX_ANGLE) & (np.abs(steps - np.asarray(step)) < _MAX_SIZE_STEP), dtype=np.bool_
-    )
+    """Which turns, 0..360 degrees, and steps are near to others."""
+    off = np.abs(turns - np.asarray(turn) % 360)
+    near = (off < _MAX_ANGLE) | (off > 360 - _MAX_ANGLE)
+    return np.asarray(near & (np.abs(steps - np.asarray(step)) < _MAX_SIZE_STEP), dtype=np.bool_)
 
 
 def _fit_similarity(start: NDArray[np.float32], end: NDArray[np.float32]) -> NDArray[np.float64] | None:
@@ -173,7 +174,8 @@ def _scale_and_angle(matrix: NDArray[np.float64]) -> tuple[float, float]:
 
 def _distinct(points: NDArray[np.float32]) -> int:
     """Places counted once each, for one corner is found at several scales."""
-    return len(np.unique(np.floor(points * _CELLS).astype(np.int64), axis=0)) if len(points) else 0
+    cells = np.floor(points * _CELLS).astype(np.int64)
+    return len(set((cells[:, 0] * 2**20 + cells[:, 1]).tolist()))
 
 
 def _hull_share(points: NDArray[np.float32], extent: NDArray[np.float32]) -> float:

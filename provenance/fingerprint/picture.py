@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import importlib.util
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from provenance.errors import UnknownFormatError
 from provenance.fingerprint.features import WORKING_SIDE, at_working_size, extract_features
 from provenance.fingerprint.pdq import MIN_QUALITY, pdq_variants
+from provenance.lazy import unlocked_property
 
 if TYPE_CHECKING:
     from provenance.fingerprint.features import LocalFeatures
@@ -78,7 +78,7 @@ class PictureFingerprint:
     grey: NDArray[np.uint8] = field(repr=False)
     kind: str = "picture"
 
-    @cached_property
+    @unlocked_property
     def features(self) -> LocalFeatures:
         """Local features for look-ups by part and after edits; read when first asked for."""
         return extract_features(self.grey)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,6 @@ from provenance.home import Home
 from provenance.ledger.keys import load_key, save_key
 from provenance.ledger.note import TYPE_COSIGNATURE, Checkpoint, SigningKey, VerifierKey
 from provenance.ledger.witness import Witness, parse_request
-from provenance.trust.store import TrustStore
 
 SIZE_TYPE = "text/x.tlog.size"
 
@@ -36,9 +36,12 @@ def witness_key(home: Home, name: str) -> SigningKey:
     return SigningKey(name, load_key(path, name).private, TYPE_COSIGNATURE)
 
 
-def open_witness(home: Home, name: str) -> Witness:
-    """A witness that watches the logs that this machine's trust store names."""
-    logs = [VerifierKey.parse(key) for key in TrustStore.load(home).log_keys.values()]
+def open_witness(home: Home, name: str, logs: Sequence[VerifierKey]) -> Witness:
+    """This machine's witness.
+
+    Args:
+        logs: keys of the logs that it watches.
+    """
     return Witness(witness_key(home, name), logs, _place(home, "json"))
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provenance.errors import UsageError
-from provenance.identity.credential import IdentityCredential
+
+if TYPE_CHECKING:
+    from provenance.identity.credential import IdentityCredential
 
 #: Assertions that an identity vouches for, where a manifest has them; the binding to the content always is one.
 REFERENCED = ("c2pa.actions.v2", "cawg.metadata", "cawg.training-mining")

@@ -108,7 +108,7 @@ def replacing(
         os.fchmod(handle, mode if mode is not None else 0o666 & ~_umask())
         os.close(handle)
         yield temporary
-        _sync(temporary)
+        flush(temporary)
         if force:
             temporary.replace(path)
         else:
@@ -120,7 +120,7 @@ def replacing(
             except OSError:
                 refuse_existing(path, force)
                 temporary.replace(path)
-        _sync(path.parent)
+        flush(path.parent)
     except OSError as error:
         raise NotWritableError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -193,8 +193,8 @@ def _umask() -> int:
     return current
 
 
-def _sync(path: Path) -> None:
-    """Flush a file or, where the platform can, a folder entry."""
+def flush(path: Path) -> None:
+    """Bring a file to the disk or, where the platform can, a folder entry."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY)

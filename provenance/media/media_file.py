@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.errors import CorruptMediaError, MediaTooLargeError, MissingPathError, UnknownFormatError
+from provenance.lazy import unlocked_property
 from provenance.media.files import is_file
 from provenance.media.formats import ANY_FILE, Format, detect_format
 
@@ -63,7 +63,7 @@ class MediaFile:
         except UnknownFormatError as error:
             return cls(path, ANY_FILE, path.stat().st_size), error
 
-    @cached_property
+    @unlocked_property
     def sha256(self) -> str:
         """Hex SHA-256 of the bytes."""
         with self.path.open("rb") as stream:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from provenance.errors import CorruptMediaError, MediaTooLargeError, UnknownFormatError, UsageError
 from provenance.media.formats import Format, detect_format
@@ -341,6 +341,8 @@ def _to_eight_bit_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Imag
 
 
 def _through_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
+    from PIL import ImageCms
+
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")

@@ -13,13 +13,16 @@ from typing import Any
 
 from provenance import strict_json
 from provenance.errors import VeilmarkError
-from provenance.ledger.embedded.log import Entry, LocalLedger
+from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.log import Log
 from provenance.media.files import read_limited, write_bytes
 from provenance.record import Relation
 
 _MAX_BYTES = 1 << 20
 #: More keys than this are not told apart: then every file is looked up by its looks.
 _MAX_KEYS = 1000
+#: So many new records are read again rather than writing the file.
+_WORTH_WRITING = 4
 
 
 class FirstRecords:
@@ -30,23 +33,33 @@ class FirstRecords:
         ledger: entries that are new since the file was written are read first.
     """
 
-    def __init__(self, path: Path, ledger: LocalLedger) -> None:
+    def __init__(self, path: Path, ledger: Log) -> None:
         self._ledger = ledger
-        size = ledger.size
-        known = _load(path, ledger.log_key, size)
+        known = _load(path, ledger.log_key, ledger.size)
         self._synthetic: int | None = known["synthetic"]
         self._by_key: dict[str, int] = known["keys"]
-        if known["next"] < size:
-            for entry in ledger.entries(known["next"], size):
-                self._note(entry)
+        self._next: int = known["next"]
+        self._catch_up()
+        if self._next >= known["next"] + _WORTH_WRITING:
             kept = {
                 "ledger": ledger.log_key,
-                "next": size,
+                "next": self._next,
                 "synthetic": self._synthetic,
                 "keys": self._by_key,
             }
             with contextlib.suppress(OSError, VeilmarkError):
                 write_bytes(path, json.dumps(kept).encode(), force=True)
+
+    def first_synthetic(self) -> int | None:
+        """Index of the first record of synthetic media; None where there is none."""
+        self._catch_up()
+        return self._synthetic
+
+    def _catch_up(self) -> None:
+        size = self._ledger.size
+        for entry in self._ledger.entries(self._next, size) if self._next < size else ():
+            self._note(entry)
+        self._next = max(self._next, size)
 
     def _note(self, entry: Entry) -> None:
         if len(self._by_key) <= _MAX_KEYS:

@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from provenance.errors import LedgerError, ReceiptError
-from provenance.fingerprint.features import LocalFeatures
+from provenance.errors import LedgerError
 from provenance.fingerprint.geometry import Placement, place
-from provenance.fingerprint.pdq import MATCH_DISTANCE, MIN_QUALITY, VARIANTS
+from provenance.fingerprint.pdq import MATCH_DISTANCE, VARIANTS
 from provenance.fingerprint.picture import Fingerprint, PictureFingerprint
 from provenance.fingerprint.sound import SoundFingerprint
 from provenance.fingerprint.video import VideoFingerprint
 from provenance.search.alignment import align_sound, align_video
-from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index
-from provenance.search.index_store import PARTS, FingerprintStore, parts_of
+from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index, Searchable
+from provenance.search.index_store import PARTS, Fingerprints, FingerprintStore, Owners
 from provenance.search.query import Query, without_bars
+from provenance.search.stored import codes_of, kind_of, parsed_sound, parsed_video, part_of, pixels_of
 from provenance.verdict import MatchKind
 
 #: At most so many matches are returned, the surest first.
@@ -44,13 +44,14 @@ _ASKED_STILLS, _STILLS_OF_ONE = 6, 3
 _MAX_ALIGNED = 32
 #: Of a long burst so many look-alikes are compared point by point, those that share most first.
 _ENOUGH = 16
+#: Where that many have nearly the file's hash, so many are, by so many of its points and so many agreeing places.
+_ENOUGH_OF_A_BURST, _BURST_POINTS, _SURE = 8, 128, 30
 #: A picture with fewer points than this has nothing that geometry could compare.
 _FEW_POINTS = 24
 #: The variant of a mirrored (or not) picture that is then turned counter-clockwise by 0, 90, 180, 270 degrees.
 _TURNED = {False: (0, 1, 2, 3), True: (4, 6, 5, 7)}
 #: Variants of which width and height are exchanged.
 _SIDEWAYS = ("turned 90", "turned 270", "transposed", "anti-transposed")
-_HEX = frozenset("0123456789abcdef")
 _WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
@@ -103,13 +104,19 @@ class SimilarIndex:
         source: names the ledger that the entries come from; a cache of another ledger is emptied.
         make_index: what searches the PDQ hashes. The default needs no time to build; a server that stays up with
             millions of records does better with :class:`provenance.search.multi_index.MultiIndex`.
+        store: where the fingerprints lie, when not in ``folder``.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, source: str = "", make_index: Callable[[], Index] = ExactIndex
+        self,
+        folder: Path | None = None,
+        *,
+        source: str = "",
+        make_index: Callable[[], Index] = ExactIndex,
+        store: Fingerprints | None = None,
     ) -> None:
         self._make_index = make_index
-        self._store = FingerprintStore(folder, source)
+        self._store: Fingerprints = store or FingerprintStore(folder, source)
         self._codes: tuple[int, Index, list[tuple[int, int]]] | None = None
 
     def __enter__(self) -> SimilarIndex:
@@ -145,7 +152,7 @@ class SimilarIndex:
         """
         with _usable_cache():
             return self._store.add(
-                (entry, _kind(fingerprints), _pixels(fingerprints), blob, _codes(fingerprints, blob))
+                (entry, kind_of(fingerprints), pixels_of(fingerprints), blob, codes_of(fingerprints, blob))
                 for entry, fingerprints, blob in entries
             )
 
@@ -183,6 +190,10 @@ class SimilarIndex:
         inside = without_bars(fingerprint)
         if inside is not None:
             asked.append(inside)
+        else:
+            burst = self._search_burst(fingerprint, known)
+            if burst:
+                return sorted((burst | found).values(), key=_sureness)
         for one in asked:
             near = self._near_codes(one)
             query = Query(one.grey)
@@ -206,6 +217,39 @@ class SimilarIndex:
                     break
         return sorted(found.values(), key=_sureness)
 
+    def _search_burst(self, fingerprint: PictureFingerprint, known: Collection[int]) -> dict[int, Match]:
+        """Those of very many look-alikes that share most features; empty where there are not many, or none is sure.
+
+        The original of a copy shares far more than its neighbours, so few points of few candidates are enough.
+        """
+        near = self._near_codes(fingerprint)
+        alike = [one for one in near.values() if one.distance <= MATCH_DISTANCE and not one.variant]
+        if len(alike) < _ENOUGH:
+            return {}
+        ballots = [
+            ballot
+            for segment in self._store.feature_segments()
+            for ballot in segment.vote(fingerprint.features, _MAX_VOTED)
+        ]
+        points = fingerprint.features.strongest(_BURST_POINTS)
+        found: dict[int, Match] = {}
+        for item, _ in sorted(ballots, key=lambda ballot: (-ballot[1], ballot[0]))[:_MAX_VOTED]:
+            entry = item // PARTS
+            blob = self._store.blob(entry)
+            if blob and VideoFingerprint.knows(blob):
+                return {}  # there is more to be said of films
+            original = None if entry in known else part_of(blob, 0)
+            placement = place(points, original) if original is not None else None
+            if placement is None or placement.places < _SURE:
+                continue
+            close = near.get(entry)
+            distance = close.distance if close and close.distance <= MATCH_DISTANCE else None
+            kind = MatchKind.FEATURES if distance is None else MatchKind.PDQ
+            found[entry] = Match(entry, kind, True, distance, VARIANTS[0], placement)
+            if len(found) == _ENOUGH_OF_A_BURST:
+                return found
+        return {}
+
     def _search_video(self, fingerprint: VideoFingerprint) -> list[Match]:
         found = self._aligned(fingerprint)
         if fingerprint.inside is not None:
@@ -228,7 +272,7 @@ class SimilarIndex:
         entries, counts = np.unique([owners[item][0] for item in hits.items], return_counts=True)
         found: dict[int, Match] = {}
         for entry in entries[np.argsort(-counts, kind="stable")][:_MAX_ALIGNED].tolist():
-            original = _parsed_video(self._store.blob(entry))
+            original = parsed_video(self._store.blob(entry))
             alignment = align_video(fingerprint, original) if original else None
             if alignment:
                 error = round(alignment.error)
@@ -254,7 +298,7 @@ class SimilarIndex:
             for entry, part, mirrored in self._voted(query):
                 if number in placed.get(entry, {}):
                     continue
-                original = _part(self._store.blob(entry), part)
+                original = part_of(self._store.blob(entry), part)
                 placement = place(query.features(mirrored), original) if original is not None else None
                 if placement:
                     placed.setdefault(entry, {})[number] = placement, mirrored
@@ -271,7 +315,7 @@ class SimilarIndex:
         matches: list[tuple[float, Match]] = []
         for kind in ("sound", "video"):
             for entry, blob in self._store.blobs(kind):
-                original = _parsed_sound(blob, kind)
+                original = parsed_sound(blob, kind)
                 alignment = align_sound(fingerprint, original) if original else None
                 if alignment:
                     match = Match(entry, MatchKind.SOUND, True, None, VARIANTS[0], offset=alignment.offset)
@@ -294,8 +338,11 @@ class SimilarIndex:
                 break
         return nearest
 
-    def _code_index(self) -> tuple[Index, list[tuple[int, int]]]:
+    def _code_index(self) -> tuple[Searchable, Owners]:
         """The codes, and ``(entry, time in ms)`` of each."""
+        served = self._store.served_codes()
+        if served is not None:
+            return served
         count = self._store.code_count()
         if self._codes is None or self._codes[0] != count:
             rows = list(self._store.codes())
@@ -328,7 +375,7 @@ class SimilarIndex:
         self, entry: int, part: int, mirrored: bool, query: Query, near: _Near | None
     ) -> Match | None:
         blob = self._store.blob(entry)
-        original = _part(blob, part)
+        original = part_of(blob, part)
         alike = near is not None and near.distance <= MATCH_DISTANCE
         distance = near.distance if near and alike else None
         if original is not None:
@@ -343,7 +390,7 @@ class SimilarIndex:
             if placement:
                 quarter = round(-placement.angle / 90) % 4
                 variant = VARIANTS[_TURNED[mirrored][quarter]]
-                film = _parsed_video(blob)
+                film = parsed_video(blob)
                 if film:
                     moment = film.stills[part].time_ms / 1000
                     return Match(entry, MatchKind.VIDEO, True, distance, variant, placement, offset=moment)
@@ -352,7 +399,7 @@ class SimilarIndex:
                 )
         if not (near and alike):
             return None
-        if _parsed_video(blob):
+        if parsed_video(blob):
             # a still of a video: its moment is known, but not kept in such detail that geometry could confirm it
             return Match(
                 entry, MatchKind.VIDEO, False, distance, VARIANTS[near.variant], offset=near.time_ms / 1000
@@ -377,51 +424,3 @@ def _sureness(match: Match) -> tuple[int, int, int]:
     """Equal pixels first, then by the number of agreeing places, unconfirmed ones last."""
     rank = 0 if match.kind is MatchKind.PIXELS else 1 if match.confirmed else 2
     return rank, -match.placement.places if match.placement else 0, match.entry_index
-
-
-def _kind(fingerprints: Mapping[str, Any]) -> str:
-    kind = fingerprints.get("kind")
-    return kind if kind in ("picture", "video", "sound") else "none"
-
-
-def _pixels(fingerprints: Mapping[str, Any]) -> str | None:
-    digest = fingerprints.get("pixels_sha256")
-    return digest if isinstance(digest, str) and len(digest) == 64 else None
-
-
-def _codes(fingerprints: Mapping[str, Any], blob: bytes | None) -> list[tuple[int, bytes]]:
-    """``(time in ms, code)``: a video's landmarks, or a picture's hash."""
-    video = _parsed_video(blob) if _kind(fingerprints) == "video" else None
-    if video:
-        return video.landmarks()
-    code, quality = fingerprints.get("pdq"), fingerprints.get("pdq_quality")
-    if not isinstance(code, str) or len(code) != 2 * CODE_BYTES or not _HEX.issuperset(code):
-        return []
-    # the hash of a flat picture fits too many others
-    return [(0, bytes.fromhex(code))] if isinstance(quality, int) and quality >= MIN_QUALITY else []
-
-
-def _parsed_video(blob: bytes | None) -> VideoFingerprint | None:
-    try:
-        return VideoFingerprint.from_blob(blob) if blob else None
-    except ReceiptError:
-        return None
-
-
-def _parsed_sound(blob: bytes, kind: str) -> SoundFingerprint | None:
-    if kind == "video":
-        video = _parsed_video(blob)
-        return video.sound if video else None
-    try:
-        return SoundFingerprint.from_blob(blob)
-    except ReceiptError:
-        return None
-
-
-def _part(blob: bytes | None, part: int) -> LocalFeatures | None:
-    """The features of a picture, or of one still of a video."""
-    try:
-        parts = parts_of(blob) if blob else []
-    except ReceiptError:
-        return None
-    return parts[part] if part < len(parts) else None

@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provenance.fingerprint.picture import Fingerprint
-from provenance.ledger.embedded.log import Entry, LocalLedger
+from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.log import Log
 from provenance.record import Relation
-from provenance.search.similar import SimilarIndex
+from provenance.search.firsts import FirstRecords
 from provenance.verdict import MatchKind
+
+if TYPE_CHECKING:
+    from provenance.fingerprint.picture import Fingerprint
 
 
 class SyntheticRecords:
@@ -20,12 +24,15 @@ class SyntheticRecords:
     Args:
         folder: where the (rebuildable) cache of their fingerprints is kept.
         ledger: the own ledger; entries that are new since the last question are looked at first.
+        firsts: the file of :class:`provenance.search.firsts.FirstRecords`, which says whether there are any.
     """
 
-    def __init__(self, folder: Path, ledger: LocalLedger) -> None:
+    def __init__(self, folder: Path, ledger: Log, firsts: Path) -> None:
         self._folder = folder
         self._ledger = ledger
         self._lock = threading.Lock()
+        self._firsts = firsts
+        self._known: FirstRecords | None = None
 
     def contradicting(self, sha256: str, fingerprint: Fingerprint) -> Entry | None:
         """The first record that calls this file, or one that looks like it, synthetic; None where there is none, or
@@ -45,7 +52,16 @@ class SyntheticRecords:
         ]
         if exact:
             return next((entry for entry in exact if entry.record.relation is Relation.SYNTHETIC), None)
-        with self._lock, SimilarIndex(self._folder, source=self._ledger.log_key) as index:
+        with self._lock:
+            self._known = self._known or FirstRecords(self._firsts, self._ledger)
+            if self._known.first_synthetic() is None:
+                return None
+            return self._alike(fingerprint)
+
+    def _alike(self, fingerprint: Fingerprint) -> Entry | None:
+        from provenance.search.similar import SimilarIndex
+
+        with SimilarIndex(self._folder, source=self._ledger.log_key) as index:
             index.sync(
                 (entry.index, *_if_synthetic(entry)) for entry in self._ledger.entries(index.next_entry)
             )

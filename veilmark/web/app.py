@@ -30,7 +30,8 @@ _SWEEP_SECONDS = 60
 def create_app(settings: Settings) -> Starlette:
     """The whole service: pages, interface for programs, queue.
 
-    Its queue starts and stops with the application's lifespan. ``app.state.services`` is what routes work with.
+    Its queue starts and stops with the application's lifespan. ``app.state.services`` and
+    ``app.state.engine`` are what routes work with.
 
     Args:
         settings: checked when they were made; nothing else configures the service.
@@ -41,7 +42,7 @@ def create_app(settings: Settings) -> Starlette:
         settings=settings,
         access=Access(settings),
         jobs=JobQueue(
-            settings.folder / "jobs", {**work.kinds(settings), **api.kinds(settings)}, limits, scrub
+            settings.folder / "jobs", {**work.kinds(settings, engine), **api.kinds(settings)}, limits, scrub
         ),
         requests=Rate(limits.requests_per_minute),
         uploads=Rate(limits.uploads_per_minute),
@@ -53,6 +54,7 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         services.jobs.start()
+        engine.bench.clear()
         sweeping = asyncio.create_task(_sweep(services.jobs))
         try:
             yield
@@ -74,7 +76,7 @@ def create_app(settings: Settings) -> Starlette:
         },
         lifespan=lifespan,
     )
-    app.state.services = services
+    app.state.services, app.state.engine = services, engine
     return app
 
 

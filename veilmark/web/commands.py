@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 def studio(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens on 127.0.0.1.")] = 8765,
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--results", help="A folder with reports of `veilmark measure`, to compare. Repeatable."
+        ),
+    ] = None,
 ) -> None:
     """veilmark in the browser: verify, sign, cloak and look up, on this machine alone. Ctrl-C ends it.
 
@@ -29,7 +35,8 @@ def studio(
     from veilmark.web.settings import Settings
 
     home = Home.locate()
-    settings = Settings(home, port=port, studio=True, passphrase=passphrase_for(home, None))
+    places = tuple(one.absolute() for one in results or ())
+    settings = Settings(home, port=port, studio=True, results=places, passphrase=passphrase_for(home, None))
     run_studio(settings, open_browser=browser, tell=say)
 
 

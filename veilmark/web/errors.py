@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from provenance.errors import ExitCode, MediaError, NotInitializedError, VeilmarkError
 from veilmark.web.jobs import Busy
-from veilmark.web.security import API
+from veilmark.web.security import is_for_programs
 from veilmark.web.view import page
 
 _log = logging.getLogger("veilmark.web")
@@ -40,7 +40,7 @@ def _answer(
     kind: str = "",
     exit_code: int = ExitCode.UNREADABLE,
 ) -> Response:
-    if request.url.path.startswith(f"{API}/"):
+    if is_for_programs(request.url.path):
         said = {"path": request.url.path, "error": kind, "message": message, "hint": hint}
         return JSONResponse(
             {"schema": "veilmark.error/1", **said, "exit_code": int(exit_code)}, status, headers

@@ -46,6 +46,7 @@ class Job:
         options: what was asked for, as JSON.
         progress: share of the work done, in [0, 1].
         words: what it does at the moment.
+        note: what its owner should know while it runs.
         error: message and hint of what went wrong.
         exit_code: of the error, as the command line has it.
         version: grows with each change, so that a listener knows what it has seen.
@@ -60,6 +61,7 @@ class Job:
     state: JobState = JobState.QUEUED
     progress: float = 0.0
     words: str = ""
+    note: str = ""
     error: str = ""
     hint: str = ""
     exit_code: int = 0
@@ -143,6 +145,7 @@ class Job:
             "state": self.state.value,
             "progress": round(self.progress, 4),
             "words": self.words,
+            "note": self.note,
             "error": self.error,
             "hint": self.hint,
             "exit_code": self.exit_code,

@@ -73,6 +73,8 @@ class JobQueue:
         self._changed = threading.Condition()
         self._reserved = 0
         self._closing = False
+        #: The service is about to end: whoever waits for news of a job is told nothing more.
+        self.ending = threading.Event()
         self._threads: list[threading.Thread] = []
 
     # ------------------------------------------------------------------ life
@@ -178,7 +180,7 @@ class JobQueue:
             if job.state is not JobState.DONE or not self._kinds[job.kind].asks or not job.inbox.is_dir():
                 return False
             job.kind, job.state, job.attempts = kind, JobState.QUEUED, 0
-            job.options, job.progress, job.words = {**job.options, **options}, 0.0, ""
+            job.options, job.progress, job.words, job.note = {**job.options, **options}, 0.0, "", ""
             job.version += 1
         self.submit(job)
         return True

@@ -10,9 +10,14 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from provenance.errors import UsageError
 from veilmark.web.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 try:
     import fcntl
@@ -20,7 +25,7 @@ except ImportError:  # Windows: two services on one home share the ledger, and e
     fcntl = None  # type: ignore[assignment]
 
 Tell = Callable[[str], None]
-_CONNECTIONS = 512
+_CONNECTIONS = 4096
 
 
 def run_studio(settings: Settings, *, open_browser: bool, tell: Tell) -> None:
@@ -96,13 +101,18 @@ def listening(settings: Settings) -> Iterator[list[socket.socket]]:
         yield [one]
 
 
-def _serve(app: object, settings: Settings, sockets: list[socket.socket]) -> None:
+def _serve(app: Starlette, settings: Settings, sockets: list[socket.socket]) -> None:
     import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.services.jobs.ending.set()  # connections that wait for news end before the service does
+            super().handle_exit(sig, frame)
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     try:
         config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             access_log=False,  # addresses of visitors are nobody's business
             server_header=False,
             log_level="warning",
@@ -122,7 +132,7 @@ def _serve(app: object, settings: Settings, sockets: list[socket.socket]) -> Non
             f"TLS cannot be set up: {error}", hint="check certificate and key under [tls]"
         ) from error
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-        uvicorn.Server(config).run(sockets=sockets)
+        Server(config).run(sockets=sockets)
 
 
 def _open_soon(link: str) -> None:

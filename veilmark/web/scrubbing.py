@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 from veilmark.web.settings import Settings
 
@@ -25,3 +26,14 @@ def scrubber(settings: Settings) -> Scrub:
         return _PATH.sub("", known.sub("", text))
 
     return scrub
+
+
+def scrubbed(value: Any, scrub: Scrub) -> Any:
+    """The same JSON with each of its texts scrubbed."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {key: scrubbed(one, scrub) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [scrubbed(one, scrub) for one in value]
+    return value

@@ -24,6 +24,8 @@ from veilmark.web.rates import network_of
 from veilmark.web.services import Services
 
 API = "/v1"
+#: What programs ask outside of it: the published log, the witness, health and figures.
+_PROGRAMS = ("/checkpoint", "/add-checkpoint", "/healthz", "/metrics", "/tile/")
 OnError = Callable[[Request, Exception], Awaitable[Response]]
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
@@ -127,3 +129,8 @@ def session_cookie(services: Services, value: str) -> str:
     age = SESSION_SECONDS if value else 0
     name = services.access.cookie_name
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}"
+
+
+def is_for_programs(path: str) -> bool:
+    """Whether a program asks here, and not a person: errors are JSON there."""
+    return path.startswith((f"{API}/", *_PROGRAMS))

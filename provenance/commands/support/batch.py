@@ -35,6 +35,10 @@ def run_batch(
         work: returns an exit code and a result for ``show``.
         jobs: worker threads; the heavy parts release the GIL.
     """
+    if len(inputs) > 1:
+        from provenance.commands.support.memory import keep_memory
+
+        keep_memory()
     codes: list[ExitCode] = []
     failed = 0
     with progress(label, len(inputs) if len(inputs) > 1 else None) as advance:

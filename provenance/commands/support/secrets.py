@@ -11,7 +11,6 @@ import typer
 from provenance.commands.support.console import asking
 from provenance.errors import IdentityError, NotInitializedError
 from provenance.home import Home
-from provenance.identity.pkcs11 import PIN_VARIABLE
 
 VARIABLE = "VEILMARK_PASSPHRASE"
 
@@ -74,6 +73,8 @@ def token_pin() -> str:
     Raises:
         IdentityError: neither is there.
     """
+    from provenance.identity.pkcs11 import PIN_VARIABLE
+
     pin = _token_pin()
     if not pin:
         raise IdentityError("the token needs its PIN", hint=f"set {PIN_VARIABLE}")
@@ -81,6 +82,8 @@ def token_pin() -> str:
 
 
 def _token_pin() -> str | None:
+    from provenance.identity.pkcs11 import PIN_VARIABLE
+
     given = os.environ.get(PIN_VARIABLE)
     if given or not sys.stdin.isatty():
         return given

@@ -33,12 +33,13 @@ def session_for(home: Home, identity: str | None) -> Iterator[Session]:
 
 
 def _warn_of_revocation(home: Home, session: Session) -> None:
+    folder = home.trust / "revocations"
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    from provenance.trust.revocation import check_revocations
     from provenance.trust.store import TrustStore
 
     revocations = TrustStore.load(home).revocations
-    if not revocations:
-        return
-    from provenance.trust.revocation import check_revocations
 
     found = check_revocations(revocations, session.identity.key_id, (), chain_der=session.identity.chain_der)
     if found.revocation is not None:

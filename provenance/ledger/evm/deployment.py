@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import contracts
 from provenance import strict_json
 from provenance.errors import ChainError, LedgerError
 from provenance.home import Home
 from provenance.ledger.evm.contract import MediaLedger
+from provenance.ledger.evm.records import deploy
 from provenance.ledger.evm.rpc import Node, checked_address
 from provenance.ledger.evm.state import AnchorStore, sent_from_json, sent_to_json
-from provenance.ledger.evm.transact import Call, Mined, Sent, transact
+from provenance.ledger.evm.transact import Mined, Sent
 from provenance.media.files import read_limited, write_bytes
 
 if TYPE_CHECKING:
@@ -93,10 +93,9 @@ def deploy_once(
     if sent is not None:
         say("going on with the deployment that was under way")
     with AnchorStore(home) as store, store.turn():
-        done = transact(
+        ledger, done = deploy(
             node,
             account,
-            Call(None, contracts.media_ledger().bytecode),
             confirmations=confirmations,
             timeout=None,
             max_fee_gwei=max_fee_gwei,
@@ -105,7 +104,6 @@ def deploy_once(
             keep=keep,
             on_mined=mined,
         )
-    ledger = MediaLedger.at(node, checked_address(done.contract_address))
     kept.write(sent=None, address=ledger.address)
     return Deployed(ledger.address, done.block_number)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,29 +103,16 @@ class Signed:
         return cls(kind, chain_id, contract, recorder, texts[0], texts[1], nonce, deadline, signature)
 
 
-def deploy(
-    node: Node,
-    account: LocalAccount,
-    *,
-    confirmations: int = 1,
-    max_fee_gwei: float | None = None,
-    timeout: float = 300.0,
-    progress: Callable[[str], None] | None = None,
-) -> tuple[MediaLedger, Mined]:
+def deploy(node: Node, account: LocalAccount, **options: Any) -> tuple[MediaLedger, Mined]:
     """Put a new MediaLedger on the chain; nobody owns it.
+
+    Args:
+        options: as :func:`provenance.ledger.evm.transact.transact` takes them.
 
     Raises:
         ChainError: out of funds, or not mined in time.
     """
-    mined = transact(
-        node,
-        account,
-        Call(None, contracts.media_ledger().bytecode),
-        confirmations=confirmations,
-        max_fee_gwei=max_fee_gwei,
-        timeout=timeout,
-        progress=progress,
-    )
+    mined = transact(node, account, Call(None, contracts.media_ledger().bytecode), **options)
     return MediaLedger.at(node, checked_address(mined.contract_address)), mined
 
 

@@ -32,7 +32,7 @@ def seconds_of(preset: Preset, sides: tuple[str, ...], device: str | torch.devic
     taken = 0.0
     for _ in range(2):
         before = time.perf_counter()
-        terms = generator_step(run, {side: noise for side in sides}, features)
+        terms = generator_step(run, dict.fromkeys(sides, noise), features)
         sum(float(one) for one in terms.values())  # waits for a graphics card
         taken = time.perf_counter() - before
     return preset.recipe.steps * taken * preset.recipe.batch / _BATCH

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from provenance.home import Home
 from provenance.manifest.embed import ManifestSpec
+from provenance.search import firsts as firsts_module
 from provenance.search.firsts import FirstRecords
 from provenance.search.lookup import open_lookup
 from provenance.session import open_session
@@ -18,8 +20,9 @@ from provenance.verify import VerifyRequest, verify_file
 
 
 def test_only_an_earlier_synthetic_record_speaks_against_a_file(
-    portrait_files: dict[str, Path], tmp_path: Path
+    portrait_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(firsts_module, "_WORTH_WRITING", 1)
     home = Home.locate()
     initialize(home, subject="Desk", algorithm="es256", passphrase=None)
     kept = tmp_path / "firsts.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from provenance.manifest.spec import ManifestSpec
@@ -16,7 +15,6 @@ from veilmark.web.settings import Settings
 KIND = "v1-sign"
 #: Free text for the manifest, at most 4,000 characters each.
 TEXTS = ("title", "author", "description")
-_PASSPHRASE = "VEILMARK_PASSPHRASE"  # noqa: S105 - its name, not its value
 
 
 def signing(settings: Settings) -> Kind:
@@ -33,8 +31,9 @@ def signing(settings: Settings) -> Kind:
             allow_training=said["allow_training"],
         )
         target = job.outbox / source.name
-        passphrase = os.environ.get(_PASSPHRASE)
-        with open_session(settings.home, identity=settings.identity, passphrase=passphrase) as session:
+        with open_session(
+            settings.home, identity=settings.identity, passphrase=settings.passphrase
+        ) as session:
             result = sign_file(
                 source,
                 target,

@@ -1,13 +1,12 @@
-"""The way in: the front page, the studio's one-time link, logging in and out, and whether the service is well."""
+"""The way in: the front page, the studio's one-time link, logging in and out."""
 
 from __future__ import annotations
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from provenance.version import VERSION
 from veilmark.web.rates import network_of
 from veilmark.web.security import session_cookie
 from veilmark.web.services import services, visitor
@@ -51,10 +50,6 @@ async def log_out(request: Request) -> Response:
     return _to_front(request, "")
 
 
-async def health(_: Request) -> Response:
-    return JSONResponse({"status": "ok", "version": VERSION})
-
-
 def _to_front(request: Request, session: str) -> Response:
     answer = RedirectResponse("/", 303)
     answer.headers["Set-Cookie"] = session_cookie(services(request), session)
@@ -73,5 +68,4 @@ ROUTES = [
     Route("/login", show_login),
     Route("/login", log_in, methods=["POST"]),
     Route("/logout", log_out, methods=["POST"]),
-    Route("/healthz", health),
 ]

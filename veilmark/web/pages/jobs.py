@@ -13,29 +13,43 @@ from starlette.routing import Route
 
 from veilmark.web.job import Job, JobState
 from veilmark.web.services import services, visitor
-from veilmark.web.uploads import Form, receive_form
+from veilmark.web.uploads import Form, admit_upload, receive_form
 from veilmark.web.view import page
 
 _EVERY_SECONDS, _QUICK_SECONDS = 0.25, 1.5
+_TEMPLATES = {"preview": "faces"}
 _SHOWN_INLINE = {".jpg": "image/jpeg", ".png": "image/png"}
 
 #: Reads a form into options of a job, or refuses it.
 Planner = Callable[[Form], dict[str, object]]
 
 
-async def start_job(request: Request, kind: str, plan: Planner = lambda _: {}) -> Response:
+async def start_job(
+    request: Request, kind: str, plan: Planner = lambda _: {}, *, most: int | None = None
+) -> Response:
     """Receive an upload into a new job, acknowledge it, and go to its page.
+
+    Args:
+        most: how many files; default what the limits say.
 
     Raises:
         HTTPException, Busy: there is no place for it, or the upload is refused; nothing is left of it then.
     """
+    admit_upload(request)
     jobs = services(request).jobs
     with jobs.preparing(kind, visitor(request).owner) as job:
         form = await receive_form(request, job.inbox)
         if not form.files:
             raise HTTPException(400, "no file was chosen")
+        if most is not None and len(form.files) > most:
+            raise HTTPException(400, f"choose no more than {most} here")
         job.options = {"files": [one.name for one in form.files], **plan(form)}
         await asyncio.to_thread(jobs.submit, job)
+    return await answer_with_job(job)
+
+
+async def answer_with_job(job: Job) -> Response:
+    """Wait a moment, then go to the page of a job that was submitted."""
     await _ended(job, _QUICK_SECONDS)
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
@@ -50,8 +64,7 @@ async def answer_job(request: Request, kind: str, plan: Planner) -> Response:
     form = await receive_form(request)
     if not await asyncio.to_thread(services(request).jobs.proceed, job, kind, plan(form)):
         raise HTTPException(409, "this was answered already, or has expired")
-    await _ended(job, _QUICK_SECONDS)
-    return RedirectResponse(f"/jobs/{job.id}", 303)
+    return await answer_with_job(job)
 
 
 def own_job(request: Request) -> Job:
@@ -66,7 +79,7 @@ async def show(request: Request) -> Response:
     job = own_job(request)
     result = await asyncio.to_thread(job.result) if job.state is JobState.DONE else {}
     ahead = services(request).jobs.ahead_of(job)
-    template = f"{job.kind}_done.html" if result else "job.html"
+    template = f"{_TEMPLATES.get(job.kind, job.kind)}_done.html" if result else "job.html"
     return page(request, template, job=job, about=job.to_json(), ahead=ahead, result=result)
 
 
@@ -76,11 +89,11 @@ async def status(request: Request) -> Response:
 
 async def events(request: Request) -> Response:
     """The job's state as server-sent events, until it ends."""
-    job = own_job(request)
+    job, jobs = own_job(request), services(request).jobs
 
     async def stream() -> AsyncIterator[str]:
         seen, silent = -1, 0.0
-        while not await request.is_disconnected():
+        while not (jobs.ending.is_set() or await request.is_disconnected()):
             if job.version != seen:
                 seen, silent = job.version, 0.0
                 yield f"event: job\nid: {seen}\ndata: {json.dumps(job.to_json())}\n\n"

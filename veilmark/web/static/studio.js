@@ -50,6 +50,8 @@ if (job) {
     if (["done", "failed", "cancelled"].includes(about.state)) { location.reload(); return true; }
     const bar = job.querySelector("progress");
     const words = job.querySelector("#job-state p");
+    const note = job.querySelector("[data-note]");
+    if (note) note.textContent = about.note;
     if (about.state === "running") { bar.value = about.progress; words.textContent = about.words || "Working"; }
     return false;
   };
@@ -63,6 +65,15 @@ if (job) {
   const events = new EventSource(`${address}/events`);
   events.addEventListener("job", (event) => { if (show(JSON.parse(event.data))) events.close(); });
   events.addEventListener("error", () => { events.close(); if (!polling) poll(); });
+}
+
+// Faces in a picture: a click chooses, as the boxes beside it do.
+for (const face of document.querySelectorAll("[data-face]")) {
+  const box = document.getElementById(face.dataset.face);
+  const show = () => face.classList.toggle("on", box.checked);
+  face.addEventListener("click", () => { box.checked = !box.checked; show(); });
+  box.addEventListener("change", show);
+  show();
 }
 
 // Two pictures over each other, with a handle between them.

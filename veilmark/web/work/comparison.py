@@ -16,7 +16,8 @@ from provenance.search.titles import describe_entry
 from provenance.verdict import SimilarRecord
 
 if TYPE_CHECKING:
-    from provenance.search.lookup import Lookup
+    from provenance.home import Home
+    from provenance.ledger.log import Log
     from provenance.verdict import Verdict
     from veilmark.web.work.gallery import Gallery
 
@@ -29,7 +30,9 @@ _FITS = 48.0
 Pixels = NDArray[np.uint8]
 
 
-def comparison(path: Path, verdict: Verdict, lookup: Lookup, gallery: Gallery) -> dict[str, Any] | None:
+def comparison(
+    path: Path, verdict: Verdict, ledger: Log, home: Home, gallery: Gallery
+) -> dict[str, Any] | None:
     """What ``compare.html`` shows of the first record that a picture looks like; None where there is nothing to show.
 
     The recorded picture is the thumbnail that its manifest has in the own store.
@@ -37,7 +40,7 @@ def comparison(path: Path, verdict: Verdict, lookup: Lookup, gallery: Gallery) -
     if verdict.media_type.partition("/")[0] != "image":
         return None
     for record in [one for one in verdict.similar if not one.exact][:_MOST_TRIED]:
-        thumbnail = describe_entry(lookup.ledger.entry(record.index), lookup.home, side=SIDE).thumbnail
+        thumbnail = describe_entry(ledger.entry(record.index), home, side=SIDE).thumbnail
         if not thumbnail:
             continue
         try:

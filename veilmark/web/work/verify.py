@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from provenance.errors import VeilmarkError
-from provenance.media.formats import RECEIPT_SUFFIX, SIDECAR_SUFFIX
+from provenance.media.formats import RECEIPT_SUFFIX, SIDECAR_SUFFIX, with_suffix_added
+from provenance.media.media_file import MediaFile
 from provenance.pages.thumbnails import pictures_of
 from provenance.pages.verdict import verdict_card, verdict_page
-from provenance.search.lookup import Lookup, open_lookup
+from provenance.resolve.matches import Match
+from provenance.resolve.receipts import best_receipt
+from provenance.search.lookup import Lookup
+from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.store import TrustStore
-from provenance.verdict import State, Verdict
+from provenance.verdict import MatchKind, SimilarRecord, State, Verdict
 from provenance.verify import verify_file
+from veilmark.web.api.engine import Engine
 from veilmark.web.job import Job
 from veilmark.web.jobs import Runner
 from veilmark.web.scrubbing import Scrub, scrubber
@@ -22,35 +27,44 @@ from veilmark.web.settings import Settings
 from veilmark.web.work.comparison import comparison
 from veilmark.web.work.gallery import Gallery
 
+_MOST_PUBLIC = 20
 _COMPANIONS = (RECEIPT_SUFFIX, SIDECAR_SUFFIX)
 
 
-def verifier(settings: Settings) -> Runner:
-    """The runner of verifying jobs. Nothing is fetched from the network, and no key is loaded."""
+def verifier(settings: Settings, engine: Engine) -> Runner:
+    """The runner of verifying jobs. Nothing is fetched from the network, and no key is loaded.
+
+    Who may not see the whole ledger is told of its public records alone.
+    """
     scrub = scrubber(settings)
 
     def run(job: Job) -> dict[str, Any]:
-        trust, gallery = TrustStore.load(settings.home), Gallery(job)
+        gallery, everything = Gallery(job), bool(job.options.get("everything"))
         verdicts: list[Verdict] = []
         pictures: list[dict[str, bytes]] = []
         cards: list[dict[str, Any]] = []
         receipts: list[str] = []
         paths = subjects(job.files())
-        with open_lookup(settings.home) as lookup:
-            own_log = lookup.ledger.origin if lookup else ""
-            for number, path in enumerate(paths):
-                job.tell(number / len(paths), f"Verifying {path.name}")
-                verdict = _verdict(path, trust, lookup, scrub)
-                seen = pictures_of(path, verdict)
-                card = verdict_card(verdict, seen, own_log, show=gallery.add, record_link="/ledger/{}".format)
-                if verdict.state is State.NO_CREDENTIAL and any(not one.exact for one in verdict.similar):
-                    card["tone"], card["word"] = "like", "Found by likeness"
-                card["compare"] = comparison(path, verdict, lookup, gallery) if lookup else None
-                card["receipt"] = _receipt(job, number, verdict, lookup)
-                receipts += [card["receipt"]] if card["receipt"] else []
-                cards.append(card)
-                verdicts.append(verdict)
-                pictures.append(seen)
+        lookup = engine.lookup if everything else None
+        own_log = lookup.ledger.origin if lookup else ""
+        for number, path in enumerate(paths):
+            job.tell(number / len(paths), f"Verifying {path.name}")
+            public = [] if everything else _public(path, settings, engine)
+            verdict = _verdict(path, engine.trust, lookup, scrub)
+            if public:
+                verdict.similar = [as_similar(one, engine.trust) for one in public]
+            seen = pictures_of(path, verdict)
+            card = verdict_card(verdict, seen, own_log, show=gallery.add, record_link="/ledger/{}".format)
+            if verdict.state is State.NO_CREDENTIAL and any(not one.exact for one in verdict.similar):
+                card["tone"], card["word"] = "like", "Found by likeness"
+            card["compare"] = (
+                comparison(path, verdict, engine.ledger, settings.home, gallery) if verdict.similar else None
+            )
+            card["receipt"] = _receipt(job, number, verdict, engine)
+            receipts += [card["receipt"]] if card["receipt"] else []
+            cards.append(card)
+            verdicts.append(verdict)
+            pictures.append(seen)
         report = verdict_page(verdicts, pictures, own_log)
         (job.outbox / "report.html").write_text(report, encoding="utf-8")
         lines = (json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in verdicts)
@@ -59,6 +73,42 @@ def verifier(settings: Settings) -> Runner:
         return {"files": files, "shown": gallery.names, "cards": cards}
 
     return run
+
+
+def _public(path: Path, settings: Settings, engine: Engine) -> list[Match]:
+    """The public records of something like this; the receipt of this very file is laid beside it."""
+    if not settings.discoverable or not settings.home.ledger.exists():
+        return []
+    try:
+        found = engine.public.by_content(MediaFile.open(path), limit=_MOST_PUBLIC)
+    except VeilmarkError:
+        return []  # what is wrong with it, its verdict says
+    own = next((one for one in found if one.kind is MatchKind.FILE), None)
+    beside = with_suffix_added(path, RECEIPT_SUFFIX)
+    if own is not None and not beside.exists():
+        beside.write_bytes(own.receipt.to_bytes())
+    return found
+
+
+def as_similar(match: Match, trust: TrustStore) -> SimilarRecord:
+    """A public record as a verdict lists it."""
+    signed = match.receipt.opening.signed
+    return SimilarRecord(
+        index=match.receipt.index,
+        match=match.kind or MatchKind.PDQ,
+        relation=signed.record.relation,
+        signer_name=signed.record.signer.get("name", ""),
+        key_id=signed.key_id,
+        signer_trusted=trusted_anchor(signed.chain_der, trust.anchors_pem) is not None,
+        time=signed.record.time,
+        logged_at=match.logged_at,
+        file_sha256=signed.record.file_sha256,
+        distance=match.distance,
+        transform=match.transform,
+        confirmed=match.confirmed,
+        offset_seconds=match.offset_seconds,
+        outline=match.outline,
+    )
 
 
 def subjects(files: list[Path]) -> list[Path]:
@@ -80,11 +130,12 @@ def _verdict(path: Path, trust: TrustStore, lookup: Lookup | None, scrub: Scrub)
     return verdict
 
 
-def _receipt(job: Job, number: int, verdict: Verdict, lookup: Lookup | None) -> str:
+def _receipt(job: Job, number: int, verdict: Verdict, engine: Engine) -> str:
     """The name under which the receipt of the own ledger can be fetched, where this very file is recorded."""
-    own = [one for one in verdict.similar if one.match == "file"]
-    if lookup is None or not own:
+    own = [one for one in verdict.similar if one.match is MatchKind.FILE]
+    if not own:
         return ""
     name = f"{number + 1}-{verdict.path}{RECEIPT_SUFFIX}"
-    (job.outbox / name).write_bytes(lookup.ledger.receipt(own[0].index).to_bytes())
+    data = best_receipt(engine.settings.home, engine.ledger, own[0].index).to_bytes()
+    (job.outbox / name).write_bytes(data)
     return name
