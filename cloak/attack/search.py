@@ -77,9 +77,11 @@ def optimise(
             steps_done += 1
             if progress:
                 progress(steps_done / (schedule.steps * (schedule.restarts + 1)))
-            if schedule.until_evaded and step + 1 >= schedule.min_steps and state.all_evaded():
+            looks = schedule.look_every and step + 1 < schedule.steps and not (step + 1) % schedule.look_every
+            if looks and stop_when:
                 state.change.finish()
-                break
+                if stop_when(state.noise):
+                    break
             if schedule.check_every and (
                 (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps
             ):
@@ -358,15 +360,11 @@ class _Search:
         return self.goals.decoy * min(max((missing - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
 
     def _is_evaded(self, detector: FaceDetector) -> bool:
-        """Whether the detector is evaded with margin in every condition in which it has to be."""
+        """Whether the detector is evaded with margin in every condition."""
         if self.decoy_residual.get(detector.name, 0.0) > _EVADED_DISTANCE:
             return False
-        pairs = [(detector.name, condition.name) for condition in self.conditions if condition.needed]
+        pairs = [(detector.name, condition.name) for condition in self.conditions]
         return all(self.residual[pair] < _EVADED_DISTANCE and pair not in self.unresolved for pair in pairs)
-
-    def all_evaded(self) -> bool:
-        """Whether every detector is evaded with margin, as far as the steps so far tell; costs nothing."""
-        return all(self._is_evaded(detector) for detector in self.detectors)
 
     def evaluate(self) -> dict[tuple[str, str], bool]:
         """Which pairs are evaded; the residual of all others is set to 1."""

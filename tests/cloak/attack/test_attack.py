@@ -19,7 +19,7 @@ from cloak.attack.regions import plan_patches
 from cloak.attack.search import optimise
 from cloak.attack.task import Goals, Schedule, Task
 from cloak.attack.torchattacks import ATTACKS, FaceClassifier, run_torchattack
-from cloak.attack.transforms import Transform, identity
+from cloak.attack.transforms import identity
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.geometry.matching import merge_faces
 from cloak.detectors.geometry.rendering import Affine, Rendering
@@ -68,27 +68,18 @@ def test_the_ensemble_falls_as_published_and_within_the_limit(scene: Scene) -> N
     assert evaluate_noise(task, result.noise, scene.detectors, AS_IS) == result.evaded
 
 
-def _hopeless(scene: Scene, *, needed: bool) -> Condition:
-    """Whatever is changed, detectors are shown the clean picture."""
+def test_a_search_without_evaluations_ends_where_it_is_told_to(scene: Scene) -> None:
+    asked: list[Tensor] = []
 
-    def render(given: Rendering) -> Rendering:
-        (left, top), (height, width) = given.affine.offset, given.pixels.shape[-2:]
-        clean = scene.clean[..., int(top) : int(top) + height, int(left) : int(left) + width]
-        return given.with_pixels(clean + 0 * given.pixels)
+    def stop_when(noise: Tensor) -> bool:
+        asked.append(noise)
+        return len(asked) == 2
 
-    clean = Transform("clean", render)
-    return Condition("hopeless", lambda rng: clean, (clean,), needed=needed)
-
-
-def test_a_search_ends_once_its_own_steps_show_every_detector_evaded(scene: Scene) -> None:
-    """What nobody has to be evaded in does not keep it going; what is needed does."""
-    task = scene.task(Strength.HIGH.levels)
-    schedule = Schedule(steps=40, check_every=0, until_evaded=True, min_steps=5)
-    for needed in (False, True):
-        conditions = [*AS_IS, _hopeless(scene, needed=needed)]
-        result = optimise(task, scene.detectors, conditions, schedule=schedule)
-        assert (5 <= result.steps < 40) if not needed else result.steps == 40
-    assert all(evaluate_noise(task, result.noise, scene.detectors, AS_IS).values())
+    schedule = Schedule(steps=12, check_every=0, look_every=3)
+    result = optimise(scene.task(12), scene.detectors[1:], AS_IS, schedule=schedule, stop_when=stop_when)
+    assert result.steps == 6 and torch.equal(result.noise, asked[1])
+    never = optimise(scene.task(12), scene.detectors[1:], AS_IS, schedule=replace(schedule, look_every=0))
+    assert never.steps == 12
 
 
 def test_equal_random_noise_does_not_do_it(scene: Scene) -> None:
