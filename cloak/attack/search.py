@@ -28,7 +28,7 @@ from cloak.attack.evaluation import (
 from cloak.attack.features import FeatureRecorder, feature_similarity
 from cloak.attack.input_policy import input_policy_of
 from cloak.attack.noise_change import Change, NoiseChange
-from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
+from cloak.attack.objective import decoy_loss, hiding_by_face, landmark_loss
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.transforms import Transform
 from cloak.detectors.base import Candidates, FaceDetector
@@ -127,7 +127,7 @@ def _unit_gradient(loss: Tensor, of: Tensor, *, retain_graph: bool = False) -> T
 
 #: Margin around the faces in the crop that detectors are shown during the search, in face sizes.
 _CONTEXT = 0.4
-#: Below this distance (see :func:`cloak.attack.objective.hiding_loss`) a face is missed with margin.
+#: Below this distance (see :func:`cloak.attack.objective.hiding_by_face`) a face is missed with margin.
 _EVADED_DISTANCE = 0.3
 #: Below this distance (see :func:`cloak.attack.objective.decoy_loss`) a decoy is seen with margin.
 _RAISED_DISTANCE = 0.35
@@ -176,6 +176,7 @@ class _Search:
             pair: 1.0 if pair in unresolved or not unresolved else _INITIAL_RESIDUAL for pair in pairs
         }
         self.loss_weight = {d.name: 1.0 for d in detectors}
+        self.face_residual = {d.name: torch.ones(len(task.faces)).to(task.clean) for d in detectors}
         self.unresolved = unresolved
         self.decoy_residual = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
 
@@ -216,7 +217,7 @@ class _Search:
                 query.view.gradient += gradient
         for view in views:
             gradient_sum += view.noise_gradient(noise)
-        self.change.update(gradient_sum, number, self._worst_residual())
+        self.change.update(gradient_sum, number, self._residuals())
 
     def _asked(self, number: int) -> list[FaceDetector]:
         """The detectors that are asked in a step: those that are evaded in every condition rest in two of three, where
@@ -233,15 +234,14 @@ class _Search:
     def noise(self) -> Tensor:
         return self.change.noise
 
-    def _worst_residual(self) -> float:
-        """Of the detector that is furthest from evaded, on average over the conditions."""
-        return max(
-            (
-                sum(self.residual[d.name, c.name] for c in self.conditions) / len(self.conditions)
-                for d in self.detectors
-            ),
-            default=0.0,
-        )
+    def _residuals(self) -> list[float]:
+        """For each face and then each decoy how far the detector that holds out longest there is from evaded, on
+        average over the latest steps.
+        """
+        faces = [0.0] * len(self.task.faces)
+        if self.face_residual and faces:
+            faces = torch.stack(list(self.face_residual.values())).amax(0).tolist()
+        return faces + [max(self.decoy_residual.values(), default=1.0)] * len(self.task.zones)
 
     def _uses_full_frame(self, detector: FaceDetector, condition: Condition) -> bool:
         """Whether the detector is shown the full frame in this step, instead of a shifted crop around the faces."""
@@ -391,7 +391,10 @@ class _Search:
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
         candidates = self._candidates(detector, shown.pixels, focus)
-        hiding = hiding_loss(candidates, faces)
+        by_face = hiding_by_face(candidates, faces)
+        hiding = by_face.sum(1) / max(1, len(faces))
+        seen = by_face.detach().amin(0).clamp_max(1)
+        self.face_residual[detector.name] = 0.7 * self.face_residual[detector.name] + 0.3 * seen
         # a cascade is evaded by any one stage: stages that are nearly evaded weigh most
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
         distance = float(hiding.detach().min())

@@ -18,6 +18,7 @@ from torch import Tensor
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import Detections
 from cloak.detectors.geometry.matching import expand_boxes
+from cloak.evaluate.cleaning import found_after_cleaning
 from cloak.evaluate.detect import DetectorLoader, detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, evaluate_picture
 from cloak.evaluate.report import CloakReport
@@ -241,6 +242,11 @@ def cloak_bytes(
             zones=optimiser.zones,
         )
     )
+    cleaned = (
+        {}
+        if options.fast
+        else found_after_cleaning(detectors.all, best.evaluation.pixels, faces, before, options.device)
+    )
     if progress:
         progress(1.0)
     work = CloakWork(
@@ -252,6 +258,7 @@ def cloak_bytes(
         format=encoder.format,
         encoder_quality=encoder.quality,
         lossless=encoder.lossless,
+        cleaned=cleaned,
     )
     report = build_report(full_evaluation, CloakScene(options, initial, faces, uncloaked), work)
     return CloakResult(best.encoded, encoder.format, report)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +17,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("starlette", reason='starlette is not installed: pip install "veilmark[web]"')
+import httpx
 from starlette.testclient import TestClient
 
 from provenance.home import Home
@@ -72,3 +79,32 @@ def send(client: TestClient, path: str, files: list[Path], page: str = "/verify"
     """Send files with the form of a page; the answer after its redirects."""
     parts = [("file", (one.name, one.read_bytes())) for one in files]
     return client.post(path, data={"csrf": csrf_of(client, page), **fields}, files=parts)
+
+
+@contextmanager
+def running(home: Home, config: str, folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The command itself, ``veilmark serve``, in a process of its own; its address, and the process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    path = folder / "service.toml"
+    path.write_text(f"port = {port}\n{config}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "serve", "--config", str(path)],
+        env={**os.environ, "VEILMARK_HOME": str(home.data), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 90
+        while time.monotonic() < until and process.poll() is None:
+            with suppress(httpx.TransportError):
+                if httpx.get(f"{address}/login", timeout=5).status_code == 200:
+                    break
+            time.sleep(0.1)
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        yield address, process
+    finally:
+        process.kill()
+        process.wait()

@@ -19,6 +19,7 @@ from provenance.verify import verify_file
 from tests.support.openapi import Description, served
 from tests.support.schemas import checked
 from tests.veilmark.web.api.conftest import Service
+from tests.veilmark.web.conftest import csrf_of
 from veilmark.web import api
 from veilmark.web.app import create_app
 from veilmark.web.settings import Role, Settings
@@ -108,6 +109,11 @@ def test_sign_is_a_job_for_signers(service: Service, tmp_path: Path) -> None:
         assert service.get(url).status_code == 401, "a job of somebody else"
         assert service.get(url, by=Role.KEEPER).status_code == 404, "a job of somebody else"
     assert service.get("/v1/records/4").json()["record"]["relation"] == "captured"
+    client, token = service.client, service.tokens[Role.SIGNER]
+    client.post("/login", data={"csrf": csrf_of(client, "/login"), "token": token})
+    assert "record no. 4" in client.get(f"/jobs/{job['id']}").text, (
+        "the holder of the token sees it in a browser too"
+    )
     assert service("DELETE", f"/v1/jobs/{job['id']}", by=Role.SIGNER).status_code == 204
     assert service.get(f"/v1/jobs/{job['id']}", by=Role.SIGNER).status_code == 404
 
