@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -25,10 +26,11 @@ class Change(Protocol):
         """``(1, 3, H, W)``, what is added to the patch; within its budget."""
         ...
 
-    def update(self, gradient: Tensor, number: int, residual: float) -> None:
+    def update(self, gradient: Tensor, number: int, residuals: Sequence[float]) -> None:
         """Step ``number``: move against the gradient ``(1, 3, H, W)`` of what the detectors make of it.
 
-        ``residual``: how far the detector that holds out longest is from evaded, in [0, 1].
+        ``residuals``: for each face and then each decoy, how far the detector that holds out longest there is from
+        evaded, in [0, 1].
         """
         ...
 
@@ -58,7 +60,7 @@ class NoiseChange:
     def noise(self) -> Tensor:
         return self._noise
 
-    def update(self, gradient: Tensor, number: int, residual: float) -> None:
+    def update(self, gradient: Tensor, number: int, residuals: Sequence[float]) -> None:
         schedule = self.schedule
         if self.task.grey:
             gradient = to_grey(gradient)

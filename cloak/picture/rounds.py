@@ -64,6 +64,8 @@ SHOWN_FACE_SIDE = 224.0
 LEAST_WEIGHT = 0.25
 #: Veils that have grain all over the picture, and how strong it is at most where nothing was searched.
 GRAINY, BACKGROUND = (VeilName.FILM, VeilName.FILM_BW), 0.075
+#: The same in shares of what it is on the face that has the least.
+BACKGROUND_SHARE = 0.8
 
 Progress = Callable[[float], None]
 
@@ -192,7 +194,8 @@ class PatchOptimiser:
         """Grain where nothing was searched, no stronger than on any face, and as large as on the largest."""
         made = [(patch, change) for patch, change in zip(self.patches, self.changes, strict=True) if change]
         if made and self.veil is not None:
-            amplitude = min(BACKGROUND, *(change.amplitude for _, change in made))
+            least = min(change.amplitude for _, change in made)
+            amplitude = min(BACKGROUND, BACKGROUND_SHARE * least)
             scale = min(patch.scale for patch, _ in made)
             places = torch.cat([self.selected, self.zones])
             add_background(canvas, self.pixels, places, self.veil, amplitude, scale, self.options.seed)

@@ -18,6 +18,7 @@ from provenance.errors import MediaError, UsageError
 from provenance.media.files import replacing
 from provenance.media.formats import detect_format
 from provenance.media.picture import tells_location
+from provenance.printable import printable
 
 _GPS, _EXIF = 0x8825, 0x8769
 _MOST_ENTRIES = 512

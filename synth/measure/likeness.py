@@ -79,7 +79,7 @@ def _best(made: Tensor, wanted: Tensor, mask: Tensor, moves: list[Tensor]) -> Te
     likeness = torch.stack(
         [_on_mask(ssim_map(wanted.lerp(moved(made, move), mask), wanted), mask) for move in moves]
     )
-    best = (likeness - 1e-6 * torch.arange(len(moves))[:, None]).argmax(0)
+    best = (likeness.cpu() - 1e-6 * torch.arange(len(moves))[:, None]).argmax(0)
     return torch.stack(moves)[best, torch.arange(len(made))]
 
 

@@ -111,7 +111,8 @@ async def bounded_body(request: Request, most: int, seconds: float) -> AsyncIter
         spent = time.monotonic() - began
         left = min(seconds, _PATIENCE_SECONDS + received / _SLOWEST_BYTES_PER_SECOND) - spent
         try:
-            chunk = await asyncio.wait_for(anext(stream), max(left, 0.001))
+            async with asyncio.timeout(max(left, 0.001)):
+                chunk = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError:

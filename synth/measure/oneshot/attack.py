@@ -61,12 +61,12 @@ def measured(source: Pixels, swapper: OneShot, judge: OneShotJudge) -> tuple[dic
     if not seen:
         return {"untrained": "no face was found in the one picture", "seconds": 0.0}, None
     face = warp(source, alignment(seen[0].landmarks[:, :2].astype(np.float64), SIDE), SIDE)
-    tracked = judge.tracked
+    tracked, device = judge.tracked, str(next(swapper.parameters()).device)
     usable = np.flatnonzero(tracked.found)
     chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), _FRAMES)).round().astype(int))]
     wanted, near, far, gaps, tiles = set(chosen.tolist()), [], [], [], []
     with torch.no_grad():
-        who = judge.network.embed(pixels_to_tensor(face[None]))
+        who = judge.network.embed(pixels_to_tensor(face[None], device))
         for raw in open_footage(judge.clip)[0].frames(wanted.__contains__):
             filmed = tracked.landmarks[raw.index]
             made = _swapped_frame(raw.pixels, filmed, who, swapper)
@@ -94,12 +94,12 @@ def _swapped_frame(
     """A frame uint8 ``(H, W, 3)`` with the face of an embedding ``(1, 128)`` in the place of its own."""
     matrix = alignment(np.asarray(landmarks[:, :2], np.float64), SIDE)
     aligned = warp(pixels, matrix, SIDE)
-    colours, mask = swapper(pixels_to_tensor(aligned[None]), who)
-    face = colours[0].permute(1, 2, 0).numpy()
+    colours, mask = swapper(pixels_to_tensor(aligned[None], str(who.device)), who)
+    face = colours[0].permute(1, 2, 0).cpu().numpy()
     height, width = pixels.shape[:2]
     back = np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))[:2]
     laid = cv2.warpAffine(face, back, (width, height), flags=cv2.INTER_LINEAR)
-    share = cv2.warpAffine(cv2.GaussianBlur(mask[0, 0].numpy(), (0, 0), 1.5), back, (width, height))[
+    share = cv2.warpAffine(cv2.GaussianBlur(mask[0, 0].cpu().numpy(), (0, 0), 1.5), back, (width, height))[
         ..., None
     ]
     mixed = pixels.astype(np.float32) * (1 - share) + laid * 255 * share
