@@ -9,10 +9,10 @@ BENCHMARKS := $(shell grep -lx 'Runs without arguments.' benchmarks/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo docs test test-all coverage lint anvil axe weights ipfs bench gpu clean
+.PHONY: help demo docs test test-all coverage lint anvil axe weights ipfs s3 bench gpu clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(READY): pyproject.toml constraints.txt weights.txt
 	$(PYTHON) -m venv --clear $(VENV)
@@ -47,6 +47,10 @@ weights: $(READY)  ## the detectors of face-api.js for their tests (12 MB once);
 
 ipfs: $(READY)  ## the IPFS daemon of the tests marked ipfs (Node.js; takes some minutes the first time)
 	sh tests/support/ipfs/install.sh
+
+s3: $(READY)  ## the object store of the tests marked s3 (moto, in a venv of its own: it wants other versions than we)
+	@test -x .cache/moto/bin/moto_server || { $(PYTHON) -m venv .cache/moto && \
+	.cache/moto/bin/pip install --quiet "moto[s3,server]==5.2.5"; }
 
 test: lint anvil axe weights  ## lint, then the quick suite (under 15 minutes on two cores)
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile

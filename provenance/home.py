@@ -20,6 +20,7 @@ class Home:
         data/identities/NAME/   keys and certificates
         data/requests/NAME/     keys that wait for a certificate
         data/ledger.sqlite3     the embedded log, its records and look-up tables
+        config/database         address of the PostgreSQL database that holds the log instead
         data/store/             content-addressed manifests, receipts, sealed originals and grants
         data/grants/            which grants belong to which sealed original
         config/trust/           what this machine's owner trusts
@@ -54,6 +55,19 @@ class Home:
         return self.data / "ledger.sqlite3"
 
     @property
+    def database(self) -> Path:
+        """The file that holds the address of the log's PostgreSQL database; absent where the log is embedded."""
+        return self.config / "database"
+
+    @property
+    def guard(self) -> Path:
+        """What the log remembers of itself outside its database."""
+        return self.config / "ledger.guard"
+
+    def has_ledger(self) -> bool:
+        return self.database.exists() or self.ledger.exists()
+
+    @property
     def store(self) -> Path:
         return self.data / "store"
 
@@ -62,7 +76,7 @@ class Home:
         return self.config / "trust"
 
     def is_initialized(self) -> bool:
-        return self.ledger.exists() and self.identities.is_dir()
+        return self.has_ledger() and self.identities.is_dir()
 
     def require_initialized(self) -> None:
         if not self.is_initialized():

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from provenance.home import Home
 from provenance.identity.identity import Identity, load_identity
-from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.log import Log
+from provenance.ledger.opening import open_ledger
 from provenance.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Session:
     """The open parts of one :class:`Home`; made by :func:`open_session`."""
 
-    def __init__(self, home: Home, identity: Identity, ledger: LocalLedger) -> None:
+    def __init__(self, home: Home, identity: Identity, ledger: Log) -> None:
         self.home = home
         self.identity = identity
         self.ledger = ledger
@@ -63,5 +64,5 @@ def open_session(
     """
     home.require_initialized()
     signer = load_identity(home, identity, passphrase)
-    with LocalLedger.open(home.ledger) as ledger:
+    with open_ledger(home) as ledger:
         yield Session(home, signer, ledger)

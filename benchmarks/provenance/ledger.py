@@ -34,8 +34,8 @@ from provenance.ledger.embedded.entries import EntryStore
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.embedded.nodes import NodeStore
 from provenance.ledger.embedded.rows import Prepared
-from provenance.ledger.embedded.writer import _Request
 from provenance.ledger.note import Checkpoint
+from provenance.ledger.writer import Request
 from provenance.record import Opening, commitment_to
 from tests.support.records import make_openings
 
@@ -160,13 +160,13 @@ def concurrent(folder: Path) -> None:
 def large(folder: Path, count: int) -> None:
     """Fill a log with ``count`` entries of real shape, then measure what must not grow."""
     path = folder / "large.sqlite3"
-    synthetic = _Synthetic(make_openings(1)[0], seed=7)
+    synthetic = Synthetic(make_openings(1)[0], seed=7)
     LocalLedger.create(path, origin="example.org/large").close()
     began = time.perf_counter()
     with LocalLedger.open(path) as log:
         for start in range(0, count, 1 << 16):
             items = [synthetic.make() for _ in range(min(1 << 16, count - start))]
-            request = _Request(items)
+            request = Request(items)
             log._writer._commit([request])  # the writer itself, without making a signature for each record
             if request.error:
                 raise request.error
@@ -183,14 +183,15 @@ def sparse(folder: Path, count: int) -> None:
     What opening and proving cost depends on the tree and the look-up keys, which are the same.
     """
     path = folder / "sparse.sqlite3"
-    synthetic = _Synthetic(make_openings(1)[0], seed=8)
+    synthetic = Synthetic(make_openings(1)[0], seed=8)
     draw = random.Random(9)
     LocalLedger.create(path, origin="example.org/sparse").close()
     began = time.perf_counter()
     with LocalLedger.open(path) as log:
         for start in range(0, count, 1 << 17):
             stop = min(start + (1 << 17), count)
-            with log._writer.exclusive() as connection:
+            with log._writer.exclusive() as tables:
+                connection = log._writer._open()  # the one that is in the transaction
                 connection.execute("INSERT OR IGNORE INTO signers VALUES (1, ?)", (synthetic.head,))
                 noise = draw.randbytes(80 * (stop - start))
                 parts = [noise[i : i + 80] for i in range(0, len(noise), 80)]
@@ -209,7 +210,7 @@ def sparse(folder: Path, count: int) -> None:
                 lookup.settle(connection, start, stop)
                 root = NodeStore(connection).append(start, leaves)[1]
                 note = Checkpoint(log.origin, stop, root).sign(log._signing_key())
-                connection.execute("UPDATE meta SET value = ? WHERE key = 'checkpoint'", (str(note),))
+                tables.set_state(note)
             if sys.stderr.isatty():
                 print(f"\r{stop:,}", end="", file=sys.stderr)
     print(f"\na sparse log of {count:,} entries: filled in {time.perf_counter() - began:.0f} s")
@@ -300,7 +301,7 @@ def time_of_proofs(log: LocalLedger, draw: random.Random, count: int, times: int
     return took
 
 
-class _Synthetic:
+class Synthetic:
     """Entries with fresh hashes in a real record's bytes; the signature in them is another record's."""
 
     def __init__(self, opening: Opening, seed: int) -> None:

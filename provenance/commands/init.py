@@ -22,6 +22,13 @@ def init(
     ask_passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that encrypts the key at rest.")
     ] = False,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            help="Keep the log in this PostgreSQL database (postgresql://USER@HOST/NAME), or use the one it holds.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make an identity and a ledger here. Safe to run again: what exists is kept."""
@@ -32,13 +39,13 @@ def init(
     fresh = not home.is_initialized()
     subject = name or (None if not fresh else f"{getpass.getuser()}@{socket.gethostname()}"[:64])
     passphrase = new_passphrase(ask_passphrase) if fresh else passphrase_for(home, None)
-    done = initialize(home, subject=subject, algorithm=algorithm, passphrase=passphrase)
+    done = initialize(home, subject=subject, algorithm=algorithm, passphrase=passphrase, database=database)
     if as_json:
         print_json(done.to_json())
         return
     say(f"identity  {done.claimed_name}  (key {done.key_id[:16]}, {done.algorithm})")
     say(f"ledger    {done.log_origin}  ({done.log_size} records)")
-    say(f"kept in   {home.data}")
+    say(f"kept in   {home.data}" + (f" and {done.database}" if done.database else ""))
     if fresh and sys.stdin.isatty() and sys.stderr.isatty():
         _offer_lists(home)
     if fresh:

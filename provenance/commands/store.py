@@ -1,16 +1,19 @@
-"""``veilmark store``: manifests and receipts by content id, here and on IPFS."""
+"""``veilmark store``: manifests and receipts by content id, here, on IPFS and in buckets."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from provenance.commands.support.console import complain, note, progress, say
 from provenance.errors import ExitCode
 from provenance.home import Home
+
+if TYPE_CHECKING:
+    from provenance.store.base import ContentStore
 
 app = typer.Typer(help="Manifests and receipts by content id.", no_args_is_help=True)
 Cids = Annotated[list[str], typer.Argument(help="Content ids (CIDv1).")]
@@ -33,13 +36,21 @@ def get(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to write. Default: standard output.")
     ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="A bucket that it was pushed to: s3://BUCKET/PREFIX.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Print or write one stored object; its bytes are checked against its id."""
     from provenance.media.files import write_bytes
     from provenance.store.local import LocalStore
 
-    data = LocalStore(Home.locate().store).get(cid)
+    if source is None:
+        data = LocalStore(Home.locate().store).get(cid)
+    else:
+        from provenance.store.objects import ObjectStore
+
+        data = ObjectStore(source).get(cid)
     if output:
         write_bytes(output, data, force=force)
     else:
@@ -68,9 +79,11 @@ def push(
     ipfs: Annotated[
         str, typer.Option("--ipfs", help="The IPFS daemon's HTTP API (multiaddr).")
     ] = LOCAL_DAEMON,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A bucket instead: s3://BUCKET/PREFIX, gs:// or az://.")
+    ] = None,
 ) -> None:
-    """Upload what waits to an IPFS daemon and pin it there. What fails waits for the next push."""
-    from provenance.store.ipfs import IpfsStore
+    """Upload what waits to an IPFS daemon, pinned there, or to a bucket. What fails waits for the next push."""
     from provenance.store.local import LocalStore
     from provenance.store.queue import UploadQueue
     from provenance.store.queue import push as upload
@@ -78,7 +91,7 @@ def push(
     home = Home.locate()
     waiting = UploadQueue(_queue_folder(home))
     with progress("Uploading", None):
-        done = upload(LocalStore(home.store), waiting, IpfsStore(ipfs))
+        done = upload(LocalStore(home.store), waiting, _remote(ipfs, to))
     for cid in done.uploaded:
         say(f"uploaded {cid}")
     for cid, error in done.failed:
@@ -108,6 +121,16 @@ def import_(source: Annotated[Path, typer.Argument(help="A CAR file.")]) -> None
 
     done = import_car(LocalStore(Home.locate().store), source)
     say(f"imported {len(done.roots)} objects, {done.blocks} blocks, {done.bytes} bytes")
+
+
+def _remote(ipfs: str, bucket: str | None) -> ContentStore:
+    if bucket is not None:
+        from provenance.store.objects import ObjectStore
+
+        return ObjectStore(bucket)
+    from provenance.store.ipfs import IpfsStore
+
+    return IpfsStore(ipfs)
 
 
 def _queue_folder(home: Home) -> Path:

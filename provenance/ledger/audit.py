@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from provenance.addresses import is_bucket
 from provenance.errors import ReceiptError, UntrustedSignerError, VeilmarkError
 from provenance.ledger import merkle
-from provenance.ledger.embedded import described, findings, lookup
-from provenance.ledger.embedded.entries import EntryStore, Stored
-from provenance.ledger.embedded.log import LocalLedger
-from provenance.ledger.embedded.nodes import STRIDE, WIDTH, NodeStore
+from provenance.ledger.embedded import findings, lookup
+from provenance.ledger.embedded.entries import Stored
+from provenance.ledger.embedded.nodes import STRIDE, WIDTH
 from provenance.ledger.embedded.rows import commitment_in, record_in
+from provenance.ledger.log import Log
 from provenance.ledger.note import Checkpoint, Note
+from provenance.ledger.places import bucket_place
 from provenance.ledger.policy import Policy
+from provenance.ledger.tables import Tables
 from provenance.ledger.tiles import TILE_WIDTH, PublishedLog, source_of
 
 MAX_PROBLEMS = 100
@@ -74,7 +76,7 @@ class AuditReport:
 
 
 def audit(
-    ledger: LocalLedger, *, signatures: bool = False, progress: Callable[[float], None] | None = None
+    ledger: Log, *, signatures: bool = False, progress: Callable[[float], None] | None = None
 ) -> AuditReport:
     """Recompute one's own log: entries, tree, look-up keys, checkpoints, guard.
 
@@ -84,18 +86,16 @@ def audit(
         progress: called with the part done, 0 to 1.
     """
     remembered = ledger.fork
-    with ledger.reading() as connection:
-        note = ledger.note()
-        checkpoint = Checkpoint.parse(note.text)
-        report = AuditReport(str(ledger.path), checkpoint)
+    with ledger.view() as tables:
+        note, checkpoint = tables.state()
+        report = AuditReport(ledger.where, checkpoint)
         _check_note(report, note, Policy.of_logs([ledger.log_key]))
-        for (finding,) in connection.execute("PRAGMA quick_check(10)"):
-            if finding != "ok":
-                report.add(None, f"the database file is damaged: {finding[:200]}")
+        for fault in tables.faults():
+            report.add(None, fault)
         if remembered is not None:
             report.add(None, str(remembered))
-        walk = _Walk(connection, report, signatures)
-        kept = {item.size: Checkpoint.parse(item.note.text).root for item in ledger.kept_checkpoints()}
+        walk = _Walk(tables, report, signatures)
+        kept = {item.size: Checkpoint.parse(item.note.text).root for item in tables.kept()}
         for start in range(0, checkpoint.size, _PAGE):
             walk.page(start, min(start + _PAGE, checkpoint.size), kept)
             if progress:
@@ -105,9 +105,7 @@ def audit(
             report.add(
                 None, f"the leaves do not lead to the root of the signed checkpoint ({checkpoint.size})"
             )
-        if fault := described.fault(connection):
-            report.add(None, fault)
-        last = EntryStore(connection).last()
+        last = tables.last()
         if last is not None and last >= checkpoint.size:
             report.add(last, "the entry lies beyond the signed checkpoint")
     findings.remember(ledger.path, [problem.words for problem in report.problems])
@@ -117,10 +115,9 @@ def audit(
 class _Walk:
     """One pass over the entries, lowest first."""
 
-    def __init__(self, connection: sqlite3.Connection, report: AuditReport, signatures: bool) -> None:
+    def __init__(self, tables: Tables, report: AuditReport, signatures: bool) -> None:
         self.frontier = merkle.Frontier()
-        self._connection = connection
-        self._nodes = NodeStore(connection)
+        self._tables = tables
         self._report = report
         self._signatures = signatures
         self._pending: list[list[bytes]] = []
@@ -128,7 +125,7 @@ class _Walk:
 
     def page(self, start: int, stop: int, kept: dict[int, bytes]) -> None:
         """Check entries ``[start, stop)`` and everything stored above them."""
-        rows = EntryStore(self._connection).read(start, stop)
+        rows = self._tables.read(start, stop)
         stored = self._stored_leaves(start, stop)
         wanted: dict[int, int] = {}
         inner: dict[tuple[int, int], bytes] = {}
@@ -141,20 +138,20 @@ class _Walk:
                 self._report.add(
                     None, f"the leaves contradict the checkpoint of size {size} that was given out"
                 )
-        for key in lookup.missing(self._connection, list(wanted)):
+        for key in self._tables.missing(list(wanted)):
             self._report.add(wanted[key], "the entry cannot be looked up by one of its hashes")
         self._check_inner(inner)
 
     def _stored_leaves(self, start: int, stop: int) -> list[bytes | None]:
         try:
-            return list(self._nodes.leaves(start, stop))
+            return list(self._tables.nodes.leaves(start, stop))
         except VeilmarkError as error:
             self._report.add(None, str(error))
             return [self._stored(0, index) for index in range(start, stop)]
 
     def _stored(self, level: int, index: int) -> bytes | None:
         try:
-            return self._nodes.node(level, index)
+            return self._tables.nodes.node(level, index)
         except VeilmarkError:
             return None
 
@@ -216,7 +213,7 @@ def audit_published(
     """Recompute a published log from its entry bundles and compare it with its tiles and checkpoint.
 
     Args:
-        where: a folder, or an http(s) address.
+        where: a folder, an http(s) address, or that of a bucket.
         policy: trusted logs and witnesses; without one, signatures are not checked.
         earlier: a checkpoint of the same log seen before, which this one must extend.
         progress: called with the part done, 0 to 1.
@@ -225,7 +222,7 @@ def audit_published(
         LedgerError: there is no checkpoint, or it cannot be fetched.
         ReceiptError: the checkpoint is malformed.
     """
-    log = PublishedLog(source_of(where))
+    log = PublishedLog(bucket_place(str(where)) if is_bucket(where) else source_of(where))
     try:
         note = Note.parse(log.checkpoint_text())
         checkpoint = Checkpoint.parse(note.text)

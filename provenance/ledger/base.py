@@ -1,8 +1,8 @@
 """The seam between veilmark and a log: what signing, verifying and finding ask of one.
 
-:class:`provenance.ledger.embedded.log.LocalLedger` is the embedded one. Another (a Tessera log over object storage, a
-service with its tables in PostgreSQL) fits in by offering the same methods; docs/research/ledger-scale.md says when
-that is worth it.
+:class:`provenance.ledger.embedded.log.LocalLedger` is the embedded one,
+:class:`provenance.ledger.postgres.log.PostgresLedger` has its tables on a server. Another (a Tessera log over object
+storage) fits in by offering the same methods; docs/research/ledger-scale.md says when that is worth it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from provenance.ledger.receipt import Receipt
 from provenance.record import Opening
 
 if TYPE_CHECKING:
-    from provenance.ledger.embedded.log import LocalLedger
+    from provenance.ledger.log import Log
 
 
 class HashIndex(Protocol):
@@ -78,5 +78,5 @@ class Ledger(HashIndex, Protocol):
 
 if TYPE_CHECKING:
 
-    def _local_ledger_is_a_ledger(ledger: LocalLedger) -> Ledger:
+    def _log_is_a_ledger(ledger: Log) -> Ledger:
         return ledger

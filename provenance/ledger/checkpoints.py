@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -32,19 +33,30 @@ class Kept:
     at: str
 
 
-def keep(connection: sqlite3.Connection, note: Note, kind: str, place: str) -> None:
-    """Remember a checkpoint; the signatures of an equal one kept before are merged."""
-    if kind not in KINDS:
-        raise UsageError(f"{kind!r} is not one of {', '.join(KINDS)}")
+def keep(connection: sqlite3.Connection, note: Note, kind: str, place: str, *, at: int | None = None) -> None:
+    """Remember a checkpoint, at a POSIX time; the signatures of an equal one kept before are merged."""
+    require_kind(kind)
     size = Checkpoint.parse(note.text).size
-    for other in select(connection, size=size):
-        if other.note.text == note.text:
-            note = other.note.with_signatures(note.signatures)
+    note = merged(note, select(connection, size=size))
     connection.execute(
         "INSERT OR REPLACE INTO checkpoints(size, kind, place, note, at) VALUES (?, ?, ?, ?, ?)",
-        (size, kind, place, str(note), int(time.time())),
+        (size, kind, place, str(note), int(time.time()) if at is None else at),
     )
     connection.execute("UPDATE checkpoints SET note = ? WHERE size = ?", (str(note), size))
+
+
+def require_kind(kind: str) -> None:
+    """UsageError for a kind there is not."""
+    if kind not in KINDS:
+        raise UsageError(f"{kind!r} is not one of {', '.join(KINDS)}")
+
+
+def merged(note: Note, others: Iterable[Kept]) -> Note:
+    """The note with the signatures of equal ones that were kept before."""
+    for other in others:
+        if other.note.text == note.text:
+            note = other.note.with_signatures(note.signatures)
+    return note
 
 
 def select(
@@ -62,10 +74,10 @@ def select(
         ORDER BY size DESC, kind, place LIMIT ?4""",
         (kind, size, covering, limit),
     )
-    return [
-        Kept(row[0], row[1], row[2], Note.parse(row[3]), datetime.fromtimestamp(row[4], UTC).strftime(_TIME))
-        for row in rows
-    ]
+    return [kept_of(*row) for row in rows]
 
 
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
+def kept_of(size: int, kind: str, place: str, note: str, at: int) -> Kept:
+    """A row of the table ``checkpoints``."""
+    when = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Kept(size, kind, place, Note.parse(note), when)

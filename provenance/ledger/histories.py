@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.log import Log
 from provenance.ledger.note import Checkpoint
 from provenance.ledger.receipt import Receipt
 
@@ -22,7 +22,7 @@ class Comparison:
     ahead: str = ""
 
 
-def compare(receipt: Receipt, ledger: LocalLedger) -> Comparison:
+def compare(receipt: Receipt, ledger: Log) -> Comparison:
     """Compare a receipt with the own ledger, where it is of the own log and signed by its key.
 
     Args:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 
-from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.log import Log
 from provenance.ledger.tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, encode_bundle, tile_path
 
 _TILE = re.compile(r"tile/(entries|\d{1,2})/((?:x\d{3}/){0,3}\d{3})(?:\.p/(\d{1,3}))?", re.ASCII)
 
 
-def checkpoint(ledger: LocalLedger) -> bytes:
+def checkpoint(ledger: Log) -> bytes:
     """The last signed checkpoint with its cosignatures.
 
     Raises:
@@ -23,7 +23,7 @@ def checkpoint(ledger: LocalLedger) -> bytes:
     return str(ledger.note()).encode()
 
 
-def tile(ledger: LocalLedger, path: str) -> bytes | None:
+def tile(ledger: Log, path: str) -> bytes | None:
     """A tile or an entry bundle by its path below the prefix; None where the log has none (yet) of that path."""
     found = _TILE.fullmatch(path)
     if found is None:

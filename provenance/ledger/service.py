@@ -9,9 +9,8 @@ from pathlib import Path
 
 from provenance.errors import NoCredentialError, ReceiptError, TamperedError, VeilmarkError
 from provenance.ledger import merkle
-from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.embedded.rows import Entry
-from provenance.ledger.embedded.schema import schema_version
+from provenance.ledger.log import Log
 from provenance.ledger.note import TYPE_COSIGNATURE, Checkpoint, Note, VerifierKey
 from provenance.ledger.policy import Policy
 from provenance.ledger.receipt import Receipt
@@ -101,23 +100,20 @@ class ConsistencyProof:
     proof: tuple[str, ...]
 
 
-def status(ledger: LocalLedger) -> Status:
+def status(ledger: Log) -> Status:
     """The log's state."""
     checkpoint = ledger.checkpoint()
     largest: dict[str, int] = {}
     for kept in reversed(ledger.kept_checkpoints()):
         largest[kept.kind] = kept.size
-    with ledger.reading() as connection:
-        version = schema_version(connection)
-    files = [ledger.path, ledger.path.with_name(ledger.path.name + "-wal")]
     return Status(
-        path=str(ledger.path),
+        path=ledger.where,
         origin=ledger.origin,
         log_key=ledger.log_key,
         size=checkpoint.size,
         root=checkpoint.root.hex(),
-        database_version=version,
-        bytes=sum(file.stat().st_size for file in files if file.exists()),
+        database_version=ledger.database_version,
+        bytes=ledger.stored_bytes,
         published=largest.get("published"),
         anchored=largest.get("anchored"),
         witnessed=largest.get("witnessed"),
@@ -126,7 +122,7 @@ def status(ledger: LocalLedger) -> Status:
     )
 
 
-def log(ledger: LocalLedger, *, last: int = 20) -> list[LogLine]:
+def log(ledger: Log, *, last: int = 20) -> list[LogLine]:
     """The last entries, newest first."""
     size = ledger.size
     return [line_of(entry) for entry in ledger.entries(max(size - last, 0), size)][::-1]
@@ -147,7 +143,7 @@ def line_of(entry: Entry) -> LogLine:
     )
 
 
-def proof(ledger: LocalLedger, sha256_hex: str) -> list[Receipt]:
+def proof(ledger: Log, sha256_hex: str) -> list[Receipt]:
     """Receipts of all entries that name this hash (file, source or manifest), in log order.
 
     Raises:
@@ -161,7 +157,7 @@ def proof(ledger: LocalLedger, sha256_hex: str) -> list[Receipt]:
     return [ledger.receipt(entry.index) for entry in entries]
 
 
-def upgrade(ledger: LocalLedger, receipt: Receipt) -> Receipt:
+def upgrade(ledger: Log, receipt: Receipt) -> Receipt:
     """The same entry's receipt against a better checkpoint: an anchored one, else a cosigned one, else the last.
 
     Anchor claims for the chosen checkpoint are the caller's to add (:meth:`Receipt.with_anchor`); those of the
@@ -182,7 +178,7 @@ def upgrade(ledger: LocalLedger, receipt: Receipt) -> Receipt:
     return receipt if receipt.anchors else _reissue(ledger, receipt, ledger.note())
 
 
-def _reissue(ledger: LocalLedger, receipt: Receipt, note: Note) -> Receipt:
+def _reissue(ledger: Log, receipt: Receipt, note: Note) -> Receipt:
     fresh = ledger.receipt(receipt.index, note=note)
     for anchor in receipt.anchors if fresh.note.text == receipt.note.text else ():
         fresh = fresh.with_anchor(anchor)
@@ -221,7 +217,7 @@ def info(receipt: Receipt, policy: Policy | None = None) -> ReceiptInfo:
     )
 
 
-def consistency(ledger: LocalLedger, old_size: int, size: int | None = None) -> ConsistencyProof:
+def consistency(ledger: Log, old_size: int, size: int | None = None) -> ConsistencyProof:
     """Proof that the log of ``size`` (default: now) only added to the log of ``old_size``.
 
     Raises:

@@ -80,12 +80,12 @@ def ask(
         url: its submission prefix; ``/add-checkpoint`` is added.
         note: the log's checkpoint.
         proof_from: the consistency proof from a size to the checkpoint's, such as
-            :meth:`LocalLedger.consistency_proof`.
+            :meth:`Log.consistency_proof`.
         old_size: the size it cosigned last, if known; it tells when this is wrong.
         timeout: seconds.
 
     Returns:
-        the signature lines it answered with, unchecked; :meth:`LocalLedger.add_cosignatures` checks them.
+        the signature lines it answered with, unchecked; :meth:`Log.add_cosignatures` checks them.
 
     Raises:
         LedgerError: it cannot be reached or refuses.

@@ -6,7 +6,7 @@ from provenance.errors import LedgerError, VeilmarkError
 from provenance.fingerprint.pdq import BYTES, MIN_QUALITY
 from provenance.ledger.embedded import discoverable
 from provenance.ledger.embedded.discoverable import Listing
-from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.log import Log
 from provenance.manifest import jumbf
 from provenance.record import Record
 from provenance.store.local import LocalStore
@@ -18,7 +18,7 @@ WARNING = (
 )
 
 
-def make_discoverable(ledger: LocalLedger, store: LocalStore, entry: int) -> bool:
+def make_discoverable(ledger: Log, store: LocalStore, entry: int) -> bool:
     """Let others find an entry; False where they may already.
 
     Raises:
@@ -30,7 +30,7 @@ def make_discoverable(ledger: LocalLedger, store: LocalStore, entry: int) -> boo
         return discoverable.insert(connection, entry, manifest_id, pdq_in(record))
 
 
-def make_private(ledger: LocalLedger, entry: int) -> bool:
+def make_private(ledger: Log, entry: int) -> bool:
     """Let others find an entry no longer; False where they could not.
 
     Raises:
@@ -42,7 +42,7 @@ def make_private(ledger: LocalLedger, entry: int) -> bool:
         return discoverable.delete(connection, entry)
 
 
-def listings(ledger: LocalLedger) -> list[Listing]:
+def listings(ledger: Log) -> list[Listing]:
     """All discoverable entries, in the order in which they were listed."""
     with ledger.reading() as connection:
         return discoverable.after(connection, 0)

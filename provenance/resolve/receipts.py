@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from provenance.home import Home
-from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.log import Log
 from provenance.ledger.receipt import Receipt
 
 
-def best_receipt(home: Home, ledger: LocalLedger, index: int) -> Receipt:
+def best_receipt(home: Home, ledger: Log, index: int) -> Receipt:
     """A receipt of one entry of the own log.
 
     Raises:

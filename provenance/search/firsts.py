@@ -13,7 +13,8 @@ from typing import Any
 
 from provenance import strict_json
 from provenance.errors import VeilmarkError
-from provenance.ledger.embedded.log import Entry, LocalLedger
+from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.log import Log
 from provenance.media.files import read_limited, write_bytes
 from provenance.record import Relation
 
@@ -32,7 +33,7 @@ class FirstRecords:
         ledger: entries that are new since the file was written are read first.
     """
 
-    def __init__(self, path: Path, ledger: LocalLedger) -> None:
+    def __init__(self, path: Path, ledger: Log) -> None:
         self._ledger = ledger
         known = _load(path, ledger.log_key, ledger.size)
         self._synthetic: int | None = known["synthetic"]

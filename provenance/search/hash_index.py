@@ -24,17 +24,21 @@ class Hits(NamedTuple):
     distances: NDArray[np.int64]
 
 
-class Index(Protocol):
+class Searchable(Protocol):
+    """A collection of 32-byte codes that can be searched."""
+
+    def search(self, queries: NDArray[np.uint8], radius: int) -> Hits:
+        """Every item within ``radius`` bits of each of the ``(Q, 32)`` uint8 queries."""
+        ...
+
+
+class Index(Searchable, Protocol):
     """A growing collection of 32-byte codes; an item is named by its position of insertion."""
 
     def __len__(self) -> int: ...
 
     def add(self, codes: NDArray[np.uint8]) -> None:
         """Append ``(N, 32)`` uint8 codes."""
-        ...
-
-    def search(self, queries: NDArray[np.uint8], radius: int) -> Hits:
-        """Every item within ``radius`` bits of each of the ``(Q, 32)`` uint8 queries."""
         ...
 
 

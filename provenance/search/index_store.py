@@ -12,12 +12,14 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from provenance.errors import LedgerError, ReceiptError
 from provenance.fingerprint.features import LocalFeatures
 from provenance.fingerprint.video import VideoFingerprint
 from provenance.media.files import private_database
 from provenance.search.feature_index import FeatureSegment
+from provenance.search.hash_index import Searchable
 
 _VERSION = "2"
 #: What is filed is called by its entry times this, plus the number of the still in a video.
@@ -35,6 +37,44 @@ CREATE TABLE IF NOT EXISTS codes (entry INTEGER NOT NULL, time_ms INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS segments (
     name TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, pictures INTEGER NOT NULL);
 """
+
+
+#: ``(entry, kind, pixels_sha256, blob, [(time in ms, 32-byte code)])``
+Found = tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]
+
+
+class Owners(Protocol):
+    """Whose a code is: ``(entry, time in ms)`` by item."""
+
+    def __getitem__(self, item: int, /) -> tuple[int, int]: ...
+
+
+class Fingerprints(Protocol):
+    """What a look-up needs of a store of fingerprints, here or on a server."""
+
+    @property
+    def next_entry(self) -> int: ...
+
+    @property
+    def is_empty(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+    def add(self, rows: Iterable[Found]) -> int: ...
+
+    def codes(self) -> Iterator[tuple[int, int, bytes]]: ...
+
+    def code_count(self) -> int: ...
+
+    def served_codes(self) -> tuple[Searchable, Owners] | None: ...
+
+    def entries_with_pixels(self, digest: str) -> list[int]: ...
+
+    def blob(self, entry: int) -> bytes | None: ...
+
+    def blobs(self, kind: str) -> Iterator[tuple[int, bytes]]: ...
+
+    def feature_segments(self) -> list[FeatureSegment]: ...
 
 
 class FingerprintStore:
@@ -101,7 +141,7 @@ class FingerprintStore:
         """Whether no entry has anything to be found by."""
         return not self._database.execute("SELECT 1 FROM entries WHERE kind != 'none' LIMIT 1").fetchone()
 
-    def add(self, rows: Iterable[tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]]) -> int:
+    def add(self, rows: Iterable[Found]) -> int:
         """Add ``(entry, kind, pixels_sha256, blob, [(time in ms, 32-byte code)])``; known entries are passed over."""
         waiting = iter(rows)
         count = 0
@@ -111,9 +151,7 @@ class FingerprintStore:
                 pass
         return count
 
-    def _add_batch(
-        self, rows: list[tuple[int, str, str | None, bytes | None, list[tuple[int, bytes]]]]
-    ) -> int:
+    def _add_batch(self, rows: list[Found]) -> int:
         count = 0
         database = self._database
         database.execute("BEGIN IMMEDIATE")
@@ -141,6 +179,9 @@ class FingerprintStore:
     def code_count(self) -> int:
         (count,) = self._database.execute("SELECT count(*) FROM codes").fetchone()
         return int(count)
+
+    def served_codes(self) -> None:
+        """No index comes with this store: whoever searches builds one over :meth:`codes`."""
 
     def entries_with_pixels(self, digest: str) -> list[int]:
         found = self._database.execute("SELECT entry FROM entries WHERE pixels = ? ORDER BY entry", (digest,))

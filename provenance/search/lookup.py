@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from provenance.home import Home
-from provenance.ledger.embedded.log import Entry, LocalLedger
+from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.log import Log
+from provenance.ledger.opening import database_address, open_ledger
 from provenance.search.firsts import FirstRecords
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.store import TrustStore
@@ -28,7 +30,7 @@ class Lookup:
     Safe to use from several threads; ``turn`` is held while the index is asked.
     """
 
-    def __init__(self, home: Home, ledger: LocalLedger) -> None:
+    def __init__(self, home: Home, ledger: Log) -> None:
         self.home = home
         self.ledger = ledger
         self.turn = threading.Lock()
@@ -38,7 +40,14 @@ class Lookup:
     def index(self) -> SimilarIndex:
         from provenance.search.similar import SimilarIndex
 
-        index = SimilarIndex(self.home.data / "similar", source=self.ledger.log_key)
+        folder, source = self.home.data / "similar", self.ledger.log_key
+        address = database_address(self.home)
+        if address is None:
+            index = SimilarIndex(folder, source=source)
+        else:
+            from provenance.search.postgres_store import PostgresFingerprints
+
+            index = SimilarIndex(store=PostgresFingerprints(address, folder, source))
         self._sync(index)
         return index
 
@@ -71,10 +80,10 @@ class Lookup:
 @contextmanager
 def open_lookup(home: Home) -> Iterator[Lookup | None]:
     """The look-up over this machine's ledger, or None where there is no ledger."""
-    if not home.ledger.exists():
+    if not home.has_ledger():
         yield None
         return
-    with LocalLedger.open(home.ledger) as ledger:
+    with open_ledger(home) as ledger:
         lookup = Lookup(home, ledger)
         try:
             yield lookup

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from provenance.search.hash_index import CODE_BYTES, ExactIndex, Hits, as_words, sorted_hits
 
-_PIECES, _PIECE_BITS = 16, 16
+PIECES, _PIECE_BITS = 16, 16
 _KEYS = 1 << _PIECE_BITS
 #: New codes are compared one by one until there are so many, and this share of all: then tables are made anew.
 _TAIL, _TAIL_SHARE = 50_000, 0.125
 #: Beyond this radius the keys to ask for outgrow a plain comparison with everything.
-_MAX_FLIPS = 1
+MAX_FLIPS = 1
 
 
 class MultiIndex:
@@ -30,7 +30,7 @@ class MultiIndex:
     def __init__(self) -> None:
         self._words = np.zeros((0, CODE_BYTES // 8), dtype=np.uint64)
         # of all tables, one after the other: where each key's items begin, and the items by key
-        self._offsets = np.zeros(_PIECES * (_KEYS + 1), dtype=np.int64)
+        self._offsets = np.zeros(PIECES * (_KEYS + 1), dtype=np.int64)
         self._order = np.zeros(0, dtype=np.uint32)
         self._tail = ExactIndex()
         self._pending: list[NDArray[np.uint64]] = []
@@ -47,11 +47,11 @@ class MultiIndex:
     def search(self, queries: NDArray[np.uint8], radius: int) -> Hits:
         if len(self._tail) > max(_TAIL, _TAIL_SHARE * len(self._words)):
             self._build()
-        flips = radius // _PIECES
+        flips = radius // PIECES
         words = as_words(queries)
         found: list[tuple[int, NDArray[np.int64], NDArray[np.int64]]] = []
         for number, query in enumerate(words):
-            if flips <= _MAX_FLIPS:
+            if flips <= MAX_FLIPS:
                 places = self._candidates(query, flips)
                 bits = np.bitwise_count(np.take(self._words, places, axis=0) ^ query).astype(np.uint16)
                 distances = (bits[:, 0] + bits[:, 1] + bits[:, 2] + bits[:, 3]).astype(np.int64)
@@ -72,9 +72,9 @@ class MultiIndex:
         self._tail = ExactIndex()
         pieces = self._words.view(np.uint16)
         count = len(self._words)
-        self._order = np.empty(_PIECES * count, dtype=np.uint32)
-        offsets = self._offsets.reshape(_PIECES, _KEYS + 1)
-        for piece in range(_PIECES):
+        self._order = np.empty(PIECES * count, dtype=np.uint32)
+        offsets = self._offsets.reshape(PIECES, _KEYS + 1)
+        for piece in range(PIECES):
             keys = np.ascontiguousarray(pieces[:, piece])
             self._order[piece * count : (piece + 1) * count] = np.argsort(keys, kind="stable")
             offsets[piece, 0] = piece * count
@@ -82,8 +82,8 @@ class MultiIndex:
 
     def _candidates(self, query: NDArray[np.uint64], flips: int) -> NDArray[np.uint32]:
         """Every item that agrees with the query in some piece up to ``flips`` bits; some more than once."""
-        keys = (query.view(np.uint16)[:, None] ^ _masks(flips)[None, :]).astype(np.int64)
-        cells = keys + (np.arange(_PIECES) * (_KEYS + 1))[:, None]
+        keys = (query.view(np.uint16)[:, None] ^ masks(flips)[None, :]).astype(np.int64)
+        cells = keys + (np.arange(PIECES) * (_KEYS + 1))[:, None]
         first = np.take(self._offsets, cells).reshape(-1)
         lengths = np.take(self._offsets, cells + 1).reshape(-1) - first
         ends = np.cumsum(lengths)
@@ -92,7 +92,7 @@ class MultiIndex:
 
 
 @lru_cache(maxsize=4)
-def _masks(flips: int) -> NDArray[np.uint16]:
+def masks(flips: int) -> NDArray[np.uint16]:
     """Every 16-bit mask of at most ``flips`` bits."""
     masks = [
         sum(1 << bit for bit in bits)

@@ -24,8 +24,8 @@ from provenance.fingerprint.picture import Fingerprint, PictureFingerprint
 from provenance.fingerprint.sound import SoundFingerprint
 from provenance.fingerprint.video import VideoFingerprint
 from provenance.search.alignment import align_sound, align_video
-from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index
-from provenance.search.index_store import PARTS, FingerprintStore
+from provenance.search.hash_index import CODE_BYTES, ExactIndex, Index, Searchable
+from provenance.search.index_store import PARTS, Fingerprints, FingerprintStore, Owners
 from provenance.search.query import Query, without_bars
 from provenance.search.stored import codes_of, kind_of, parsed_sound, parsed_video, part_of, pixels_of
 from provenance.verdict import MatchKind
@@ -104,13 +104,19 @@ class SimilarIndex:
         source: names the ledger that the entries come from; a cache of another ledger is emptied.
         make_index: what searches the PDQ hashes. The default needs no time to build; a server that stays up with
             millions of records does better with :class:`provenance.search.multi_index.MultiIndex`.
+        store: where the fingerprints lie, when not in ``folder``.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, source: str = "", make_index: Callable[[], Index] = ExactIndex
+        self,
+        folder: Path | None = None,
+        *,
+        source: str = "",
+        make_index: Callable[[], Index] = ExactIndex,
+        store: Fingerprints | None = None,
     ) -> None:
         self._make_index = make_index
-        self._store = FingerprintStore(folder, source)
+        self._store: Fingerprints = store or FingerprintStore(folder, source)
         self._codes: tuple[int, Index, list[tuple[int, int]]] | None = None
 
     def __enter__(self) -> SimilarIndex:
@@ -332,8 +338,11 @@ class SimilarIndex:
                 break
         return nearest
 
-    def _code_index(self) -> tuple[Index, list[tuple[int, int]]]:
+    def _code_index(self) -> tuple[Searchable, Owners]:
         """The codes, and ``(entry, time in ms)`` of each."""
+        served = self._store.served_codes()
+        if served is not None:
+            return served
         count = self._store.code_count()
         if self._codes is None or self._codes[0] != count:
             rows = list(self._store.codes())

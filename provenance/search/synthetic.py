@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provenance.ledger.embedded.log import Entry, LocalLedger
+from provenance.fingerprint.picture import Fingerprint
+from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.log import Log
 from provenance.record import Relation
 from provenance.search.firsts import FirstRecords
 from provenance.verdict import MatchKind
@@ -25,7 +27,7 @@ class SyntheticRecords:
         firsts: the file of :class:`provenance.search.firsts.FirstRecords`, which says whether there are any.
     """
 
-    def __init__(self, folder: Path, ledger: LocalLedger, firsts: Path) -> None:
+    def __init__(self, folder: Path, ledger: Log, firsts: Path) -> None:
         self._folder = folder
         self._ledger = ledger
         self._lock = threading.Lock()

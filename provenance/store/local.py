@@ -74,7 +74,7 @@ class LocalStore:
 
     def put_block(self, cid: Cid, block: bytes) -> str:
         """Keep one block under its CID, which must fit; a damaged copy is replaced."""
-        _require_match(cid, block)
+        require_match(cid, block)
         file = self._file(cid)
         if not file.is_file() or file.read_bytes() != block:
             write_bytes(file, block, mode=0o600)
@@ -94,7 +94,7 @@ class LocalStore:
             raise StoreError(
                 f"{cid} cannot be read: {error.strerror or error}", hint="check the store's permissions"
             ) from error
-        _require_match(cid, block)
+        require_match(cid, block)
         return block
 
     def delete_block(self, cid: Cid) -> None:
@@ -120,7 +120,8 @@ class LocalStore:
         return self.path / name[-3:-1] / name
 
 
-def _require_match(cid: Cid, block: bytes) -> None:
+def require_match(cid: Cid, block: bytes) -> None:
+    """StoreError unless the bytes are those that the content id names."""
     if Cid.of_block(block, cid.codec) != cid:
         raise StoreError(
             f"the bytes stored as {cid} are not what the content id says",

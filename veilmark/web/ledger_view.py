@@ -12,8 +12,8 @@ from typing import Any
 from provenance.errors import LedgerError, NoCredentialError
 from provenance.home import Home
 from provenance.ledger import merkle, service
-from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.embedded.rows import Entry
+from provenance.ledger.log import Log
 from provenance.ledger.note import Checkpoint
 from provenance.ledger.policy import Policy
 from provenance.ledger.receipt import Receipt
@@ -185,7 +185,7 @@ def _range(start: int, stop: int) -> str:
     return f"entry {start}" if stop - start == 1 else f"entries {start}–{stop - 1}"
 
 
-def state(ledger: LocalLedger) -> dict[str, Any]:
+def state(ledger: Log) -> dict[str, Any]:
     """The state of the log, and who may have seen which checkpoint of it."""
     now = service.status(ledger)
     kept = [

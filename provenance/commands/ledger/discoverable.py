@@ -13,7 +13,7 @@ from provenance.errors import NoCredentialError, UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from provenance.ledger.embedded.log import LocalLedger
+    from provenance.ledger.log import Log
 
 
 @app.command("discoverable")
@@ -45,7 +45,7 @@ def discoverable(
                 _show(ledger, one.entry, True, as_json)
 
 
-def _entries(ledger: LocalLedger, name: str) -> list[int]:
+def _entries(ledger: Log, name: str) -> list[int]:
     """The record of that number, or all of that file."""
     if name.isascii() and name.isdecimal() and not Path(name).exists():
         return [ledger.entry(int(name)).index]
@@ -60,7 +60,7 @@ def _entries(ledger: LocalLedger, name: str) -> list[int]:
     return found
 
 
-def _show(ledger: LocalLedger, index: int, on: bool, as_json: bool) -> None:
+def _show(ledger: Log, index: int, on: bool, as_json: bool) -> None:
     record = ledger.entry(index).record
     about: dict[str, Any] = {"index": index, "discoverable": on, "file_sha256": record.file_sha256}
     if as_json:

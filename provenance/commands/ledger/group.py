@@ -13,7 +13,7 @@ from provenance.commands.support.console import clean, print_json, say
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from provenance.ledger.embedded.log import LocalLedger
+    from provenance.ledger.log import Log
     from provenance.ledger.note import Note
     from provenance.ledger.policy import Policy
     from provenance.ledger.receipt import Receipt
@@ -24,13 +24,13 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
 
 
 @contextmanager
-def own_ledger() -> Iterator[LocalLedger]:
+def own_ledger() -> Iterator[Log]:
     """This machine's ledger; NotInitializedError where there is none."""
-    from provenance.ledger.embedded.log import LocalLedger
+    from provenance.ledger.opening import open_ledger
 
     home = Home.locate()
     home.require_initialized()
-    with LocalLedger.open(home.ledger) as ledger:
+    with open_ledger(home) as ledger:
         yield ledger
 
 

@@ -22,7 +22,7 @@ from provenance.errors import ExitCode
 from provenance.home import Home
 
 if TYPE_CHECKING:
-    from provenance.ledger.embedded.log import LocalLedger
+    from provenance.ledger.log import Log
     from provenance.ledger.receipt import Receipt
 
 
@@ -130,7 +130,7 @@ def upgrade(
             say(f"upgraded {path}: checkpoint of size {upgraded.checkpoint.size}{anchored}")
 
 
-def _upgraded(ledger: LocalLedger, receipt: Receipt, home: Home) -> Receipt:
+def _upgraded(ledger: Log, receipt: Receipt, home: Home) -> Receipt:
     """The receipt against the earliest anchored checkpoint that covers it, else the best there is."""
     from provenance.ledger.service import upgrade as best_own
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
 @app.command("audit")
 def audit(
     where: Annotated[
-        str | None, typer.Argument(help="A published log: folder or address. Default: your own log.")
+        str | None,
+        typer.Argument(help="A published log: folder, web address, s3://BUCKET/PREFIX. Default: your own."),
     ] = None,
     signatures: Annotated[
         bool, typer.Option("--signatures", help="Check every record's own signature too.")
@@ -49,7 +49,12 @@ def audit(
 
 @app.command("publish")
 def publish(
-    folder: Annotated[Path, typer.Argument(help="Where the static files go; a web server may serve it.")],
+    folder: Annotated[
+        str,
+        typer.Argument(
+            help="Where the static files go: a folder, which a web server may serve, or s3://BUCKET/PREFIX."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Write the log as static files (C2SP tlog-tiles): tiles, entry bundles, checkpoint. Reveals no record."""
@@ -57,7 +62,7 @@ def publish(
 
     with own_ledger() as ledger, fraction("Publishing") as report:
         done = publish_log(ledger, folder, progress=report)
-    about = {"folder": str(folder), "size": done.checkpoint.size, "previous_size": done.previous_size}
+    about = {"folder": folder, "size": done.checkpoint.size, "previous_size": done.previous_size}
     print_values({**about, "files": done.files, "bytes": done.bytes}, "veilmark.published/1", as_json)
 
 

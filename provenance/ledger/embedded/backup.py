@@ -16,8 +16,9 @@ from provenance import strict_json
 from provenance.errors import ForkError, LedgerError, MissingPathError, ReceiptError
 from provenance.ledger.embedded import schema
 from provenance.ledger.embedded.log import LocalLedger
-from provenance.ledger.embedded.writer import current
+from provenance.ledger.embedded.state import current
 from provenance.ledger.keys import key_path
+from provenance.ledger.log import Log
 from provenance.ledger.note import Checkpoint
 from provenance.media.files import refuse_existing, replacing, write_bytes
 from provenance.record import MAX_OPENING_BYTES, Opening
@@ -128,7 +129,7 @@ def restore(source: Path, path: Path, *, force: bool = False) -> RestoreReport:
 
 
 def export(
-    ledger: LocalLedger,
+    ledger: Log,
     folder: Path,
     *,
     features: bool = False,
@@ -196,7 +197,7 @@ def read_export(folder: Path) -> Iterator[tuple[int, Opening, bytes | None]]:
             expected += 1
 
 
-def catch_up(ledger: LocalLedger, folder: Path) -> int:
+def catch_up(ledger: Log, folder: Path) -> int:
     """Add to a restored log the entries it lost, from an export; returns how many.
 
     They are added only if the result is exactly the last state that the log signed, so that there is

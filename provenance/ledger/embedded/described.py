@@ -11,7 +11,10 @@ import zlib
 from collections.abc import Iterable
 
 _KEY = "features"
-_MODULUS = 1 << 62
+MODULUS = 1 << 62
+
+
+DAMAGED_COUNT = "the count of what files are found by when they only look alike is damaged"
 
 
 def insert(connection: sqlite3.Connection, rows: Iterable[tuple[int, bytes]]) -> None:
@@ -21,7 +24,7 @@ def insert(connection: sqlite3.Connection, rows: Iterable[tuple[int, bytes]]) ->
         return
     known = _stored(connection) or _counted(connection)
     connection.executemany("INSERT INTO features(entry, data) VALUES (?, ?)", rows)
-    total = known[0] + len(rows), (known[1] + sum(_sum(*row) for row in rows)) % _MODULUS
+    total = known[0] + len(rows), (known[1] + sum(checksum(*row) for row in rows)) % MODULUS
     connection.execute(
         "INSERT OR REPLACE INTO meta(key, value) VALUES (?, ?)", (_KEY, f"{total[0]} {total[1]}")
     )
@@ -32,8 +35,12 @@ def fault(connection: sqlite3.Connection) -> str:
     try:
         known = _stored(connection)
     except ValueError:
-        return "the count of what files are found by when they only look alike is damaged"
-    found = _counted(connection)
+        return DAMAGED_COUNT
+    return difference(known, _counted(connection))
+
+
+def difference(known: tuple[int, int] | None, found: tuple[int, int]) -> str:
+    """What the count that is known says against the one that was found, or empty."""
     if known is None or known == found:
         return ""
     if found[0] < known[0]:
@@ -52,9 +59,10 @@ def _stored(connection: sqlite3.Connection) -> tuple[int, int] | None:
 def _counted(connection: sqlite3.Connection) -> tuple[int, int]:
     count = total = 0
     for entry, data in connection.execute("SELECT entry, data FROM features"):
-        count, total = count + 1, (total + _sum(entry, data)) % _MODULUS
+        count, total = count + 1, (total + checksum(entry, data)) % MODULUS
     return count, total
 
 
-def _sum(entry: int, data: bytes) -> int:
+def checksum(entry: int, data: bytes) -> int:
+    """What one descriptor adds to the sum."""
     return zlib.crc32(data, zlib.crc32(entry.to_bytes(8, "big"))) + 1

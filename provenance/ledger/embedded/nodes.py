@@ -85,7 +85,7 @@ class NodeStore:
             fresh = [merkle.fold(row[offset : offset + WIDTH]) for offset in range(0, complete, WIDTH)]
             tier, first = tier + 1, block
         rows.sort()
-        self._connection.executemany("INSERT OR REPLACE INTO nodes(id, hashes) VALUES (?, ?)", rows)
+        self._write(rows)
         if root is None:
             raise LedgerError("nothing was appended")
         return old_root or merkle.EMPTY_ROOT, root
@@ -131,6 +131,9 @@ class NodeStore:
             query = f"SELECT id, hashes FROM nodes WHERE id IN ({marks})"  # noqa: S608 only question marks
             found.update(self._connection.execute(query, part))
         return found
+
+    def _write(self, rows: Sequence[tuple[int, bytes]]) -> None:
+        self._connection.executemany("INSERT OR REPLACE INTO nodes(id, hashes) VALUES (?, ?)", rows)
 
 
 def _stored_span(level: int, index: int) -> tuple[int, int, int]:

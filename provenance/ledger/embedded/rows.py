@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from provenance import strict_json
-from provenance.errors import LedgerError, ReceiptError, UsageError
+from provenance.errors import UsageError
 from provenance.ledger import merkle
 from provenance.ledger.embedded import lookup
-from provenance.ledger.embedded.entries import EntryStore, Stored
-from provenance.ledger.embedded.nodes import NodeStore
+from provenance.ledger.embedded.entries import Stored
 from provenance.record import MAX_OPENING_BYTES, Opening, Record, SignedRecord, commitment_to
 
 SALT_BYTES = 32
@@ -81,41 +77,6 @@ def prepare(opening: Opening, features: bytes | None) -> Prepared:
     )
 
 
-def find_same(connection: sqlite3.Connection, items: Sequence[Prepared], size: int) -> dict[bytes, int]:
-    """Leaf hash to index of those openings that the log already holds."""
-    firsts = list({item.keys[0] for item in items})
-    found = lookup.candidates(connection, firsts, size, merkle.MAX_SIZE)
-    leaves = {item.leaf for item in items}
-    known = zip(NodeStore(connection).nodes([(0, index) for index in found]), found, strict=True)
-    return {leaf: index for leaf, index in known if leaf in leaves}
-
-
-def select_entries(connection: sqlite3.Connection, start: int, stop: int) -> Iterator[Entry]:
-    """Entries ``[start, stop)`` in log order, each checked against its leaf in the tree.
-
-    Raises:
-        LedgerError: an entry is missing, or not what its leaf commits to.
-    """
-    if stop <= start:
-        return
-    leaves = NodeStore(connection).leaves(start, stop)
-    query = "SELECT entry, data FROM features WHERE entry >= ? AND entry < ?"
-    features = dict(connection.execute(query, (start, stop)))
-    stored = EntryStore(connection).read(start, stop)
-    for index, (leaf, item) in enumerate(zip(leaves, stored, strict=True), start=start):
-        yield _entry_of(index, leaf, item, features.get(index))
-
-
-def select_commitments(connection: sqlite3.Connection, start: int, stop: int) -> list[bytes]:
-    """Commitments of entries ``[start, stop)``; LedgerError when one is missing."""
-    stored = EntryStore(connection).read(start, stop) if stop > start else []
-    if any(item is None or item.head is None for item in stored):
-        raise LedgerError(
-            f"entries are missing between {start} and {stop}", hint="run `veilmark ledger audit`"
-        )
-    return [commitment_in(item) for item in stored if item is not None]
-
-
 def commitment_in(item: Stored) -> bytes:
     """The commitment to an opening as it is stored."""
     return commitment_to(item.opening[:SALT_BYTES], (item.head or b"") + item.opening[SALT_BYTES:])
@@ -124,19 +85,3 @@ def commitment_in(item: Stored) -> bytes:
 def record_in(item: Stored) -> SignedRecord:
     """The signed record as it is stored; ReceiptError or ValueError when it cannot be parsed."""
     return SignedRecord.from_json(strict_json.loads((item.head or b"") + item.opening[SALT_BYTES:]))
-
-
-def _entry_of(index: int, leaf: bytes, item: Stored | None, features: bytes | None) -> Entry:
-    if item is None or item.head is None or merkle.leaf_hash(commitment_in(item)) != leaf:
-        raise LedgerError(
-            f"entry {index} is not what the tree commits to",
-            hint="the database was damaged or altered: run `veilmark ledger audit`, then restore a backup",
-        )
-    try:
-        signed = record_in(item)
-    except (ValueError, ReceiptError) as error:
-        raise LedgerError(
-            f"entry {index} cannot be parsed: {error}", hint="run `veilmark ledger audit`"
-        ) from error
-    when = datetime.fromtimestamp(item.logged_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Entry(index, Opening(item.opening[:SALT_BYTES], signed), when, features)

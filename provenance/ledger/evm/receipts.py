@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from provenance.errors import ChainError, ForkError, MissingPathError, ReceiptError, UsageError
 from provenance.home import Home
-from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.evm.anchor import AnchorPolicy, AnchorStatus, anchor_checkpoint
 from provenance.ledger.evm.check import AnchorCheck, Basis, Found, check_anchor
 from provenance.ledger.evm.claim import AnchorClaim, AnchorKey
 from provenance.ledger.evm.contract import MediaLedger, log_id_of
 from provenance.ledger.evm.rpc import DEFAULT_TIMEOUT
 from provenance.ledger.evm.state import AnchorState, AnchorStore
+from provenance.ledger.log import Log
 from provenance.ledger.note import Checkpoint, Note
 from provenance.ledger.receipt import MAX_ANCHORS, MAX_RECEIPT_BYTES, Receipt
 from provenance.media import files as atomic
@@ -43,7 +43,7 @@ class Contract(Protocol):
 
 def anchor_log(
     home: Home,
-    log: LocalLedger,
+    log: Log,
     ledger: MediaLedger,
     account: LocalAccount,
     *,
@@ -87,7 +87,7 @@ def anchor_log(
     return status
 
 
-def require_same_history(log: LocalLedger, ledger: MediaLedger, owner: str) -> None:
+def require_same_history(log: Log, ledger: MediaLedger, owner: str) -> None:
     """Compare the log with its last anchor on the chain.
 
     Raises:
@@ -108,7 +108,7 @@ def require_same_history(log: LocalLedger, ledger: MediaLedger, owner: str) -> N
         )
 
 
-def anchored_receipt(home: Home, log: LocalLedger, index: int) -> Receipt | None:
+def anchored_receipt(home: Home, log: Log, index: int) -> Receipt | None:
     """The receipt of an entry against the earliest confirmed anchor that covers it; None where there is none."""
     with AnchorStore(home) as store:
         for row in store.confirmed(log_id_of(log.checkpoint().origin)):
@@ -118,7 +118,7 @@ def anchored_receipt(home: Home, log: LocalLedger, index: int) -> Receipt | None
     return None
 
 
-def upgrade_file(home: Home, log: LocalLedger, path: Path) -> bool:
+def upgrade_file(home: Home, log: Log, path: Path) -> bool:
     """Rewrite a receipt of this log in place with its anchor, once that is confirmed.
 
     Returns:
@@ -260,7 +260,7 @@ def _readable_claims(receipt: Receipt) -> list[AnchorClaim]:
     return claims
 
 
-def _unfinished(home: Home, log: LocalLedger, ledger: MediaLedger, owner: str) -> Note | None:
+def _unfinished(home: Home, log: Log, ledger: MediaLedger, owner: str) -> Note | None:
     """The checkpoint of a transaction that is still out, so that it is followed instead of a new one."""
     wanted = (ledger.node.chain_id, ledger.address, owner, log_id_of(log.checkpoint().origin))
     with AnchorStore(home) as store:

@@ -8,8 +8,9 @@ from functools import cached_property
 from starlette.exceptions import HTTPException
 
 from provenance.errors import NotInitializedError
-from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.log import Log
 from provenance.ledger.note import VerifierKey
+from provenance.ledger.opening import open_ledger
 from provenance.ledger.witness import Witness
 from provenance.ledger.witnessing import open_witness
 from provenance.resolve.public import PublicRecords
@@ -26,12 +27,12 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.bench = Bench(settings.limits)
+        self.bench = Bench(settings.folder / "incoming", settings.limits)
         self._opening = threading.RLock()
         self._trusted: tuple[tuple[int, ...], TrustStore] | None = None
 
     @property
-    def ledger(self) -> LocalLedger:
+    def ledger(self) -> Log:
         """The home's log.
 
         Raises:
@@ -51,7 +52,7 @@ class Engine:
             raise HTTPException(
                 404, "this service answers no look-ups: `discoverable` is off in its settings"
             )
-        if not self.settings.home.ledger.exists():
+        if not self.settings.home.has_ledger():
             raise HTTPException(404, "this service has no ledger yet")
         with self._opening:
             return self._public
@@ -59,7 +60,7 @@ class Engine:
     @property
     def lookup(self) -> Lookup | None:
         """Everything in the own log: for those who may see it all. None where there is no log."""
-        if not self.settings.home.ledger.exists():
+        if not self.settings.home.has_ledger():
             return None
         with self._opening:
             lookup = self._lookup
@@ -99,10 +100,10 @@ class Engine:
                 opened.close()
 
     @cached_property
-    def _ledger(self) -> LocalLedger:
-        if not self.settings.home.ledger.exists():
+    def _ledger(self) -> Log:
+        if not self.settings.home.has_ledger():
             raise NotInitializedError("this service has no ledger yet")
-        return LocalLedger.open(self.settings.home.ledger)
+        return open_ledger(self.settings.home)
 
     @cached_property
     def _public(self) -> PublicRecords:

