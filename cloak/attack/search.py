@@ -77,9 +77,13 @@ def optimise(
             steps_done += 1
             if progress:
                 progress(steps_done / (schedule.steps * (schedule.restarts + 1)))
-            if schedule.until_evaded and step + 1 >= schedule.min_steps and state.all_evaded():
-                state.change.finish()
-                break
+            if schedule.until_evaded:
+                if step + 1 == max(schedule.min_steps, schedule.steps // 3):
+                    state.press_hold_outs()
+                hopeless = step + 1 == max(schedule.min_steps, 2 * schedule.steps // 3) and state.none_falls()
+                if hopeless or (step + 1 >= schedule.min_steps and state.all_evaded()):
+                    state.change.finish()
+                    break
             if schedule.check_every and (
                 (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps
             ):
@@ -129,8 +133,11 @@ _CONTEXT = 0.4
 _EVADED_DISTANCE = 0.3
 #: Below this distance (see :func:`cloak.attack.objective.decoy_loss`) a decoy is seen with margin.
 _RAISED_DISTANCE = 0.35
-#: Factors of a detector's loss weight for each step in which it still finds a face, and for each other step.
-_WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
+#: Factors of a detector's loss weight for each step in which it still finds a face, and for each other step, and the
+#: most that it becomes.
+_WEIGHT_GROWTH, _WEIGHT_DECAY, _MOST_WEIGHT = 1.08, 0.93, 4.0
+#: A detector that is on average further than this from evaded has not fallen.
+_STANDING = 0.9
 #: Probability that a detector is shown the full frame where that costs little: where the picture has at most so many
 #: pixels, or for a cascade, which evaluates only the places it is given.
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
@@ -174,6 +181,7 @@ class _Search:
             pair: 1.0 if pair in unresolved or not unresolved else _INITIAL_RESIDUAL for pair in pairs
         }
         self.loss_weight = {d.name: 1.0 for d in detectors}
+        self.most_weight = {d.name: _MOST_WEIGHT for d in detectors}
         self.face_residual = {d.name: torch.ones(len(task.faces)).to(task.clean) for d in detectors}
         self.unresolved = unresolved
         self.decoy_residual = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
@@ -349,7 +357,9 @@ class _Search:
         floor = max(0.3 if pair in self.unresolved else 0.0, least)
         need = min(max((distance - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
         change = _WEIGHT_GROWTH if need > 0.7 else _WEIGHT_DECAY
-        self.loss_weight[detector.name] = min(max(self.loss_weight[detector.name] * change, 0.5), 4.0)
+        self.loss_weight[detector.name] = min(
+            max(self.loss_weight[detector.name] * change, 0.5), self.most_weight[detector.name]
+        )
         return self.loss_weight[detector.name] * max(need, floor)
 
     def _decoy_weight(self, detector: FaceDetector) -> float:
@@ -363,6 +373,25 @@ class _Search:
             return False
         pairs = [(detector.name, condition.name) for condition in self.conditions if condition.needed]
         return all(self.residual[pair] < _EVADED_DISTANCE and pair not in self.unresolved for pair in pairs)
+
+    def _hold_outs(self) -> list[str]:
+        """The detectors that find a face about as well as before, on average over the conditions that count."""
+        needed = [condition.name for condition in self.conditions if condition.needed]
+        return [
+            one.name
+            for one in self.detectors
+            if sum(self.residual[one.name, name] for name in needed) > _STANDING * len(needed)
+        ]
+
+    def press_hold_outs(self) -> None:
+        """From now on detectors that have not fallen at all count twice as much as others can."""
+        for name in self._hold_outs():
+            self.most_weight[name] = 2 * _MOST_WEIGHT
+            self.loss_weight[name] = 2 * _MOST_WEIGHT
+
+    def none_falls(self) -> bool:
+        """Whether no detector at all has fallen: more steps are not worth their time then."""
+        return len(self._hold_outs()) == len(self.detectors) > 0
 
     def all_evaded(self) -> bool:
         """Whether every detector is evaded with margin, as far as the steps so far tell; costs nothing."""

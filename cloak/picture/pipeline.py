@@ -212,15 +212,18 @@ def cloak_bytes(
     if on_estimate and not (options.fast and len(optimiser.patches) <= _FEW_PATCHES):
         on_estimate(estimate_work(optimiser, initial, options, len(faces)))
     best: _EncodedRound | None = None
+    before_round = float("inf")
     for number in range(options.most_rounds):
         encoded_round = encode_and_evaluate(optimiser.run_round(number, progress))
         if best is None or encoded_round.evaluation.residual(attacked) <= best.evaluation.residual(attacked):
             best = encoded_round
         optimiser.update_pending(encoded_round.evaluation)
         remaining = best.evaluation.residual(attacked)
-        # one more round for JPEG 75 and half size; further ones only while a face shows as published
+        # one more round for JPEG 75 and half size; further ones only while a face shows as published and they help
+        gained, before_round = remaining < before_round, remaining
         if (
             remaining == 0
+            or not gained
             or options.torchattack
             or (number >= 1 and remaining < CONDITION_WEIGHTS["published"])
         ):

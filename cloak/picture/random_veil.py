@@ -71,7 +71,9 @@ def random_veil(
         noise = (
             patch.to_picture_size(render(visibility.spread(fitted)) - clean)[0].permute(1, 2, 0).numpy() * 255
         )
-        change[patch.top : patch.bottom, patch.left : patch.right] = np.rint(noise)
+        target = change[patch.top : patch.bottom, patch.left : patch.right]
+        # as in a cloak: where patches meet, the larger change counts
+        np.copyto(target, np.rint(noise).astype(np.int16), where=np.abs(noise) > np.abs(target))
     if name in GRAINY and amplitudes:
         amplitude, scale = min(amplitudes)
         amplitude = min(BACKGROUND, BACKGROUND_SHARE * amplitude)

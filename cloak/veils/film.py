@@ -56,8 +56,8 @@ class Film:
     unevenness: float = 0.35
     loose: float = 0.8
     blue: float = 0.4
-    least_blue: float = 0.055
-    slow: float = 3.0
+    least_blue: float = 0.05
+    slow: float = 1.8
     name: VeilName = VeilName.FILM
     pace: float = 0.25
 

@@ -70,7 +70,7 @@ class Ceiling:
         """For a face of ``side`` pixels as shown: grains are as large on a small face as on a large one, so that eyes
         and mouth drown in them where they are as strong.
         """
-        weaker = min(1.0, (side / _LARGE_FACE) ** 0.65)
+        weaker = min(1.0, (side / _LARGE_FACE) ** 0.45)
         return replace(self, amplitude=self.amplitude * weaker, face=self.face * weaker**0.4)
 
 

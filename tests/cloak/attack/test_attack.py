@@ -91,6 +91,14 @@ def test_a_search_ends_once_its_own_steps_show_every_detector_evaded(scene: Scen
     assert all(evaluate_noise(task, result.noise, scene.detectors, AS_IS).values())
 
 
+def test_a_search_in_which_nothing_falls_stops_after_two_thirds(scene: Scene) -> None:
+    schedule = Schedule(steps=18, check_every=0, until_evaded=True, min_steps=4)
+    hopeless = optimise(scene.task(8), scene.detectors, [_hopeless(scene, needed=True)], schedule=schedule)
+    assert hopeless.steps == 12
+    one_falls = [*AS_IS, _hopeless(scene, needed=True)]
+    assert optimise(scene.task(30), scene.detectors, one_falls, schedule=schedule).steps == 18
+
+
 def test_equal_random_noise_does_not_do_it(scene: Scene) -> None:
     """The control: what hides the face is the search, not the amount of noise."""
     task = scene.task(Strength.HIGH.levels)

@@ -58,7 +58,7 @@ def test_each_face_has_an_amplitude_of_its_own() -> None:
     assert all(0.9 < one < 1.06 for one in used) and amplitudes[0] > 1.5 * amplitudes[1]
     assert seen.sides == [70.0, 70.0]
     most = Ceiling(0.1, 0.1, 0.13)
-    assert most.for_side(400).amplitude == 0.13 and 0.045 < most.for_side(45).amplitude < 0.055
+    assert most.for_side(400).amplitude == 0.13 and 0.06 < most.for_side(45).amplitude < 0.07
 
 
 def test_the_square_prefers_an_even_change() -> None:
