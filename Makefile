@@ -9,10 +9,10 @@ BENCHMARKS := $(shell grep -lx 'Runs without arguments.' benchmarks/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo docs test test-all coverage lint anvil axe weights ipfs s3 bench clean
+.PHONY: help demo docs test test-all coverage lint anvil axe weights ipfs s3 bench gpu clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(READY): pyproject.toml constraints.txt weights.txt
 	$(PYTHON) -m venv --clear $(VENV)
@@ -66,6 +66,11 @@ bench: $(READY)  ## the benchmarks, one after the other; takes long
 	@missed=; for script in $(BENCHMARKS); do \
 	echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script || missed="$$missed $$script"; done; \
 	if [ -n "$$missed" ]; then echo "failed, or missed a target:$$missed"; exit 1; fi
+
+# No environment is made: a machine with a card often has no network. What a block lacks, it says.
+gpu:  ## what is claimed for a GPU, block by block, into build/gpu.json; run again, it goes on (needs torch, numpy, pillow)
+	@mkdir -p build
+	$(if $(wildcard $(READY)),$(BIN)/python,$(PYTHON)) benchmarks/gpu/run.py --out build/gpu.json $(GPU)
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build demo-output .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -232,7 +232,7 @@ _PAGE = """<!doctype html>
 <html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">
 <title>veilmark demo</title>
 <style>
-:root {{ --paper:#fbfaf7; --ink:#1d2327; --soft:#6b7378; --line:#dfdcd3; --card:#fff; --good:#1b7f4b; --bad:#b3261e }}
+:root {{ --paper:#fbfaf7; --ink:#1d2327; --soft:#6b7378; --line:#dfdcd3; --card:#fff; --good:#16703f; --bad:#b3261e }}
 @media (prefers-color-scheme: dark) {{
  :root {{ --paper:#14171a; --ink:#e8e6e1;
   --soft:#9aa3a8; --line:#2c3237; --card:#1c2125; --good:#5fd08f; --bad:#ff8a80 }}

@@ -63,8 +63,11 @@ class MeasureChoices(TypedDict, total=False):
 
     steps: int | None
     strengths: Sequence[str]
+    veils: Sequence[str]
     attackers: Sequence[str]
     seeds: Sequence[int]
+    people: Sequence[StrPath]
+    one_shot_steps: int
     frames: int
     held_out: int
     side: int
@@ -72,7 +75,7 @@ class MeasureChoices(TypedDict, total=False):
     against: Sequence[str] | None
     cloak_steps: int
     cloak_rounds: int
-    cloak_seed: int
+    cloak_seeds: Sequence[int]
     control: bool
     weights: StrPath | None
     device: str

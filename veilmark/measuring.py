@@ -129,7 +129,8 @@ class Measuring(Handle):
         **options: Unpack[MeasureChoices],
     ) -> Measured:
         """How much worse a face swapper becomes that learned from cloaked footage, and how much easier its fakes are to
-        detect. Takes an hour with ``tiny``; an interrupted one goes on where it stopped. No generated clip is kept.
+        detect. Takes some hours with ``tiny``; an interrupted one goes on where it stopped. Its
+        ``report.valid`` says whether the instrument could measure anything. No generated clip is kept.
 
         Args:
             person: whose face is stolen: a video, or a folder of pictures.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -25,11 +26,16 @@ class Change(Protocol):
         """``(1, 3, H, W)``, what is added to the patch; within its budget."""
         ...
 
-    def update(self, gradient: Tensor, number: int, residual: float) -> None:
+    def update(self, gradient: Tensor, number: int, residuals: Sequence[float]) -> None:
         """Step ``number``: move against the gradient ``(1, 3, H, W)`` of what the detectors make of it.
 
-        ``residual``: how far the detector that holds out longest is from evaded, in [0, 1].
+        ``residuals``: for each face and then each decoy, how far the detector that holds out longest there is from
+        evaded, in [0, 1].
         """
+        ...
+
+    def finish(self) -> None:
+        """Called where a search ends before its last step."""
         ...
 
 
@@ -54,7 +60,7 @@ class NoiseChange:
     def noise(self) -> Tensor:
         return self._noise
 
-    def update(self, gradient: Tensor, number: int, residual: float) -> None:
+    def update(self, gradient: Tensor, number: int, residuals: Sequence[float]) -> None:
         schedule = self.schedule
         if self.task.grey:
             gradient = to_grey(gradient)
@@ -64,6 +70,9 @@ class NoiseChange:
         share = 0.5 + 0.5 * math.cos(math.pi * number / max(1, schedule.steps))
         size = schedule.last_step + (schedule.first_step - schedule.last_step) * share
         self._noise = self.budget.project(self._noise - size * self.task.limit * self._direction())
+
+    def finish(self) -> None:
+        """Noise is within its budget after every step."""
 
     def _direction(self) -> Tensor:
         """The velocity scaled to a root mean square of 1 where noise may be; no value beyond :data:`_MAX_STEP_RATIO`.

@@ -24,8 +24,21 @@ def hiding_loss(
     peak: int = 4,
     min_overlap: float = 0.2,
 ) -> Tensor:
-    """How far each stage of the detector is from missing every face: a softplus hinge on its strongest
-    candidates.
+    """``(S,)``, how far each stage of the detector is from missing the faces: the mean of :func:`hiding_by_face`."""
+    by_face = hiding_by_face(candidates, faces, margin=margin, top=top, peak=peak, min_overlap=min_overlap)
+    return by_face.sum(1) / max(1, len(faces))
+
+
+def hiding_by_face(
+    candidates: Candidates,
+    faces: Tensor,
+    *,
+    margin: float = 1.0,
+    top: int = 64,
+    peak: int = 4,
+    min_overlap: float = 0.2,
+) -> Tensor:
+    """How far each stage of the detector is from missing each face: a softplus hinge on its strongest candidates.
 
     A cascade misses a face as soon as one of its stages does, so the smallest value tells how far the
     detector is from evaded; gradients are taken of the sum.
@@ -40,7 +53,7 @@ def hiding_loss(
             in the corners of a face's box never becomes a face.
 
     Returns:
-        ``(S,)``, for each stage the mean over the faces; 0 for a stage that considers nothing there.
+        ``(S, N)``, for each stage and face; 0 for a stage that considers nothing there.
     """
     near = centres_inside(candidates.boxes, expand_boxes(faces, 0.25))
     fitting = overlaps(candidates.boxes, faces) >= min_overlap
@@ -49,15 +62,18 @@ def hiding_loss(
         selected = near if stage == candidates.last_stage else fitting
         if candidates.stages is not None:
             selected = selected & (candidates.stages == stage)[:, None]
-        total = candidates.logits.sum() * 0
+        nothing = candidates.logits.sum() * 0
         for column in range(len(faces)):
             logits = candidates.logits[selected[:, column]]
             if len(logits):
                 strongest = torch.topk(logits, min(top, len(logits))).values
                 hinge = functional.softplus(strongest + margin)
-                total = total + hinge.mean() + hinge[:peak].mean()
-        values.append(total / max(1, len(faces)))
-    return torch.stack(values)
+                values.append(hinge.mean() + hinge[:peak].mean())
+            else:
+                values.append(nothing)
+    if not values:
+        return candidates.logits.new_zeros(candidates.last_stage + 1, 0)
+    return torch.stack(values).reshape(-1, len(faces))
 
 
 def decoy_loss(candidates: Candidates, zones: Tensor, *, margin: float = 1.0, top: int = 4) -> Tensor:

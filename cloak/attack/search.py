@@ -28,7 +28,7 @@ from cloak.attack.evaluation import (
 from cloak.attack.features import FeatureRecorder, feature_similarity
 from cloak.attack.input_policy import input_policy_of
 from cloak.attack.noise_change import Change, NoiseChange
-from cloak.attack.objective import decoy_loss, hiding_loss, landmark_loss
+from cloak.attack.objective import decoy_loss, hiding_by_face, landmark_loss
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.transforms import Transform
 from cloak.detectors.base import Candidates, FaceDetector
@@ -77,6 +77,13 @@ def optimise(
             steps_done += 1
             if progress:
                 progress(steps_done / (schedule.steps * (schedule.restarts + 1)))
+            if schedule.until_evaded:
+                if step + 1 == max(schedule.min_steps, schedule.steps // 3):
+                    state.press_hold_outs()
+                hopeless = step + 1 == max(schedule.min_steps, 2 * schedule.steps // 3) and state.none_falls()
+                if hopeless or (step + 1 >= schedule.min_steps and state.all_evaded()):
+                    state.change.finish()
+                    break
             if schedule.check_every and (
                 (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps
             ):
@@ -122,12 +129,15 @@ def _unit_gradient(loss: Tensor, of: Tensor, *, retain_graph: bool = False) -> T
 
 #: Margin around the faces in the crop that detectors are shown during the search, in face sizes.
 _CONTEXT = 0.4
-#: Below this distance (see :func:`cloak.attack.objective.hiding_loss`) a face is missed with margin.
+#: Below this distance (see :func:`cloak.attack.objective.hiding_by_face`) a face is missed with margin.
 _EVADED_DISTANCE = 0.3
 #: Below this distance (see :func:`cloak.attack.objective.decoy_loss`) a decoy is seen with margin.
 _RAISED_DISTANCE = 0.35
-#: Factors of a detector's loss weight for each step in which it still finds a face, and for each other step.
-_WEIGHT_GROWTH, _WEIGHT_DECAY = 1.08, 0.93
+#: Factors of a detector's loss weight for each step in which it still finds a face, and for each other step, and the
+#: most that it becomes.
+_WEIGHT_GROWTH, _WEIGHT_DECAY, _MOST_WEIGHT = 1.08, 0.93, 4.0
+#: A detector that is on average further than this from evaded has not fallen.
+_STANDING = 0.9
 #: Probability that a detector is shown the full frame where that costs little: where the picture has at most so many
 #: pixels, or for a cascade, which evaluates only the places it is given.
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
@@ -171,6 +181,8 @@ class _Search:
             pair: 1.0 if pair in unresolved or not unresolved else _INITIAL_RESIDUAL for pair in pairs
         }
         self.loss_weight = {d.name: 1.0 for d in detectors}
+        self.most_weight = {d.name: _MOST_WEIGHT for d in detectors}
+        self.face_residual = {d.name: torch.ones(len(task.faces)).to(task.clean) for d in detectors}
         self.unresolved = unresolved
         self.decoy_residual = {d.name: 1.0 for d in detectors} if goals.decoy and len(task.zones) else {}
 
@@ -211,7 +223,7 @@ class _Search:
                 query.view.gradient += gradient
         for view in views:
             gradient_sum += view.noise_gradient(noise)
-        self.change.update(gradient_sum, number, self._worst_residual())
+        self.change.update(gradient_sum, number, self._residuals())
 
     def _asked(self, number: int) -> list[FaceDetector]:
         """The detectors that are asked in a step: those that are evaded in every condition rest in two of three, where
@@ -228,15 +240,14 @@ class _Search:
     def noise(self) -> Tensor:
         return self.change.noise
 
-    def _worst_residual(self) -> float:
-        """Of the detector that is furthest from evaded, on average over the conditions."""
-        return max(
-            (
-                sum(self.residual[d.name, c.name] for c in self.conditions) / len(self.conditions)
-                for d in self.detectors
-            ),
-            default=0.0,
-        )
+    def _residuals(self) -> list[float]:
+        """For each face and then each decoy how far the detector that holds out longest there is from evaded, on
+        average over the latest steps.
+        """
+        faces = [0.0] * len(self.task.faces)
+        if self.face_residual and faces:
+            faces = torch.stack(list(self.face_residual.values())).amax(0).tolist()
+        return faces + [max(self.decoy_residual.values(), default=1.0)] * len(self.task.zones)
 
     def _uses_full_frame(self, detector: FaceDetector, condition: Condition) -> bool:
         """Whether the detector is shown the full frame in this step, instead of a shifted crop around the faces."""
@@ -346,7 +357,9 @@ class _Search:
         floor = max(0.3 if pair in self.unresolved else 0.0, least)
         need = min(max((distance - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
         change = _WEIGHT_GROWTH if need > 0.7 else _WEIGHT_DECAY
-        self.loss_weight[detector.name] = min(max(self.loss_weight[detector.name] * change, 0.5), 4.0)
+        self.loss_weight[detector.name] = min(
+            max(self.loss_weight[detector.name] * change, 0.5), self.most_weight[detector.name]
+        )
         return self.loss_weight[detector.name] * max(need, floor)
 
     def _decoy_weight(self, detector: FaceDetector) -> float:
@@ -355,11 +368,34 @@ class _Search:
         return self.goals.decoy * min(max((missing - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
 
     def _is_evaded(self, detector: FaceDetector) -> bool:
-        """Whether the detector is evaded with margin in every condition."""
+        """Whether the detector is evaded with margin in every condition in which it has to be."""
         if self.decoy_residual.get(detector.name, 0.0) > _EVADED_DISTANCE:
             return False
-        pairs = [(detector.name, condition.name) for condition in self.conditions]
+        pairs = [(detector.name, condition.name) for condition in self.conditions if condition.needed]
         return all(self.residual[pair] < _EVADED_DISTANCE and pair not in self.unresolved for pair in pairs)
+
+    def _hold_outs(self) -> list[str]:
+        """The detectors that find a face about as well as before, on average over the conditions that count."""
+        needed = [condition.name for condition in self.conditions if condition.needed]
+        return [
+            one.name
+            for one in self.detectors
+            if sum(self.residual[one.name, name] for name in needed) > _STANDING * len(needed)
+        ]
+
+    def press_hold_outs(self) -> None:
+        """From now on detectors that have not fallen at all count twice as much as others can."""
+        for name in self._hold_outs():
+            self.most_weight[name] = 2 * _MOST_WEIGHT
+            self.loss_weight[name] = 2 * _MOST_WEIGHT
+
+    def none_falls(self) -> bool:
+        """Whether no detector at all has fallen: more steps are not worth their time then."""
+        return len(self._hold_outs()) == len(self.detectors) > 0
+
+    def all_evaded(self) -> bool:
+        """Whether every detector is evaded with margin, as far as the steps so far tell; costs nothing."""
+        return all(self._is_evaded(detector) for detector in self.detectors)
 
     def evaluate(self) -> dict[tuple[str, str], bool]:
         """Which pairs are evaded; the residual of all others is set to 1."""
@@ -386,7 +422,10 @@ class _Search:
         raise_decoys = bool(self.goals.decoy) and len(zones) > 0
         focus = torch.cat([faces, zones]) if raise_decoys else faces
         candidates = self._candidates(detector, shown.pixels, focus)
-        hiding = hiding_loss(candidates, faces)
+        by_face = hiding_by_face(candidates, faces)
+        hiding = by_face.sum(1) / max(1, len(faces))
+        seen = by_face.detach().amin(0).clamp_max(1)
+        self.face_residual[detector.name] = 0.7 * self.face_residual[detector.name] + 0.3 * seen
         # a cascade is evaded by any one stage: stages that are nearly evaded weigh most
         loss = self.goals.hide * (hiding / (hiding.detach() + 0.05) ** 2).sum()
         distance = float(hiding.detach().min())

@@ -8,6 +8,7 @@ from cloak.detectors import DETECTORS
 from cloak.evaluate.presence import commands_text
 from cloak.evaluate.report import DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions
+from cloak.pixels import MAX_DISPLAY_SIDE
 from cloak.strength import Strength
 from cloak.veils.names import VeilName
 from cloak.veils.visibility import CEILINGS
@@ -64,7 +65,7 @@ def _about_detectors(
     judging = [one for one in detectors if not one.attacked and one.name in finding]
     help_: list[str] = []
     if attacked:
-        help_.extend(_more_of_the_search([_of(attacked, face) for face in left], left, options))
+        help_.extend(_more_of_the_search([_of(attacked, face) for face in left], left, options, size))
     help_.extend(_against_judges(judging, missing))
     help_.extend(_other_form(left, size))
     return f"{_who(left, judging)}. What may help: {'; '.join(help_)}."
@@ -95,12 +96,12 @@ def _of(attacked: Sequence[DetectorReport], face: FaceReport) -> bool:
 
 
 def _more_of_the_search(
-    by_attacked: Sequence[bool], left: Sequence[FaceReport], options: CloakOptions
+    by_attacked: Sequence[bool], left: Sequence[FaceReport], options: CloakOptions, size: tuple[int, int]
 ) -> list[str]:
     """A larger change only for faces that used what they had, and more steps only for those that did not."""
     if options.torchattack:
         return ["leave out --attack, for the default search goes on after the file was written and judged"]
-    spare = [_spare(face, options) for face, hit in zip(left, by_attacked, strict=True) if hit]
+    spare = [_spare(face, options, size) for face, hit in zip(left, by_attacked, strict=True) if hit]
     result = []
     if not all(spare) and (stronger := _STRONGER.get(options.level)):
         result.append(f"--strength {stronger}, for the change that {options.level} allows is used up")
@@ -109,11 +110,13 @@ def _more_of_the_search(
     return result
 
 
-def _spare(face: FaceReport, options: CloakOptions) -> bool:
+def _spare(face: FaceReport, options: CloakOptions, size: tuple[int, int]) -> bool:
     """Did the search leave part of what the strength allows?"""
     if options.chosen_veil is VeilName.NOISE:
         return face.quality.psnr - options.level.face_psnr >= _SPARE_DB
-    return face.quality.flip is not None and face.quality.flip < _SPARE_FLIP * CEILINGS[options.level].face
+    side = max(face.box[2] - face.box[0], face.box[3] - face.box[1]) * min(1.0, MAX_DISPLAY_SIDE / max(size))
+    most = CEILINGS[options.level].for_side(side).face
+    return face.quality.flip is not None and face.quality.flip < _SPARE_FLIP * most
 
 
 def _against_judges(judging: Sequence[DetectorReport], missing: dict[str, tuple[str, ...]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloak.evaluate.cleaning import cleaning_line
 from cloak.evaluate.quality import Quality
 
 SCHEMA = "veilmark.cloak-report/2"
@@ -69,6 +70,8 @@ class DetectorReport:
         after: by condition (``published``, ``jpeg75``, ``half``), how many of those it still finds.
         elsewhere: how many reports it makes in the published file where it saw no face before.
         decoys: how many of the decoys that were placed it reports there.
+        cleaned: by filter (``blur1``, ``blur2``, ``median3``), how many it finds in the published picture once somebody
+            cleans it; empty where that was not asked.
         landmark_error: how far its landmarks of the faces that it still reports there lie from where it saw them
             before, in face sizes, on average; None where it reports none of them, or gives no landmarks.
     """
@@ -81,6 +84,7 @@ class DetectorReport:
     elsewhere: int
     decoys: int = 0
     landmark_error: float | None = None
+    cleaned: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -89,6 +93,7 @@ class DetectorReport:
             "attacked": self.attacked,
             "before": self.before,
             "after": dict(self.after),
+            "cleaned": dict(self.cleaned),
             "elsewhere": self.elsewhere,
             "decoys": self.decoys,
             "landmark_error": None if self.landmark_error is None else round(self.landmark_error, 4),
@@ -240,6 +245,8 @@ class CloakReport:
                 f"{count} {CONDITION_NAMES.get(name, name)}" for name, count in one.after.items()
             )
             lines.append(f"{one.name} ({role}): found {one.before} before; finds {after}")
+        if cleaned := {one.name: one.cleaned for one in self.detectors if one.cleaned}:
+            lines.append(cleaning_line(cleaned, {one.name: one.before for one in self.detectors}))
         lines.extend(encoder.line() for encoder in self.recognition)
         if self.decoys_asked:
             lines.append(self._decoy_line())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 
 import numpy as np
@@ -51,6 +51,7 @@ class CloakWork:
         steps: of the search, all patches and rounds together.
         seconds: in all.
         format, encoder_quality, lossless: of the file; the quality is None where the format has none.
+        cleaned: see :func:`cloak.evaluate.cleaning.found_after_cleaning`; empty where that was not asked.
     """
 
     encoders: tuple[str, ...]
@@ -61,6 +62,7 @@ class CloakWork:
     format: str
     encoder_quality: int | None
     lossless: bool
+    cleaned: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def build_report(evaluation: Evaluation, scene: CloakScene, work: CloakWork) -> CloakReport:
@@ -68,7 +70,7 @@ def build_report(evaluation: Evaluation, scene: CloakScene, work: CloakWork) -> 
     options = scene.options
     size = (evaluation.pixels.shape[1], evaluation.pixels.shape[0])
     faces = _faces(evaluation, scene)
-    detectors = _detectors(evaluation, scene)
+    detectors = _detectors(evaluation, scene, work.cleaned)
     recognition = _recognition(evaluation, work.encoders)
     advice = advise(faces, detectors, options, size, missing_detectors(options.weights), recognition)
     return CloakReport(
@@ -142,7 +144,9 @@ def _faces(evaluation: Evaluation, scene: CloakScene) -> list[FaceReport]:
     return result
 
 
-def _detectors(evaluation: Evaluation, scene: CloakScene) -> list[DetectorReport]:
+def _detectors(
+    evaluation: Evaluation, scene: CloakScene, cleaned: dict[str, dict[str, int]]
+) -> list[DetectorReport]:
     attacked, judging = scene.initial.detectors.attacked, scene.initial.detectors.judging
     return [
         DetectorReport(
@@ -157,6 +161,7 @@ def _detectors(evaluation: Evaluation, scene: CloakScene) -> list[DetectorReport
             },
             elsewhere=evaluation.elsewhere[detector.name],
             decoys=sum(evaluation.decoys[detector.name]),
+            cleaned=cleaned.get(detector.name, {}),
             landmark_error=float(np.mean(moved)) if (moved := evaluation.landmarks[detector.name]) else None,
         )
         for detector in [*attacked, *judging]

@@ -18,6 +18,7 @@ from torch import Tensor
 from cloak.assertion import refuse_cloaked
 from cloak.detectors.base import Detections
 from cloak.detectors.geometry.matching import expand_boxes
+from cloak.evaluate.cleaning import found_after_cleaning
 from cloak.evaluate.detect import DetectorLoader, detect_all, load_encoders, select_faces
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation, evaluate_picture
 from cloak.evaluate.report import CloakReport
@@ -211,15 +212,18 @@ def cloak_bytes(
     if on_estimate and not (options.fast and len(optimiser.patches) <= _FEW_PATCHES):
         on_estimate(estimate_work(optimiser, initial, options, len(faces)))
     best: _EncodedRound | None = None
+    before_round = float("inf")
     for number in range(options.most_rounds):
         encoded_round = encode_and_evaluate(optimiser.run_round(number, progress))
         if best is None or encoded_round.evaluation.residual(attacked) <= best.evaluation.residual(attacked):
             best = encoded_round
         optimiser.update_pending(encoded_round.evaluation)
         remaining = best.evaluation.residual(attacked)
-        # one more round for JPEG 75 and half size; further ones only while a face shows as published
+        # one more round for JPEG 75 and half size; further ones only while a face shows as published and they help
+        gained, before_round = remaining < before_round, remaining
         if (
             remaining == 0
+            or not gained
             or options.torchattack
             or (number >= 1 and remaining < CONDITION_WEIGHTS["published"])
         ):
@@ -241,6 +245,11 @@ def cloak_bytes(
             zones=optimiser.zones,
         )
     )
+    cleaned = (
+        {}
+        if options.fast
+        else found_after_cleaning(detectors.all, best.evaluation.pixels, faces, before, options.device)
+    )
     if progress:
         progress(1.0)
     work = CloakWork(
@@ -252,6 +261,7 @@ def cloak_bytes(
         format=encoder.format,
         encoder_quality=encoder.quality,
         lossless=encoder.lossless,
+        cleaned=cleaned,
     )
     report = build_report(full_evaluation, CloakScene(options, initial, faces, uncloaked), work)
     return CloakResult(best.encoded, encoder.format, report)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cloak.attack.regions import plan_patches
 from cloak.detectors.geometry.patch import Patch
-from cloak.picture.rounds import BACKGROUND, GRAINY, VEIL_FACE_SIDE
+from cloak.picture.rounds import BACKGROUND, BACKGROUND_SHARE, GRAINY, VEIL_FACE_SIDE
 from cloak.pixels import to_tensor
 from cloak.strength import Strength
 from cloak.veils import VeilName, veil_of
@@ -36,7 +36,7 @@ def random_veil(
         name: of the veil.
         strength: how visible it may be.
         seed: of the parameters.
-        like: a cloaked picture; the mean FLIP of each patch's faces becomes what it is there, whatever the ceilings.
+        like: a cloaked picture; the mean FLIP of each face becomes what it is there, whatever the ceilings.
 
     Returns:
         uint8 ``(H, W, 3)``.
@@ -57,20 +57,27 @@ def random_veil(
         parameters = veil.settle(canvas, veil.random(canvas, seed))
 
         def render(
-            amplitude: float, canvas: Canvas = canvas, parameters: Tensor = parameters, veil: Veil = veil
+            amplitude: Tensor, canvas: Canvas = canvas, parameters: Tensor = parameters, veil: Veil = veil
         ) -> Tensor:
             return veil.render(canvas, parameters, amplitude)
 
-        ceiling = CEILINGS[strength]
+        ceilings = [CEILINGS[strength].for_side(side) for side in visibility.sides]
         if like is not None:
-            ceiling = Ceiling(_face_flip(visibility, _cut(like, patch)), 1.0)
-        amplitude = visibility.fit(render, ceiling, 0.05, tries=12)
-        amplitudes.append((amplitude, patch.scale))
-        noise = patch.to_picture_size(render(amplitude) - clean)[0].permute(1, 2, 0).numpy() * 255
-        change[patch.top : patch.bottom, patch.left : patch.right] = np.rint(noise)
+            with torch.no_grad():
+                seen = visibility.errors(_cut(like, patch))
+            ceilings = [Ceiling(max(1e-3, float(face)), 1.0) for face, _ in seen]
+        fitted = visibility.fit(render, ceilings, [0.05] * len(ceilings), tries=12)
+        amplitudes.append((min(fitted), patch.scale))
+        noise = (
+            patch.to_picture_size(render(visibility.spread(fitted)) - clean)[0].permute(1, 2, 0).numpy() * 255
+        )
+        target = change[patch.top : patch.bottom, patch.left : patch.right]
+        # as in a cloak: where patches meet, the larger change counts
+        np.copyto(target, np.rint(noise).astype(np.int16), where=np.abs(noise) > np.abs(target))
     if name in GRAINY and amplitudes:
         amplitude, scale = min(amplitudes)
-        add_background(change, pixels, faces, veil, min(BACKGROUND, amplitude), scale, seed)
+        amplitude = min(BACKGROUND, BACKGROUND_SHARE * amplitude)
+        add_background(change, pixels, faces, veil, amplitude, scale, seed)
     result: np.ndarray = np.clip(pixels.astype(np.int16) + change, 0, 255).astype(np.uint8)
     return result
 
@@ -78,9 +85,3 @@ def random_veil(
 def _cut(pixels: np.ndarray, patch: Patch) -> Tensor:
     part = to_tensor(np.ascontiguousarray(pixels[patch.top : patch.bottom, patch.left : patch.right]))
     return patch.to_working_size(part)
-
-
-def _face_flip(visibility: Visibility, picture: Tensor) -> float:
-    """The largest mean FLIP of a face, which is what ceilings are about."""
-    with torch.no_grad():
-        return max(1e-3, *(float(face) for face, _ in visibility.errors(picture)))

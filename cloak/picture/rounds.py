@@ -44,6 +44,8 @@ LOSSY = ("JPEG", "WebP", "AVIF")
 _SUBSAMPLED_BELOW = 90
 #: Patches of so many pixels together get all steps; more pixels get fewer steps, at least the second number.
 FULL_AREA, MIN_STEPS = 1_000_000, 16
+#: A veil is searched in at least so many steps.
+LEAST_STEPS = 12
 #: Steps of the trial that tells how long the search will take.
 _TRIAL_STEPS = 3
 #: Weight of the loss on features in the first round, and amount of the warp in each step. Both make noise transfer to
@@ -62,6 +64,8 @@ SHOWN_FACE_SIDE = 224.0
 LEAST_WEIGHT = 0.25
 #: Veils that have grain all over the picture, and how strong it is at most where nothing was searched.
 GRAINY, BACKGROUND = (VeilName.FILM, VeilName.FILM_BW), 0.075
+#: The same in shares of what it is on the face that has the least.
+BACKGROUND_SHARE = 0.8
 
 Progress = Callable[[float], None]
 
@@ -190,7 +194,8 @@ class PatchOptimiser:
         """Grain where nothing was searched, no stronger than on any face, and as large as on the largest."""
         made = [(patch, change) for patch, change in zip(self.patches, self.changes, strict=True) if change]
         if made and self.veil is not None:
-            amplitude = min(BACKGROUND, *(change.amplitude for _, change in made))
+            least = min(change.amplitude for _, change in made)
+            amplitude = min(BACKGROUND, BACKGROUND_SHARE * least)
             scale = min(patch.scale for patch, _ in made)
             places = torch.cat([self.selected, self.zones])
             add_background(canvas, self.pixels, places, self.veil, amplitude, scale, self.options.seed)
@@ -327,6 +332,8 @@ class PatchOptimiser:
                 least_weight=0.0 if self.veil is None else LEAST_WEIGHT,
                 face_side=0.0 if self.veil is None else SHOWN_FACE_SIDE,
                 check_every=10 if self.veil is None else 0,
+                until_evaded=self.veil is not None,
+                min_steps=0 if self.veil is None else LEAST_STEPS,
             ),
             start=self.noises[index],
             unresolved=self.unresolved[index],

@@ -52,8 +52,11 @@ class Veil(Protocol):
         """The nearest parameters that still look like this veil; called after every step, without gradients."""
         ...
 
-    def render(self, canvas: Canvas, parameters: Tensor, amplitude: float) -> Tensor:
-        """``(1, 3, H, W)`` in [0, 1]; at an amplitude of 0 the clean picture. Gradients reach the parameters."""
+    def render(self, canvas: Canvas, parameters: Tensor, amplitude: float | Tensor) -> Tensor:
+        """``(1, 3, H, W)`` in [0, 1]; at an amplitude of 0 the clean picture. Gradients reach the parameters.
+
+        The amplitude is the same everywhere, or a map ``(1, 1, H, W)``.
+        """
         ...
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,16 +10,19 @@ from torch import Tensor
 
 from cloak.attack.transforms import gaussian_blur
 from cloak.veils.base import Canvas, luminance, normal
-from cloak.veils.grain import flattened, grain, local_energy, soft_limit, strength_map
+from cloak.veils.grain import evened, flattened, grain, local_energy, soft_limit, strength_map
 from cloak.veils.names import VeilName
 
 #: No grain is stronger than so many standard deviations.
 _MOST_DEVIATIONS = 2.0
+#: Grain of this amplitude is plainly seen.
+_STRONG = 0.13
 _UNEVENNESS_SEED, _LOOSE_SEED = 20, 77
 #: Below this brightness grain changes a place by less than its strength says: black stays black.
 _DARKEST = 0.12
-#: Of what is searched: no frequency has more than so many times the average power.
-_MOST_POWER = 1.5
+#: Of what is searched: no frequency has more than so many times the average power, over the whole of it and over
+#: Gaussians of the second number's sigma in pixels as shown.
+_MOST_POWER, _REGION = 1.5, 6.0
 #: Of what is searched, sigmas of Gaussians in pixels as shown: what is slower is taken out; over so much of the picture
 #: its strength is evened out, unless its mean square is hardly more than the third number.
 _SLOW, _EVEN, _FAINT = 6.0, 8.0, 0.03
@@ -35,15 +37,18 @@ class Film:
 
     Three things keep what is searched looking like grain. No frequency of it is much stronger than the others, so there
     is no pitch in which labyrinths could stand. Its strength is the same all over a face, so it does not gather as soot
-    around eyes and lips: what is searched is which grains are dark and which are bright. And over it lies grain that
-    nobody searches.
+    around eyes and lips: what is searched is which grains are dark and which are bright. And over it, in brightness,
+    lies grain that nobody searches.
 
     Attributes:
         size: of a grain, as the sigma of a Gaussian in pixels as shown.
         unevenness: how much grains differ in strength: the power of the magnitude of normal noise by which each is
             weighed. The search does not decide where the strong ones lie; that breaks up lines.
-        loose: strength of the grain that nobody searches, in shares of the searched one's.
+        loose: strength of the grain that nobody searches, in shares of the searched one's, where the amplitude is at
+            least :data:`_STRONG`; less where grain is weaker, for there less of it is seen.
         blue: strength of the blue layer's own grain, in shares of that of brightness; 0: none.
+        least_blue: where the blue layer's own grain would be weaker, it has this amplitude, or that of brightness where
+            that is less: so much of it is not seen.
         slow: sigma in pixels as shown; what is slower is taken out of the blue layer's grain.
     """
 
@@ -51,7 +56,8 @@ class Film:
     unevenness: float = 0.35
     loose: float = 0.8
     blue: float = 0.4
-    slow: float = 3.0
+    least_blue: float = 0.05
+    slow: float = 1.8
     name: VeilName = VeilName.FILM
     pace: float = 0.25
 
@@ -59,34 +65,45 @@ class Film:
         return normal((1, 2 if self.blue else 1, *canvas.clean.shape[-2:]), seed, canvas.clean)
 
     def settle(self, canvas: Canvas, parameters: Tensor) -> Tensor:
-        parameters = flattened(parameters, _MOST_POWER)
+        parameters = evened(flattened(parameters, _MOST_POWER), _REGION / canvas.pixel, _MOST_POWER)
         weight = canvas.share / canvas.share.square().mean().sqrt().clamp_min(1e-6)
         spent = (self._layers(canvas, parameters) * weight).square().mean((2, 3), keepdim=True).sqrt()
         return parameters * (1 / spent.clamp_min(1e-6)).clamp_max(1)
 
-    def render(self, canvas: Canvas, parameters: Tensor, amplitude: float) -> Tensor:
+    def render(self, canvas: Canvas, parameters: Tensor, amplitude: float | Tensor) -> Tensor:
         layers = self._layers(canvas, parameters)
         size = (canvas.clean.shape[-2], canvas.clean.shape[-1])
         layers = layers - gaussian_blur(layers, _SLOW / canvas.pixel)
         layers = layers / (local_energy(layers, _EVEN / canvas.pixel) + _FAINT).sqrt()
         if self.loose:
-            free = self._layers(canvas, _loose(layers.shape[1], size).to(layers))
-            layers = (layers + self.loose * free) / math.sqrt(1 + self.loose**2)
+            free = grain(_loose(size).to(layers), self._size(canvas))
+            loose = self.loose * (torch.as_tensor(amplitude) / _STRONG).clamp_max(1)
+            mixed = (layers[:, :1] + loose * free) / (1 + loose**2) ** 0.5
+            layers = torch.cat([mixed, layers[:, 1:]], 1)
         if self.unevenness:
             layers = layers * _unevenness(self.unevenness, size).to(layers)
         layers = soft_limit(layers, _MOST_DEVIATIONS)
-        strength = amplitude * _strength(canvas.clean) * canvas.share
+        place = _strength(canvas.clean) * canvas.share
+        strength = amplitude * place
         # grain is density: all colours of a place grow darker or brighter by the same factor, so its hue stays
         density = strength * layers[:, :1] / luminance(canvas.clean).clamp_min(_DARKEST)
         result = canvas.clean * (1 + density)
         if self.blue:
-            own = self.blue * strength * layers[:, 1:]
+            own = self._blue_amplitude(amplitude) * place * layers[:, 1:]
             result = torch.cat([result[:, :2], result[:, 2:] + own], 1)
         return result.clamp(0, 1)
 
+    def _size(self, canvas: Canvas) -> float:
+        return max(0.45, self.size / canvas.pixel)
+
+    def _blue_amplitude(self, amplitude: float | Tensor) -> float | Tensor:
+        if isinstance(amplitude, Tensor):
+            return torch.maximum(self.blue * amplitude, amplitude.clamp_max(self.least_blue))
+        return max(self.blue * amplitude, min(amplitude, self.least_blue))
+
     def _layers(self, canvas: Canvas, parameters: Tensor) -> Tensor:
         """The grain of each layer, of about unit variance where the parameters have it."""
-        size = max(0.45, self.size / canvas.pixel)
+        size = self._size(canvas)
         brightness = grain(parameters[:, :1], size)
         if not self.blue:
             return brightness
@@ -108,6 +125,6 @@ def _unevenness(power: float, size: tuple[int, int]) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _loose(layers: int, size: tuple[int, int]) -> Tensor:
-    """``(1, layers, H, W)`` white noise, the same for every picture of that size."""
-    return normal((1, layers, *size), _LOOSE_SEED, torch.zeros(()))
+def _loose(size: tuple[int, int]) -> Tensor:
+    """``(1, 1, H, W)`` white noise, the same for every picture of that size."""
+    return normal((1, 1, *size), _LOOSE_SEED, torch.zeros(()))

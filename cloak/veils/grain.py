@@ -9,7 +9,9 @@ size of a grain and falling beyond it, without any direction.
 
 from __future__ import annotations
 
+import itertools
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -25,6 +27,8 @@ _SMOOTH_SHARE = 0.7
 _TEXTURE_LEVELS = 12.0
 #: Over this share of the frequencies of the shorter side power is averaged before it is cut down.
 _SPECTRUM_SHARE = 0.015
+#: Sigmas of the Gaussians, in pixels, that part bands of frequencies.
+_BANDS = (0.6, 1.0, 1.7, 3.0)
 
 
 def grain(white: Tensor, sigma: float) -> Tensor:
@@ -61,6 +65,37 @@ def flattened(white: Tensor, most: float) -> Tensor:
     return flat
 
 
+def evened(white: Tensor, sigma: float, most: float) -> Tensor:
+    """Parameters in which no band of frequencies is anywhere much stronger than in white noise of their strength there.
+
+    :func:`flattened` looks at the whole of them; a small face in a large patch has a spectrum of its own, and there a
+    search builds labyrinths that the whole hardly shows. The bands overlap, so that it is the coarse ones, in which
+    white noise has little, that are capped most.
+
+    Args:
+        white: ``(1, C, H, W)``.
+        sigma: of the Gaussian over which power is averaged, in pixels.
+        most: the largest power of a band, in shares of what white noise has there, at least 1.
+    """
+    total = local_energy(white, sigma)
+    result, rest = torch.zeros_like(white), white
+    for usual, width in zip(_band_power(), (*_BANDS, None), strict=True):
+        slow = torch.zeros_like(white) if width is None else gaussian_blur(white, width)
+        band, rest = rest - slow, slow
+        power = local_energy(band, sigma)
+        result = result + band * (most * usual * total / power.clamp_min(1e-12)).clamp_max(1).sqrt()
+    return result
+
+
+@lru_cache(maxsize=1)
+def _band_power() -> tuple[float, ...]:
+    """The share of white noise's power in each of the bands that Gaussians of :data:`_BANDS` leave."""
+    point = torch.zeros(1, 1, 81, 81)
+    point[..., 40, 40] = 1
+    slow = [point, *(gaussian_blur(point, width) for width in _BANDS), torch.zeros_like(point)]
+    return tuple(float((a - b).square().sum()) for a, b in itertools.pairwise(slow))
+
+
 def local_energy(layers: Tensor, sigma: float) -> Tensor:
     """Mean square of each layer around each pixel, over a Gaussian of ``sigma`` pixels."""
     return gaussian_blur(layers.square(), sigma).clamp_min(0)
@@ -81,6 +116,19 @@ def strength_map(clean: Tensor) -> Tensor:
 def soft_limit(values: Tensor, most: float) -> Tensor:
     """Values as they are while small, never beyond ``most``."""
     return most * torch.tanh(values / most)
+
+
+def nearness(size: tuple[int, int], faces: Tensor) -> Tensor:
+    """``(N, 1, H, W)`` in [0, 1], how much of what is around each pixel is each face's; the sum over faces is 1.
+
+    Args:
+        size: height and width in pixels.
+        faces: ``(N, 4)`` ``x1 y1 x2 y2`` in pixels.
+    """
+    if len(faces) == 1:
+        return torch.ones(1, 1, *size, device=faces.device)
+    near = torch.cat([spread_share(size, one[None], reach=0.1, fade=1.0) for one in faces]).square() + 1e-4
+    return near / near.sum(0, keepdim=True)
 
 
 def spread_share(size: tuple[int, int], faces: Tensor, *, reach: float = 0.35, fade: float = 0.35) -> Tensor:

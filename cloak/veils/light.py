@@ -40,7 +40,7 @@ class Light:
         strength = parameters.square().mean().sqrt().clamp_min(1e-6)
         return (parameters * (_LEAST / strength).clamp_min(1)).clamp(-1.5, 1.5)
 
-    def render(self, canvas: Canvas, parameters: Tensor, amplitude: float) -> Tensor:
+    def render(self, canvas: Canvas, parameters: Tensor, amplitude: float | Tensor) -> Tensor:
         field = functional.interpolate(
             torch.tanh(parameters), size=canvas.clean.shape[-2:], mode="bicubic", align_corners=False
         )

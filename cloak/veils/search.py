@@ -9,7 +9,7 @@ looks like the veil, and now and then the amplitude is set so that FLIP just sta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,16 +70,23 @@ class VeilChange:
         self.veil, self.canvas, self.visibility, self.ceiling = veil, canvas, visibility, ceiling
         self.steps, self.taste = steps, taste or Taste()
         self.parameters = _START * veil.random(canvas, seed)
-        self.amplitude = 0.04
+        self._ceilings = [ceiling.for_side(side) for side in visibility.sides]
+        #: On each face.
+        self.amplitudes = [0.04] * len(self._ceilings)
         self._first = torch.zeros_like(self.parameters)
         self._second = torch.zeros_like(self.parameters)
         self._made = 0
         self._shown: Tensor | None = None
         self._pull = 1.0
         self._stride = min(_LONGEST_STRIDE, max(1.0, _MANY_STEPS / max(1, steps)))
-        #: Share of the ceiling that is used.
-        self.used = 1.0
+        #: Share of its ceiling that each face uses.
+        self.used = [1.0] * len(self._ceilings)
         self._fit()
+
+    @property
+    def amplitude(self) -> float:
+        """On the face that has the least."""
+        return min(self.amplitudes)
 
     @property
     def noise(self) -> Tensor:
@@ -91,17 +98,20 @@ class VeilChange:
         if self._shown is None:
             self.parameters.requires_grad_(True)
             with torch.enable_grad():
-                self._shown = self.veil.render(self.canvas, self.parameters, self.amplitude)
+                self._shown = self.veil.render(
+                    self.canvas, self.parameters, self.visibility.spread(self.amplitudes)
+                )
         return self._shown
 
-    def update(self, gradient: Tensor, number: int, residual: float) -> None:
-        """Move against the gradient ``(1, 3, H, W)`` of what the detectors make of the picture, and give back what is
-        not needed while ``residual``, of the detector that holds out longest, is small.
+    def update(self, gradient: Tensor, number: int, residuals: Sequence[float]) -> None:
+        """Move against the gradient ``(1, 3, H, W)`` of what the detectors make of the picture, and give back what a
+        face does not need while its residual, of the detector that holds out longest there, is small.
         """
-        if residual < _EASY:
-            self.used = max(_LEAST_USED, self.used * _GIVEN_BACK)
-        elif residual > _HARD:
-            self.used = min(1.0, self.used / _GIVEN_BACK)
+        for place, residual in enumerate(residuals):
+            if residual < _EASY:
+                self.used[place] = max(_LEAST_USED, self.used[place] * _GIVEN_BACK)
+            elif residual > _HARD:
+                self.used[place] = min(1.0, self.used[place] / _GIVEN_BACK)
         picture = self._picture()
         leaf = picture.detach().requires_grad_(True)
         change = luminance(leaf - self.canvas.clean)
@@ -122,9 +132,13 @@ class VeilChange:
         self._shown = None
         self._step(moved, number)
         if number + 1 == self.steps:
-            self._fit(tries=8)
+            self.finish()
         elif number % _FIT_EVERY == _FIT_EVERY - 1:
             self._fit()
+
+    def finish(self) -> None:
+        """Set the amplitude once more, with care: the veil is written as it is now."""
+        self._fit(tries=8)
 
     def _step(self, gradient: Tensor, number: int) -> None:
         self._made += 1
@@ -139,23 +153,19 @@ class VeilChange:
         with torch.no_grad():
             self.parameters = self.veil.settle(self.canvas, moved)
 
-    def _rendered(self, parameters: Tensor, amplitude: float) -> Tensor:
-        with torch.no_grad():
-            return self.veil.render(self.canvas, parameters, amplitude)
+    @torch.no_grad()
+    def _rendered(self, amplitude: Tensor) -> Tensor:
+        return self.veil.render(self.canvas, self.parameters, amplitude)
 
     def _fit(self, tries: int = 3) -> None:
         self._shown = None
-        self.amplitude = self.visibility.fit(
-            lambda amplitude: self._rendered(self.parameters, amplitude),
-            self.ceiling.share(self.used),
-            self.amplitude,
-            tries=tries,
-        )
+        most = [ceiling.share(used) for ceiling, used in zip(self._ceilings, self.used, strict=True)]
+        self.amplitudes = self.visibility.fit(self._rendered, most, self.amplitudes, tries=tries)
         # where grain is as strong as it may be and FLIP is not, FLIP need not pull so much
-        most = self.ceiling.share(self.used)
         unused = (
             self._made > 0
-            and self.amplitude >= most.amplitude
-            and self.visibility.share(self._rendered(self.parameters, self.amplitude), most) < _MOSTLY
+            and all(one >= face.amplitude for one, face in zip(self.amplitudes, most, strict=True))
+            and max(self.visibility.shares(self._rendered(self.visibility.spread(self.amplitudes)), most))
+            < _MOSTLY
         )
         self._pull = min(1.0, max(_LEAST_PULL, self._pull * (_LESS_PULL if unused else _MORE_PULL)))

@@ -20,8 +20,8 @@ Random grain at a FLIP of .15 has a dislike of about 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,9 +31,12 @@ from cloak.attack.transforms import gaussian_blur
 from cloak.strength import Strength
 from cloak.veils.base import luminance
 from cloak.veils.flip import PIXELS_PER_DEGREE, Flip
+from cloak.veils.grain import nearness
 
 #: How far the surroundings of a face reach, in its sides.
 SURROUNDINGS = 0.6
+#: Faces of so many pixels as shown, and larger ones, have a ceiling's whole amplitude.
+_LARGE_FACE = 200.0
 #: Gaussian sigmas, in pixels as shown, at which folds are looked for; their neighbourhood is so many times larger.
 FOLD_SCALES, FOLD_WINDOW = (1.5, 3.0), 3.0
 #: Coherence that isotropic grain has at these scales.
@@ -62,6 +65,13 @@ class Ceiling:
     def share(self, used: float) -> Ceiling:
         """A part of this ceiling."""
         return Ceiling(self.face * used, self.surroundings * used, self.amplitude * used)
+
+    def for_side(self, side: float) -> Ceiling:
+        """For a face of ``side`` pixels as shown: grains are as large on a small face as on a large one, so that eyes
+        and mouth drown in them where they are as strong.
+        """
+        weaker = min(1.0, (side / _LARGE_FACE) ** 0.45)
+        return replace(self, amplitude=self.amplitude * weaker, face=self.face * weaker**0.4)
 
 
 CEILINGS = {
@@ -97,6 +107,9 @@ class Visibility:
 
     def __init__(self, clean: Tensor, faces: Tensor, shown: float = 1.0) -> None:
         height, width = clean.shape[-2:]
+        #: Of each face, in pixels as shown.
+        self.sides: list[float] = ((faces[:, 2:] - faces[:, :2]).amax(1) * shown).tolist()
+        self._near = nearness((height, width), faces)
         self._parts: list[tuple[tuple[slice, slice], tuple[slice, slice], Flip]] = []
         for x1, y1, x2, y2 in faces.tolist():
             reach = SURROUNDINGS * max(x2 - x1, y2 - y1)
@@ -126,29 +139,48 @@ class Visibility:
         return torch.stack([face + 1.5 * rest for face, rest in self.errors(picture, 2.0)]).sum()
 
     @torch.no_grad()
-    def share(self, picture: Tensor, ceiling: Ceiling) -> float:
-        """The largest share of a ceiling that is used up; above 1 the veil shows too much."""
-        return max(
+    def shares(self, picture: Tensor, ceilings: Sequence[Ceiling]) -> list[float]:
+        """For each face the share of its ceiling that is used up; above 1 the veil shows too much."""
+        return [
             max(float(face) / ceiling.face, float(rest) / ceiling.surroundings)
-            for face, rest in self.errors(picture)
-        )
+            for (face, rest), ceiling in zip(self.errors(picture), ceilings, strict=True)
+        ]
+
+    def share(self, picture: Tensor, ceiling: Ceiling) -> float:
+        """The largest share that is used up where all faces have the same ceiling."""
+        return max(self.shares(picture, [ceiling] * len(self.sides)))
+
+    def spread(self, amplitudes: Sequence[float]) -> Tensor:
+        """One amplitude for each face as a map ``(1, 1, H, W)``, which passes smoothly from face to face."""
+        values = self._near.new_tensor(list(amplitudes)).view(-1, 1, 1, 1)
+        return (self._near * values).sum(0, keepdim=True)
 
     def fit(
         self,
-        render: Callable[[float], Tensor],
-        ceiling: Ceiling,
-        start: float,
+        render: Callable[[Tensor], Tensor],
+        ceilings: Sequence[Ceiling],
+        start: Sequence[float],
         *,
         tries: int = 3,
-    ) -> float:
-        """The amplitude at which a veil just stays under a ceiling."""
-        amplitude = start
+    ) -> list[float]:
+        """The amplitude on each face at which a veil just stays under that face's ceiling.
+
+        Args:
+            render: the veil at a map of amplitudes, see :meth:`spread`.
+            ceilings, start: for each face what may be seen, and the amplitude to begin with.
+        """
+        amplitudes = [min(one, most.amplitude) for one, most in zip(start, ceilings, strict=True)]
         for _ in range(tries):
-            used = self.share(render(amplitude), ceiling)
-            if 0.97 <= used <= 1.0 or (used < 1 and amplitude == ceiling.amplitude):
+            settled = True
+            used = self.shares(render(self.spread(amplitudes)), ceilings)
+            for place, (share, most) in enumerate(zip(used, ceilings, strict=True)):
+                if 0.97 <= share <= 1.0 or (share < 1 and amplitudes[place] == most.amplitude):
+                    continue
+                settled = False
+                amplitudes[place] = min(most.amplitude, amplitudes[place] * (1 / max(share, 1e-3)) ** 1.3)
+            if settled:
                 break
-            amplitude = min(ceiling.amplitude, amplitude * (1 / max(used, 1e-3)) ** 1.3)
-        return amplitude
+        return amplitudes
 
 
 def coherence(change: Tensor, sigma: float, *, pixel: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from cloak.veils.grain import spread_share
 from cloak.video.veil import FADE, REACH
 
 #: How strong it is around the faces, in shares of the whole range; far from them it has the second share of that.
-AMPLITUDE, FAR = 0.02, 0.5
+AMPLITUDE, FAR = 0.02, 0.25
 #: So far around a face, in its sizes, it has its full strength, and over so much it fades to that of far places.
 _NEAR_REACH, _NEAR_FADE = 0.3, 0.6
 #: Share of it that also lies on the faces, over what was searched: grain that stands still looks like dirt on the lens.

@@ -72,6 +72,7 @@ def cloak_video(
     *,
     work: Path | None = None,
     force: bool = False,
+    control_to: Path | None = None,
     progress: Progress | None = None,
 ) -> VideoReport:
     """Cloak a video file into another: H.264 in MP4, MOV or Matroska.
@@ -86,6 +87,7 @@ def cloak_video(
         video: see there.
         work: where state is kept; default :func:`work_folder`. An interrupted run with the same source and options goes
             on from there. It is removed in the end.
+        control_to: where to write the control as a film without sound, Matroska; only with ``video.control``.
         progress: called with the share of the work done, in [0, 1].
 
     Returns:
@@ -142,6 +144,9 @@ def cloak_video(
         judging_encoders=judging_encoders,
     )
     # 6. Write the output; remove the work folder.
+    if control is not None and control_to is not None:
+        with replacing(control_to, force=force) as temporary:
+            shutil.copyfile(control, temporary)
     sizes = picture_bytes(plain), picture_bytes(cloaked)
     with replacing(output, force=force) as temporary:
         shutil.copyfile(cloaked, temporary)

@@ -130,10 +130,10 @@ class WindowVeil:
         parameters = self.veil.random(self.canvas, seed)
         amplitude = self.visibility.fit(
             lambda amplitude: self.veil.render(self.canvas, parameters, amplitude),
-            Ceiling(max(face, 1e-3), 1.0, _MOST_RANDOM),
-            0.05,
+            [Ceiling(max(face, 1e-3), 1.0, _MOST_RANDOM)],
+            [0.05],
             tries=8,
-        )
+        )[0]
         return self.veil.render(self.canvas, parameters, amplitude) - self.canvas.clean
 
     def _fit(self, change: VeilChange, wanted: Tensor) -> None:
@@ -152,7 +152,7 @@ class WindowVeil:
             adam.step()
         with torch.no_grad():
             change.parameters = veil.settle(canvas, parameters.detach())
-        change.amplitude = min(amplitude, change.amplitude * 1.5)
+        change.amplitudes = [min(amplitude, change.amplitude * 1.5)]
 
 
 def patch_share(place: PatchGeometry) -> Tensor:

@@ -108,6 +108,11 @@ class Receipt:
         return self if anchor in self.anchors else replace(self, anchors=(*self.anchors, anchor))
 
     def to_bytes(self) -> bytes:
+        """The one byte form of the receipt."""
+        return self._bytes
+
+    @cached_property
+    def _bytes(self) -> bytes:
         extra = canonical_json(
             {
                 "type": EXTRA_TYPE,

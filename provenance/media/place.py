@@ -18,6 +18,7 @@ from provenance.errors import MediaError, UsageError
 from provenance.media.files import replacing
 from provenance.media.formats import detect_format
 from provenance.media.picture import tells_location
+from provenance.printable import printable
 
 _GPS, _EXIF = 0x8825, 0x8769
 _MOST_ENTRIES = 512
@@ -56,8 +57,6 @@ class Taken:
 def read_taken(path: Path) -> Taken:
     """What the EXIF of a picture says; empty for what is no picture or cannot be read."""
     from PIL import Image
-
-    from provenance.identity.certificates import printable
 
     try:
         with Image.open(path) as image:

@@ -36,7 +36,7 @@ from provenance.store.local import LocalStore
 from provenance.verdict import MatchKind
 
 #: A receipt is made anew after so many seconds, when it may have got an anchor or a cosignature; so many are kept.
-_RECEIPT_SECONDS, _MAX_RECEIPTS = 60.0, 4096
+_RECEIPT_SECONDS, _MAX_RECEIPTS = 60.0, 1024
 
 
 @dataclass
@@ -46,6 +46,7 @@ class _Known:
     taken_back: int
     last_seq: int = 0
     by_sha256: dict[str, list[int]] = field(default_factory=dict)
+    by_file: dict[str, list[int]] = field(default_factory=dict)
     codes: ExactIndex = field(default_factory=ExactIndex)
     coded: list[Listing] = field(default_factory=list)
     band: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, dtype=np.uint16))
@@ -100,6 +101,14 @@ class PublicRecords:
             self._match(*one, kind=_kind_of(one[1], digest.lower()), confirmed=True)
             for one in self._listed(entries, limit)
         ]
+
+    def receipt_of_file(self, digest: str) -> bytes | None:
+        """The receipt of the first public record of this very file, by its SHA-256 (hex); None where there is none."""
+        with self._turn:
+            entries = sorted(self._refreshed().by_file.get(digest, ()))
+        with self._ledger.reading() as connection:
+            listed = discoverable.of_entries(connection, entries[:1])
+        return self._receipt(entries[0]).to_bytes() if listed else None
 
     def by_content(
         self, file: MediaFile, *, algorithms: Iterable[str] | None = None, limit: int = 10
@@ -223,6 +232,7 @@ class PublicRecords:
                 fresh = []
         for listing in fresh:
             record = self._ledger.entry(listing.entry).record
+            known.by_file.setdefault(record.file_sha256, []).append(listing.entry)
             for digest in {record.file_sha256, record.source_sha256, record.manifest_sha256}:
                 if digest is not None:
                     known.by_sha256.setdefault(digest, []).append(listing.entry)

@@ -10,13 +10,14 @@ import typer
 
 from cloak.device import usable_device
 from cloak.veils.names import VeilName
-from provenance.commands.support.console import clean, fraction, note, print_json, say
+from provenance.commands.support.console import clean, note, print_json, say
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
-from provenance.errors import UsageError
+from provenance.errors import UsageError, combine
 from provenance.home import Home
 from provenance.interrupt import interruptible
 from synth.commands.options import ConsentGroup, ExperimentGroup, MeasureGroup, ReportFolder, names_of
+from synth.commands.progress import reporting
 
 if TYPE_CHECKING:
     from synth.measure.detectors.experiment import DetectorOptions
@@ -75,7 +76,11 @@ class SwapGroup:
     """One experiment with a face swapper; None is the preset's value."""
 
     preset: Annotated[
-        str, typer.Option("--preset", help="tiny (an hour on two cores) or full (the whole grid, for a GPU).")
+        str,
+        typer.Option(
+            "--preset",
+            help="tiny (some hours on two cores; --plan says how many) or full (the whole grid, for a GPU).",
+        ),
     ] = "tiny"
     strength: Annotated[str | None, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")] = (
         None
@@ -83,14 +88,18 @@ class SwapGroup:
     attackers: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR, mixes:PERCENT (of clean "
-            "data)."
+            help="Comma-separated: naive (a detector that was not attacked), attacked, "
+            "cleans:jpeg|blur|denoise|resize|learned, other:DETECTOR, mixes:PERCENT (of clean data), one-shot."
         ),
     ] = None
     seeds: Annotated[str | None, typer.Option(help="Of the generators, comma-separated; three at least.")] = (
         None
     )
     steps: Annotated[int | None, typer.Option(min=10, help="Of each training.")] = None
+    people: Annotated[
+        list[Path] | None,
+        typer.Option(help="Footage of a further person for the one-shot attacker to learn from. Repeatable."),
+    ] = None
     frames: Annotated[int | None, typer.Option(min=20, help="Published, at most.")] = None
     held_out: Annotated[int | None, typer.Option(min=2, help="Held-out frames to measure on, at most.")] = (
         None
@@ -99,6 +108,7 @@ class SwapGroup:
         None
     )
     cloak_steps: Annotated[int | None, typer.Option(min=1, help="Of the cloak's search, a round.")] = None
+    cloak_rounds: Annotated[int | None, typer.Option(min=1, help="Of the cloak's search.")] = None
 
     def options(self, experiment: ExperimentGroup, common: MeasureGroup) -> SwapExperimentOptions:
         from synth.measure.swap.options import PRESETS
@@ -111,10 +121,13 @@ class SwapGroup:
             "seeds": _numbers(self.seeds) if self.seeds is not None else None,
             "against": experiment.attacked,
             "steps": self.steps,
+            "people": tuple(self.people) if self.people else None,
             "frames": self.frames,
             "held_out": self.held_out,
             "side": self.side,
             "cloak_steps": self.cloak_steps,
+            "cloak_rounds": self.cloak_rounds,
+            **experiment.cloaks,
         }
         given = {name: value for name, value in asked.items() if value is not None}
         return replace(
@@ -128,8 +141,12 @@ class LipsyncGroup:
 
     strength: Annotated[str, typer.Option(help="Of the cloak, comma-separated: low, mid, high.")] = "mid"
     attackers: Annotated[
-        str, typer.Option(help="Comma-separated: naive, cleans:jpeg|blur|denoise|resize, other:DETECTOR.")
-    ] = "naive,other:mtcnn"
+        str,
+        typer.Option(
+            help="Comma-separated: naive (a detector that was not attacked), attacked, "
+            "cleans:jpeg|blur|denoise|resize|learned, other:DETECTOR."
+        ),
+    ] = "naive,attacked"
     parts: Annotated[
         int,
         typer.Option(
@@ -150,6 +167,7 @@ class LipsyncGroup:
             against=experiment.attacked,
             side=self.side,
             cloak_steps=self.cloak_steps,
+            **experiment.cloaks,
             parts=self.parts,
             weights=common.weights,
             device=usable_device(common.device),
@@ -187,7 +205,7 @@ def detectors(
     from synth.measure.run import Listener, run_detectors
 
     options = cloaking.options(common)
-    with fraction("Measuring") as report:
+    with reporting("Measuring") as report:
         measured = run_detectors(
             paths,
             output,
@@ -208,6 +226,14 @@ def swap(
     ],
     target: Annotated[Path, typer.Option("--target", help="The video into which the face is put.")],
     output: ReportFolder,
+    both_ways: Annotated[
+        bool,
+        typer.Option(
+            "--both-ways",
+            help="Also with the two exchanged; each order is reported for itself, in a folder of its own.",
+        ),
+    ] = False,
+    *,
     swapping: SwapGroup,
     experiment: ExperimentGroup,
     consent: ConsentGroup,
@@ -216,26 +242,35 @@ def swap(
     """Train the same face swapper on a person's footage clean, cloaked, and with random noise, and compare the fakes.
 
     Ctrl-C stops; the same command goes on there. No generated clip is kept; generated pictures in the report are marked
-    and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
+    and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 7 the instrument
+    was too weak to measure anything, or time ran out; 8 no consent.
     """
     from synth.measure.run import Listener, run_swap
 
     options, home = swapping.options(experiment, common), Home.locate()
-    with interruptible() as interrupted, fraction("Measuring") as report:
-        measured = run_swap(
-            person,
-            target,
-            output,
-            options,
-            _basis(consent, home),
-            home=home,
-            session=_session(home, experiment.identity),
-            plan_only=experiment.plan,
-            pictures=not common.no_pictures,
-            listener=Listener(note, report, interrupted),
-        )
-    if measured:
-        finish(measured, common.as_json)
+    orders = [(person, target, output / "first-into-second" if both_ways else output)]
+    if both_ways:
+        orders.append((target, person, output / "second-into-first"))
+    codes = []
+    for whose, into, folder in orders:
+        with interruptible() as interrupted, reporting("Measuring") as report:
+            measured = run_swap(
+                whose,
+                into,
+                folder,
+                options,
+                _basis(consent, home),
+                home=home,
+                session=_session(home, experiment.identity),
+                plan_only=experiment.plan,
+                pictures=not common.no_pictures,
+                listener=Listener(note, report, interrupted, experiment.minutes),
+            )
+        if measured:
+            told(measured, common.as_json)
+            codes.append(measured.exit_code)
+    if code := combine(codes):
+        raise typer.Exit(code)
 
 
 @measure_app.command("lipsync")
@@ -252,12 +287,13 @@ def lipsync(
     they really said in footage that was held out.
 
     Ctrl-C stops; the same command goes on there. No generated clip is kept; generated pictures in the report are marked
-    and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 8 no consent.
+    and signed as synthetic (after `veilmark init`). Exit codes: 0 measured; 6 no face; 7 the instrument
+    was too weak to measure anything, or time ran out; 8 no consent.
     """
     from synth.measure.run import Listener, run_lipsync
 
     options, home = speaking.options(experiment, common), Home.locate()
-    with interruptible() as interrupted, fraction("Measuring") as report:
+    with interruptible() as interrupted, reporting("Measuring") as report:
         measured = run_lipsync(
             person,
             output,
@@ -267,7 +303,7 @@ def lipsync(
             session=_session(home, experiment.identity),
             plan_only=experiment.plan,
             pictures=not common.no_pictures,
-            listener=Listener(note, report, interrupted),
+            listener=Listener(note, report, interrupted, experiment.minutes),
         )
     if measured:
         finish(measured, common.as_json)
@@ -293,6 +329,13 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def finish(measured: Measured, as_json: bool) -> None:
+    """Say the report's headline and where it lies, and end with its exit code."""
+    told(measured, as_json)
+    if measured.exit_code:
+        raise typer.Exit(measured.exit_code)
+
+
+def told(measured: Measured, as_json: bool) -> None:
     """Say the report's headline, and where it lies."""
     if as_json:
         print_json(measured.to_json())
@@ -300,4 +343,4 @@ def finish(measured: Measured, as_json: bool) -> None:
     say(clean(measured.report.headline, 2000))
     for line in measured.report.summary:
         say(f"  {clean(line, 1000)}")
-    say(f"{measured.page}: the whole report; {measured.data.name} beside it has every figure")
+    say(f"{measured.page}: the whole report; {measured.data.name} and report.csv beside it have every figure")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from provenance.commands.support.console import fraction
+from provenance.errors import UsageError
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -90,8 +91,21 @@ class ExperimentGroup:
         str | None,
         typer.Option(
             "--detectors",
-            help="Detectors the cloak is made against. Default: all that can be attacked, less what `other:` uses.",
+            help="Detectors the cloak is made against. Default: all that can be attacked, less the families that "
+            "`naive` and `other:` look with.",
         ),
+    ] = None
+    veil: Annotated[
+        str | None,
+        typer.Option(help="What the cloak looks like, comma-separated: film, film-bw, light, noise."),
+    ] = None
+    cloak_seeds: Annotated[
+        str | None,
+        typer.Option(help="Of the cloak, comma-separated; each is reported for itself. Default: 0,1."),
+    ] = None
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Stop after so many, and report what is finished; run again, it goes on."),
     ] = None
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what would be done, and how long it takes.")
@@ -102,6 +116,21 @@ class ExperimentGroup:
     def attacked(self) -> tuple[str, ...] | None:
         """Names of the detectors, or None for the default."""
         return names_of(self.against) if self.against is not None else None
+
+    @property
+    def cloaks(self) -> dict[str, Any]:
+        """What was asked of the cloaks, as options of the experiment."""
+        asked: dict[str, Any] = {}
+        if self.veil is not None:
+            asked["veils"] = names_of(self.veil)
+        if self.cloak_seeds is not None:
+            try:
+                asked["cloak_seeds"] = tuple(int(one) for one in names_of(self.cloak_seeds))
+            except ValueError:
+                raise UsageError(
+                    f"{self.cloak_seeds[:60]!r} is no list of numbers", hint="give, say, --cloak-seeds 0,1"
+                ) from None
+        return asked
 
 
 @dataclass(frozen=True)

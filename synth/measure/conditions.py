@@ -44,6 +44,7 @@ class Cleaning(StrEnum):
     BLUR = "blur"
     DENOISE = "denoise"
     RESIZE = "resize"
+    LEARNED = "learned"
 
 
 def screenshot(pixels: Pixels) -> Pixels:
@@ -68,6 +69,13 @@ def denoised(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.fastNlMeansDenoisingColored(pixels, None, 8, 8, 5, 15), np.uint8)
 
 
+def unveiled(pixels: Pixels) -> Pixels:
+    """A small network that learned to take veils and noise off; see :mod:`synth.measure.denoiser`."""
+    from synth.measure.denoiser import Denoiser
+
+    return Denoiser.shipped().clean(pixels)
+
+
 CONDITIONS: dict[Condition, Treatment] = {
     Condition.NOTHING: lambda pixels: pixels,
     Condition.JPEG_90: lambda pixels: recompressed(pixels, 90),
@@ -84,6 +92,7 @@ CLEANING: dict[Cleaning, Treatment] = {
     Cleaning.BLUR: lambda pixels: blurred(pixels, 1.5),
     Cleaning.DENOISE: denoised,
     Cleaning.RESIZE: lambda pixels: scaled(pixels, 0.5),
+    Cleaning.LEARNED: unveiled,
 }
 
 

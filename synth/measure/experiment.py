@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from provenance.errors import ConsentError
 from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache
-from synth.measure.conditions import NOISE, Pixels
+from synth.measure.conditions import Pixels
 from synth.measure.judge import Scores
 from synth.measure.material import Material, publish_cloaked
 from synth.measure.measures import ExperimentKind
@@ -56,11 +56,14 @@ class Result:
     """What was measured.
 
     Attributes:
-        variants: clean, then each strength and its noise control.
+        variants: clean, then each cloak and its control.
         faces: by (variant, attacker's name).
         cells: by (variant, attacker's name, repetition): ``measures``, or ``untrained`` with the reason; ``seconds``.
         real: fake detectors' scores of real footage.
         people_distance: between the two people's mean embeddings, or None.
+        identity: which network judges whose face a fake shows, and ``same_person`` the distance below which it takes
+            two faces for one person's.
+        finished: all cells were measured.
         notes: what a person should know.
         files: SHA-256 of the footage.
         gaps: frames or pictures left out between the published and the held-out ones, by whose footage.
@@ -77,6 +80,9 @@ class Result:
     cells: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
     real: Scores = field(default_factory=dict)
     people_distance: float | None = None
+    identity: str = ""
+    same_person: float = 0.6
+    finished: bool = True
     features: str = ""
     held_out: int = 0
     notes: list[str] = field(default_factory=list)
@@ -91,9 +97,9 @@ class Result:
         self.variants = self.variants or self.options.variants
 
     @property
-    def strengths(self) -> list[str]:
+    def cloaked(self) -> list[str]:
         """The cloaked variants."""
-        return [name for name in self.variants[1:] if not name.startswith(NOISE)]
+        return [name for name in self.variants if name in self.options.cloaks]
 
 
 class Experiment(ABC):
@@ -144,6 +150,7 @@ def run_experiment(
     tell: Tell = lambda _: None,
     progress: Progress | None = None,
     label: Label | None = None,
+    partial: Stop = lambda: False,
 ) -> Result:
     """The whole protocol.
 
@@ -151,20 +158,35 @@ def run_experiment(
         tell: called with one line of text when a stage begins.
         progress: called with the share done, 0 to 1.
         label: writes generated pictures signed and marked; without it none is kept.
+        partial: asked when the experiment was stopped: if true, what is finished is returned, with ``finished`` false.
 
     Raises:
         KeyboardInterrupt: the experiment was stopped; the same call goes on there.
         ConsentError, NoFaceError, UsageError, MediaError: see the experiment's parts.
     """
+    result = experiment.result
+    try:
+        _work(experiment, tell, _Shares(progress, experiment.stop), label)
+    except KeyboardInterrupt:
+        if not partial():
+            raise
+        result.finished = False
+    else:
+        experiment.finish()
+    result.seconds = _seconds(result)
+    return result
+
+
+def _work(experiment: Experiment, tell: Tell, share: _Shares, label: Label | None) -> None:
     result, cache = experiment.result, experiment.cache
-    options, share = result.options, _Shares(progress, experiment.stop)
-    pairs = [(variant, attacker) for variant in result.variants for attacker in options.parsed]
+    options = result.options
+    pairs = [(variant, attacker) for attacker in options.parsed for variant in result.variants]
     # 1. Publish the person's footage clean and cloaked; its last fifth is kept apart, after a gap.
     material = experiment.prepare()
     result.notes += [material.note] if material.note else []
-    for strength in result.strengths:
-        tell(f"cloaking at {strength}")
-        publish_cloaked(material, strength, share.next(_PUBLISH / len(result.strengths)))
+    for name in result.cloaked:
+        tell(f"cloaking: {name}")
+        publish_cloaked(material, name, share.next(_PUBLISH / len(result.cloaked)))
     result.published = {variant: next(material.frames(variant)) for variant in result.variants}
     # 2. Attack: what each attacker gets, before anything is trained.
     for variant, attacker in pairs:
@@ -172,8 +194,9 @@ def run_experiment(
         found = experiment.attack(variant, attacker, share.next(_ATTACK / len(pairs)))
         result.faces[variant, attacker.name] = found
     experiment.set_judge()
-    # 3. Measure: the same generator on each, repeated.
-    runs = [(variant, attacker, repeat) for variant, attacker in pairs for repeat in options.repeats]
+    # 3. Measure: the same generator on each, repeated. Repetition by repetition, so that one that is stopped has
+    #    everything of the first ones.
+    runs = [(variant, attacker, repeat) for repeat in options.repeats for variant, attacker in pairs]
     for place, (variant, attacker, repeat) in enumerate(runs):
         of = experiment.kind.design.repeat.format(repeat)
         tell(f"generator {place + 1} of {len(runs)}: {variant}, attacker {attacker.name}, {of}")
@@ -190,11 +213,8 @@ def run_experiment(
         if first and sheet.is_file():
             result.sheets[variant, attacker.name] = sheet
         report(1.0)
-        if experiment.stop():
+        if experiment.stop() and place + 1 < len(runs):
             raise KeyboardInterrupt
-    experiment.finish()
-    result.seconds = _seconds(result)
-    return result
 
 
 def require_basis(consent: dict[str, Any]) -> None:
@@ -215,19 +235,8 @@ class ExperimentEstimate:
 
     def lines(self) -> list[str]:
         """For a person."""
-        rows = [f"{what}: about {_duration(seconds)}" for what, seconds in self.parts]
-        return [*rows, f"in all about {_duration(self.seconds)}, less what is finished already"]
-
-
-#: Seconds, as measured on one core, to cloak a frame against one detector with one step a round.
-_CLOAK_SECONDS = 0.0045
-
-
-def cloak_estimate(frames: int, options: ExperimentOptions) -> tuple[str, float]:
-    """The part of an estimate that is about cloaking a video."""
-    rounds = options.cloak_steps * options.cloak_rounds * len(dict.fromkeys(options.strengths))
-    seconds = frames * len(options.attacked) * rounds * _CLOAK_SECONDS
-    return f"cloaking {frames} frames at {', '.join(options.strengths)}", seconds
+        rows = [f"{what}: about {duration(seconds)}" for what, seconds in self.parts]
+        return [*rows, f"in all about {duration(self.seconds)}, less what is finished already"]
 
 
 def _seconds(result: Result) -> float:
@@ -259,7 +268,8 @@ class _Shares:
         return report
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``2.5 h``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cloak.models import locate, model
 from provenance.errors import MissingModelError
+from synth.measure.identity import FaceIdentity
 from synth.measure.options import ExperimentOptions
 from synth.swap.features import DlibFeatures, available
 
@@ -35,6 +36,7 @@ class Judge:
         scores: asks them about a clip.
         embedder: tells people apart; None where its weights are missing.
         person: ``(128,)`` mean embedding of the person, or None.
+        identity: the network that only judges whose face it is; None where no network that can is installed.
         notes: what is not measured, and why.
     """
 
@@ -43,34 +45,48 @@ class Judge:
     scores: Callable[[Path], Scores] = lambda _: {}
     embedder: DlibFeatures | None = None
     person: NDArray[np.float64] | None = None
+    identity: FaceIdentity | None = None
     notes: list[str] = field(default_factory=list)
 
     @classmethod
     def installed(cls, options: ExperimentOptions) -> Judge:
         """With all that is installed."""
-        names, notes, embedder = fake_detectors(), [], None
+        names, notes, embedder, identity = fake_detectors(), [], None, None
         if locate(model("dlib-face-recognition"), options.weights) is not None:
             embedder = DlibFeatures(JUDGED_SIDE, options.device)
-        else:
-            notes.append("Identity was not measured: the weights of dlib's recognition are not installed.")
+        try:
+            identity = FaceIdentity(options.device, options.weights)
+        except MissingModelError:
+            notes.append("Identity was not measured: no network that tells people apart is installed.")
+        if identity is not None and not identity.independent:
+            notes.append(
+                "Whose face a fake shows was judged by dlib's network, at which the generator's training may look: "
+                "FaceRes, which judges alone, is not installed (`veilmark models get faceres-graph faceres-weights`)."
+            )
         if not names:
             notes.append(
                 "No fake detector is installed, so nothing is said about how easy fakes are to detect."
             )
         return cls(
-            available()[0], names, lambda clip: fake_scores(clip, options.device), embedder, None, notes
+            features_name=available()[0],
+            fake_detectors=names,
+            scores=lambda clip: fake_scores(clip, options.device),
+            embedder=embedder,
+            identity=identity,
+            notes=notes,
         )
 
     def embedded(self, faces: NDArray[np.uint8]) -> NDArray[np.float64] | None:
         """``(N, 128)`` embeddings of ``(N, 256, 256, 3)`` aligned faces; None without an embedder."""
         if self.embedder is None:
             return None
+        device = self.embedder.theta.device
         with torch.no_grad():
             parts = [
-                self.embedder.embed(pixels_to_tensor(faces[start : start + _BATCH]))
+                self.embedder.embed(pixels_to_tensor(faces[start : start + _BATCH], device)).cpu()
                 for start in range(0, len(faces), _BATCH)
             ]
-        return np.asarray(torch.cat(parts).numpy(), np.float64)
+        return np.asarray(torch.cat(parts).cpu().numpy(), np.float64)
 
     def fake_measures(self, clip: Path) -> Scores:
         """The fake detectors' scores of a clip, named as measures are."""
@@ -112,6 +128,6 @@ def fake_scores(clip: Path, device: str) -> Scores:
     return {name: None if score is None else round(float(score), 5) for name, score in every.items()}
 
 
-def pixels_to_tensor(pictures: NDArray[np.uint8], device: str = "cpu") -> torch.Tensor:
+def pixels_to_tensor(pictures: NDArray[np.uint8], device: str | torch.device = "cpu") -> torch.Tensor:
     """``(N, H, W, 3)`` uint8 to ``(N, 3, H, W)`` in [0, 1]."""
     return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255

@@ -17,6 +17,7 @@ import numpy as np
 
 from cloak.options import CloakOptions
 from cloak.pixels import scaled
+from cloak.veils.names import VeilName
 from cloak.video.options import VideoOptions
 from cloak.video.pipeline import cloak_video
 from provenance.errors import NoFaceError, UsageError
@@ -26,11 +27,12 @@ from synth.extraction.footage import Source, open_footage
 from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache, key_of
 from synth.measure.clips import frames_of, write_clip_whole
-from synth.measure.conditions import CLEAN, NOISE, Pixels, equal_energy
+from synth.measure.conditions import CLEAN, NOISE, RANDOM, Pixels, equal_energy
 from synth.measure.detectors.experiment import DetectorOptions, versions_of
 from synth.measure.detectors.pairs import Pair
 from synth.measure.options import ExperimentOptions
 from synth.measure.split import FEWEST, GAP, Split, split_of
+from synth.measure.variants import Cloaked
 
 Progress = Callable[[float], None]
 _MASTER_CRF = 6
@@ -44,7 +46,7 @@ class Material:
         files: what it is made of.
         digests: SHA-256 of the files.
         rate: frames a second of a video, or None for pictures.
-        clips: by variant, the published video (no noise control: that is made from the others).
+        clips: by variant, the published video (noise of equal energy is made from the others).
         pairs: of published pictures.
         held_out_files: the held-out clip, or pictures.
         gap: how many frames or pictures lie between, that are neither published nor held out.
@@ -68,14 +70,14 @@ class Material:
         return published_key(self.digests, self.options)
 
     def frames(self, variant: str) -> Iterator[Pixels]:
-        """What is published: ``clean``, a strength, or ``noise like`` one; uint8 ``(H, W, 3)`` each."""
+        """What is published: a name of :attr:`ExperimentOptions.variants`; uint8 ``(H, W, 3)`` each."""
         plain = variant.removeprefix(NOISE)
         if self.rate is None:
-            yield from self._pictures(plain, noise=variant != plain)
+            yield from self._pictures(variant)
         elif variant == plain:
-            yield from frames_of(self.clips[plain])
+            yield from frames_of(self.clips[variant])
         else:
-            seed = self.options.cloak_seed
+            seed = self.options.cloaks[plain].seed
             both = zip(frames_of(self.clips[CLEAN]), frames_of(self.clips[plain]), strict=True)
             yield from (equal_energy(clean, cloaked, seed) for clean, cloaked in both)
 
@@ -100,11 +102,20 @@ class Material:
             "near are alike."
         )
 
-    def _pictures(self, plain: str, *, noise: bool) -> Iterator[Pixels]:
+    def _pictures(self, variant: str) -> Iterator[Pixels]:
+        plain = variant.removeprefix(NOISE).removeprefix(RANDOM)
         for pair in self.pairs:
-            names = [] if plain == CLEAN else [plain]
-            clean, versions = versions_of(pair, names, _picture_options(self.options, noise), self.cache)
-            yield clean if plain == CLEAN else versions[NOISE + plain if noise else plain]
+            if plain == CLEAN:
+                yield versions_of(pair, [], _picture_options(self.options, None, False), self.cache)[0]
+                continue
+            cloak = self.options.cloaks[plain]
+            chosen = _picture_options(self.options, cloak, variant != plain)
+            _, versions = versions_of(pair, [cloak.strength], chosen, self.cache)
+            yield versions[cloak.strength if variant == plain else _prefix(variant) + cloak.strength]
+
+
+def _prefix(variant: str) -> str:
+    return NOISE if variant.startswith(NOISE) else RANDOM
 
 
 def published_key(digests: list[str], options: ExperimentOptions) -> str:
@@ -127,7 +138,7 @@ def attacked_footage(material: Material, variant: str, attacker: Attacker) -> di
         "code": code_of("synth.extraction") if clean else code_of("synth.extraction", "cloak"),
     }
     if not clean:
-        chosen |= {"against": list(options.attacked), "seed": options.cloak_seed}
+        chosen |= {"against": list(options.attacked)}
         chosen |= {"cloak": [options.cloak_steps, options.cloak_rounds]}
     return chosen
 
@@ -168,39 +179,49 @@ def prepare_material(path: Path, options: ExperimentOptions, cache: Cache) -> Ma
     return made
 
 
-def publish_cloaked(made: Material, strength: str, progress: Progress | None = None) -> None:
-    """Cloak what is published at one strength; what an earlier run left is continued.
+def publish_cloaked(made: Material, name: str, progress: Progress | None = None) -> None:
+    """Make one cloak of what is published; what an earlier run left is continued.
+
+    Args:
+        name: of the cloak, of :attr:`ExperimentOptions.cloaks`.
 
     Raises:
         NoFaceError: the cloak's detectors see no face in any of it.
     """
-    options = made.options
+    options, cloak = made.options, made.options.cloaks[name]
     if made.rate is None:
-        _publish_pictures(made, strength, progress)
+        _publish_pictures(made, cloak, progress)
         return
-    chosen = {"strength": strength, "against": list(options.attacked), "seed": options.cloak_seed}
-    chosen |= {"steps": options.cloak_steps, "rounds": options.cloak_rounds, "code": code_of("cloak")}
-    key = key_of("cloaked clip", {"master": made.key, **chosen})
-    path = made.cache.file(key, ".mp4")
-    if not path.is_file():
+    random = options.control and cloak.control.startswith(RANDOM)
+    chosen: dict[str, Any] = {"strength": cloak.strength, "veil": cloak.veil}
+    chosen |= {"against": list(options.attacked), "control": random}
+    chosen |= {"seed": cloak.seed, "steps": options.cloak_steps, "rounds": options.cloak_rounds}
+    key = key_of("cloaked clip", {"master": made.key, **chosen, "code": code_of("cloak")})
+    path, control = made.cache.file(key, ".mp4"), made.cache.file(key, ".control.mkv")
+    if not path.is_file() or (random and not control.is_file()):
         cloak_video(
             made.cache.file(made.key, ".master.mp4"),
             path,
             CloakOptions(
-                strength=strength,
+                strength=cloak.strength,
+                veil=cloak.veil,
                 detectors=options.attacked,
                 judges=(),
                 weights=options.weights,
                 steps=options.cloak_steps,
                 rounds=options.cloak_rounds,
-                seed=options.cloak_seed,
+                seed=cloak.seed,
                 device=options.device,
                 again=True,
             ),
-            VideoOptions(crf=options.crf, control=False),
+            VideoOptions(crf=options.crf, control=random),
             progress=progress,
+            force=True,
+            control_to=control if random else None,
         )
-    made.clips[strength] = path
+    made.clips[name] = path
+    if random:
+        made.clips[cloak.control] = control
 
 
 def _split_video(source: Source, made: Material) -> None:
@@ -212,7 +233,7 @@ def _split_video(source: Source, made: Material) -> None:
         made.rate = Fraction(container.streams.video[0].average_rate or 25).limit_denominator(1001)
     count = source.expected or sum(1 for _ in source.frames(lambda _: True))
     split = _split(count, float(made.rate), source.path)
-    published = set(_spread(list(range(split.published)), options.frames))
+    published = set(range(split.published)[: options.frames])
     held_out = set(range(split.held_out, count)[: options.held_out])
     parts: dict[str, tuple[set[int] | None, int]] = {
         ".master.mp4": (published, _MASTER_CRF),
@@ -226,7 +247,7 @@ def _split_video(source: Source, made: Material) -> None:
         path = cache.file(key, suffix)
         if not path.is_file():
             frames = (
-                (_even(raw.pixels, options.side) for raw in source.frames(wanted.__contains__))
+                (even_sized(raw.pixels, options.side) for raw in source.frames(wanted.__contains__))
                 if wanted is not None
                 else frames_of(cache.file(key, ".master.mp4"))
             )
@@ -235,11 +256,11 @@ def _split_video(source: Source, made: Material) -> None:
     made.held_out_files = [cache.file(key, ".held-out.mp4")]
 
 
-def _publish_pictures(made: Material, strength: str, progress: Progress | None) -> None:
-    options, kept = _picture_options(made.options, False), []
+def _publish_pictures(made: Material, cloak: Cloaked, progress: Progress | None) -> None:
+    options, kept = _picture_options(made.options, cloak, False), []
     for place, pair in enumerate(made.pairs):
         try:
-            versions_of(pair, [strength], options, made.cache)
+            versions_of(pair, [cloak.strength], options, made.cache)
         except NoFaceError:
             continue  # nothing to hide: it is published, and learned from, by nobody
         kept.append(pair)
@@ -250,13 +271,14 @@ def _publish_pictures(made: Material, strength: str, progress: Progress | None) 
     made.pairs = kept
 
 
-def _picture_options(options: ExperimentOptions, noise: bool) -> DetectorOptions:
+def _picture_options(options: ExperimentOptions, cloak: Cloaked | None, control: bool) -> DetectorOptions:
     return DetectorOptions(
         strengths=options.strengths,
+        veil=cloak.veil if cloak else VeilName.NOISE,
         attacked=options.attacked,
         steps=options.cloak_steps,
-        seed=options.cloak_seed,
-        control=noise,
+        seed=cloak.seed if cloak else 0,
+        control=control,
         weights=options.weights,
         device=options.device,
     )
@@ -280,7 +302,7 @@ def _spread(items: list[Any], most: int | None) -> list[Any]:
     return [items[index] for index in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
-def _even(pixels: Pixels, side: int) -> Pixels:
+def even_sized(pixels: Pixels, side: int) -> Pixels:
     """The longer side at most ``side``, both even, as H.264 wants them."""
     scale = min(1.0, side / max(pixels.shape[:2]))
     small = scaled(pixels, scale) if scale < 1 else pixels

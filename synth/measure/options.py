@@ -12,7 +12,8 @@ from cloak.strength import Strength
 from cloak.veils import VeilName
 from provenance.errors import UsageError
 from synth.measure.attackers import Attacker
-from synth.measure.conditions import CLEAN, NOISE
+from synth.measure.conditions import CLEAN
+from synth.measure.variants import Cloaked
 
 
 def check_strengths(strengths: tuple[str, ...]) -> None:
@@ -49,22 +50,25 @@ class ExperimentOptions(ABC):
 
     Attributes:
         strengths: of the cloak.
+        veils: what the cloak looks like: ``film``, ``film-bw``, ``light``, ``noise``.
         attackers: names, see :class:`synth.measure.attackers.Attacker`.
-        frames: at most so many frames (or pictures) are published; None for all.
+        frames: at most so many frames are published, one after the other at their own rate (of pictures, evenly
+            spread); None for all.
         held_out: at most so many held-out frames are kept; None for all.
         side: longer side of what is published, pixels.
         crf: of the published videos.
         against: detectors that the cloak is made against; None for all installed ones that can be attacked, except the
-            families that some attacker extracts with (``other:``).
+            families that some attacker extracts with as not attacked (``naive``, ``other:``).
         cloak_steps, cloak_rounds: of the cloak's search.
-        cloak_seed: of the cloak and of the noise.
-        control: also train on data with random noise of equal energy.
+        cloak_seeds: of the cloak and of its control; each is reported for itself.
+        control: also learn from the control of each cloak, which nothing was searched for.
         weights: a folder to look in for weights first.
         device: where torch computes.
     """
 
     strengths: tuple[str, ...] = ("mid",)
-    attackers: tuple[str, ...] = ("naive", "other:mtcnn")
+    veils: tuple[VeilName | str, ...] = (VeilName.FILM,)
+    attackers: tuple[str, ...] = ("naive", "attacked")
     frames: int | None = None
     held_out: int | None = None
     side: int = 640
@@ -72,7 +76,7 @@ class ExperimentOptions(ABC):
     against: tuple[str, ...] | None = None
     cloak_steps: int = 60
     cloak_rounds: int = 3
-    cloak_seed: int = 0
+    cloak_seeds: tuple[int, ...] = (0, 1)
     control: bool = True
     weights: Path | None = None
     device: str = "cpu"
@@ -83,7 +87,13 @@ class ExperimentOptions(ABC):
         if not self.attackers:
             raise UsageError("no attacker is named", hint="leave the option out for the default")
         for text in self.attackers:
-            Attacker.parse(text)
+            Attacker.parse(text, self.weights)
+        if not self.veils:
+            raise UsageError("no veil is named", hint="choose " + ", ".join(one.value for one in VeilName))
+        for name in self.veils:
+            check_veil(name)
+        if not self.cloak_seeds or min(self.cloak_seeds) < 0:
+            raise UsageError("the cloak has no seed, or one below 0", hint="give, say, --cloak-seeds 0,1")
         for what, value, low, high in (
             ("frames", self.frames, 20, 100_000),
             ("held-out frames", self.held_out, 2, 10_000),
@@ -101,30 +111,46 @@ class ExperimentOptions(ABC):
     @property
     def parsed(self) -> tuple[Attacker, ...]:
         """The attackers, each once."""
-        return tuple(Attacker.parse(one) for one in dict.fromkeys(self.attackers))
+        return tuple(Attacker.parse(one, self.weights) for one in dict.fromkeys(self.attackers))
 
     @property
     def attacked(self) -> tuple[str, ...]:
         """Names of the detectors that the cloak is made against."""
         if self.against is not None:
             return self.against
-        spared = {
-            detector_list.info(one.detectors[0]).family
-            for one in self.parsed
-            if one.name.startswith("other:")
-        }
+        spared = {family for one in self.parsed for family in one.spared}
         names = detector_list.available(self.weights, differentiable=True)
         return tuple(name for name in names if detector_list.info(name).family not in spared)
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """Families of installed detectors that the cloak is not made against."""
+        attacked = {detector_list.info(name).family for name in self.attacked}
+        families = (detector_list.info(name).family for name in detector_list.available(self.weights))
+        return tuple(dict.fromkeys(one for one in families if one not in attacked))
+
+    @property
+    def cloaks(self) -> dict[str, Cloaked]:
+        """By name, every cloak that is published."""
+        several = len(dict.fromkeys(self.cloak_seeds)) > 1
+        made = [
+            Cloaked(check_veil(veil), strength, seed, several)
+            for veil in dict.fromkeys(self.veils)
+            for strength in dict.fromkeys(self.strengths)
+            for seed in dict.fromkeys(self.cloak_seeds)
+        ]
+        return {one.name: one for one in made}
+
+    @property
     def variants(self) -> list[str]:
-        """What is published: clean data, then for each strength the cloaked data and its noise control."""
+        """What is published: clean data, then each cloak and its control."""
         named = [CLEAN]
-        for strength in dict.fromkeys(self.strengths):
-            named += [strength, NOISE + strength] if self.control else [strength]
+        for name, one in self.cloaks.items():
+            named += [name, one.control] if self.control else [name]
         return named
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, defaults filled in."""
         weights = str(self.weights) if self.weights else None
-        return asdict(self) | {"against": list(self.attacked), "weights": weights}
+        veils = [check_veil(one).value for one in self.veils]
+        return asdict(self) | {"against": list(self.attacked), "weights": weights, "veils": veils}

@@ -6,6 +6,8 @@ An interrupted one goes on where it stopped when it is called again with the sam
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.errors import UsageError
+from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 from provenance.identity.certificates import printable
 from provenance.session import Session
@@ -51,6 +53,11 @@ class Measured:
 
     def to_json(self) -> dict[str, Any]:
         return {**self.report.to_json(), "page": str(self.page), "file": str(self.data)}
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """7 where the instrument was too weak to measure anything, or time ran out; else 0."""
+        return ExitCode.OK if self.report.valid and self.report.finished else ExitCode.PARTIAL
 
 
 @dataclass(frozen=True)
@@ -88,11 +95,22 @@ class Listener:
         tell: called with one line of text when a stage begins.
         progress: called with the share of the work done, in [0, 1].
         stop: asked between steps; the same call goes on there.
+        minutes: after so many the work ends, and the report has what is finished; None for no limit.
     """
 
     tell: Callable[[str], None] = lambda _: None
     progress: Callable[[float], None] | None = None
     stop: Callable[[], bool] = lambda: False
+    minutes: float | None = None
+
+    def limited(self) -> tuple[Callable[[], bool], Callable[[], bool]]:
+        """Whether to stop, and whether that is because the time is over; the time begins now."""
+        end = math.inf if self.minutes is None else time.monotonic() + 60 * self.minutes
+
+        def over() -> bool:
+            return time.monotonic() >= end
+
+        return (lambda: self.stop() or over()), over
 
 
 def run_detectors(
@@ -144,7 +162,7 @@ def run_swap(
     pictures: bool = True,
     listener: Listener = Listener(),
 ) -> Measured | None:
-    """Train the same face swapper on a person's footage clean, cloaked and with random noise, and compare the fakes.
+    """Train the same face swapper on a person's footage clean, cloaked and with a control, and compare the fakes.
     No generated clip is kept.
 
     Args:
@@ -160,13 +178,21 @@ def run_swap(
         ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, NotWritableError.
         KeyboardInterrupt: ``listener.stop`` said so.
     """
+    stop, over = listener.limited()
     # 1. What is asked, and on which basis.
     if len(options.seeds) < FEWEST_SEEDS:
         raise UsageError(
             f"{len(options.seeds)} seeds, expected at least {FEWEST_SEEDS}",
             hint="give, say, --seeds 1,2,3; only with six or more can a test show anything",
         )
-    permissions = {side: basis.permission(path, home) for side, path in (("a", person), ("b", target))}
+    open_footage(person)
+    swap_experiment.require_video(target)  # before anything is decoded
+    footage = {
+        "a": person,
+        "b": target,
+        **{f"further {place}": one for place, one in enumerate(options.people)},
+    }
+    permissions = {side: basis.permission(path, home) for side, path in footage.items()}
     # 2. The plan.
     cache = Cache(output / WORK_FOLDER)
     with cache.leaving_nothing_empty():
@@ -186,7 +212,8 @@ def run_swap(
             cache,
             tell=listener.tell,
             progress=listener.progress,
-            stop=listener.stop,
+            stop=stop,
+            partial=lambda: over() and not listener.stop(),
             label=_labeller(session, sentence, "swap", listener),
         )
     return _written(experiment_report(result), output, pictures)
@@ -215,12 +242,14 @@ def run_lipsync(
         ConsentError, NoFaceError, UsageError, MissingPathError, MediaError, NotWritableError.
         KeyboardInterrupt: ``listener.stop`` said so.
     """
+    stop, over = listener.limited()
     permission = basis.permission(person, home)
-    for line in lipsync_experiment.estimate_work(person, options).lines():
-        listener.tell(line)
+    cache = Cache(output / WORK_FOLDER)
+    with cache.leaving_nothing_empty():
+        for line in lipsync_experiment.estimate_work(person, options, cache).lines():
+            listener.tell(line)
     if plan_only:
         return None
-    cache = Cache(output / WORK_FOLDER)
     with cache.leaving_nothing_empty():
         result = lipsync_experiment.measure_lipsync(
             person,
@@ -229,7 +258,8 @@ def run_lipsync(
             cache,
             tell=listener.tell,
             progress=listener.progress,
-            stop=listener.stop,
+            stop=stop,
+            partial=lambda: over() and not listener.stop(),
             label=_labeller(session, permission.sentence, "lipsync", listener),
         )
     return _written(experiment_report(result), output, pictures)

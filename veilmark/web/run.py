@@ -25,7 +25,7 @@ except ImportError:  # Windows: two services on one home share the ledger, and e
     fcntl = None  # type: ignore[assignment]
 
 Tell = Callable[[str], None]
-_CONNECTIONS = 512
+_CONNECTIONS = 4096
 
 
 def run_studio(settings: Settings, *, open_browser: bool, tell: Tell) -> None:

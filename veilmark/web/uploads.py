@@ -47,6 +47,20 @@ class Form:
         return self.fields.get(name, [])
 
 
+def admit_upload(request: Request) -> None:
+    """Refuse an upload before anything is made for it.
+
+    Raises:
+        HTTPException: 429 too often; 503 too many at once.
+    """
+    have = services(request)
+    address = network_of(request.client.host if request.client else "")
+    if seconds := have.uploads.wait(address):
+        raise HTTPException(429, "too many uploads; try again later", {"Retry-After": str(seconds)})
+    if have.receiving.locked():
+        raise HTTPException(503, "too many uploads at once; try again soon", {"Retry-After": "5"})
+
+
 async def receive_form(request: Request, folder: Path | None = None) -> Form:
     """Read a form that was made for this visitor.
 
@@ -54,16 +68,9 @@ async def receive_form(request: Request, folder: Path | None = None) -> Form:
         folder: where files go, under harmless names; None: this form has none.
 
     Raises:
-        HTTPException: 400 no form; 403 not made for this visitor; 408 too slow; 413 over a limit; 415 another type;
-            429 too often; 503 too many at once.
+        HTTPException: 400 no form; 403 not made for this visitor; 408 too slow; 413 over a limit; 415 another type.
     """
     have = services(request)
-    if folder is not None:
-        address = network_of(request.client.host if request.client else "")
-        if seconds := have.uploads.wait(address):
-            raise HTTPException(429, "too many uploads; try again later", {"Retry-After": str(seconds)})
-        if have.receiving.locked():
-            raise HTTPException(503, "too many uploads at once; try again soon", {"Retry-After": "5"})
     limits = have.settings.limits
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     most = limits.upload_bytes if folder is not None else limits.field_bytes * 4
@@ -104,7 +111,8 @@ async def bounded_body(request: Request, most: int, seconds: float) -> AsyncIter
         spent = time.monotonic() - began
         left = min(seconds, _PATIENCE_SECONDS + received / _SLOWEST_BYTES_PER_SECOND) - spent
         try:
-            chunk = await asyncio.wait_for(anext(stream), max(left, 0.001))
+            async with asyncio.timeout(max(left, 0.001)):
+                chunk = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError:

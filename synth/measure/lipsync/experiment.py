@@ -19,12 +19,13 @@ from provenance.home import Home
 from provenance.media.files import sha256_file
 from synth.code_version import code_of, code_of_module
 from synth.consent.permission import carried_permission
-from synth.extraction.finder import FaceFinder
+from synth.extraction.finder import DEFAULT_DETECTORS, FaceFinder
 from synth.extraction.footage import open_footage
 from synth.lipsync.mouth.adapt import PRIOR
 from synth.lipsync.mouth.audio import Sound, load_sound
 from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache, key_of
+from synth.measure.calibration import calibrate
 from synth.measure.conditions import CLEAN, Pixels
 from synth.measure.experiment import (
     AttackerFaces,
@@ -35,7 +36,6 @@ from synth.measure.experiment import (
     Result,
     Stop,
     Tell,
-    cloak_estimate,
     require_basis,
     run_experiment,
 )
@@ -56,9 +56,9 @@ from synth.measure.material import Material, prepare_material
 from synth.measure.measures import ExperimentKind
 from synth.measure.split import split_of
 
-#: Seconds, as measured on one core: to follow a face through a frame, to look at a frame again and copy the mouth out
-#: of it, and to make a frame and measure it.
-_TRACK, _STUDY, _MAKE = 0.12, 0.02, 0.2
+#: Seconds, as measured on one core: to look at a frame again and copy the mouth out of it, and to make a frame and
+#: measure it.
+_STUDY, _MAKE = 0.02, 0.2
 
 
 def measure_lipsync(
@@ -71,6 +71,7 @@ def measure_lipsync(
     progress: Progress | None = None,
     stop: Stop = lambda: False,
     label: Label | None = None,
+    partial: Stop = lambda: False,
 ) -> Result:
     """The whole experiment; see :func:`synth.measure.experiment.run_experiment`.
 
@@ -79,7 +80,7 @@ def measure_lipsync(
         consent: of :meth:`synth.consent.permission.Permission.to_json`.
         cache: where everything that is finished lies.
         stop: asked between steps.
-        tell, progress, label: as there.
+        tell, progress, label, partial: as there.
 
     Raises:
         KeyboardInterrupt: ``stop`` said so; the same call goes on there.
@@ -91,7 +92,7 @@ def measure_lipsync(
     if sound.is_silent:
         raise UsageError(f"{person} is silent", hint="name footage in which the person speaks")
     experiment = LipsyncExperiment(person, sound, options, cache, stop)
-    return run_experiment(experiment, tell=tell, progress=progress, label=label)
+    return run_experiment(experiment, tell=tell, progress=progress, label=label, partial=partial)
 
 
 class LipsyncExperiment(Experiment):
@@ -168,8 +169,8 @@ class LipsyncExperiment(Experiment):
         )  # fmt: skip
 
 
-def estimate_work(person: Path, options: LipsyncExperimentOptions) -> ExperimentEstimate:
-    """About how long it takes.
+def estimate_work(person: Path, options: LipsyncExperimentOptions, cache: Cache) -> ExperimentEstimate:
+    """About how long it takes, from the footage's length and a few real steps on this machine.
 
     Raises:
         UsageError: it is no video. MissingPathError: it is not there.
@@ -178,12 +179,20 @@ def estimate_work(person: Path, options: LipsyncExperimentOptions) -> Experiment
     split = split_of(count, None)
     published = split.published if split else round(0.8 * count)
     cells = len(options.variants) * len(options.parsed)
+    known = calibrate(person, options, cache)
+    looks = (
+        sum(known.find_seconds(one.detectors) for one in options.parsed) * len(options.variants) * published
+    )
+    looks += 0.25 * published * known.find_seconds(DEFAULT_DETECTORS)
     runs, made = cells * options.parts, min(RENDERED, round(0.2 * count))
     return ExperimentEstimate(
         (
-            cloak_estimate(published, options),
-            (f"following the face {cells + 1} times", (cells + 0.25) * published * _TRACK),
-            (f"{runs} lip-syncs of {made} frames", runs * (count * _STUDY + made * _MAKE)),
+            (
+                f"cloaking {published} frames: {'; '.join(options.cloaks)}",
+                known.cloak_seconds(published, options, True),
+            ),
+            (f"following the face {cells + 1} times", looks),
+            (f"{runs} lip-syncs of {made} frames", runs * (count * _STUDY + made * _MAKE) * known.speed),
         )
     )
 

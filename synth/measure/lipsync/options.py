@@ -22,6 +22,8 @@ class LipsyncExperimentOptions(ExperimentOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if any(one.one_shot for one in self.parsed):
+            raise UsageError("the one-shot generator swaps faces", hint="leave one-shot out of --attackers")
         if any(one.share for one in self.parsed):
             raise UsageError(
                 "a clip cannot be mixed of clean and cloaked frames", hint="leave mixes: out of --attackers"

@@ -25,26 +25,50 @@ def measures_in(result: Result) -> dict[str, Measure]:
 
 
 def values(result: Result, variant: str, attacker: str, measure: str) -> list[float]:
-    """One for each repetition, NaN where nothing could be trained or measured."""
+    """One for each repetition, NaN where nothing could be trained, or was not measured."""
     found = []
     for repeat in result.options.repeats:
-        value = result.cells[variant, attacker, repeat].get("measures", {}).get(measure)
+        value = result.cells.get((variant, attacker, repeat), {}).get("measures", {}).get(measure)
         found.append(math.nan if value is None else float(value))
     return found
 
 
 def effect_of(result: Result, variant: str, attacker: str, against: str = CLEAN, measure: str = "") -> Effect:
-    """Of one measure: by default of the one that was chosen beforehand to sum up with, so that its p is not adjusted
-    for the others.
-    """
+    """Of one measure, by default of the one that was chosen beforehand; p as it is."""
     name = measure or result.kind.design.primary
     compared = jackknifed if result.kind.design.jackknife else paired
     return compared(values(result, against, attacker, name), values(result, variant, attacker, name))
 
 
+def primary_effects(result: Result) -> dict[tuple[str, str], Effect]:
+    """Of the measure that was chosen beforehand, against clean data, by variant (cloaks and their controls) and
+    attacker. p of the cloaks is adjusted for how many of them are compared, and so is p of the controls.
+    """
+    found: dict[tuple[str, str], Effect] = {}
+    controls = {one.control for one in result.options.cloaks.values()}
+    for group in (result.cloaked, [one for one in result.variants if one in controls]):
+        named = {
+            f"{variant}\n{attacker.name}": effect_of(result, variant, attacker.name)
+            for variant in group
+            for attacker in result.options.parsed
+        }
+        for name, effect in holm(named).items():
+            variant, _, attacker_name = name.partition("\n")
+            found[variant, attacker_name] = effect
+    return found
+
+
 def effects(result: Result, variant: str, attacker: str, against: str = CLEAN) -> dict[str, Effect]:
-    """By measure, over pairs of equal repetitions; p adjusted for the number of measures."""
-    return holm({name: effect_of(result, variant, attacker, against, name) for name in measures_in(result)})
+    """By measure, over pairs of equal repetitions. The measure that was chosen beforehand stands alone: its p is
+    adjusted for the attackers and cloaks, as the verdict's is; p of the others for how many measures they are.
+    """
+    primary = result.kind.design.primary
+    every = {name: effect_of(result, variant, attacker, against, name) for name in measures_in(result)}
+    alone = {name: one for name, one in every.items() if name == primary}
+    if alone and against == CLEAN:
+        alone[primary] = primary_effects(result)[variant, attacker]
+    others = holm({name: one for name, one in every.items() if name != primary})
+    return {name: alone[name] if name in alone else others[name] for name in every}
 
 
 def mean_of(result: Result, variant: str, attacker: str, measure: str) -> Estimate:

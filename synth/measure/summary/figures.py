@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from synth.measure import pictures
-from synth.measure.conditions import CLEAN, NOISE
+from synth.measure.conditions import CLEAN
 from synth.measure.experiment import Result
 from synth.measure.measures import MEASURES
 from synth.measure.stats import Estimate, mean
 from synth.measure.summary.effects import mean_of, measures_in, values
-from synth.measure.wording import control_words
+from synth.measure.variants import control_in_words
 from synth.report.curve import MOST_LINES
 from synth.report.document import Curve, Gallery, Point, Shot
 
-_DRAWN = ("rebuilt ssim", "swapped identity", "lips error", "lips opening", "mouth ssim")
+_DRAWN = ("swapped identity", "rebuilt flip", "lips error", "lips opening", "mouth ssim")
 
 
 def curves(result: Result) -> Iterator[Curve]:
@@ -23,9 +23,11 @@ def curves(result: Result) -> Iterator[Curve]:
     attackers = [one.name for one in result.options.parsed][:MOST_LINES]
     lines = {}
     for attacker in attackers:
-        found = [result.faces[variant, attacker] for variant in names]
+        found = [result.faces.get((variant, attacker)) for variant in names]
         lines[attacker] = tuple(
-            Point(place, 100 * one.kept / max(1, one.frames)) for place, one in enumerate(found)
+            Point(place, 100 * one.kept / max(1, one.frames))
+            for place, one in enumerate(found)
+            if one is not None
         )
     yield Curve(
         "Faces an attacker gets", "what is published", "% of frames", lines, ticks=names, bounds=(0, 100)
@@ -42,37 +44,40 @@ def curves(result: Result) -> Iterator[Curve]:
         note = f"{about.about}; means over {result.kind.design.over}, bars are 95 % intervals."
         if lines:
             yield Curve(about.name, "what is published", about.name, lines, ticks=names, note=note)
-    if any(one.share for one in result.options.parsed) and "rebuilt ssim" in measures_in(result):
+    if any(one.share for one in result.options.parsed) and "swapped identity" in measures_in(result):
         yield _mixing_curve(result)
 
 
 def _mixing_curve(result: Result) -> Curve:
-    """From none (the naive attacker's) to all of it (who learns from clean data), where these were measured."""
+    """From none (who looks with the same detectors) to all of it (who learns from clean data), where measured."""
     by_share = {one.share: one.name for one in result.options.parsed if one.share}
-    naive = [one.name for one in result.options.parsed if one.name == "naive"]
+    none = [one.name for one in result.options.parsed if one.name == "attacked"]
     lines = {}
-    for variant in result.strengths:
-        cells = [(0.0, variant, name) for name in naive]
+    for variant in result.cloaked:
+        cells = [(0.0, variant, name) for name in none]
         cells += [(100 * share, variant, by_share[share]) for share in sorted(by_share)]
-        cells += [(100.0, CLEAN, name) for name in naive if 1.0 not in by_share]
-        points = [(x, mean(values(result, one, name, "rebuilt ssim"))) for x, one, name in cells]
+        cells += [(100.0, CLEAN, name) for name in none if 1.0 not in by_share]
+        points = [(x, mean(values(result, one, name, "swapped identity"))) for x, one, name in cells]
         lines[variant] = tuple(_point(x, one) for x, one in points if one.count)
     return Curve(
         "What clean data among the cloaked is worth",
         "% of the data that is clean",
-        MEASURES["rebuilt ssim"].name,
+        MEASURES["swapped identity"].name,
         lines,
     )
 
 
 def galleries(result: Result) -> Iterator[Gallery]:
     """What is published, and what the generators made of it."""
-    for variant in result.strengths:
+    for variant in result.cloaked:
+        if variant not in result.published:
+            continue
+        control = result.options.cloaks[variant].control
         shots = pictures.comparison(
-            result.published[CLEAN], result.published[variant], result.published.get(NOISE + variant),
-            "a published frame, clean", f"cloaked at {variant}", control_words(NOISE),
+            result.published[CLEAN], result.published[variant], result.published.get(control),
+            "a published frame, clean", f"cloaked: {variant}", control_in_words(control),
         )  # fmt: skip
-        yield Gallery(f"What is published: cloaked at {variant}", tuple(shots), slider=True)
+        yield Gallery(f"What is published: {variant}", tuple(shots), slider=True)
     design = result.kind.design
     first = design.repeat.format(result.options.repeats[0]).capitalize()
     for attacker in result.options.parsed:

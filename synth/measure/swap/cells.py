@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from provenance.errors import NoFaceError
 from provenance.home import Home
 from provenance.media.files import sha256_file
-from synth.code_version import code_of
+from synth.code_version import code_of, code_of_module
 from synth.consent.permission import carried_permission
 from synth.extraction.canonical import alignment, warp
 from synth.extraction.faceset import FEWEST_FACES, FaceSet
@@ -24,13 +25,14 @@ from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import Pixels
 from synth.measure.experiment import AttackerFaces, Progress, Stop
 from synth.measure.judge import JUDGED_SIDE, Judge
+from synth.measure.likeness import rebuilt_likeness
 from synth.measure.pictures import in_rows
 from synth.measure.swap.faces import digest_of
 from synth.measure.swap.options import SwapExperimentOptions
 from synth.quarantine import quarantine
 from synth.swap.conversion.convert import ConvertOptions, Swapper
 from synth.swap.conversion.footage import Tracked, _render_video
-from synth.swap.features import load_features
+from synth.swap.features import FeatureNet, load_features
 from synth.swap.training.checkpoint import CHECKPOINT_FILE, Origin, load_model
 from synth.swap.training.data import Bank
 from synth.swap.training.train import train
@@ -49,6 +51,7 @@ class SwapJudge(Judge):
         held_out: the person's own clean faces that nobody learned from.
         clip: of the target, held out. tracked: its landmarks.
         target: ``(128,)`` mean embedding of the target's person, or None.
+        looks: mean embeddings of the person and of the target's person by the network that only judges, or None.
     """
 
     finder: FaceFinder
@@ -56,6 +59,7 @@ class SwapJudge(Judge):
     clip: Path
     tracked: Tracked
     target: NDArray[np.float64] | None = None
+    looks: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 def trained_and_measured(
@@ -100,6 +104,7 @@ def trained_and_measured(
     chosen = options.generator()
     origin = Origin(chosen, ("a", "b"), consent, sources, seed, {})
     size = chosen.architecture.size
+    effort = _Effort(folder, judge, options)
     outcome = train(
         {side: Bank.of(one, size, options.device) for side, one in sets.items()},
         origin,
@@ -108,13 +113,44 @@ def trained_and_measured(
         resume=(folder / CHECKPOINT_FILE).is_file(),
         stop=stop,
         progress=(lambda share: progress(0.85 * share)) if progress else None,
+        preview=effort.note,
     )
     if not outcome.finished:
         raise KeyboardInterrupt
     measures, tiles = measure_generator(folder, judge, options)
+    learned = effort.noted
     shutil.rmtree(folder, ignore_errors=True)
     seconds = round(time.perf_counter() - began, 1)
-    return {"measures": measures, "steps": outcome.steps, "seconds": seconds}, tiles
+    return {"measures": measures, "steps": outcome.steps, "effort": learned, "seconds": seconds}, tiles
+
+
+class _Effort:
+    """How well the person's clean held-out faces are rebuilt after so many steps: what cloaked data costs in training.
+
+    Kept beside the checkpoint, so that an interrupted training goes on with it.
+    """
+
+    def __init__(self, folder: Path, judge: SwapJudge, options: SwapExperimentOptions) -> None:
+        self._folder, self._judge, self._device = folder, judge, options.device
+        self._file = folder / "effort.json"
+        try:
+            rows = json.loads(self._file.read_bytes())
+            self.noted: list[tuple[int, float]] = [(int(step), float(value)) for step, value in rows]
+        except (OSError, ValueError, TypeError):
+            self.noted = []
+        self._features: FeatureNet | None = None
+
+    def note(self, step: int, _sheet: object) -> None:
+        """At a check of the training: measure the model that would be kept now."""
+        if self.noted and step <= self.noted[-1][0]:
+            return
+        generator, _ = load_model(self._folder, self._device)
+        self._features = self._features or load_features(
+            self._judge.features_name, generator.shape.size, self._device
+        )
+        rebuilt = held_out_measures(generator, {"a": self._judge.held_out}, self._features)
+        self.noted.append((step, round(rebuilt["measure"], 5)))
+        self._file.write_text(json.dumps(self.noted))
 
 
 def model_key(person: AttackerFaces, target: AttackerFaces, seed: int, options: SwapExperimentOptions) -> str:
@@ -138,6 +174,8 @@ def cell_key(
         "held out": digest_of(judge.held_out.pixels.cpu().numpy()),
         "features": judge.features_name,
         "asked": judge.fake_detectors,
+        "identity": judge.identity.name if judge.identity else None,
+        "code": [code_of_module(f"synth.measure.{name}") for name in ("swap.cells", "likeness", "identity")],
     }
     return key_of("swap", chosen)
 
@@ -151,8 +189,9 @@ def measure_generator(
     features = load_features(judge.features_name, size, options.device)
     rebuilt = held_out_measures(generator, {"a": judge.held_out}, features)
     found: dict[str, float | None] = {
-        f"rebuilt {name}": rebuilt.get(name) for name in ("ssim", "psnr", "feature", "sharpness")
+        f"rebuilt {name}": rebuilt.get(name) for name in ("psnr", "feature", "sharpness")
     }
+    found |= rebuilt_likeness(generator, "a", judge.held_out)
     with quarantine() as private:
         made = private.place("swapped.mp4")
         swapper = Swapper(generator, ConvertOptions(to="a"), options.device)
@@ -171,6 +210,7 @@ def _find_again(made: Path, judge: SwapJudge, found: dict[str, float | None]) ->
     seen, gaps = 0, []
     aligned: list[Pixels] = []
     tiles: list[Pixels] = []
+    looks: list[NDArray[np.float64]] = []
     for raw in open_footage(made)[0].frames(wanted.__contains__):
         filmed = judge.tracked.landmarks[raw.index]
         if np.isnan(filmed[0, 0]):
@@ -184,12 +224,15 @@ def _find_again(made: Path, judge: SwapJudge, found: dict[str, float | None]) ->
         points = again[0].landmarks[:, :2].astype(np.float64)
         gaps.append(float(np.linalg.norm(points - filmed, axis=1).mean()) / again[0].span)
         aligned.append(warp(raw.pixels, alignment(points, JUDGED_SIDE), JUDGED_SIDE))
+        if judge.identity is not None:
+            looks.append(judge.identity.embed(raw.pixels, again[0].landmarks))
     found["swapped found"] = len(gaps) / seen if seen else None
     found["swapped landmarks"] = float(np.mean(gaps)) if gaps else None
     vectors = judge.embedded(np.stack(aligned)) if aligned else None
-    if vectors is not None and judge.person is not None and judge.target is not None:
-        near = np.linalg.norm(vectors - judge.person, axis=1)
-        far = np.linalg.norm(vectors - judge.target, axis=1)
+    if vectors is not None and judge.person is not None:
+        found["swapped dlib"] = float(np.linalg.norm(vectors - judge.person, axis=1).mean())
+    if looks and judge.looks is not None:
+        near, far = (np.linalg.norm(np.stack(looks) - one, axis=1) for one in judge.looks)
         found["swapped identity"] = float(near.mean())
         found["swapped taken for the person"] = float((near < far).mean())
     return in_rows(tiles) if tiles else None

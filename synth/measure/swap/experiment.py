@@ -14,10 +14,11 @@ import torch
 from provenance.errors import UsageError
 from provenance.media.files import sha256_file
 from synth.extraction.faceset import FaceSet
-from synth.extraction.finder import FaceFinder
+from synth.extraction.finder import DEFAULT_DETECTORS, FaceFinder
 from synth.extraction.footage import open_footage
 from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache, key_of
+from synth.measure.calibration import calibrate
 from synth.measure.conditions import CLEAN, Pixels
 from synth.measure.experiment import (
     AttackerFaces,
@@ -28,13 +29,13 @@ from synth.measure.experiment import (
     Result,
     Stop,
     Tell,
-    cloak_estimate,
     require_basis,
     run_experiment,
 )
 from synth.measure.judge import Judge
 from synth.measure.material import Material, prepare_material
 from synth.measure.measures import ExperimentKind
+from synth.measure.oneshot.cells import OneShotCells
 from synth.measure.split import split_of
 from synth.measure.swap.cells import SwapJudge, cell_key, landmarks_of, trained_and_measured
 from synth.measure.swap.faces import extract_for, held_out_faces
@@ -43,10 +44,10 @@ from synth.swap.training.checkpoint import Origin
 from synth.swap.training.data import Bank
 from synth.swap.training.train import train
 
-#: Seconds, as measured on one core, to find a face in a frame and align it, and to swap and measure a frame.
-_EXTRACT, _MEASURE = 0.13, 0.45
-#: Noise of pictures is searched for each anew, that of a video moves along.
-_PICTURES_FACTOR = 12
+#: Seconds, as measured on one core, to swap and measure a frame, and to look for the face again in a held-out frame.
+_MEASURE = 0.45
+#: A step of the phases that have a critic, on the average of a recipe, beside one of the first phase.
+_PHASES = 1.15
 _PROBE_STEPS = 4
 
 
@@ -61,26 +62,28 @@ def measure_swap(
     progress: Progress | None = None,
     stop: Stop = lambda: False,
     label: Label | None = None,
+    partial: Stop = lambda: False,
 ) -> Result:
     """The whole experiment; see :func:`synth.measure.experiment.run_experiment`.
 
     Args:
         person: footage of who publishes, and whose face is stolen: a video, or a folder of pictures.
         target: the video into which the face is put.
-        consent: for ``a`` (person) and ``b`` (target), of :meth:`synth.consent.permission.Permission.to_json`.
+        consent: for ``a`` (person), ``b`` (target) and ``further 0`` ... (:attr:`SwapExperimentOptions.people`), of
+            :meth:`synth.consent.permission.Permission.to_json`.
         cache: where everything that is finished lies.
         stop: asked between steps.
-        tell, progress, label: as there.
+        tell, progress, label, partial: as there.
 
     Raises:
         KeyboardInterrupt: ``stop`` said so; the same call goes on there.
         ConsentError, NoFaceError, UsageError, MediaError: see the parts.
     """
-    for side in "ab":
+    for side in ("a", "b", *(f"further {place}" for place in range(len(options.people)))):
         require_basis(consent.get(side, {}))
     require_video(target)
     experiment = SwapExperiment(person, target, consent, options, cache, stop)
-    return run_experiment(experiment, tell=tell, progress=progress, label=label)
+    return run_experiment(experiment, tell=tell, progress=progress, label=label, partial=partial)
 
 
 class SwapExperiment(Experiment):
@@ -89,6 +92,7 @@ class SwapExperiment(Experiment):
     kind = ExperimentKind.SWAP
     material: Material
     other: Material
+    one_shot: OneShotCells
     target_faces: AttackerFaces
     judge: SwapJudge
 
@@ -108,11 +112,14 @@ class SwapExperiment(Experiment):
         self.material = prepare_material(self.person, self.options, self.cache)
         self.other = prepare_material(self.target, self.options, self.cache)
         self.result.files = {"person": self.material.digests, "target": self.other.digests}
+        self.one_shot = OneShotCells(self.material, self.other, self.consent, self.options, self.cache)
         self.result.gaps = {"person": self.material.gap, "target": self.other.gap}
         self.result.notes += [self.other.note] if self.other.note else []
         return self.material
 
     def attack(self, variant: str, attacker: Attacker, progress: Progress) -> AttackerFaces:
+        if attacker.one_shot:
+            return self.one_shot.faces(variant, attacker)
         return extract_for(self.material, variant, attacker, self.consent["a"], self.options, progress)
 
     def set_judge(self) -> None:
@@ -134,18 +141,33 @@ class SwapExperiment(Experiment):
         if embeddings[0] is not None and embeddings[1] is not None:
             self.judge.person, self.judge.target = embeddings[0].mean(0), embeddings[1].mean(0)
             result.people_distance = float(np.linalg.norm(self.judge.person - self.judge.target))
+        self._look(finder)
         result.notes += common.notes
         result.features, result.held_out = common.features_name, len(own)
         key = key_of("real clip", {"clip": sha256_file(clip), "asked": common.fake_detectors})
         result.real = self.cache.get(key) or self.cache.put(key, common.scores(clip))
 
+    def _look(self, finder: FaceFinder) -> None:
+        """What both people look like to the network that only judges."""
+        identity = self.judge.identity
+        if identity is None:
+            return
+        self.result.identity, self.result.same_person = identity.name, identity.same_person
+        looks = [identity.of_person(one.held_out, finder) for one in (self.material, self.other)]
+        if looks[0] is not None and looks[1] is not None:
+            self.judge.looks = (looks[0], looks[1])
+
     def cell_key(self, variant: str, attacker: Attacker, repeat: int) -> str:
         faces = self.result.faces[variant, attacker.name]
+        if attacker.one_shot:
+            return self.one_shot.key(faces, repeat, self.judge)
         return cell_key(faces, self.target_faces, repeat, self.judge, self.options)
 
     def measure(
         self, variant: str, attacker: Attacker, repeat: int, progress: Progress
     ) -> tuple[dict[str, Any], Pixels | None]:
+        if attacker.one_shot:
+            return self.one_shot.measure(variant, attacker, repeat, self.judge, self.stop, progress)
         return trained_and_measured(
             self.result.faces[variant, attacker.name], self.target_faces, repeat, self.judge, self.consent,
             self.options, self.cache, stop=self.stop, progress=progress,
@@ -157,26 +179,33 @@ class SwapExperiment(Experiment):
 
 
 def estimate_work(person: Path, options: SwapExperimentOptions, cache: Cache) -> ExperimentEstimate:
-    """How long it takes at most, from the footage's length and a few steps of training."""
-    count = _frames(person, options)
+    """How long it takes at most, from the footage's length and a few real steps of each part on this machine."""
+    count, known = _frames(person, options), calibrate(person, options, cache)
     cells = len(options.variants) * len(options.parsed)
-    what, cloak = cloak_estimate(count, options)
-    cloak *= 1 if _is_video(person) else _PICTURES_FACTOR
     runs, steps = cells * len(options.seeds), options.generator().recipe.steps
     clip = max(2, round(count / 4))
     clip = clip if options.held_out is None else min(options.held_out, clip)
+    looks = sum(known.find_seconds(one.detectors) for one in options.parsed) * len(options.variants) * count
+    looks += 2 * (count + clip) * known.find_seconds(DEFAULT_DETECTORS)
     return ExperimentEstimate(
         (
-            (what, cloak),
-            (f"{cells} extractions of faces, and the target's", (cells + 2) * count * _EXTRACT),
-            (f"{runs} trainings of {steps} steps", runs * steps * seconds_per_step(options, cache)),
-            (f"measuring {runs} generators on {clip} held-out frames", runs * clip * _MEASURE),
+            (
+                f"cloaking {count} frames: {'; '.join(options.cloaks)}",
+                known.cloak_seconds(count, options, _is_video(person)),
+            ),
+            (f"{cells} extractions of faces, and the target's", looks),
+            (f"{runs} trainings of {steps} steps", runs * steps * _PHASES * seconds_per_step(options, cache)),
+            (f"measuring {runs} generators on {clip} held-out frames", runs * clip * _MEASURE * known.speed),
         )
     )
 
 
 def seconds_per_step(options: SwapExperimentOptions, cache: Cache) -> float:
-    """Of the generator's training, from a few steps on noise on this machine."""
+    """Of the generator's training, from a few steps on noise on this machine; timed once."""
+    key = key_of("seconds a step", {"generator": options.generator().to_json(), "device": options.device})
+    done = cache.get(key)
+    if done is not None:
+        return float(done["seconds"])
     chosen = options.generator().with_steps(10)
     recipe = replace(chosen.recipe, check_every=1_000_000, generator_share=1.0, critic_share=0.0)
     chosen = replace(chosen, recipe=recipe)
@@ -193,7 +222,8 @@ def seconds_per_step(options: SwapExperimentOptions, cache: Cache) -> float:
             stop=lambda: len(moments) > _PROBE_STEPS,
             progress=lambda _: moments.append(time.perf_counter()),
         )
-    return (moments[-1] - moments[0]) / (len(moments) - 1)
+    seconds = (moments[-1] - moments[0]) / (len(moments) - 1)
+    return float(cache.put(key, {"seconds": seconds})["seconds"])
 
 
 def require_video(target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from provenance.errors import UsageError
@@ -24,13 +25,17 @@ class SwapExperimentOptions(ExperimentOptions):
         preset: of the generator.
         steps: of each training; every training takes exactly as many. None for the preset's own.
         seeds: of the generators.
+        people: footage of further people, from whom the one-shot attacker's generator learns besides.
+        one_shot_steps: of that generator's training.
     """
 
-    frames: int | None = 160
-    held_out: int | None = 60
+    frames: int | None = 100
+    held_out: int | None = 40
     preset: str = "tiny"
-    steps: int | None = 400
+    steps: int | None = 800
     seeds: tuple[int, ...] = (1, 2, 3)
+    people: tuple[Path, ...] = ()
+    one_shot_steps: int = 1500
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,19 +63,22 @@ class SwapExperimentOptions(ExperimentOptions):
         return self.generator().architecture.size
 
     def to_json(self) -> dict[str, Any]:
-        return super().to_json() | {"generator": self.generator().to_json()}
+        people = [one.name for one in self.people]
+        return super().to_json() | {"generator": self.generator().to_json(), "people": people}
 
 
-#: What fits into an hour on two cores, and what a GPU does.
+#: What two cores do in some hours, and what a GPU does.
 PRESETS: dict[str, SwapExperimentOptions] = {
     "tiny": SwapExperimentOptions(),
     "full": SwapExperimentOptions(
         preset="small",
         steps=None,
         strengths=("low", "mid", "high"),
+        veils=("film", "noise"),
         seeds=tuple(range(1, 11)),
         attackers=(
             "naive",
+            "attacked",
             *(f"cleans:{name}" for name in CLEANING),
             "other:mtcnn",
             *(f"mixes:{share}" for share in (10, 25, 50, 75)),

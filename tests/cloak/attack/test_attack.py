@@ -19,7 +19,7 @@ from cloak.attack.regions import plan_patches
 from cloak.attack.search import optimise
 from cloak.attack.task import Goals, Schedule, Task
 from cloak.attack.torchattacks import ATTACKS, FaceClassifier, run_torchattack
-from cloak.attack.transforms import identity
+from cloak.attack.transforms import Transform, identity
 from cloak.detectors.base import FaceDetector
 from cloak.detectors.geometry.matching import merge_faces
 from cloak.detectors.geometry.rendering import Affine, Rendering
@@ -66,6 +66,37 @@ def test_the_ensemble_falls_as_published_and_within_the_limit(scene: Scene) -> N
     assert result.unresolved_count == 0 and result.steps <= 60
     assert bool((result.noise.abs() <= task.limit + 1e-6).all())
     assert evaluate_noise(task, result.noise, scene.detectors, AS_IS) == result.evaded
+
+
+def _hopeless(scene: Scene, *, needed: bool) -> Condition:
+    """Whatever is changed, detectors are shown the clean picture."""
+
+    def render(given: Rendering) -> Rendering:
+        (left, top), (height, width) = given.affine.offset, given.pixels.shape[-2:]
+        clean = scene.clean[..., int(top) : int(top) + height, int(left) : int(left) + width]
+        return given.with_pixels(clean + 0 * given.pixels)
+
+    clean = Transform("clean", render)
+    return Condition("hopeless", lambda rng: clean, (clean,), needed=needed)
+
+
+def test_a_search_ends_once_its_own_steps_show_every_detector_evaded(scene: Scene) -> None:
+    """What nobody has to be evaded in does not keep it going; what is needed does."""
+    task = scene.task(Strength.HIGH.levels)
+    schedule = Schedule(steps=40, check_every=0, until_evaded=True, min_steps=5)
+    for needed in (False, True):
+        conditions = [*AS_IS, _hopeless(scene, needed=needed)]
+        result = optimise(task, scene.detectors, conditions, schedule=schedule)
+        assert (5 <= result.steps < 40) if not needed else result.steps == 40
+    assert all(evaluate_noise(task, result.noise, scene.detectors, AS_IS).values())
+
+
+def test_a_search_in_which_nothing_falls_stops_after_two_thirds(scene: Scene) -> None:
+    schedule = Schedule(steps=18, check_every=0, until_evaded=True, min_steps=4)
+    hopeless = optimise(scene.task(8), scene.detectors, [_hopeless(scene, needed=True)], schedule=schedule)
+    assert hopeless.steps == 12
+    one_falls = [*AS_IS, _hopeless(scene, needed=True)]
+    assert optimise(scene.task(30), scene.detectors, one_falls, schedule=schedule).steps == 18
 
 
 def test_equal_random_noise_does_not_do_it(scene: Scene) -> None:

@@ -29,6 +29,16 @@ def test_it_is_as_visible_as_the_strength_allows(name: VeilName, portraits: dict
     assert (veiled != random_veil(pixels, faces, name, Strength.MID, 4)).any()
 
 
+def test_a_face_beside_a_much_larger_one_keeps_its_grain(portraits: dict[str, np.ndarray]) -> None:
+    """Their patches lie over each other and are not joined."""
+    small = (428.0, 200.0, 498.0, 270.0)
+    faces = torch.tensor([small, [4.0, 120.0, 264.0, 380.0]])
+    pixels = np.ascontiguousarray(portraits["astronaut"][:500, :500])
+    veiled = random_veil(pixels, faces, VeilName.FILM, Strength.MID, 3)
+    seen = flip(crop(pixels, small), crop(veiled, small))
+    assert seen is not None and seen > 0.6 * CEILINGS[Strength.MID].for_side(70).face
+
+
 def test_plain_noise_is_no_veil(portraits: dict[str, np.ndarray]) -> None:
     with pytest.raises(UsageError, match="no veil"):
         random_veil(portraits["astronaut"], torch.tensor([BOX]), VeilName.NOISE, Strength.MID, 0)

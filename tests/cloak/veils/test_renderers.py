@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from skimage import data
 from cloak.veils import VeilName, veil_of
 from cloak.veils.background import add_background
 from cloak.veils.base import Canvas, Veil, luminance
-from cloak.veils.grain import flattened, grain, spread_share, strength_map
+from cloak.veils.film import Film
+from cloak.veils.grain import evened, flattened, grain, spread_share, strength_map
 from cloak.veils.grey import without_colour
 from cloak.veils.visibility import folds_loss
 
@@ -77,8 +80,40 @@ def test_settled_parameters_are_settled(name: VeilName) -> None:
     veil, canvas = _veil(name), _canvas()
     settled = veil.settle(canvas, 5 * veil.random(canvas, 0))
     again = veil.settle(canvas, settled)
-    assert torch.allclose(settled, again, rtol=1e-3, atol=1e-4)
+    # bands of frequencies are capped one by one, which leaves a little to cap the second time
+    assert float((settled - again).abs().mean()) < 0.02 * float(settled.abs().mean())
     assert float(settled.std()) < 3 * float(veil.random(canvas, 0).std())
+
+
+def test_a_coarse_pitch_on_one_face_of_a_large_patch_is_taken_out() -> None:
+    """Over the whole spectrum it hardly shows; around the face it is most of what there is."""
+    white = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(3))
+    rows, columns = torch.arange(40.0).view(-1, 1), torch.arange(40.0).view(1, -1)
+    labyrinth = white.clone()
+    labyrinth[..., 100:140, 100:140] += 2 * torch.cos(rows * 0.5) * torch.cos(columns * 0.5)
+
+    def pitch(parameters: torch.Tensor) -> float:
+        spectrum = torch.fft.rfft2(parameters[..., 100:140, 100:140]).abs().square()
+        return float(spectrum[..., 2:5, 2:5].mean() / spectrum.mean())
+
+    assert float((evened(white, 6.0, 1.5) - white).abs().mean()) < 0.1
+    assert pitch(evened(labyrinth, 6.0, 1.5)) < 0.8 * pitch(labyrinth)
+
+
+def test_weak_grain_is_less_loose_and_its_blue_layer_as_strong() -> None:
+    """What is searched decides more of grain that is hardly seen."""
+    veil, canvas = Film(), _canvas()
+    other = replace(veil, loose=0.0)
+    parameters = veil.settle(canvas, veil.random(canvas, 0))
+
+    def apart(amplitude: float) -> float:
+        gap = veil.render(canvas, parameters, amplitude) - other.render(canvas, parameters, amplitude)
+        return float(gap[:, 1].std()) / amplitude
+
+    assert apart(0.04) < 0.6 * apart(0.13)
+    weak, strong = (veil.render(canvas, parameters, one) - canvas.clean for one in (0.03, 0.06))
+    own = [float((one[:, 2] - one[:, 1]).std()) for one in (weak, strong)]
+    assert 1.5 < own[1] / own[0] < 2.0
 
 
 def test_film_keeps_the_slow_part_of_colour() -> None:

@@ -32,7 +32,7 @@ def _stripes() -> torch.Tensor:
 
 def _run(change: VeilChange, steps: int = 12, residual: float = 1.0) -> None:
     for step in range(steps):
-        change.update(_stripes(), step, residual)
+        change.update(_stripes(), step, [residual])
 
 
 def test_moves_against_the_gradient_within_the_ceiling() -> None:
@@ -40,8 +40,16 @@ def test_moves_against_the_gradient_within_the_ceiling() -> None:
     before = float((change.noise * _stripes()).sum())
     _run(change)
     assert float((change.noise * _stripes()).sum()) < before - 1
-    used = change.visibility.share(change.canvas.clean + change.noise, CEILING)
+    ceilings = [CEILING.for_side(side) for side in change.visibility.sides]
+    (used,) = change.visibility.shares(change.canvas.clean + change.noise, ceilings)
     assert 0.85 < used <= 1.05
+
+
+def test_a_search_that_ends_early_keeps_under_the_ceiling() -> None:
+    change = _change()
+    _run(change, steps=5)
+    change.finish()
+    assert 0.9 < change.visibility.share(change.canvas.clean + change.noise, CEILING) <= 1.005
 
 
 def test_folds_that_detectors_ask_for_are_kept_down() -> None:
@@ -56,9 +64,9 @@ def test_gives_back_what_is_not_needed_and_takes_it_again() -> None:
     needed, change = _change(), _change()
     _run(needed, residual=1.0)
     _run(change, residual=0.0)
-    assert change.used < 0.9 and change.amplitude < 0.97 * needed.amplitude
+    assert change.used[0] < 0.9 and change.amplitude < 0.97 * needed.amplitude
     _run(change, residual=1.0)
-    assert change.used == 1.0
+    assert change.used == [1.0]
 
 
 def test_is_repeatable() -> None:
@@ -70,5 +78,5 @@ def test_is_repeatable() -> None:
 
 def test_no_pull_at_all_leaves_a_finite_veil() -> None:
     change = _change()
-    change.update(torch.zeros_like(change.canvas.clean), 0, 0.5)
+    change.update(torch.zeros_like(change.canvas.clean), 0, [0.5])
     assert bool(torch.isfinite(change.noise).all())

@@ -28,18 +28,37 @@ def test_fit_ends_at_the_ceiling() -> None:
     clean, ceiling = _clean(), Ceiling(0.12, 0.12)
     seen = Visibility(clean, FACE)
 
-    def render(amplitude: float) -> torch.Tensor:
+    def render(amplitude: torch.Tensor) -> torch.Tensor:
         return (clean + amplitude * _noise(0)).clamp(0, 1)
 
-    amplitude = seen.fit(render, ceiling, 0.01, tries=6)
-    used = seen.share(render(amplitude), ceiling)
+    amplitude = seen.fit(render, [ceiling], [0.01], tries=6)
+    used = seen.share(render(seen.spread(amplitude)), ceiling)
     assert 0.9 < used < 1.05
 
 
 def test_fit_never_exceeds_the_largest_amplitude() -> None:
     clean = _clean()
     seen = Visibility(clean, FACE)
-    assert seen.fit(lambda _: clean, Ceiling(0.1, 0.1, 0.03), 0.01) == 0.03
+    assert seen.fit(lambda _: clean, [Ceiling(0.1, 0.1, 0.03)], [0.01]) == [0.03]
+
+
+def test_each_face_has_an_amplitude_of_its_own() -> None:
+    """Two faces beside each other, one dark and smooth: each ends at its own ceiling, and small faces get less."""
+    clean = _clean()
+    clean[..., 100:] = 0.5 * clean[..., 100:].mean()
+    faces = torch.tensor([[20.0, 40.0, 80.0, 110.0], [130.0, 40.0, 190.0, 110.0]])
+    seen = Visibility(clean, faces)
+    ceilings = [Ceiling(0.1, 1.0), Ceiling(0.05, 1.0)]
+
+    def render(amplitude: torch.Tensor) -> torch.Tensor:
+        return (clean + amplitude * _noise(0)).clamp(0, 1)
+
+    amplitudes = seen.fit(render, ceilings, [0.02, 0.02], tries=12)
+    used = seen.shares(render(seen.spread(amplitudes)), ceilings)
+    assert all(0.9 < one < 1.06 for one in used) and amplitudes[0] > 1.5 * amplitudes[1]
+    assert seen.sides == [70.0, 70.0]
+    most = Ceiling(0.1, 0.1, 0.13)
+    assert most.for_side(400).amplitude == 0.13 and 0.06 < most.for_side(45).amplitude < 0.07
 
 
 def test_the_square_prefers_an_even_change() -> None:
@@ -50,8 +69,10 @@ def test_the_square_prefers_an_even_change() -> None:
     spots = even * (_noise(2, 6.0) > 1.2)
 
     def at_equal_flip(change: torch.Tensor) -> torch.Tensor:
-        amplitude = seen.fit(lambda a: (clean + a * change).clamp(0, 1), Ceiling(0.06, 1.0), 0.02, tries=8)
-        return (clean + amplitude * change).clamp(0, 1)
+        amplitude = seen.fit(
+            lambda a: (clean + a * change).clamp(0, 1), [Ceiling(0.06, 1.0)], [0.02], tries=8
+        )
+        return (clean + amplitude[0] * change).clamp(0, 1)
 
     assert float(seen.loss(at_equal_flip(spots))) > 1.3 * float(seen.loss(at_equal_flip(even)))
 

@@ -35,7 +35,9 @@ from tests.synth.lipsync.lipsync_face import base_face, camera
 
 TOY = LipsyncExperimentOptions(
     attackers=("naive",), side=320, cloak_steps=2, cloak_rounds=1, against=("blazeface-back",),
+    veils=("noise",), cloak_seeds=(0,),
 )  # fmt: skip
+CLOAKED, CONTROL = "noise mid", NOISE + "noise mid"
 
 
 def mouth_words(count: int = 120, seed: int = 0) -> NDArray[np.float64]:
@@ -141,7 +143,7 @@ def made_up(parts: int = 5, *, worse_by: float = 0.0, control: bool = True) -> R
         result.displacement[variant, "naive"] = 0.0
         result.published[variant] = np.full((48, 64, 3), 90, np.uint8)
         for part in options.repeats:
-            shift = worse_by if variant == "mid" else 0.0
+            shift = worse_by if variant == CLOAKED else 0.0
             error = 0.05 + common[part - 1] + shift
             measures = {"lips error": error, "lips opening": 0.7, "lips lag": 0.0, "mouth ssim": 0.9 - shift}
             measures |= {"fake: blinking": None, "fake: cnn": 0.5}
@@ -150,21 +152,21 @@ def made_up(parts: int = 5, *, worse_by: float = 0.0, control: bool = True) -> R
 
 
 def test_the_same_footage_shows_nothing_and_worse_footage_shows() -> None:
-    same = effects(made_up(), "mid", "naive")
+    same = effects(made_up(), CLOAKED, "naive")
     assert all(one.difference.value == 0 and one.p == 1 for one in same.values() if one.difference.count)
     assert same["fake: blinking"].verdict == "not measured"
     draws = np.random.default_rng(2)
     result = made_up(worse_by=0.02)
     for part in result.options.repeats:
-        result.cells["mid", "naive", part]["measures"]["lips error"] += draws.normal(0, 0.0003)
-    shown = effects(result, "mid", "naive")["lips error"]
+        result.cells[CLOAKED, "naive", part]["measures"]["lips error"] += draws.normal(0, 0.0003)
+    shown = effects(result, CLOAKED, "naive")["lips error"]
     assert shown.verdict == "higher" and fake_quality(MEASURES["lips error"], shown) == "worse"
     # exchanged labels turn the sign and leave p
     exchanged = made_up()
     for part in result.options.repeats:
-        exchanged.cells[CLEAN, "naive", part] = result.cells["mid", "naive", part]
-        exchanged.cells["mid", "naive", part] = result.cells[CLEAN, "naive", part]
-    turned = effects(exchanged, "mid", "naive")["lips error"]
+        exchanged.cells[CLEAN, "naive", part] = result.cells[CLOAKED, "naive", part]
+        exchanged.cells[CLOAKED, "naive", part] = result.cells[CLEAN, "naive", part]
+    turned = effects(exchanged, CLOAKED, "naive")["lips error"]
     assert turned.difference.value == pytest.approx(-shown.difference.value)
     assert turned.p == pytest.approx(shown.p) and turned.verdict == "lower"
 
@@ -182,10 +184,10 @@ def test_an_interval_is_as_wide_as_the_jackknife_says() -> None:
 def test_the_report_says_what_was_repeated_and_what_was_not_shown() -> None:
     result = made_up(worse_by=0.02)
     for part in result.options.repeats:
-        result.cells[NOISE + "mid", "naive", part] = {"untrained": "it shows no face", "seconds": 0.0}
+        result.cells[CONTROL, "naive", part] = {"untrained": "it shows no face", "seconds": 0.0}
     report = experiment_report(result)
     page = page_html(report)
-    assert report.kind == "lipsync" and "speech" in report.headline
+    assert report.kind == "lipsync" and "no difference was shown" in report.headline
     assert any("no generator; it shows no face" in line for line in report.summary)
     assert "jackknife" in page and "seeds cannot show" not in page and "lip-sync" in page
     assert "generator" not in report.configuration and "preset" not in report.configuration
@@ -205,7 +207,7 @@ def test_options_and_footage_are_checked(tmp_path: Path) -> None:
         video_frames(picture)
     moving = wandering(np.full((200, 200, 3), 90, np.uint8), 30)
     silent = film(tmp_path / "silent.mp4", moving)
-    plan = estimate_work(silent, replace(TOY, parts=3))
+    plan = estimate_work(silent, replace(TOY, parts=3), Cache(tmp_path / "plan"))
     assert plan.seconds > 0 and "lip-syncs" in plan.lines()[2]
     options, cache = replace(TOY, parts=3), Cache(tmp_path / "work")
     with pytest.raises(ConsentError):
@@ -269,10 +271,10 @@ def test_the_person_says_again_what_was_held_out(test_data: Path, tmp_path: Path
     assert result.faces[CLEAN, "naive"].kept == result.faces[CLEAN, "naive"].frames == 56
     assert result.gaps == {"person": 8} and any("0.3 s after" in line for line in result.notes)
     assert result.held_out == 16 and len(result.cells) == 9
-    assert result.displacement[CLEAN, "naive"] == 0 < result.displacement[NOISE + "mid", "naive"] < 0.2
+    assert result.displacement[CLEAN, "naive"] == 0 < result.displacement[CONTROL, "naive"] < 0.2
     for cell in result.cells.values():
         if "measures" in cell:
             assert 0 < cell["measures"]["lips error"] < 0.5 and 0.2 < cell["measures"]["mouth ssim"] < 1
     assert "measures" in result.cells[CLEAN, "naive", 1] and all(shape == (320, 480, 3) for shape in labelled)
-    assert not list(cache.folder.glob("scratch-*")) and "speech" in experiment_report(result).headline
+    assert not list(cache.folder.glob("scratch-*")) and "lip-sync" in experiment_report(result).headline
     assert run(lambda: False).cells == result.cells

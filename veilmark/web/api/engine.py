@@ -27,7 +27,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.bench = Bench(settings.limits)
+        self.bench = Bench(settings.folder / "incoming", settings.limits)
         self._opening = threading.RLock()
         self._trusted: tuple[tuple[int, ...], TrustStore] | None = None
 
@@ -52,7 +52,7 @@ class Engine:
             raise HTTPException(
                 404, "this service answers no look-ups: `discoverable` is off in its settings"
             )
-        if not self.settings.home.ledger.exists():
+        if not self.settings.home.has_ledger():
             raise HTTPException(404, "this service has no ledger yet")
         with self._opening:
             return self._public
@@ -60,7 +60,7 @@ class Engine:
     @property
     def lookup(self) -> Lookup | None:
         """Everything in the own log: for those who may see it all. None where there is no log."""
-        if not self.settings.home.ledger.exists():
+        if not self.settings.home.has_ledger():
             return None
         with self._opening:
             lookup = self._lookup

@@ -11,16 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from provenance.errors import NotInitializedError
-from provenance.media.files import write_bytes
+from provenance.media.files import sha256_file
 from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
 from provenance.media.media_file import MediaFile
 from provenance.search.lookup import similar_records
 from provenance.search.titles import Description, describe_records
-from provenance.verdict import MatchKind
 from provenance.verify import verify_file
 from veilmark.web.api.engine import Engine
 from veilmark.web.api.queries import truth
-from veilmark.web.api.receive import receive_file
+from veilmark.web.api.receive import name_of, receive_file
 from veilmark.web.api.signing import KIND, TEXTS
 from veilmark.web.services import require, services, visitor
 from veilmark.web.settings import Role
@@ -35,18 +34,22 @@ class Media:
     async def verify(self, request: Request) -> Response:
         """``POST /v1/verify``: a verdict. Who is not known here learns nothing of records that are not public."""
         require(request, Role.PUBLIC)
-        everything, scrub = visitor(request).may(Role.SIGNER), services(request).scrub
+        everything, name = visitor(request).may(Role.SIGNER), name_of(request)
+        scrub = services(request).scrub
 
         def work(path: Path) -> dict[str, Any]:
             if not everything:
                 self._lay_receipt_beside(path)
             lookup = self._engine.lookup if everything else None
             verdict = verify_file(path, self._engine.trust, lookup=lookup)
-            verdict.path = path.name
-            verdict.headline = scrub(verdict.headline)
-            verdict.warnings = [scrub(one) for one in verdict.warnings]
-            verdict.checks = [replace(one, detail=scrub(one.detail)) for one in verdict.checks]
+            verdict.path = name
+            verdict.headline = plain(verdict.headline, path)
+            verdict.warnings = [plain(one, path) for one in verdict.warnings]
+            verdict.checks = [replace(one, detail=plain(one.detail, path)) for one in verdict.checks]
             return verdict.to_json()
+
+        def plain(text: str, path: Path) -> str:
+            return scrub(text).replace(path.name, name)
 
         return JSONResponse(await self._engine.bench.with_file(request, work))
 
@@ -61,7 +64,7 @@ class Media:
             records = similar_records(MediaFile.open(path), lookup, self._engine.trust)
             described = describe_records(records, lookup)
             listed = [{**vars(one), **described.get(one.index, Description()).to_json()} for one in records]
-            return {"schema": "veilmark.found/1", "path": path.name, "records": listed}
+            return {"schema": "veilmark.found/1", "path": name_of(request), "records": listed}
 
         return JSONResponse(await self._engine.bench.with_file(request, work))
 
@@ -72,16 +75,16 @@ class Media:
         texts = {name: request.query_params.get(name, "")[:4000] for name in TEXTS}
         jobs = services(request).jobs
         with jobs.preparing(KIND, who.owner) as job:
-            path = await receive_file(request, job.inbox, durable=True)
-            job.options = {"files": [path.name], **texts, **flags}
+            name = name_of(request)
+            await receive_file(request, job.inbox / name, durable=True)
+            job.options = {"files": [name], **texts, **flags}
             await asyncio.to_thread(jobs.submit, job)
         return JSONResponse(job.to_json(), 202, {"Location": f"/v1/jobs/{job.id}"})
 
     def _lay_receipt_beside(self, path: Path) -> None:
         """The receipt of a public record of this very file, where the verification looks for one."""
-        if not (self._engine.settings.discoverable and self._engine.settings.home.ledger.exists()):
+        if not (self._engine.settings.discoverable and self._engine.settings.home.has_ledger()):
             return
-        for match in self._engine.public.by_sha256(MediaFile.open_any(path)[0].sha256):
-            if match.kind is MatchKind.FILE:
-                write_bytes(with_suffix_added(path, RECEIPT_SUFFIX), match.receipt.to_bytes())
-                return
+        receipt = self._engine.public.receipt_of_file(sha256_file(path))
+        if receipt is not None:
+            with_suffix_added(path, RECEIPT_SUFFIX).write_bytes(receipt)

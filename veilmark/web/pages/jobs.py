@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from veilmark.web.job import Job, JobState
 from veilmark.web.services import services, visitor
-from veilmark.web.uploads import Form, receive_form
+from veilmark.web.uploads import Form, admit_upload, receive_form
 from veilmark.web.view import page
 
 _EVERY_SECONDS, _QUICK_SECONDS = 0.25, 1.5
@@ -35,6 +35,7 @@ async def start_job(
     Raises:
         HTTPException, Busy: there is no place for it, or the upload is refused; nothing is left of it then.
     """
+    admit_upload(request)
     jobs = services(request).jobs
     with jobs.preparing(kind, visitor(request).owner) as job:
         form = await receive_form(request, job.inbox)
