@@ -208,3 +208,5 @@ def test_events_tell_how_a_job_ends(make: Make, portrait_files: dict[str, Path])
     answer = client.get(f"{job}/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert '"state": "done"' in answer.text
+    part = client.get(f"{job}/state")  # for browsers to which no events come
+    assert part.headers["hx-refresh"] == "true" and "Done." in part.text and "<html" not in part.text

@@ -87,6 +87,14 @@ async def status(request: Request) -> Response:
     return JSONResponse(own_job(request).to_json())
 
 
+async def state(request: Request) -> Response:
+    """The part of a job's page that says how far it is; the whole page is loaded again when it ended."""
+    job = own_job(request)
+    headers = {"HX-Refresh": "true"} if job.state.ended else None
+    ahead = services(request).jobs.ahead_of(job)
+    return page(request, "job_state.html", headers=headers, about=job.to_json(), ahead=ahead)
+
+
 async def events(request: Request) -> Response:
     """The job's state as server-sent events, until it ends."""
     job, jobs = own_job(request), services(request).jobs
@@ -157,6 +165,7 @@ ROUTES = [
     Route("/jobs", listing),
     Route("/jobs/{job}", show),
     Route("/jobs/{job}/status", status),
+    Route("/jobs/{job}/state", state),
     Route("/jobs/{job}/events", events),
     Route("/jobs/{job}/cancel", cancel, methods=["POST"]),
     Route("/jobs/{job}/forget", forget, methods=["POST"]),

@@ -41,30 +41,22 @@ addEventListener("pageshow", () => {
   for (const one of document.querySelectorAll("[aria-busy=true]")) one.removeAttribute("aria-busy");
 });
 
-// A job's page: server-sent events, and asking every two seconds where they do not come.
+// A job's page: server-sent events; where they do not come, htmx asks every two seconds.
 const job = document.querySelector("[data-job]");
 if (job) {
-  const address = job.dataset.job;
-  let polling = 0;
-  const show = (about) => {
-    if (["done", "failed", "cancelled"].includes(about.state)) { location.reload(); return true; }
+  const events = new EventSource(`${job.dataset.job}/events`);
+  events.addEventListener("job", (event) => {
+    const about = JSON.parse(event.data);
+    if (["done", "failed", "cancelled"].includes(about.state)) { events.close(); location.reload(); return; }
     const bar = job.querySelector("progress");
-    const words = job.querySelector("#job-state p");
     const note = job.querySelector("[data-note]");
     if (note) note.textContent = about.note;
-    if (about.state === "running") { bar.value = about.progress; words.textContent = about.words || "Working"; }
-    return false;
-  };
-  const poll = async () => {
-    try {
-      const answer = await fetch(`${address}/status`);
-      if (!answer.ok || show(await answer.json())) return;
-    } catch { /* asked again */ }
-    polling = setTimeout(poll, 2000);
-  };
-  const events = new EventSource(`${address}/events`);
-  events.addEventListener("job", (event) => { if (show(JSON.parse(event.data))) events.close(); });
-  events.addEventListener("error", () => { events.close(); if (!polling) poll(); });
+    if (about.state === "running") {
+      bar.value = about.progress;
+      job.querySelector("#job-state p").textContent = about.words || "Working";
+    }
+  });
+  events.addEventListener("error", () => events.close());
 }
 
 // Faces in a picture: a click chooses, as the boxes beside it do.
