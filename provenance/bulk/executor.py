@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from provenance.errors import VeilmarkError
+from provenance.errors import VeilmarkError, WorkerDiedError
 
 #: So many seconds a worker's clock may be off before somebody is told.
 MAX_SKEW = 5.0
@@ -43,12 +43,6 @@ class Executor(Protocol):
             CheckError: no worker is left.
         """
         ...
-
-
-class WorkerDiedError(VeilmarkError):
-    """The worker of a file died, again and again."""
-
-    default_hint = "look for what kills it: memory, a damaged file; the other files are done"
 
 
 def died(task: Any) -> WorkerDiedError:

@@ -89,8 +89,14 @@ class Judge:
         return np.asarray(torch.cat(parts).cpu().numpy(), np.float64)
 
     def fake_measures(self, clip: Path) -> Scores:
-        """The fake detectors' scores of a clip, named as measures are."""
-        return {f"{FAKE_PREFIX}{name}": score for name, score in self.scores(clip).items()}
+        """The scores of a clip by the fake detectors that can tell cloaks apart, named as measures are."""
+        from synth.detect.base import NO_MEASURES
+
+        return {
+            f"{FAKE_PREFIX}{name}": score
+            for name, score in self.scores(clip).items()
+            if name not in NO_MEASURES
+        }
 
 
 #: Names of the measures that are fake detectors' scores begin with it.

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from provenance.bulk import executor as executors
 from provenance.bulk.executor import Executor
 from provenance.bulk.jobs import FingerprintJob
 from provenance.bulk.logging import Recording, log_recorded
 from provenance.bulk.processes import ProcessExecutor
-from provenance.errors import CheckError, UsageError, VeilmarkError
+from provenance.errors import CheckError, UsageError, VeilmarkError, WorkerDiedError
 from provenance.home import Home
 from provenance.ledger.audit import audit
 from provenance.ledger.opening import open_ledger
@@ -132,7 +131,7 @@ def test_a_file_that_kills_every_worker_is_given_up(executor: Executor, tmp_path
     job = Dying(Squares(), marks, ("2",), always=True)
     found = [one for part in executor.results(job, [1, 2, 3]) for one in part]
     assert found[0] == 1 and found[2] == 9
-    assert isinstance(found[1], executors.WorkerDiedError) and "died 3 times on 2" in str(found[1])
+    assert isinstance(found[1], WorkerDiedError) and "died 3 times on 2" in str(found[1])
 
 
 def test_recording_with_processes_is_started_again_where_it_stopped(
