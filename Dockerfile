@@ -1,4 +1,5 @@
-# Two targets: `base` signs, verifies and finds; `full` also cloaks and measures.
+# Three targets: `base` signs, verifies and finds; `team` also serves, with PostgreSQL and object storage; `full` also
+# cloaks and measures.
 #
 #     docker build --target base -t veilmark .
 #     docker run --rm -v "$PWD:/media" -v veilmark:/data veilmark verify photo.jpg
@@ -23,6 +24,11 @@ VOLUME /data
 WORKDIR /media
 ENTRYPOINT ["veilmark"]
 CMD ["--help"]
+
+FROM base AS team
+USER 0:0
+RUN python -m pip install --no-cache-dir -c /build/constraints.txt "veilmark[postgres,s3,web]"
+USER 1000:1000
 
 FROM base AS full
 USER 0:0

@@ -60,7 +60,8 @@ class CloakOptions:
         weights: a folder with further detectors' weights.
         attack: ``ensemble`` (ours), or ``torchattacks:NAME``.
         steps: of the search, at most, for each start of each round; a veil takes two thirds of them.
-        fast: one round of few steps against the quick detectors only: a preview of the look, which hides little.
+        fast: one round of few steps against the quick detectors only, which ends as soon as they miss the faces; it hides
+            less, and from other detectors hardly at all.
         restarts: how often the first round starts again from other noise while a detector still finds a face.
         rounds: how many times the picture is searched, encoded and evaluated at most, while a face is found.
         decoys: number of decoy faces to raise.

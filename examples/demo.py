@@ -156,6 +156,7 @@ def main() -> None:
         with Image.open(folder / "before-after.png") as joined:
             joined.save(arguments.picture, quality=88)
     print(f"\nOpen {report}")
+    print("to look around: veilmark studio")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@
     │   ├── LedgerError          3    the ledger cannot be opened, read or extended
     │   │   └── ForkError        3    extending would contradict a published checkpoint
     │   ├── StoreError           3    the content store failed, or returned other bytes than asked for
-    │   └── ChainError           3    the chain cannot be asked or answered nonsense
+    │   ├── ChainError           3    the chain cannot be asked or answered nonsense
+    │   └── WorkerDiedError      3    the worker of a file died, again and again
     ├── TamperedError            1    evidence that content, manifest, proof or record was altered
     ├── NoCredentialError        4    no manifest and no record
     ├── UntrustedSignerError     5    valid, but the signer's chain leads to no trusted anchor
@@ -158,6 +159,10 @@ class StoreError(CheckError):
 
 class ChainError(CheckError):
     pass
+
+
+class WorkerDiedError(CheckError):
+    default_hint = "look for what kills it: memory, a damaged file; the other files are done"
 
 
 class TamperedError(VeilmarkError):

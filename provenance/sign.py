@@ -85,6 +85,26 @@ class SignResult:
         }
 
 
+@dataclass(frozen=True)
+class Unlogged:
+    """A file that is signed, or only read, and not logged yet.
+
+    Attributes:
+        source, output, sidecar: as in :class:`SignResult`.
+        manifest: the manifest's bytes.
+        opening, features: what is to be logged.
+        warnings: as in :class:`SignResult`.
+    """
+
+    source: Path
+    output: Path
+    sidecar: Path | None
+    manifest: bytes
+    opening: Opening
+    features: bytes
+    warnings: list[str] = field(default_factory=list)
+
+
 def sign_file(
     source: Path,
     output: Path,
@@ -113,11 +133,47 @@ def sign_file(
         OutputExistsError, NotWritableError: the output cannot be written.
         TamperedError: the written file did not verify when read back (a bug or a failing disk).
     """
+    receipt_path = refuse_outputs(output, request, force)
+    with replacing(output, force=force, scratch=scratch) as signed:
+        ready = prepare_signed(source, output, signed, request, session, force=force, step=step)
+
+        # 6. The ledger: returns only when the entry is durable.
+        step("ledger")
+        receipt = session.ledger.append([ready.opening], [ready.features])[0]
+
+        # 7. The side-car, then the file under its final name, then the receipt beside it.
+        step("write")
+        if ready.sidecar:
+            write_bytes(ready.sidecar, ready.manifest, force=force)
+    return finish_signed(
+        ready, receipt, session, receipt_path, force=force, discoverable=request.discoverable
+    )
+
+
+def refuse_outputs(output: Path, request: SignRequest, force: bool) -> Path | None:
+    """Where the receipt goes; OutputExistsError where it or the output is there already."""
     receipt_path = with_suffix_added(output, RECEIPT_SUFFIX) if request.receipt else None
     refuse_existing(output, force)
     if receipt_path:
         refuse_existing(receipt_path, force)
+    return receipt_path
 
+
+def prepare_signed(
+    source: Path,
+    output: Path,
+    signed: Path,
+    request: SignRequest,
+    session: Session,
+    *,
+    force: bool = False,
+    step: Callable[[str], None] = lambda _: None,
+) -> Unlogged:
+    """Sign ``source`` into the temporary file ``signed``, which is to become ``output``; nothing is logged.
+
+    Raises:
+        As :func:`sign_file`.
+    """
     # 1. Format and limits.
     file = MediaFile.open(source, any_file=request.any_file)
     media = file.format
@@ -148,51 +204,56 @@ def sign_file(
         lineage = trace(file, spec, session, online=request.online)
         spec = lineage.spec
         refuse_contradicted(source, hashing.result(), fingerprint, spec, session)
-        with replacing(output, force=force, scratch=scratch) as signed:
-            manifest = sign_manifest(
-                source, signed, spec, session.identity, media=media, carries=False, tsa_url=request.tsa_url
-            )
+        manifest = sign_manifest(
+            source, signed, spec, session.identity, media=media, carries=False, tsa_url=request.tsa_url
+        )
 
-            # 4. Read back: what was written must verify before anything is claimed about it.
-            step("read back")
-            rehashing = aside.submit(sha256_file, signed)
-            flushing = aside.submit(flush, signed)
-            keeping = aside.submit(session.keep, manifest)
-            _read_back(source, signed, media, session, manifest, beside=sidecar is not None)
+        # 4. Read back: what was written must verify before anything is claimed about it.
+        step("read back")
+        rehashing = aside.submit(sha256_file, signed)
+        flushing = aside.submit(flush, signed)
+        keeping = aside.submit(session.keep, manifest)
+        _read_back(source, signed, media, session, manifest, beside=sidecar is not None)
 
-            # 5. The record: binds source, signed file, manifest and signer.
-            step("record")
-            manifest_sha256, manifest_cid = keeping.result()
-            flushing.result()
-            opening = sign_record(
-                Record(
-                    relation=spec.relation,
-                    source_sha256=hashing.result(),
-                    file_sha256=rehashing.result(),
-                    manifest_sha256=manifest_sha256,
-                    manifest_cid=manifest_cid,
-                    media_type=media.mime,
-                    fingerprints=fingerprint.to_record(),
-                    parents=lineage.parent_hashes,
-                    signer={"key_id": session.identity.key_id, "name": session.identity.claimed_name},
-                    time=now_utc(),
-                    extra=request.extra,
-                ),
-                session.identity,
-            )
+        # 5. The record: binds source, signed file, manifest and signer.
+        step("record")
+        manifest_sha256, manifest_cid = keeping.result()
+        flushing.result()
+        opening = sign_record(
+            Record(
+                relation=spec.relation,
+                source_sha256=hashing.result(),
+                file_sha256=rehashing.result(),
+                manifest_sha256=manifest_sha256,
+                manifest_cid=manifest_cid,
+                media_type=media.mime,
+                fingerprints=fingerprint.to_record(),
+                parents=lineage.parent_hashes,
+                signer={"key_id": session.identity.key_id, "name": session.identity.claimed_name},
+                time=now_utc(),
+                extra=request.extra,
+            ),
+            session.identity,
+        )
+        return Unlogged(source, output, sidecar, manifest, opening, describing.result(), lineage.warnings)
 
-            # 6. The ledger: returns only when the entry is durable.
-            step("ledger")
-            receipt = session.ledger.append([opening], [describing.result()])[0]
 
-            # 7. The side-car, then the file under its final name, then the receipt beside it.
-            step("write")
-            if sidecar:
-                write_bytes(sidecar, manifest, force=force)
+def finish_signed(
+    ready: Unlogged,
+    receipt: Receipt,
+    session: Session,
+    receipt_path: Path | None,
+    *,
+    force: bool,
+    discoverable: bool,
+) -> SignResult:
+    """Keep the receipt of a file that was logged and is in its place."""
     receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
-    result = _result(source, output, sidecar, receipt_path, opening, receipt, receipt_cid)
-    result = replace(result, warnings=lineage.warnings)
-    return _listed(result, session) if request.discoverable else result
+    result = _result(
+        ready.source, ready.output, ready.sidecar, receipt_path, ready.opening, receipt, receipt_cid
+    )
+    result = replace(result, warnings=ready.warnings)
+    return _listed(result, session) if discoverable else result
 
 
 def _read_back(
@@ -269,24 +330,44 @@ def _log_untouched(
     receipt_path: Path | None,
     force: bool,
 ) -> SignResult:
-    opening = sign_record(
+    opening = untouched(digest, media_type, fingerprint.to_record(), session)
+    receipt = session.ledger.append([opening], [fingerprint.to_blob()])[0]
+    return finish_recorded(shown, opening, receipt, session, receipt_path, force=force)
+
+
+def untouched(sha256: str, media_type: str, fingerprints: dict[str, Any], session: Session) -> Opening:
+    """The signed record of a file that was read and not touched."""
+    return sign_record(
         Record(
             relation=Relation.RECORDED,
-            source_sha256=digest,
-            file_sha256=digest,
+            source_sha256=sha256,
+            file_sha256=sha256,
             manifest_sha256=None,
             manifest_cid=None,
             media_type=media_type,
-            fingerprints=fingerprint.to_record(),
+            fingerprints=fingerprints,
             parents=[],
             signer={"key_id": session.identity.key_id, "name": session.identity.claimed_name},
             time=now_utc(),
         ),
         session.identity,
     )
-    receipt = session.ledger.append([opening], [fingerprint.to_blob()])[0]
+
+
+def finish_recorded(
+    shown: Path,
+    opening: Opening,
+    receipt: Receipt,
+    session: Session,
+    receipt_path: Path | None,
+    *,
+    force: bool,
+    discoverable: bool = False,
+) -> SignResult:
+    """Keep the receipt of a file that was logged untouched."""
     receipt_cid = keep_receipt(receipt, session, receipt_path, force=force)
-    return _result(shown, shown, None, receipt_path, opening, receipt, receipt_cid)
+    result = _result(shown, shown, None, receipt_path, opening, receipt, receipt_cid)
+    return _listed(result, session) if discoverable else result
 
 
 def _listed(result: SignResult, session: Session) -> SignResult:

@@ -121,10 +121,10 @@ def looking_at(steps: Sequence[int], tell: Any) -> Iterator[None]:
     """Within, ``tell`` is called with the number of steps made and the noise, after each of some steps."""
     usual = search._Search.step
 
-    def step(state: search._Search, schedule: Schedule, number: int) -> None:
-        usual(state, schedule, number)
+    def step(self: search._Search, schedule: Schedule, number: int) -> None:
+        usual(self, schedule, number)
         if number + 1 in steps:
-            tell(number + 1, state.noise)
+            tell(number + 1, self.noise)
 
     search._Search.step = step  # type: ignore[method-assign]
     try:

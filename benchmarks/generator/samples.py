@@ -165,4 +165,5 @@ def _relit(pixels: np.ndarray, rng: random.Random) -> np.ndarray:
     if rng.random() < 0.5:
         noise = np.random.default_rng(rng.randrange(2**31)).normal(0, rng.uniform(0, 4) / 255, result.shape)
         result = result + noise
-    return np.clip(result, 0, 1).astype(np.float32)
+    relit: np.ndarray = np.clip(result, 0, 1).astype(np.float32)
+    return relit

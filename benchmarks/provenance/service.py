@@ -224,13 +224,10 @@ def lookups(port: int, count: int) -> None:
 
 
 def memory(signed: Path, port: int, process: int, count: int) -> None:
-    body = signed.read_bytes()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    kept = []
-    for number in range(count + 1):
-        if number % max(1, count // 10) == 0:
-            kept.append(resident(process))
-        posted(connection, body)
+    body, kept = signed.read_bytes(), [resident(process)]
+    for _ in range(10):
+        asked(port, body, count // 10, 4)
+        kept.append(resident(process))
     print(f"resident memory over {count} uploads, MiB: {', '.join(f'{one:.0f}' for one in kept)}")
 
 

@@ -9,7 +9,7 @@
 The first command leaves, beside the final detectors, those of each group of people that were held out; this one judges
 each person's clips by the detectors that did not see that person: as filmed, encoded again, self-blended and rebuilt
 (see synth/detect/training/clips.py), swapped by our own generator (both people in the same held-out group), and any
-files that are named. Joint scores come from calibrations without the group. Beside each area is a 95 % interval, by a
+files that are named. Joint scores come from calibrations without the person. Beside each area is a 95 % interval, by a
 bootstrap over people: with 13 of them it is wide, and says nothing about other kinds of fakes. ``--json`` writes all
 figures that are printed, and each clip's scores, to a file (schema ``veilmark.detect-benchmark/1``).
 """
@@ -102,7 +102,7 @@ def main() -> None:
         rows += list(swapped(lesson, folders, model, first, second))
     for kind, file, person in chosen.made:
         rows.append((person, kind, _scores(lesson, folders, person, Path(file))))
-    write(chosen.json, lesson, report(with_joint(lesson, rows)))
+    write(chosen.json, lesson, report(with_joint(rows)))
 
 
 def write(path: Path | None, lesson: TrainingSet, found: dict[str, Any]) -> None:
@@ -120,14 +120,14 @@ def write(path: Path | None, lesson: TrainingSet, found: dict[str, Any]) -> None
     print(f"\n{path}: all of these figures")
 
 
-def with_joint(lesson: TrainingSet, rows: list[Row]) -> list[Row]:
-    """Adds the joint score by a calibration that saw none of the group's people."""
+def with_joint(rows: list[Row]) -> list[Row]:
+    """Adds the joint score of each person's clips by a calibration that saw everybody else's, and not theirs."""
     result = []
-    for group in lesson.groups:
-        known = [row for row in rows if row[0] not in group and row[1] in ("filmed", *KINDS)]
+    for person in dict.fromkeys(row[0] for row in rows):
+        known = [row for row in rows if row[0] != person and row[1] in ("filmed", *KINDS)]
         joint = fit_joint([row[2] for row in known], [row[1] not in REAL for row in known], list(IN_JOINT))
-        for person, kind, scores in rows:
-            if person in group:
+        for name, kind, scores in rows:
+            if name == person:
                 result.append((person, kind, {**scores, "joint": joint.probability(scores)}))
     return result
 

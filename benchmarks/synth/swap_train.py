@@ -38,7 +38,7 @@ from synth.swap.training.critic import Critic
 from synth.swap.training.data import Bank
 from synth.swap.training.losses import reconstruction
 from synth.swap.training.parallel import is_first, join, world_size
-from synth.swap.training.train import Run, _generator_step
+from synth.swap.training.train import Run, generator_step
 
 
 def made_up(size: int, count: int, seed: int) -> Bank:
@@ -135,7 +135,7 @@ def our_way(
         side: Bank(bank.pixels.to(device), bank.masks.to(device), bank.details.to(device))
         for side, bank in banks.items()
     }
-    return partial(_generator_step, run, there, None), run
+    return partial(generator_step, run, there, None), run
 
 
 def seconds(step: Callable[[], object], device: str, count: int) -> float:

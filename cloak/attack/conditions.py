@@ -22,7 +22,6 @@ class Condition:
         encode: the encoder's part of it, which keeps the patch's size, for detectors that are shown the whole
             picture; None where there is none.
         downscale: size at which such a detector gets the picture, in shares of its own, before the detector shrinks it.
-        needed: a detector counts as evaded only where it is evaded in this condition.
     """
 
     name: str
@@ -30,7 +29,6 @@ class Condition:
     evaluation_transforms: tuple[Transform, ...]
     encode: Transform | None = None
     downscale: float = 1.0
-    needed: bool = True
 
 
 def publication_conditions(
@@ -81,19 +79,14 @@ def publication_conditions(
 
 
 def cleaned(published: Condition, most_blur: float = 2.0) -> Condition:
-    """As published, then cleaned of the veil in one of several ways, see :mod:`cloak.attack.cleaning`.
-
-    It pulls the search, but no detector has to be evaded in it: the strongest cleaning brings nearly every face back.
-    """
+    """As published, then cleaned of the veil in one of several ways, see :mod:`cloak.attack.cleaning`."""
     first = published.evaluation_transforms[0]
 
     def random_transform(rng: random.Random) -> Transform:
         return published.random_transform(rng).then(cleaning.random_cleaning(rng, most_blur))
 
     ways = (transforms.blur(most_blur / 2), cleaning.median3())
-    return Condition(
-        "cleaned", random_transform, tuple(first.then(way) for way in ways), published.encode, needed=False
-    )
+    return Condition("cleaned", random_transform, tuple(first.then(way) for way in ways), published.encode)
 
 
 #: Shifts of the evaluation transforms, across and down, in shares of the largest shift.

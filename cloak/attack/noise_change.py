@@ -35,7 +35,7 @@ class Change(Protocol):
         ...
 
     def finish(self) -> None:
-        """Called where a search ends before its last step."""
+        """Called where a search may end before its last step."""
         ...
 
 

@@ -20,10 +20,10 @@ SHRINK_BELOW = 0.72
 _MIN_FACE_SIDE = 96
 
 
-def _scale_for(side: float, face_side: int, display_scale: float, shrink_below: float) -> float:
+def _scale_for(side: float, face_side: int, display_scale: float) -> float:
     """1 for faces up to about the wanted size: noise that is resampled a little only gets blurred by it."""
     scale = min(face_side / side, max(display_scale, _MIN_FACE_SIDE / side))
-    return scale if scale < shrink_below else 1.0
+    return scale if scale < SHRINK_BELOW else 1.0
 
 
 def plan_patches(
@@ -34,7 +34,6 @@ def plan_patches(
     face_side: int = 208,
     longest: int = 640,
     display_scale: float = 1.0,
-    shrink_below: float = SHRINK_BELOW,
 ) -> list[Patch]:
     """Patches that together cover every face with ``context`` face sizes around it.
 
@@ -45,7 +44,6 @@ def plan_patches(
         face_side: the largest face of a patch is worked on at no more than this many pixels.
         longest: no patch is worked on at more pixels per side, unless one face's rectangle needs it.
         display_scale: the scale at which detectors are shown the picture; no large face needs to be worked on at more.
-        shrink_below: faces are worked on smaller where their scale would be less than this.
     """
     height, width = size
     rectangles: list[tuple[tuple[int, int, int, int], list[int]]] = []
@@ -61,7 +59,7 @@ def plan_patches(
         for first in range(len(rectangles)):
             for second in range(first + 1, len(rectangles)):
                 a, b = rectangles[first], rectangles[second]
-                if _should_merge(a, b, sides, face_side, longest, display_scale, shrink_below):
+                if _should_merge(a, b, sides, face_side, longest, display_scale):
                     rectangles[first] = (_union(a[0], b[0]), a[1] + b[1])
                     del rectangles[second]
                     merged = True
@@ -70,7 +68,7 @@ def plan_patches(
                 break
     patches = []
     for (left, top, right, bottom), members in rectangles:
-        scale = _scale_for(max(sides[i] for i in members), face_side, display_scale, shrink_below)
+        scale = _scale_for(max(sides[i] for i in members), face_side, display_scale)
         patches.append(
             Patch(
                 left,
@@ -92,7 +90,6 @@ def _should_merge(
     face_side: int,
     longest: int,
     display_scale: float,
-    shrink_below: float,
 ) -> bool:
     """Rectangles that overlap are joined while the result stays small and the faces are of similar size."""
     (a, members_a), (b, members_b) = first, second
@@ -102,7 +99,7 @@ def _should_merge(
     if max(largest) > face_side and max(largest) > 2.5 * min(largest):
         return False
     left, top, right, bottom = _union(a, b)
-    scale = _scale_for(max(largest), face_side, display_scale, shrink_below)
+    scale = _scale_for(max(largest), face_side, display_scale)
     return max(right - left, bottom - top) * scale <= longest
 
 

@@ -77,12 +77,16 @@ def optimise(
             steps_done += 1
             if progress:
                 progress(steps_done / (schedule.steps * (schedule.restarts + 1)))
-            if schedule.until_evaded:
+            if not schedule.check_every:
                 if step + 1 == max(schedule.min_steps, schedule.steps // 3):
                     state.press_hold_outs()
-                hopeless = step + 1 == max(schedule.min_steps, 2 * schedule.steps // 3) and state.none_falls()
-                if hopeless or (step + 1 >= schedule.min_steps and state.all_evaded()):
+                if step + 1 == max(schedule.min_steps, 2 * schedule.steps // 3) and state.none_falls():
                     state.change.finish()
+                    break
+            looks = schedule.look_every and step + 1 < schedule.steps and not (step + 1) % schedule.look_every
+            if looks and stop_when:
+                state.change.finish()
+                if stop_when(state.noise):
                     break
             if schedule.check_every and (
                 (step + 1) % schedule.check_every == 0 or step + 1 == schedule.steps
@@ -368,19 +372,19 @@ class _Search:
         return self.goals.decoy * min(max((missing - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
 
     def _is_evaded(self, detector: FaceDetector) -> bool:
-        """Whether the detector is evaded with margin in every condition in which it has to be."""
+        """Whether the detector is evaded with margin in every condition."""
         if self.decoy_residual.get(detector.name, 0.0) > _EVADED_DISTANCE:
             return False
-        pairs = [(detector.name, condition.name) for condition in self.conditions if condition.needed]
+        pairs = [(detector.name, condition.name) for condition in self.conditions]
         return all(self.residual[pair] < _EVADED_DISTANCE and pair not in self.unresolved for pair in pairs)
 
     def _hold_outs(self) -> list[str]:
-        """The detectors that find a face about as well as before, on average over the conditions that count."""
-        needed = [condition.name for condition in self.conditions if condition.needed]
+        """The detectors that find a face about as well as before, on average over the conditions."""
         return [
             one.name
             for one in self.detectors
-            if sum(self.residual[one.name, name] for name in needed) > _STANDING * len(needed)
+            if sum(self.residual[one.name, condition.name] for condition in self.conditions)
+            > _STANDING * len(self.conditions)
         ]
 
     def press_hold_outs(self) -> None:
@@ -392,10 +396,6 @@ class _Search:
     def none_falls(self) -> bool:
         """Whether no detector at all has fallen: more steps are not worth their time then."""
         return len(self._hold_outs()) == len(self.detectors) > 0
-
-    def all_evaded(self) -> bool:
-        """Whether every detector is evaded with margin, as far as the steps so far tell; costs nothing."""
-        return all(self._is_evaded(detector) for detector in self.detectors)
 
     def evaluate(self) -> dict[tuple[str, str], bool]:
         """Which pairs are evaded; the residual of all others is set to 1."""

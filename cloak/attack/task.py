@@ -73,7 +73,7 @@ class Schedule:
         restarts: further starts, from other noise, while a face is found.
         check_every: steps between evaluations; the search stops once everything is evaded. 0: no evaluation, and no
             early stop.
-        until_evaded: stop also without an evaluation, once the steps themselves have shown every detector evaded.
+        look_every: steps between two times that ``stop_when`` is asked without such an evaluation; 0: not at all.
         first_step, last_step: step sizes as shares of the limit; between them half a cosine.
         momentum: of the gradient.
         smooth: Gaussian sigma in pixels of the patch, by which each step is blurred so that noise has no finer detail;
@@ -91,7 +91,7 @@ class Schedule:
     min_steps: int = 0
     restarts: int = 0
     check_every: int = 10
-    until_evaded: bool = False
+    look_every: int = 0
     first_step: float = 0.25
     last_step: float = 0.03
     momentum: float = 0.9

@@ -119,7 +119,7 @@ class SearchGroup:
         bool,
         _search(
             "--fast",
-            help="A short search against quick detectors only: shows the look in seconds, hides little.",
+            help="A short search against quick detectors only: hides less, and shows the look soon.",
         ),
     ] = False
     restarts: Annotated[

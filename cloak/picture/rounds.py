@@ -16,7 +16,7 @@ from cloak.attack.conditions import Condition, cleaned, publication_conditions
 from cloak.attack.decoys import place_decoys
 from cloak.attack.frames import FullResolutionFrame, WholeFrame
 from cloak.attack.noise_change import Change, NoiseChange
-from cloak.attack.regions import SHRINK_BELOW, plan_patches
+from cloak.attack.regions import plan_patches
 from cloak.attack.search import optimise
 from cloak.attack.task import Goals, Schedule, SearchResult, Task
 from cloak.attack.whole_frame import SquareFrame
@@ -44,8 +44,8 @@ LOSSY = ("JPEG", "WebP", "AVIF")
 _SUBSAMPLED_BELOW = 90
 #: Patches of so many pixels together get all steps; more pixels get fewer steps, at least the second number.
 FULL_AREA, MIN_STEPS = 1_000_000, 16
-#: A veil is searched in at least so many steps.
-LEAST_STEPS = 12
+#: A fast search of a veil looks every so many steps whether the faces are hidden, and ends there.
+FAST_LOOK_EVERY = 6
 #: Steps of the trial that tells how long the search will take.
 _TRIAL_STEPS = 3
 #: Weight of the loss on features in the first round, and amount of the warp in each step. Both make noise transfer to
@@ -56,8 +56,6 @@ TRANSFER_STRENGTHS = (Strength.HIGH,)
 
 #: A veil is searched on faces of up to so many pixels, for its grain has to be fine; noise on smaller ones.
 VEIL_FACE_SIDE, NOISE_FACE_SIDE = 240, 208
-#: The same where it has to be fast, and from which scale on faces are then worked on at their own size.
-FAST_FACE_SIDE, FAST_SHRINK_BELOW = 144, 0.9
 #: Detectors are shown veiled faces at up to so many pixels in every second view.
 SHOWN_FACE_SIDE = 224.0
 #: How much a detector still counts that misses the face already, see :class:`cloak.attack.task.Schedule`.
@@ -149,12 +147,7 @@ class PatchOptimiser:
             size,
             torch.cat([selected, self.zones]),
             display_scale=displayed.scale,
-            face_side=FAST_FACE_SIDE
-            if options.fast
-            else NOISE_FACE_SIDE
-            if self.veil is None
-            else VEIL_FACE_SIDE,
-            shrink_below=FAST_SHRINK_BELOW if options.fast else SHRINK_BELOW,
+            face_side=NOISE_FACE_SIDE if self.veil is None else VEIL_FACE_SIDE,
         )
         self.changes: list[VeilChange | None] = [None] * len(self.patches)
         self.square = SquareFrame(picture.pixels, options.device)
@@ -332,12 +325,11 @@ class PatchOptimiser:
                 least_weight=0.0 if self.veil is None else LEAST_WEIGHT,
                 face_side=0.0 if self.veil is None else SHOWN_FACE_SIDE,
                 check_every=10 if self.veil is None else 0,
-                until_evaded=self.veil is not None,
-                min_steps=0 if self.veil is None else LEAST_STEPS,
+                look_every=FAST_LOOK_EVERY if options.fast and self.veil is not None else 0,
             ),
             start=self.noises[index],
             unresolved=self.unresolved[index],
-            stop_when=stop_when if round_number and self.evaluate else None,
+            stop_when=stop_when if self.evaluate and (round_number or (options.fast and self.veil)) else None,
             progress=progress,
         )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.batch import Outcome, run_batch, run_bulk
 from provenance.commands.support.console import print_json, say, whole
 from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered
+from provenance.commands.support.workers import Cluster, Processes, workers_for
 from provenance.errors import ExitCode, NotInitializedError, UsageError
 from provenance.home import Home
 
@@ -30,6 +32,8 @@ def find(
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Hashes and figures of each match too.")
     ] = False,
+    jobs: Processes = 1,
+    cluster: Cluster = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
     service: Annotated[
         str | None,
@@ -125,10 +129,26 @@ def find(
             titles = {index: one.title for index, one in described.items()}
             show_similar(records, verbose=verbose, titles=titles)
 
-        code = run_batch("Looking up", inputs, work, show, as_json=as_json)
+        with workers_for(cluster, min(jobs, len(inputs))) as executor:
+            if executor is None:
+                code = run_batch("Looking up", inputs, work, show, as_json=as_json)
+            else:
+                from provenance.bulk.jobs import FindJob
+
+                code = run_bulk(
+                    "Looking up", inputs, executor, FindJob(home), _path, _outcomes, show, as_json=as_json
+                )
     if page and found:
         from provenance.media.files import write_bytes
         from provenance.pages.found import found_page
 
         write_bytes(page, found_page(found).encode(), force=force)
     raise typer.Exit(int(code))
+
+
+def _path(index: int, item: Input) -> Path:
+    return item.path
+
+
+def _outcomes(found: Sequence[tuple[int, Any]]) -> list[Outcome]:
+    return [(ExitCode.OK if records else ExitCode.NOT_FOUND, records) for _, records in found]

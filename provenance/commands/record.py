@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.batch import Outcome, run_batch, run_bulk
 from provenance.commands.support.console import note, print_json, say, whole
 from provenance.commands.support.paths import Input, gathered, plan_outputs
 from provenance.commands.support.work import session_for
-from provenance.errors import ExitCode, UsageError
+from provenance.commands.support.workers import Cluster, Processes, workers_for
+from provenance.errors import ExitCode, UsageError, VeilmarkError
 from provenance.home import Home
 
 if TYPE_CHECKING:
+    from provenance.bulk.executor import Executor
+    from provenance.session import Session
     from provenance.sign import SignResult
 
 
@@ -41,9 +45,15 @@ def record(
             "--discoverable", help="Let others find the record on a service of this ledger: makes it public."
         ),
     ] = False,
+    jobs: Processes = 1,
+    cluster: Cluster = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
-    """Fingerprint and log files without touching them; the receipt lies beside the file as FILE.receipt."""
+    """Fingerprint and log files without touching them; the receipt lies beside the file as FILE.receipt.
+
+    With --jobs or --cluster a file whose bytes you recorded before keeps that record and gets its receipt again, so
+    that an interrupted run is simply started once more.
+    """
     from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
     from provenance.sign import record_file, record_hash
 
@@ -84,11 +94,48 @@ def record(
                     discoverable=discoverable,
                 )
 
-            def show(item: Input, result: SignResult) -> None:
-                _show(result, as_json)
+            def show(item: Input, result: SignResult | None) -> None:
+                if result is None:
+                    say(whole(item.shown), ": has its receipt already")
+                else:
+                    _show(result, as_json)
 
-            code = run_batch("Recording", inputs, work, show, as_json=as_json)
+            with workers_for(cluster, min(jobs, len(inputs))) as executor:
+                if executor is None:
+                    code = run_batch("Recording", inputs, work, show, as_json=as_json)
+                else:
+                    code = _by_workers(
+                        executor, inputs, receipts, session, any_file, force, discoverable, show, as_json
+                    )
     raise typer.Exit(int(code))
+
+
+def _by_workers(
+    executor: Executor,
+    inputs: Sequence[Input],
+    receipts: Sequence[Path | None],
+    session: Session,
+    any_file: bool,
+    force: bool,
+    discoverable: bool,
+    show: Callable[[Input, SignResult | None], None],
+    as_json: bool,
+) -> ExitCode:
+    """Files are read by workers and logged here; one whose receipt is there already is passed over."""
+    from provenance.bulk.jobs import FingerprintJob
+    from provenance.bulk.logging import Recording, log_recorded
+
+    def task(index: int, item: Input) -> Path | None:
+        receipt = receipts[index]
+        return None if receipt is not None and receipt.exists() and not force else item.path
+
+    def finish(found: Sequence[tuple[int, Any]]) -> list[Outcome | VeilmarkError]:
+        items = [Recording(inputs[index].path, receipts[index], result) for index, result in found]
+        logged = log_recorded(items, session, force=force, discoverable=discoverable)
+        return [one if isinstance(one, VeilmarkError) else (ExitCode.OK, one) for one in logged]
+
+    job = FingerprintJob(any_file)
+    return run_bulk("Recording", inputs, executor, job, task, finish, show, as_json=as_json)
 
 
 def _show(result: SignResult, as_json: bool) -> None:

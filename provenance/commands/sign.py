@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from provenance.commands.sign_options import OutputOptions, SigningOptions, StatementOptions
-from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.batch import Outcome, run_batch, run_bulk
 from provenance.commands.support.console import doing, note, print_json, say, whole
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered, in_place_outputs, plan_outputs
 from provenance.commands.support.work import session_for
-from provenance.errors import ExitCode, UsageError
+from provenance.commands.support.workers import workers_for
+from provenance.errors import ExitCode, UsageError, VeilmarkError
 from provenance.home import Home
 
 if TYPE_CHECKING:
@@ -123,7 +125,36 @@ def sign(
                     why = "named twice" if to.in_place else "its output exists"
                     say("skipped ", whole(item.shown), f": {why}{beside}")
 
-            code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=to.jobs)
+            if to.cluster is None:
+                code = run_batch("Signing", inputs, work, show, as_json=as_json, jobs=to.jobs)
+            elif stream or to.in_place:
+                raise UsageError("a cluster signs files into new ones", hint="leave --cluster out")
+            else:
+                from provenance.bulk.jobs import SignJob, ToSign
+                from provenance.bulk.logging import log_signed
+                from provenance.commands.support.secrets import passphrase_for
+                from provenance.mend import mend
+
+                def task(index: int, item: Input) -> ToSign | None:
+                    target = outputs[index]
+                    if target is None:
+                        if (there := existing[index]) is not None:
+                            mended[item] = mend(there, session, receipt=signing.receipt)
+                        return None
+                    return ToSign(item.path, target, signing.address(target))
+
+                def finish(found: Sequence[tuple[int, Any]]) -> list[Outcome | VeilmarkError]:
+                    telling.extend(str(one.ready.source) for _, one in found if one.located)
+                    logged = log_signed([one for _, one in found], request, session, force=to.force)
+                    return [one if isinstance(one, VeilmarkError) else (ExitCode.OK, one) for one in logged]
+
+                job = SignJob(
+                    home, signing.identity, passphrase_for(home, signing.identity), request, to.force
+                )
+                with workers_for(to.cluster, to.jobs) as executor:
+                    if executor is None:
+                        raise UsageError("no cluster was named")
+                    code = run_bulk("Signing", inputs, executor, job, task, finish, show, as_json=as_json)
             if telling:
                 which = telling[0] if len(telling) == 1 else f"{len(telling)} files"
                 note(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provenance.commands.support.workers import Cluster
 from provenance.errors import MissingPathError, UsageError
 from provenance.media.formats import SIDECAR_SUFFIX
 
@@ -34,6 +35,7 @@ class OutputOptions:
         typer.Option("--resume", help="Skip inputs whose output is there; write what is missing beside it."),
     ] = False
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Files signed at the same time.")] = 1
+    cluster: Cluster = None
 
     def __post_init__(self) -> None:
         if self.in_place and self.output:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from provenance.errors import IdentityError
+from provenance.printable import printable as printable
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 ALGORITHMS = ("es256", "es384", "ed25519")
@@ -151,11 +152,6 @@ def claimed_name(certificate: x509.Certificate) -> str:
         if values:
             return printable(str(values[0].value))
     return printable(certificate.subject.rfc4514_string())
-
-
-def printable(text: str, limit: int = 200) -> str:
-    """Text from outside, cut to ``limit`` characters, with what a terminal would obey shown escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
 
 
 def order_chain(certificates: list[x509.Certificate]) -> list[x509.Certificate]:

@@ -100,14 +100,38 @@ def replacing(
             with replacing(path, force=force, mode=mode) as temporary:
                 shutil.copyfile(complete, temporary)
         return
+    temporary = begin_file(path, mode)
+    try:
+        yield temporary
+        put_in_place(temporary, path, force=force)
+    except OSError as error:
+        raise NotWritableError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def begin_file(path: Path, mode: int | None = None) -> Path:
+    """An empty temporary file beside ``path``, for :func:`put_in_place`; :func:`remove_stale` knows it.
+
+    Raises:
+        NotWritableError: the folder cannot be created or written.
+    """
     with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_own_prefix(), suffix=path.suffix[-16:])
-    temporary = Path(name)
-    try:
         os.fchmod(handle, mode if mode is not None else 0o666 & ~_umask())
         os.close(handle)
-        yield temporary
+    return Path(name)
+
+
+def put_in_place(temporary: Path, path: Path, *, force: bool) -> None:
+    """Sync a complete temporary file and rename it over ``path``.
+
+    Raises:
+        OutputExistsError: ``path`` exists and ``force`` is false.
+        NotWritableError: it cannot be written.
+    """
+    try:
         flush(temporary)
         if force:
             temporary.replace(path)
@@ -123,8 +147,6 @@ def replacing(
         flush(path.parent)
     except OSError as error:
         raise NotWritableError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes, *, force: bool = True, mode: int | None = None) -> None:

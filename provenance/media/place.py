@@ -18,6 +18,7 @@ from provenance.errors import MediaError, UsageError
 from provenance.media.files import replacing
 from provenance.media.formats import detect_format
 from provenance.media.picture import tells_location
+from provenance.printable import printable
 
 _GPS, _EXIF = 0x8825, 0x8769
 _MOST_ENTRIES = 512
@@ -57,15 +58,13 @@ def read_taken(path: Path) -> Taken:
     """What the EXIF of a picture says; empty for what is no picture or cannot be read."""
     from PIL import Image
 
-    from provenance.identity.certificates import printable
-
     try:
         with Image.open(path) as image:
             tags = image.getexif()
             details, place = tags.get_ifd(_EXIF), tags.get_ifd(_GPS)
     except Exception:
         return Taken()  # whoever decodes the picture says what is wrong with it
-    maker, model = (printable(str(tags.get(tag, "")).strip("\0 "), 80) for tag in (0x010F, 0x0110))
+    maker, model = (_plain(tags.get(tag, "")) for tag in (0x010F, 0x0110))
     device = model if model.lower().startswith(maker.lower()) else f"{maker} {model}"
     time = str(details.get(0x9003, "")).strip("\0 ")
     offset = str(details.get(0x9011, "")).strip("\0 ")
@@ -110,6 +109,10 @@ def remove_location(source: Path, target: Path) -> None:
                 f"{source} says in an unknown way where it was taken",
                 hint="remove the place with another program first",
             )
+
+
+def _plain(value: object) -> str:
+    return "".join(one for one in str(value) if one.isprintable()).strip()[:80]
 
 
 def _degrees(place: dict[int, object]) -> tuple[float, float] | None:

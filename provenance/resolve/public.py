@@ -36,7 +36,7 @@ from provenance.store.local import LocalStore
 from provenance.verdict import MatchKind
 
 #: A receipt is made anew after so many seconds, when it may have got an anchor or a cosignature; so many are kept.
-_RECEIPT_SECONDS, _MAX_RECEIPTS = 60.0, 4096
+_RECEIPT_SECONDS, _MAX_RECEIPTS = 60.0, 1024
 
 
 @dataclass

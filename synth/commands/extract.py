@@ -162,7 +162,10 @@ def pairs(
     """Rank pairs of people by the likeness of their faces' shape: the likest swap best."""
     from synth.extraction.sorting import rank_pairs
 
-    for rank in rank_pairs(folders):
+    ranks = rank_pairs(folders)
+    if not as_json:
+        note("the pair with the lowest score is the most alike, and comes first")
+    for rank in ranks:
         if as_json:
             about = {"first": str(rank.first), "second": str(rank.second), "score": rank.score}
             print_json({"schema": "veilmark.pair/1", **about, "shape": rank.shape, "poses": rank.poses})

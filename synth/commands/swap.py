@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _SHOWN_FACES = 6
 
+#: Seconds of training from which on they are told beforehand.
+_LONG = 300.0
+
 
 @dataclass(frozen=True)
 class TrainGroup:
@@ -206,6 +209,8 @@ def _run(
     banks = {
         side: Bank.joined([Bank.of(one, size, where) for one in members]) for side, members in sets.items()
     }
+    if where == "cpu" and not choices.resume:
+        _foretell(chosen, origin.sides)
     with interruptible() as interrupted, fraction("Training") as report:
         label = (
             _labeller(output, origin, sets, home, choices.identity, sentences)
@@ -230,6 +235,18 @@ def _run(
     if was_interrupted:
         note("stopped; the same command with --resume goes on exactly here")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
+
+
+def _foretell(chosen: Preset, sides: tuple[str, ...]) -> None:
+    """Say what training on a CPU will take, where that is long enough to think twice."""
+    from synth.swap.training.forecast import in_words, seconds_of
+
+    seconds = seconds_of(chosen, sides, "cpu")
+    if seconds > _LONG:
+        note(
+            f"about {in_words(seconds)} on this processor ({chosen.recipe.steps} steps of "
+            f"{seconds / chosen.recipe.steps:.1f} s); stopped, it goes on with --resume"
+        )
 
 
 def _say(done: TrainingResult, output: Path, as_json: bool) -> None:

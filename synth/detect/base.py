@@ -19,6 +19,14 @@ DETECTORS = {
     "splice": "parts of the picture with another processing history",
 }
 
+#: Detectors whose scores do not vary where cloaks are compared, and so are no measure of what a cloak does, with why.
+NO_MEASURES = {
+    "warp": "at its ceiling on our swaps (0.85 to 1.00) and at its floor on our lip-syncs (0.03), cloaked or not",
+    "splice": "the same of every fake (0.50)",
+    "pulse": "judges no clip under four seconds, and hardly any other",
+    "blink": "judges no clip under four seconds, and fakes keep the eyes of their footage",
+}
+
 
 @dataclass(frozen=True)
 class Line:

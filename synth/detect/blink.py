@@ -29,6 +29,8 @@ USUAL_DURATION, DURATION_SPREAD = 0.2, 0.5
 LEAST_SECONDS = 4.0
 #: Frames a second; at lower rates blinks fall between frames.
 LEAST_RATE = 14.0
+#: Seconds at half depth below which a dip is the landmarks' or the encoder's, and no blink (lids need longer).
+SHORTEST = 0.07
 #: In a blink, openness falls below this share of the usual openness.
 DEPTH = 0.62
 #: Seconds; longer closures (closed eyes, a look down) are shown but not judged.
@@ -62,7 +64,7 @@ def blink_finding(observed: ObservedFace) -> Finding:
         return Finding.cannot(
             f"{observed.rate:.0f} frames a second are too few to see blinks (at least {LEAST_RATE:.0f})"
         )
-    if judged < LEAST_SECONDS:
+    if judged + 1 / observed.rate < LEAST_SECONDS:  # times say when frames begin: the last one lasts too
         return Finding.cannot(f"too short: {judged:.1f} s with a face, at least {LEAST_SECONDS:.0f} s needed")
     if 1 - observed.found.mean() > _MOST_MISSING:
         return Finding.cannot(f"no face in {1 - observed.found.mean():.0%} of the frames")
@@ -70,10 +72,10 @@ def blink_finding(observed: ObservedFace) -> Finding:
     if not np.isfinite(usual) or usual < _LEAST_OPEN:
         return Finding.cannot("the eyes cannot be seen well enough")
     dips = find_blinks(curve, observed.times)
-    blinks = [dip for dip in dips if dip.duration <= LONGEST]
+    blinks = [dip for dip in dips if SHORTEST <= dip.duration <= LONGEST]
     chance = count_chance(len(blinks), judged)
     durations = [blink.duration for blink in blinks]
-    slow = duration_chance(durations)
+    slow = duration_chance(durations) if len(blinks) > 1 else 1.0  # one may be anything
     p = min(1.0, 2 * min(chance, slow)) if blinks else chance
     rate = 60 * len(blinks) / judged
     words = (
@@ -90,7 +92,8 @@ def blink_finding(observed: ObservedFace) -> Finding:
         saw={
             "seconds": round(judged, 3),
             "blinks": [[round(b.time, 3), round(b.duration, 3), round(b.left, 3)] for b in blinks],
-            "longer_closures": len(dips) - len(blinks),
+            "longer_closures": sum(dip.duration > LONGEST for dip in dips),
+            "shorter_dips": sum(dip.duration < SHORTEST for dip in dips),
             "per_minute": round(rate, 2),
             "count_p": round(chance, 4),
             "duration_p": round(slow, 4),

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from cloak.video.write import container_for
-from provenance.errors import NotWritableError, OutputExistsError
+from provenance.errors import NotWritableError, OutputExistsError, UnknownFormatError
 from provenance.home import Home
 from provenance.identity.certificates import printable
 from provenance.interrupt import ending_cleanly
 from provenance.media.files import refuse_existing, require_writable
+from provenance.media.formats import detect_format
 from provenance.session import Session
 from provenance.sign import SignResult
 from synth.consent.permission import carried_permission, permission_for
@@ -118,6 +119,8 @@ def make_lipsync(
     refuse_existing(output, force)
     container_for(output)
     options.check()
+    _require_kind(target, ("video",), "a video of one person who speaks")
+    _require_kind(sound, ("audio", "video"), "a sound, or a video with sound")
     start = load_mouth(options.prior) if options.prior not in (None, PRIOR) else None
 
     # 2. Consent: for the target, for the voice, and again for everybody whom the mouth model learned from.
@@ -167,6 +170,13 @@ def make_lipsync(
             recorder.close()
         signed = label_generated(made, output, about, session, force=force)
     return LipsyncResult(output, report, signed, options.mark)
+
+
+def _require_kind(path: Path, kinds: tuple[str, ...], wanted: str) -> None:
+    """Raise UnknownFormatError for a file of another kind, by its first bytes, so before anything is decoded."""
+    media = detect_format(path)
+    if media.kind not in kinds:
+        raise UnknownFormatError(f"{path} is {media.name}, expected {wanted}", hint="name another file")
 
 
 def _statement(sentence: str, start: MouthModel | None, home: Home) -> str:

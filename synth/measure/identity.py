@@ -7,7 +7,7 @@ says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +68,22 @@ class FaceIdentity:
         faces = self._encoder.align(picture.permute(2, 0, 1)[None].float() / 255, points[None])
         return np.asarray(self._encoder.embed(faces)[0].cpu().numpy(), np.float64)
 
-    def of_person(self, frames: Iterable[Pixels], finder: FaceFinder) -> NDArray[np.float64] | None:
+    def of_person(
+        self, frames: Callable[[], Iterable[Pixels]], finder: FaceFinder
+    ) -> NDArray[np.float64] | None:
         """The mean ``(D,)`` over faces in frames of one person; None where none shows a face. Up to 24 frames, evenly
         spread, are looked at.
+
+        Args:
+            frames: begins with the first frame each time it is called.
         """
-        every = list(frames)
-        chosen = np.unique(np.linspace(0, len(every) - 1, min(len(every), _SAMPLE)).round().astype(int))
+        count = sum(1 for _ in frames())
+        chosen = set(np.linspace(0, count - 1, min(count, _SAMPLE)).round().astype(int).tolist())
         seen = []
-        for place in chosen.tolist():
-            found = [one for one in finder.find(every[place]) if one.is_face]
+        for place, pixels in enumerate(frames()):
+            found = [one for one in finder.find(pixels) if one.is_face] if place in chosen else []
             if found:
-                seen.append(self.embed(every[place], found[0].landmarks))
+                seen.append(self.embed(pixels, found[0].landmarks))
         if not seen:
             return None
         middle = np.mean(seen, axis=0)

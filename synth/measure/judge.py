@@ -80,16 +80,23 @@ class Judge:
         """``(N, 128)`` embeddings of ``(N, 256, 256, 3)`` aligned faces; None without an embedder."""
         if self.embedder is None:
             return None
+        device = self.embedder.theta.device
         with torch.no_grad():
             parts = [
-                self.embedder.embed(pixels_to_tensor(faces[start : start + _BATCH]))
+                self.embedder.embed(pixels_to_tensor(faces[start : start + _BATCH], device)).cpu()
                 for start in range(0, len(faces), _BATCH)
             ]
         return np.asarray(torch.cat(parts).cpu().numpy(), np.float64)
 
     def fake_measures(self, clip: Path) -> Scores:
-        """The fake detectors' scores of a clip, named as measures are."""
-        return {f"{FAKE_PREFIX}{name}": score for name, score in self.scores(clip).items()}
+        """The scores of a clip by the fake detectors that can tell cloaks apart, named as measures are."""
+        from synth.detect.base import NO_MEASURES
+
+        return {
+            f"{FAKE_PREFIX}{name}": score
+            for name, score in self.scores(clip).items()
+            if name not in NO_MEASURES
+        }
 
 
 #: Names of the measures that are fake detectors' scores begin with it.
@@ -127,6 +134,6 @@ def fake_scores(clip: Path, device: str) -> Scores:
     return {name: None if score is None else round(float(score), 5) for name, score in every.items()}
 
 
-def pixels_to_tensor(pictures: NDArray[np.uint8], device: str = "cpu") -> torch.Tensor:
+def pixels_to_tensor(pictures: NDArray[np.uint8], device: str | torch.device = "cpu") -> torch.Tensor:
     """``(N, H, W, 3)`` uint8 to ``(N, 3, H, W)`` in [0, 1]."""
     return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255

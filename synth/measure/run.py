@@ -185,6 +185,8 @@ def run_swap(
             f"{len(options.seeds)} seeds, expected at least {FEWEST_SEEDS}",
             hint="give, say, --seeds 1,2,3; only with six or more can a test show anything",
         )
+    open_footage(person)
+    swap_experiment.require_video(target)  # before anything is decoded
     footage = {
         "a": person,
         "b": target,

@@ -45,10 +45,10 @@ def stages() -> dict[str, Stage]:
 
 def test_the_targets() -> None:
     found = stages()
-    assert list(found) == ["build", "base", "full"]
-    assert found["base"].base.endswith("-slim") and found["full"].base == "base"
+    assert list(found) == ["build", "base", "team", "full"]
+    assert found["base"].base.endswith("-slim") and found["full"].base == found["team"].base == "base"
     assert found["base"].values("ENTRYPOINT") == ['["veilmark"]']
-    for name in ("base", "full"):
+    for name in ("base", "team", "full"):
         assert found[name].values("USER")[-1] == "1000:1000"  # nobody ends as root
     assert "VEILMARK_HOME=/data" in found["base"].values("ENV")[1].split()
 

@@ -25,7 +25,7 @@ def main() -> None:
     asked = stop_after(stop[0]) if stop else lambda: False
     killed = sys.argv[3:] == ["killed"]
     if killed:
-        training.SAVE_EVERY = 0.0
+        training.FIRST_SAVE = training.SAVE_EVERY = 0.0
 
     def stopped() -> bool:
         # only one of them is asked to stop; all must

@@ -12,6 +12,8 @@ from provenance.errors import ExitCode, VeilmarkError, combine
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from provenance.bulk.executor import Executor, Job
+
 Outcome = tuple[ExitCode, Any]
 
 
@@ -39,6 +41,59 @@ def run_batch(
         from provenance.commands.support.memory import keep_memory
 
         keep_memory()
+    return _shown(label, inputs, lambda begin: _in_order(inputs, work, jobs, begin), show, as_json)
+
+
+def run_bulk(
+    label: str,
+    inputs: Sequence[Input],
+    executor: Executor,
+    job: Job,
+    task: Callable[[int, Input], Any],
+    finish: Callable[[Sequence[tuple[int, Any]]], Sequence[Outcome | VeilmarkError]],
+    show: Callable[[Input, Any], None],
+    *,
+    as_json: bool,
+) -> ExitCode:
+    """As :func:`run_batch`, with the work done by an executor's workers.
+
+    Args:
+        task: what a worker is given for an input; None where there is nothing to do: its result is then None.
+        finish: what is made here of workers' results, each with its input's number; several that are ready together.
+    """
+
+    def pairs(_: Callable[[Input], None]) -> Iterable[tuple[Input, Outcome | VeilmarkError]]:
+        tasks = [None if item.fault else task(index, item) for index, item in enumerate(inputs)]
+        todo = [index for index, one in enumerate(tasks) if one is not None]
+        given = place = 0
+        for results in executor.results(job, [tasks[index] for index in todo]):
+            numbers = todo[given : given + len(results)]
+            given += len(results)
+            good = [
+                pair for pair in zip(numbers, results, strict=True) if not isinstance(pair[1], VeilmarkError)
+            ]
+            finished = dict(zip([number for number, _ in good], finish(good) if good else (), strict=True))
+            for number, result in zip(numbers, results, strict=True):
+                yield from _passed_over(inputs, range(place, number))
+                yield inputs[number], finished.get(number, result)
+                place = number + 1
+        yield from _passed_over(inputs, range(place, len(inputs)))
+
+    return _shown(label, inputs, pairs, show, as_json)
+
+
+def _passed_over(inputs: Sequence[Input], numbers: range) -> Iterable[tuple[Input, Outcome | VeilmarkError]]:
+    for number in numbers:
+        yield inputs[number], inputs[number].fault or (ExitCode.OK, None)
+
+
+def _shown(
+    label: str,
+    inputs: Sequence[Input],
+    pairs: Callable[[Callable[[Input], None]], Iterable[tuple[Input, Outcome | VeilmarkError]]],
+    show: Callable[[Input, Any], None],
+    as_json: bool,
+) -> ExitCode:
     codes: list[ExitCode] = []
     failed = 0
     with progress(label, len(inputs) if len(inputs) > 1 else None) as advance:
@@ -46,7 +101,7 @@ def run_batch(
         def begin(item: Input) -> None:
             advance(0, f"{label} {item.path.name if not item.from_stdin else 'standard input'}")
 
-        for item, outcome in _in_order(inputs, work, jobs, begin):
+        for item, outcome in pairs(begin):
             if isinstance(outcome, VeilmarkError):
                 failed += 1
                 codes.append(outcome.exit_code)

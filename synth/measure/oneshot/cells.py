@@ -59,6 +59,7 @@ class OneShotCells:
         )
         self._taught: OneShot | None = None
         self._network: DlibFeatures | None = None
+        self._further: list[Material] | None = None
 
     def picture(self, variant: str, repeat: int) -> Pixels:
         """The published picture of a repetition: they are evenly spread."""
@@ -128,10 +129,9 @@ class OneShotCells:
         return self._taught
 
     def _people(self) -> list[tuple[Material, dict[str, Any]]]:
-        further = [
-            (prepare_material(path, self.options, self.cache), self.consent[f"further {place}"])
-            for place, path in enumerate(self.options.people)
-        ]
+        if self._further is None:
+            self._further = [prepare_material(path, self.options, self.cache) for path in self.options.people]
+        further = [(one, self.consent[f"further {place}"]) for place, one in enumerate(self._further)]
         return [(self.person, self.consent["a"]), (self.target, self.consent["b"]), *further]
 
     def _bank(self, material: Material, consent: dict[str, Any]) -> Bank | None:
@@ -154,7 +154,7 @@ class OneShotCells:
         return FaceFinder(attacker.detectors, self.options.device, self.options.weights, ask_all=True)
 
     def _footage(self) -> list[Any]:
-        return [self.person.key, self.target.key, [str(one) for one in self.options.people]]
+        return [material.key for material, _ in self._people()]
 
     def _chosen(self) -> dict[str, Any]:
         return {

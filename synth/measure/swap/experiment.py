@@ -153,7 +153,7 @@ class SwapExperiment(Experiment):
         if identity is None:
             return
         self.result.identity, self.result.same_person = identity.name, identity.same_person
-        looks = [identity.of_person(one.held_out(), finder) for one in (self.material, self.other)]
+        looks = [identity.of_person(one.held_out, finder) for one in (self.material, self.other)]
         if looks[0] is not None and looks[1] is not None:
             self.judge.looks = (looks[0], looks[1])
 

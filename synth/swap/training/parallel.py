@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import distributed, nn
+
+from provenance.errors import UsageError
 
 
 def rank() -> int:
@@ -53,6 +56,27 @@ def agreed(value: torch.Tensor) -> torch.Tensor:
         distributed.all_reduce(value)
         value = value / world_size()
     return value
+
+
+def told_by_first(work: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """What the first process finds, in all of them. The others wait, and none finds something a rounding away from it,
+    by which they would decide otherwise and wait for each other for ever.
+
+    Raises:
+        UsageError: in all of them, where the first raised it.
+    """
+    if world_size() == 1:
+        return work()
+    said: list[Any] = [None, ""]
+    if is_first():
+        try:
+            said[0] = work()
+        except UsageError as error:
+            said[1:] = [str(error)]
+    distributed.broadcast_object_list(said, src=0)
+    if said[0] is None:
+        raise UsageError(said[1])
+    return dict(said[0])
 
 
 def anyone(said: bool, device: torch.device) -> bool:

@@ -30,13 +30,14 @@ from synth.swap.training.checkpoint import CHECKPOINT_FILE, MODEL_FILE, RUN_SCHE
 from synth.swap.training.critic import Critic, accuracy, critic_loss
 from synth.swap.training.data import Bank
 from synth.swap.training.events import RunLog
+from synth.swap.training.exact import exact
 from synth.swap.training.losses import on_face, reconstruction
-from synth.swap.training.parallel import agreed, anyone, average, is_first, rank, world_size
+from synth.swap.training.parallel import agreed, anyone, average, is_first, rank, told_by_first, world_size
 from synth.swap.training.validation import held_out_measures
 
 _LOG_EVERY = 10
-#: Seconds from one checkpoint to the next.
-SAVE_EVERY = 300.0
+#: Seconds to the first checkpoint with something in it, and from one to the next.
+FIRST_SAVE, SAVE_EVERY = 40.0, 300.0
 Progress = Callable[[float], None]
 Preview = Callable[[int, NDArray[np.uint8]], None]
 
@@ -168,6 +169,7 @@ class Run:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision is torch.bfloat16)
 
 
+@exact
 def train(
     banks: dict[str, Bank],
     origin: Origin,
@@ -225,15 +227,17 @@ def train(
         run.average.load_state_dict(run.generator.state_dict())
     if resume:
         run.load(state)
+    else:
+        run.save(state)  # so that the folder is of use whenever the run is killed
     features = load_features(origin.preset.features, origin.preset.architecture.size, device)
     log = RunLog(folder, run.at.step) if is_first() else None
-    sums, finished, saved_at = _Sums(), False, time.monotonic()
+    sums, finished, saved_at, wait = _Sums(), False, time.monotonic(), FIRST_SAVE
     drawn_of = _generated(run, learned) if run.at.phase == "critic" else {}
 
     while True:
         # 3. At the checks: measure on held-out faces, keep the best, and see whether the phase is over.
         if schedule.check_due(run.at, recipe, alone=alone):
-            measures = held_out_measures(run.average, held_out, features)
+            measures = told_by_first(lambda: held_out_measures(run.average, held_out, features))
             run.at, best = schedule.checked(run.at, measures["measure"])
             if log:
                 log.write(run.at.step, {f"held-out/{name}": value for name, value in measures.items()})
@@ -263,7 +267,7 @@ def train(
         if run.at.phase == "critic":
             sums.add(_critic_step(run, learned, drawn_of))
         else:
-            sums.add(_generator_step(run, learned, features))
+            sums.add(generator_step(run, learned, features))
         run.at = schedule.stepped(run.at)
 
         # 5. Figures, progress, checkpoint.
@@ -274,10 +278,10 @@ def train(
         if anyone(stop(), device):
             break
         # several processes ask each other, and not after each step
-        due = time.monotonic() - saved_at > SAVE_EVERY
+        due = time.monotonic() - saved_at > wait
         if anyone(due, device) if run.at.step % _LOG_EVERY == 0 else due and world_size() == 1:
             run.save(state)
-            saved_at = time.monotonic()
+            saved_at, wait = time.monotonic(), SAVE_EVERY
 
     run.save(state)
     model = folder / MODEL_FILE
@@ -285,7 +289,7 @@ def train(
     return TrainingResult(finished, run.at.step, measures, model if model.is_file() else None)
 
 
-def _generator_step(run: Run, faces: dict[str, Bank], features: FeatureNet | None) -> dict[str, Tensor]:
+def generator_step(run: Run, faces: dict[str, Bank], features: FeatureNet | None) -> dict[str, Tensor]:
     """One step of the generator (reconstruction); once the critic is trained, adversarial too, and one step of the
     critic.
     """

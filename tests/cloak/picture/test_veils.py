@@ -118,3 +118,8 @@ def test_fast_asks_quick_detectors_only_and_takes_one_round() -> None:
     assert "mtcnn" not in attacked and "blazeface-short" in attacked and judging == ()
     assert options.most_rounds == 1 and options.steps_a_round < CloakOptions().steps_a_round
     assert chosen_detectors(CloakOptions(fast=True, detectors=("mtcnn",)))[0] == ("mtcnn",)
+
+
+def test_a_fast_search_ends_as_soon_as_the_written_picture_hides(small: np.ndarray) -> None:
+    report = _cloak(small, fast=True, detectors=("blazeface-short",), judges=()).report
+    assert report.success and report.steps == 6

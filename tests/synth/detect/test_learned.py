@@ -284,17 +284,18 @@ class TestCalibration:
         joint = Joint.loads((WEIGHTS / "joint.json").read_bytes())
         assert joint.probability({"splice": 0.99}) is None
         assert joint.probability({"splice": 0.99, "pulse": 0.9}) is None
-        low, high = (joint.probability({"splice": 0.5, "warp": one}) for one in (0.01, 0.99))
+        assert joint.probability({"splice": 0.99, "warp": 0.9}) is None
+        low, high = (joint.probability({"pulse": 0.5, "warp": one}) for one in (0.01, 0.99))
         assert low is not None and high is not None and low < 0.4 < 0.6 < high
 
-    def test_the_shipped_joint_score_needs_blend_or_warp_and_splice(self) -> None:
+    def test_the_shipped_joint_score_needs_blend_or_warp_and_pulse(self) -> None:
         """What docs/research/detect.md and Detection.joint say, over every set of detectors that could judge."""
         joint = Joint.loads((WEIGHTS / "joint.json").read_bytes())
-        assert set(joint.weights) == {"warp", "blend", "pulse", "splice"}
-        for count in range(5):
+        assert set(joint.weights) == {"warp", "blend", "pulse"}
+        for count in range(4):
             for judged in map(set, itertools.combinations(joint.weights, count)):
                 score = joint.probability(dict.fromkeys(judged, 0.7))
-                assert (score is not None) == ("blend" in judged or judged >= {"warp", "splice"}), judged
+                assert (score is not None) == ("blend" in judged or judged >= {"warp", "pulse"}), judged
         text = (Path(__file__).parents[3] / "docs" / "research" / "detect.md").read_text()
         for name, weight in joint.weights.items():
             share = weight / sum(joint.weights.values())

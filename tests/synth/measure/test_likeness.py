@@ -95,7 +95,7 @@ def test_the_judge_tells_people_apart(portraits: dict[str, np.ndarray]) -> None:
         pytest.skip(f"no network that tells people apart is installed: {error}")
     finder = FaceFinder()
     people = {name: wandering(portraits[name], 4) for name in ("astronaut", "hopper")}
-    means = {name: judge.of_person(frames, finder) for name, frames in people.items()}
+    means = {name: judge.of_person(lambda frames=frames: frames, finder) for name, frames in people.items()}
     for name, frames in people.items():
         own = judge.embed(frames[1], finder.find(frames[1])[0].landmarks)
         other = means["hopper" if name == "astronaut" else "astronaut"]
@@ -103,7 +103,7 @@ def test_the_judge_tells_people_apart(portraits: dict[str, np.ndarray]) -> None:
         near, far = np.linalg.norm(own - means[name]), np.linalg.norm(own - other)
         assert near < judge.same_person and near < far
     assert judge.independent == ("faceres" in encoders.available())
-    assert judge.of_person([np.full((90, 90, 3), 90, np.uint8)], finder) is None
+    assert judge.of_person(lambda: [np.full((90, 90, 3), 90, np.uint8)], finder) is None
 
 
 def test_progress_is_said_in_lines_where_nobody_sees_a_bar() -> None:

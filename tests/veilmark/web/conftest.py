@@ -76,9 +76,21 @@ def enter(client: TestClient) -> TestClient:
 
 
 def send(client: TestClient, path: str, files: list[Path], page: str = "/verify", **fields: Any) -> Any:
-    """Send files with the form of a page; the answer after its redirects."""
+    """Send files with the form of a page; the answer after its redirects, when its job has ended."""
     parts = [("file", (one.name, one.read_bytes())) for one in files]
-    return client.post(path, data={"csrf": csrf_of(client, page), **fields}, files=parts)
+    return ended(client, client.post(path, data={"csrf": csrf_of(client, page), **fields}, files=parts))
+
+
+def ended(client: TestClient, answer: Any, seconds: float = 60) -> Any:
+    """The page of a job, when that has ended; any other answer as it is."""
+    path = answer.url.path
+    if answer.status_code != 200 or not re.fullmatch(r"/jobs/[\w-]{22}", path):
+        return answer
+    until = time.monotonic() + seconds
+    while client.get(f"{path}/status").json()["state"] in ("queued", "running"):
+        assert time.monotonic() < until, client.get(path).text
+        time.sleep(0.05)
+    return client.get(path)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from provenance.manifest.spec import ManifestSpec
 from provenance.session import open_session
 from provenance.setup import initialize
 from provenance.sign import SignRequest, sign_file
-from tests.veilmark.web.conftest import Make, csrf_of, enter, send, token_of
+from tests.veilmark.web.conftest import Make, csrf_of, ended, enter, send, token_of
 from veilmark.web.names import harmless
 from veilmark.web.settings import Role
 
@@ -71,6 +71,7 @@ def test_traversal_by_upload_and_by_address(make: Make, home: Home, portrait_fil
         data={"csrf": csrf_of(client)},
         files=[("file", ("../../../evil.jpg", data)), ("file", ("evil.jpg", data))],
     )
+    page = ended(client, page)
     assert page.status_code == 200 and "evil.jpg" in page.text and "evil-2.jpg" in page.text
     assert {path for path in home.data.rglob("*") if "jobs" not in path.parts} == before
     job = page.url.path
@@ -105,7 +106,7 @@ def test_markup_in_every_field_is_shown_as_text(make: Make, tmp_path: Path) -> N
     assert "alert(1)" in look.text  # it is there, as text
     fields = {"title": MARKUP, "author": MARKUP, "description": MARKUP, "device": "yes", "thumbnail": "yes"}
     form = {"csrf": csrf_of(client, look.url.path), **fields}
-    signed = client.post(f"/sign/{look.url.path.split('/')[-1]}", data=form)
+    signed = ended(client, client.post(f"/sign/{look.url.path.split('/')[-1]}", data=form))
     assert "Signed" in signed.text
     assert_escaped(signed.text)
     file = re.search(r'href="(/jobs/[^"]+/files/[^"]+\.signed\.jpg)"', signed.text)
@@ -284,7 +285,12 @@ def test_the_public_role_never_loads_a_key(make: Make, portrait_files: dict[str,
         client.post("/login", data={"csrf": csrf_of(client, "/login"), "token": token})
         look = send(client, "/sign", [portrait_files["hopper"]], "/sign")
         assert [one for one in _OPENED if not one.endswith("session.key")] == []
-        client.post(f"/sign/{look.url.path.split('/')[-1]}", data={"csrf": csrf_of(client, look.url.path)})
+        ended(
+            client,
+            client.post(
+                f"/sign/{look.url.path.split('/')[-1]}", data={"csrf": csrf_of(client, look.url.path)}
+            ),
+        )
         assert any(one.endswith("leaf.key") for one in _OPENED)  # what is watched for does happen
     finally:
         _WATCHING[0] = False

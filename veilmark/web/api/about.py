@@ -60,7 +60,7 @@ class About:
         return Response(text, media_type="application/schema+json")
 
     def _fault(self) -> bool:
-        if not self._engine.settings.home.ledger.exists():
+        if not self._engine.settings.home.has_ledger():
             return False  # nothing to serve is no fault: verifying needs no ledger
         try:
             self._engine.ledger.require_no_fork()
@@ -70,7 +70,7 @@ class About:
 
     def _figures(self, jobs: dict[str, int]) -> bytes:
         entries = public = 0
-        if self._engine.settings.home.ledger.exists():
+        if self._engine.settings.home.has_ledger():
             entries = self._engine.ledger.size
             with self._engine.ledger.reading() as connection:
                 public = discoverable.count(connection)

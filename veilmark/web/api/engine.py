@@ -52,7 +52,7 @@ class Engine:
             raise HTTPException(
                 404, "this service answers no look-ups: `discoverable` is off in its settings"
             )
-        if not self.settings.home.ledger.exists():
+        if not self.settings.home.has_ledger():
             raise HTTPException(404, "this service has no ledger yet")
         with self._opening:
             return self._public
@@ -60,7 +60,7 @@ class Engine:
     @property
     def lookup(self) -> Lookup | None:
         """Everything in the own log: for those who may see it all. None where there is no log."""
-        if not self.settings.home.ledger.exists():
+        if not self.settings.home.has_ledger():
             return None
         with self._opening:
             lookup = self._lookup

@@ -83,7 +83,7 @@ class Media:
 
     def _lay_receipt_beside(self, path: Path) -> None:
         """The receipt of a public record of this very file, where the verification looks for one."""
-        if not (self._engine.settings.discoverable and self._engine.settings.home.ledger.exists()):
+        if not (self._engine.settings.discoverable and self._engine.settings.home.has_ledger()):
             return
         receipt = self._engine.public.receipt_of_file(sha256_file(path))
         if receipt is not None:

@@ -42,7 +42,7 @@ async def listing(request: Request) -> Response:
         text, *(ask.get(name, "") if _DAY.fullmatch(ask.get(name, "")) else "" for name in ("since", "until"))
     )
     before = int(ask["before"]) if re.fullmatch(r"\d{1,18}", ask.get("before", "")) else None
-    empty = not have.settings.home.ledger.exists()
+    empty = not have.settings.home.has_ledger()
     hidden = not everything and not have.settings.discoverable
     if text.isascii() and text.isdecimal() and len(text) < 19:
         return RedirectResponse(f"/ledger/{int(text)}", 303)
@@ -107,7 +107,7 @@ async def receipt(request: Request) -> Response:
 async def log(request: Request) -> Response:
     require(request, Role.PUBLIC)
     have = engine(request)
-    if not have.settings.home.ledger.exists():
+    if not have.settings.home.has_ledger():
         return RedirectResponse("/ledger", 303)
     state = await asyncio.to_thread(ledger_view.state, have.ledger)
     return page(request, "log.html", state=state, may_audit=visitor(request).may(Role.SIGNER))

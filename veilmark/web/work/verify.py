@@ -77,7 +77,7 @@ def verifier(settings: Settings, engine: Engine) -> Runner:
 
 def _public(path: Path, settings: Settings, engine: Engine) -> list[Match]:
     """The public records of something like this; the receipt of this very file is laid beside it."""
-    if not settings.discoverable or not settings.home.ledger.exists():
+    if not settings.discoverable or not settings.home.has_ledger():
         return []
     try:
         found = engine.public.by_content(MediaFile.open(path), limit=_MOST_PUBLIC)

@@ -85,6 +85,7 @@ def test_sign_is_a_job_for_signers(service: Service, tmp_path: Path) -> None:
     source = (service.filled.stripped["astronaut"]).read_bytes()
     assert service.post("/v1/sign", content=source, headers=PNG).status_code == 401
     said = {"name": "moon.jpg", "title": "The <moon>", "author": "Ada", "discoverable": "true"}
+    before = service.post("/v1/find", content=source, headers=PNG, by=Role.SIGNER).json()["records"]
     begun = service.post("/v1/sign", params=said, content=source, headers=PNG, by=Role.SIGNER)
     assert begun.status_code == 202 and begun.headers["location"] == f"/v1/jobs/{begun.json()['id']}"
     job = finished(service, begun.json()["id"])
@@ -109,6 +110,8 @@ def test_sign_is_a_job_for_signers(service: Service, tmp_path: Path) -> None:
         assert service.get(url).status_code == 401, "a job of somebody else"
         assert service.get(url, by=Role.KEEPER).status_code == 404, "a job of somebody else"
     assert service.get("/v1/records/4").json()["record"]["relation"] == "captured"
+    after = service.post("/v1/find", content=source, headers=PNG, by=Role.SIGNER).json()["records"]
+    assert [one["index"] for one in before] == [0] and [one["index"] for one in after] == [0, 4]
     client, token = service.client, service.tokens[Role.SIGNER]
     client.post("/login", data={"csrf": csrf_of(client, "/login"), "token": token})
     assert "record no. 4" in client.get(f"/jobs/{job['id']}").text, (

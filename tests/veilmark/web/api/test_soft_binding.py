@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 from starlette.testclient import TestClient
 
+from provenance.errors import UntrustedSignerError
 from provenance.ledger.embedded.log import LocalLedger
+from provenance.ledger.note import SigningKey
 from provenance.manifest import jumbf
 from provenance.resolve.bindings import PDQ, value_of
 from provenance.resolve.matches import EXTENSION, RECORDS, Match
@@ -187,3 +193,17 @@ def test_the_descriptions_paths_are_all_served(
         named = {one["name"] for one in ours.get("parameters", ())}
         their = c2pa_description.document["paths"][path.removeprefix("/v1")][method.lower()]
         assert {one["name"] for one in their.get("parameters", ())} <= named
+
+
+def test_the_page_shows_how_to_check_a_match(service: Service) -> None:
+    page = (Path(__file__).parents[4] / "docs/reference/service-api.md").read_text()
+    block = re.search(r"^```python\n(.*?)^```$", page, re.S | re.M)
+    assert block
+    said: dict[str, Any] = {}
+    exec(block[1], said)  # noqa: S102 - our own page
+    asked = {"alg": PDQ, "value": value_of(pdq(service.filled))}
+    answer = service.get("/v1/matches/byBinding", params=asked).json()
+    with LocalLedger.open(service.filled.home.ledger) as ledger:
+        assert said["check"](answer, ledger.log_key) == service.filled.results[1].record.file_sha256
+        with pytest.raises(UntrustedSignerError):
+            said["check"](answer, str(SigningKey.generate("other.example/log").verifier))

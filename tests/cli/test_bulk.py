@@ -1,0 +1,226 @@
+"""Many files by workers: one pipeline, two executors; whoever dies, each file has one record."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from provenance.bulk.executor import Executor
+from provenance.bulk.jobs import FingerprintJob
+from provenance.bulk.logging import Recording, log_recorded
+from provenance.bulk.processes import ProcessExecutor
+from provenance.errors import CheckError, UsageError, VeilmarkError, WorkerDiedError
+from provenance.home import Home
+from provenance.ledger.audit import audit
+from provenance.ledger.opening import open_ledger
+from provenance.session import open_session
+from tests.cli.conftest import Run
+from tests.conftest import absent
+from tests.support.bulk import Dying, Squares
+
+ROOT = Path(__file__).parents[2]
+
+
+def _pictures(folder: Path, count: int) -> list[Path]:
+    folder.mkdir()
+    draw = np.random.default_rng(4)
+    paths = []
+    for number in range(count):
+        small = draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        paths.append(folder / f"{number:03d}.png")
+        Image.fromarray(small).resize((160, 120), Image.Resampling.BICUBIC).save(paths[-1])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of two nodes, with a core each, on this machine."""
+    try:
+        import ray
+        from ray.cluster_utils import Cluster
+    except ImportError:
+        absent("cluster", 'ray is not installed: pip install "veilmark[cluster]"')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 << 20})
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+@pytest.fixture(params=["processes", pytest.param("cluster", marks=pytest.mark.cluster)])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """Two workers of either kind."""
+    if request.param == "processes":
+        yield ProcessExecutor(2)
+        return
+    made = request.getfixturevalue("cluster")
+    from provenance.bulk.cluster import ClusterExecutor
+
+    node = made.add_node(num_cpus=1, object_store_memory=80 << 20)
+    made.wait_for_nodes()
+    running = ClusterExecutor(made.address, 2)
+    yield running
+    running.close()
+    if node in made.worker_nodes:
+        made.remove_node(node)
+
+
+def test_results_come_in_order_with_errors_in_their_places(executor: Executor) -> None:
+    found = [one for part in executor.results(Squares(), [*range(40), -1, 50]) for one in part]
+    assert found[:40] == [number**2 for number in range(40)] and found[41] == 2500
+    assert isinstance(found[40], VeilmarkError) and found[40].hint == "take another"
+
+
+def test_tasks_are_taken_as_they_can_be_done(executor: Executor) -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(300):
+            taken.append(number)
+            yield number
+
+    given = 0
+    for part in executor.results(Squares(), tasks()):
+        given += len(part)
+        assert len(taken) <= given + 64, "tasks were taken far ahead of what was given back"
+    assert given == 300
+
+
+@pytest.mark.parametrize("count", [16, pytest.param(500, marks=pytest.mark.slow)])
+def test_workers_that_are_killed_leave_no_record_twice_and_none_missing(
+    executor: Executor, ready: Callable[..., Run], tmp_path: Path, count: int
+) -> None:
+    paths = _pictures(tmp_path / "pictures", count)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    job = Dying(FingerprintJob(), marks, (paths[3].name, paths[count // 2].name))
+    home = Home.locate()
+    with open_session(home) as session:
+        place = 0
+        for part in executor.results(job, paths):
+            items = [Recording(paths[place + number], None, found) for number, found in enumerate(part)]
+            place += len(part)
+            assert all(not isinstance(one, VeilmarkError) for one in log_recorded(items, session))
+        assert len(list(marks.glob("died *"))) == 2
+        began = len(list(marks.glob("began *")))
+        assert 3 <= began <= 4 + 2, f"the job was opened {began} times for {count} files"
+        once = [entry.record.file_sha256 for entry in session.ledger.entries()]
+        assert len(once) == len(set(once)) == count
+        assert audit(session.ledger, signatures=True).ok
+        # a plain run says the same of each file
+        plain = FingerprintJob()
+        with plain.open() as work:
+            for entry, path in zip(session.ledger.entries(), paths, strict=True):
+                found = work(path)
+                assert entry.record.fingerprints == found.fingerprints and entry.features == found.features
+                assert entry.record.file_sha256 == found.sha256
+
+
+def test_a_file_that_kills_every_worker_is_given_up(executor: Executor, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    job = Dying(Squares(), marks, ("2",), always=True)
+    found = [one for part in executor.results(job, [1, 2, 3]) for one in part]
+    assert found[0] == 1 and found[2] == 9
+    assert isinstance(found[1], WorkerDiedError) and "died 3 times on 2" in str(found[1])
+
+
+def test_recording_with_processes_is_started_again_where_it_stopped(
+    ready: Callable[..., Run], tmp_path: Path
+) -> None:
+    paths = _pictures(tmp_path / "pictures", 6)
+    damaged = tmp_path / "pictures" / "003.png"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:100])
+    first = ready("record", tmp_path / "pictures", "--jobs", "2", "--json")
+    assert first.code == 3 and [one.get("error") for one in first.json][3] is not None
+    damaged.write_bytes(whole)
+    (tmp_path / "pictures" / "001.png.receipt").unlink()
+    again = ready("record", *paths, "--jobs", "2")
+    assert again.code == 0, again.err
+    assert again.out.count("has its receipt already") == 4
+    assert all(path.with_name(path.name + ".receipt").is_file() for path in paths)
+    with open_ledger(Home.locate()) as ledger:
+        assert ledger.size == 6
+    found = ready("find", *paths[:3], "--jobs", "2", "--json").json
+    assert [[record["match"] for record in one["records"]] for one in found] == [["file"]] * 3
+
+
+@pytest.mark.cluster
+def test_the_commands_work_on_a_cluster(cluster: Any, ready: Callable[..., Run], tmp_path: Path) -> None:
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(address=cluster.address, log_to_driver=False)
+    paths = _pictures(tmp_path / "pictures", 4)
+    signed = ready("sign", *paths, "-o", tmp_path / "signed", "--cluster", cluster.address, "--json")
+    assert signed.code == 0, signed.err
+    assert [one["ledger"]["index"] for one in signed.json] == [0, 1, 2, 3]
+    outputs = sorted((tmp_path / "signed").glob("*.png"))
+    assert len(outputs) == 4 and not list((tmp_path / "signed").glob(".veilmark-*"))
+    verified = ready("verify", *outputs, "--json").json
+    assert {one["ledger"]["status"] for one in verified} == {"logged"}
+    assert ready("record", *paths, "--cluster", cluster.address).code == 0
+    found = ready("find", *paths[:2], "--cluster", cluster.address, "--json")
+    assert found.code == 0 and all(len(one["records"]) >= 2 for one in found.json)
+    skipped = ready(
+        "sign", *paths, "-o", tmp_path / "signed", "--cluster", cluster.address, "--resume", "--json"
+    )
+    assert [one["skipped"] for one in skipped.json] == ["exists"] * 4
+    ray.shutdown()
+
+
+@pytest.mark.cluster
+def test_a_raylet_killed_in_mid_run_costs_no_file(cluster: Any, tmp_path: Path) -> None:
+    from provenance.bulk.cluster import ClusterExecutor
+
+    node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    cluster.wait_for_nodes()
+    said: list[str] = []
+    running = ClusterExecutor(cluster.address, 2, tell=said.append)
+    found: list[Any] = []
+    killer: threading.Thread | None = None
+    for part in running.results(Squares(0.1), range(60)):
+        found += part
+        if killer is None and len(found) >= 8:
+            killer = threading.Thread(target=cluster.remove_node, args=(node, False))
+            killer.start()
+    running.close()
+    assert killer is not None
+    killer.join()
+    assert found == [number**2 for number in range(60)]
+    assert any("is given to another" in line for line in said)
+
+
+@pytest.mark.cluster
+def test_another_version_and_another_clock_are_named(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from provenance.bulk import cluster as module
+
+    said: list[str] = []
+    running = module.ClusterExecutor(cluster.address, 1, tell=said.append)
+    now = time.time()
+    running._greet((module.VERSION, now + 60, "10.0.0.7"), now - 1)
+    running._greet((module.VERSION, now + 60, "10.0.0.7"), now - 1)
+    running._greet((module.VERSION, now - 0.5, "10.0.0.8"), now - 1)
+    assert len(said) == 1 and "clock of 10.0.0.7 is 60 s ahead" in said[0]
+    monkeypatch.setattr(module, "VERSION", "9.9.9")
+    with pytest.raises(UsageError, match=r"has veilmark \S+, this machine has 9\.9\.9"):
+        list(running.results(Squares(), [1]))
+    running.close()
+
+
+@pytest.mark.cluster
+def test_a_cluster_out_of_reach_is_said(cluster: Any) -> None:
+    from provenance.bulk.cluster import ClusterExecutor
+
+    with pytest.raises(CheckError, match="cannot be reached"):
+        ClusterExecutor("127.0.0.1:1")
