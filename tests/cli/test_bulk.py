@@ -41,7 +41,7 @@ def _pictures(folder: Path, count: int) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A Ray cluster of two nodes, with a core each, on this machine."""
+    """A Ray cluster of two nodes, with a core each, on this machine; this process has joined it."""
     try:
         import ray
         from ray.cluster_utils import Cluster
@@ -50,13 +50,17 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 << 20})
+        small = {"num_cpus": 1, "object_store_memory": 80 << 20}
+        made = Cluster(initialize_head=True, head_node_args=small)
+        made.add_node(**small)
+        made.wait_for_nodes(timeout=300)
+        ray.init(address=made.address, log_to_driver=False)
         yield made
         ray.shutdown()
         made.shutdown()
 
 
-@pytest.fixture(params=["processes", pytest.param("cluster", marks=pytest.mark.cluster)])
+@pytest.fixture(params=["processes", pytest.param("cluster", marks=[pytest.mark.cluster, pytest.mark.slow])])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """Two workers of either kind."""
     if request.param == "processes":
@@ -65,13 +69,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     made = request.getfixturevalue("cluster")
     from provenance.bulk.cluster import ClusterExecutor
 
-    node = made.add_node(num_cpus=1, object_store_memory=80 << 20)
-    made.wait_for_nodes()
-    running = ClusterExecutor(made.address, 2)
-    yield running
-    running.close()
-    if node in made.worker_nodes:
-        made.remove_node(node)
+    yield ClusterExecutor(made.address, 2)
 
 
 def test_results_come_in_order_with_errors_in_their_places(executor: Executor) -> None:
@@ -155,12 +153,9 @@ def test_recording_with_processes_is_started_again_where_it_stopped(
     assert [[record["match"] for record in one["records"]] for one in found] == [["file"]] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_the_commands_work_on_a_cluster(cluster: Any, ready: Callable[..., Run], tmp_path: Path) -> None:
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(address=cluster.address, log_to_driver=False)
     paths = _pictures(tmp_path / "pictures", 4)
     signed = ready("sign", *paths, "-o", tmp_path / "signed", "--cluster", cluster.address, "--json")
     assert signed.code == 0, signed.err
@@ -176,31 +171,32 @@ def test_the_commands_work_on_a_cluster(cluster: Any, ready: Callable[..., Run],
         "sign", *paths, "-o", tmp_path / "signed", "--cluster", cluster.address, "--resume", "--json"
     )
     assert [one["skipped"] for one in skipped.json] == ["exists"] * 4
-    ray.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_a_raylet_killed_in_mid_run_costs_no_file(cluster: Any, tmp_path: Path) -> None:
     from provenance.bulk.cluster import ClusterExecutor
 
     node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-    cluster.wait_for_nodes()
+    cluster.wait_for_nodes(timeout=300)
     said: list[str] = []
-    running = ClusterExecutor(cluster.address, 2, tell=said.append)
+    running = ClusterExecutor(cluster.address, 3, tell=said.append)
     found: list[Any] = []
     killer: threading.Thread | None = None
-    for part in running.results(Squares(0.1), range(60)):
+    for part in running.results(Squares(0.1), range(90)):
         found += part
-        if killer is None and len(found) >= 8:
+        if killer is None and len(found) >= 12:
             killer = threading.Thread(target=cluster.remove_node, args=(node, False))
             killer.start()
     running.close()
     assert killer is not None
     killer.join()
-    assert found == [number**2 for number in range(60)]
+    assert found == [number**2 for number in range(90)]
     assert any("is given to another" in line for line in said)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_another_version_and_another_clock_are_named(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from provenance.bulk import cluster as module
@@ -218,9 +214,13 @@ def test_another_version_and_another_clock_are_named(cluster: Any, monkeypatch: 
     running.close()
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_a_cluster_out_of_reach_is_said(cluster: Any) -> None:
+    import ray
+
     from provenance.bulk.cluster import ClusterExecutor
 
+    ray.shutdown()
     with pytest.raises(CheckError, match="cannot be reached"):
         ClusterExecutor("127.0.0.1:1")
