@@ -35,10 +35,10 @@ from synth.measure.experiment import (
 from synth.measure.judge import Judge
 from synth.measure.material import Material, prepare_material
 from synth.measure.measures import ExperimentKind
-from synth.measure.oneshot.cells import OneShotCells
 from synth.measure.split import split_of
 from synth.measure.swap.cells import SwapJudge, cell_key, landmarks_of, trained_and_measured
 from synth.measure.swap.faces import extract_for, held_out_faces
+from synth.measure.swap.one_shot import OneShotCells
 from synth.measure.swap.options import SwapExperimentOptions
 from synth.swap.training.checkpoint import Origin
 from synth.swap.training.data import Bank

@@ -31,7 +31,7 @@ from synth.measure.swap.options import SwapExperimentOptions
 from synth.swap.features import DlibFeatures
 from synth.swap.training.data import Bank
 
-_MODULES = ("attack", "cells", "network", "training")
+_MODULES = ("oneshot.attack", "oneshot.network", "oneshot.training", "swap.one_shot")
 
 
 class OneShotCells:
@@ -160,5 +160,5 @@ class OneShotCells:
         return {
             "repeats": list(self.options.repeats),
             "steps": self.options.one_shot_steps,
-            "code": [code_of_module(f"synth.measure.oneshot.{name}") for name in _MODULES],
+            "code": [code_of_module(f"synth.measure.{name}") for name in _MODULES],
         }
