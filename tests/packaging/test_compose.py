@@ -139,7 +139,7 @@ def test_its_parts_start_by_hand(postgres: Server, object_store: ObjectServer, t
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "VEILMARK_HOME": str(tmp_path / "home")}
     said = compose()["services"]
     database = next(one for one in said["setup"]["command"] if one.startswith("postgresql://"))
-    named = next(one for one in said["setup"]["command"] if one.startswith("${VEILMARK_NAME"))
+    named = next(one for one in said["setup"]["command"] if one.startswith("${SIGNER_NAME"))
     setup = _command("setup", {database: address, named: "Newsroom"})
     assert "postgresql://" in _run(setup, environment)
     assert "Newsroom" in _run(setup, environment), "running it again must change nothing"
