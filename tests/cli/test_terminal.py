@@ -51,7 +51,7 @@ def test_sign_verify_and_find(
     seen = on_a_terminal("sign", "pics", "-o", "out", columns=columns)
     assert seen.code == 0
     check_screen(seen, "signed out/b.jpg  (record no. 0 in your log)", f"signed {long}")
-    assert any("1/2" in line for line in seen.bars), seen.bars
+    assert any(re.search("[012]/2", line) for line in seen.bars), seen.bars
 
     seen = on_a_terminal("verify", "out", columns=columns)
     assert seen.code == 0
@@ -127,7 +127,7 @@ def test_synth(
     assert any("Extracting" in line and "%" in line for line in seen.bars), seen.bars
 
 
-@wide
+@pytest.mark.parametrize("columns", [80])
 def test_measure(
     columns: int, portraits: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +136,7 @@ def test_measure(
     asked = ("--person", "clip.mp4", "--target", "clip.mp4", "-o", "report", "--plan", "--i-have-consent")
     seen = on_a_terminal("measure", "swap", *asked, columns=columns)
     assert seen.code == 0, seen.text
-    check_screen(seen, "cloaking 28 frames at mid: about", "in all about")
+    check_screen(seen, "cloaking 28 frames: film mid", "in all about")
     assert any("Measuring" in line and "%" in line for line in seen.bars), seen.bars
 
 

@@ -312,7 +312,7 @@ def test_damage_half_way_is_said(clip: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"size": 32}, {"size": 1024}, {"every": 0}, {"detectors": ("haar-default",)}, {"align_by": "nose"}],
+    [{"size": 32}, {"size": 1024}, {"every": 0}, {"detectors": ("no-such-detector",)}, {"align_by": "nose"}],
 )
 def test_options_that_make_no_sense(clip: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
