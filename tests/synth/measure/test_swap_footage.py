@@ -44,6 +44,7 @@ TOY = SwapExperimentOptions(
     steps=10, seeds=(1, 2), attackers=("naive",), frames=24, held_out=6, side=320, cloak_steps=2, cloak_rounds=1,
     against=("blazeface-back",), veils=("noise",), cloak_seeds=(0,),
 )  # fmt: skip
+CLOAKED = "noise mid"
 
 
 @pytest.fixture(scope="module")
