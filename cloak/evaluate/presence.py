@@ -13,6 +13,8 @@ from provenance.errors import UsageError
 
 #: Families whose detectors take longest; a fast search leaves them out.
 _SLOW_FAMILIES = ("cascade", "centerface", "hog", "mmod", "ssd")
+#: Where one family alone is asked, the first of these that is here says, too, what is a face.
+_WITNESSES = ("centerface", "mtcnn")
 #: The package that brings a module, where its name is another one.
 _PACKAGES = {"dlib": "dlib-bin", "cv2": "opencv-python-headless"}
 #: More commands than this are not spelled out.
@@ -38,7 +40,10 @@ def chosen_detectors(options: CloakOptions) -> tuple[tuple[str, ...], tuple[str,
     attacked = tuple(dict.fromkeys(attacked or ("mtcnn",)))
     judging = options.judges
     if judging is None:
-        judging = () if options.fast else tuple(available(options.weights))
+        judging = tuple(available(options.weights))
+        if options.fast:
+            families = {info(name).family for name in attacked}
+            judging = () if len(families) > 1 else tuple(name for name in _WITNESSES if name in judging)[:1]
     return attacked, tuple(info(name).name for name in dict.fromkeys(judging) if name not in attacked)
 
 
