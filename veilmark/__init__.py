@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from provenance.errors import UntrustedSignerError as UntrustedSignerError
     from provenance.errors import UsageError as UsageError
     from provenance.errors import VeilmarkError as VeilmarkError
+    from provenance.errors import WorkerDiedError as WorkerDiedError
     from provenance.home import Home as Home
     from provenance.manifest.actions import Action as Action
     from provenance.manifest.spec import Parent as Parent
@@ -111,6 +112,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ForkError": "provenance.errors",
         "StoreError": "provenance.errors",
         "ChainError": "provenance.errors",
+        "WorkerDiedError": "provenance.errors",
         "TamperedError": "provenance.errors",
         "NoCredentialError": "provenance.errors",
         "UntrustedSignerError": "provenance.errors",

@@ -64,7 +64,16 @@ def cloaked_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for args in (
             ["init", "--name", "Test Photographer"],
             ["sign", paths["clean.jpg"], "-o", paths["signed.jpg"], "--thumbnail"],
-            ["cloak", paths["signed.jpg"], "-o", paths["cloaked.jpg"], "--detectors", "mtcnn,centerface"],
+            [
+                "cloak",
+                paths["signed.jpg"],
+                "-o",
+                paths["cloaked.jpg"],
+                "--detectors",
+                "mtcnn,centerface",
+                "--strength",
+                "high",
+            ],
         ):
             done = CliRunner().invoke(cli.app, [str(arg) for arg in args])
             assert done.exit_code == 0, (args, done.output, done.exception)

@@ -282,7 +282,7 @@ kind, folder = sys.argv[1], Path(sys.argv[2])
 writer = synth.swap.conversion.footage.Writer if kind == "swap" else synth.lipsync.film.film.Film
 finish = writer.__exit__
 
-def killed(self, *words):
+def killed(self, *words, **more):
     finish(self, *words)
     for one in Path(os.environ["VEILMARK_HOME"], "unlabelled").rglob("*.mp4"):
         print(one, one.stat().st_size, flush=True)

@@ -92,7 +92,7 @@ def weighted_median(
     for bit in (128, 64, 32, 16, 8, 4, 2, 1):
         limit = (low + (bit - 1)).to(torch.uint8)
         below = torch.zeros(stack.shape[1:], dtype=torch.float32, device=device)
-        for one, weight in zip(stack, shares.tolist(), strict=True):
+        for one, weight in zip(stack, shares.cpu().tolist(), strict=True):
             below += (one <= limit) * weight
         low += (below < half).to(torch.int16) * bit
     return np.asarray(low.to(torch.uint8).cpu().numpy())

@@ -159,7 +159,7 @@ def test_faces_are_listed_as_they_are_chosen(small: np.ndarray) -> None:
 def test_decoys_that_found_room_and_were_raised_are_told(portraits: dict[str, np.ndarray]) -> None:
     picture = cv2.resize(portraits["astronaut"], (256, 256), interpolation=cv2.INTER_AREA)
     options = CloakOptions(
-        strength="high", detectors=("centerface",), judges=(), steps=40, rounds=1, decoys=2, format="png"
+        strength="high", detectors=("centerface",), judges=(), steps=90, rounds=1, decoys=2, format="png"
     )
     result = cloak_bytes(opened(picture), options)
     report = result.report
