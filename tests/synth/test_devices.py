@@ -126,7 +126,7 @@ def test_mouths_follow_sound(far: torch.device) -> None:
     there, here = (load_mouth(PRIOR, device).predict_steps(heard) for device in (far, "cpu"))
     assert np.allclose(there, here, atol=1e-4)
     pictures = np.random.default_rng(0).integers(0, 255, (5, 8, 8, 3), dtype=np.uint8)
-    shares = np.random.default_rng(1).random((5, 8, 8)).astype(np.float32)
+    shares = np.random.default_rng(1).random(5).astype(np.float32)
     assert np.array_equal(
         weighted_median(pictures, shares, far),
         weighted_median(pictures, shares, "cpu"),  # type: ignore[arg-type]
