@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from cloak.veils.base import LUMA, Canvas, Veil
-from cloak.veils.grain import spread_share
+from cloak.veils.grain import spread_share, tone_share
 
 #: Grain is drawn once on a square of so many pixels, and repeated.
 _TILE = 768
 #: The share is computed on a picture so many times smaller.
 _SHRINK = 8
-#: Share of full strength in deep shadow and in highlights, as :func:`cloak.veils.grain.strength_map` has it.
-_FLOOR, _SMOOTH_SHARE = 0.35, 0.75
+#: Share of full strength, between what :func:`cloak.veils.grain.strength_map` gives smooth places and texture.
+_SMOOTH_SHARE = 0.75
 #: Rows that are worked on at a time.
 _ROWS = 512
 
@@ -44,8 +44,7 @@ def add_background(
     tile = _tile(veil, amplitude, scale, seed)
     small = (max(1, -(-height // _SHRINK)), max(1, -(-width // _SHRINK)))
     share = spread_share(small, faces / _SHRINK)[0, 0].numpy()
-    luma = np.arange(256, dtype=np.float32) / 255
-    strength = _SMOOTH_SHARE * (_FLOOR + (1 - _FLOOR) * np.sqrt(4 * luma * (1 - luma)))
+    strength = _SMOOTH_SHARE * tone_share(torch.arange(256) / 255).numpy()
     rows_in_map = np.linspace(0, small[0] - 1, height, dtype=np.float32)
     columns_in_map = np.linspace(0, small[1] - 1, width, dtype=np.float32)
     for top in range(0, height, _ROWS):
@@ -66,7 +65,8 @@ def _tile(veil: Veil, amplitude: float, scale: float, seed: int) -> np.ndarray:
     flat = Canvas(grey, torch.ones(1, 1, side, side))
     with torch.no_grad():
         change = veil.render(flat, veil.random(flat, seed), amplitude) - grey
-    levels: np.ndarray = change[0].permute(1, 2, 0).numpy() * (255 / _SMOOTH_SHARE)
+    here = _SMOOTH_SHARE * float(tone_share(torch.tensor(0.5)))
+    levels: np.ndarray = change[0].permute(1, 2, 0).numpy() * (255 / here)
     if side != _TILE:
         levels = cv2.resize(levels, (_TILE, _TILE), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(levels, np.float32)

@@ -13,10 +13,16 @@ from cloak.veils.base import Canvas, luminance, normal
 from cloak.veils.grain import evened, flattened, grain, local_energy, soft_limit, strength_map
 from cloak.veils.names import VeilName
 
-#: No grain is stronger than so many standard deviations.
-_MOST_DEVIATIONS = 2.0
+#: No bright grain is stronger than so many standard deviations, and no dark one than the second number: a picture is
+#: full of dark specks long before it is full of bright ones.
+_MOST_BRIGHT, _MOST_DARK = 2.0, 1.3
+#: What those limits leave of normal grain has this mean, which is taken out.
+_SHIFT = 0.040
+#: Share of a change of brightness that all colours have alike, where a colour has no less than brightness; the rest
+#: goes with the colour. Density alone would let red move most on skin, which looks like rust.
+_NEUTRAL = 0.7
 #: Grain of this amplitude is plainly seen.
-_STRONG = 0.13
+_STRONG = 0.165
 _UNEVENNESS_SEED, _LOOSE_SEED = 20, 77
 #: Below this brightness grain changes a place by less than its strength says: black stays black.
 _DARKEST = 0.12
@@ -38,7 +44,8 @@ class Film:
     Three things keep what is searched looking like grain. No frequency of it is much stronger than the others, so there
     is no pitch in which labyrinths could stand. Its strength is the same all over a face, so it does not gather as soot
     around eyes and lips: what is searched is which grains are dark and which are bright. And over it, in brightness,
-    lies grain that nobody searches.
+    lies grain that nobody searches. A fourth is the search's own: it turns away from what repeats itself
+    (:func:`cloak.veils.visibility.repeats_loss`), and from rings and lattices with it.
 
     Attributes:
         size: of a grain, as the sigma of a Gaussian in pixels as shown.
@@ -53,13 +60,13 @@ class Film:
     """
 
     size: float = 0.6
-    unevenness: float = 0.35
-    loose: float = 0.8
+    unevenness: float = 0.2
+    loose: float = 0.5
     blue: float = 0.4
     least_blue: float = 0.05
     slow: float = 1.8
     name: VeilName = VeilName.FILM
-    pace: float = 0.25
+    pace: float = 0.4
 
     def random(self, canvas: Canvas, seed: int) -> Tensor:
         return normal((1, 2 if self.blue else 1, *canvas.clean.shape[-2:]), seed, canvas.clean)
@@ -82,12 +89,12 @@ class Film:
             layers = torch.cat([mixed, layers[:, 1:]], 1)
         if self.unevenness:
             layers = layers * _unevenness(self.unevenness, size).to(layers)
-        layers = soft_limit(layers, _MOST_DEVIATIONS)
+        layers = (
+            torch.where(layers < 0, soft_limit(layers, _MOST_DARK), soft_limit(layers, _MOST_BRIGHT)) - _SHIFT
+        )
         place = _strength(canvas.clean) * canvas.share
         strength = amplitude * place
-        # grain is density: all colours of a place grow darker or brighter by the same factor, so its hue stays
-        density = strength * layers[:, :1] / luminance(canvas.clean).clamp_min(_DARKEST)
-        result = canvas.clean * (1 + density)
+        result = canvas.clean + strength * layers[:, :1] * _colour(canvas.clean)
         if self.blue:
             own = self._blue_amplitude(amplitude) * place * layers[:, 1:]
             result = torch.cat([result[:, :2], result[:, 2:] + own], 1)
@@ -115,6 +122,13 @@ class Film:
 def _strength(clean: Tensor) -> Tensor:
     """:func:`strength_map` of a picture that nobody changes; kept, for a search asks in every step."""
     return strength_map(clean)
+
+
+@lru_cache(maxsize=4)
+def _colour(clean: Tensor) -> Tensor:
+    """``(1, 3, H, W)``: how far each colour moves where brightness moves by 1. Hues stay about as they are."""
+    ratio = clean / luminance(clean).clamp_min(_DARKEST)
+    return _NEUTRAL * ratio.clamp_max(1) + (1 - _NEUTRAL) * ratio
 
 
 @lru_cache(maxsize=8)

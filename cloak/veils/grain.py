@@ -19,8 +19,11 @@ from torch import Tensor
 from cloak.attack.transforms import gaussian_blur
 from cloak.veils.base import luminance
 
-#: Share of its full strength that grain keeps in deep shadow and in highlights.
+#: Share of its full strength that grain keeps in highlights, and at most in deep shadow.
 _FLOOR = 0.35
+#: In black it has lost so much of its strength besides, in tones above the second number nothing: specks on dark skin,
+#: around eyes and in hair read as dirt where the same specks on bright skin read as grain.
+_LOST_IN_BLACK, _SHADOW = 0.4, 0.45
 #: Share that it keeps on perfectly smooth areas; texture gets all of it (contrast masking, Legge & Foley 1980).
 _SMOOTH_SHARE = 0.7
 #: Local deviation of brightness, in levels of 255, from which on an area is texture.
@@ -101,12 +104,17 @@ def local_energy(layers: Tensor, sigma: float) -> Tensor:
     return gaussian_blur(layers.square(), sigma).clamp_min(0)
 
 
+def tone_share(tone: Tensor) -> Tensor:
+    """How strong grain is at a brightness in [0, 1], in shares of its full strength."""
+    bow = _FLOOR + (1 - _FLOOR) * (4 * tone * (1 - tone)).clamp(0, 1).sqrt()
+    return bow * (1 - _LOST_IN_BLACK * (1 - tone / _SHADOW).clamp(0, 1))
+
+
 def strength_map(clean: Tensor) -> Tensor:
     """``(1, 1, H, W)`` in (0, 1]: how strong grain is at each pixel of a ``(1, 3, H, W)`` picture."""
     with torch.no_grad():
         luma = luminance(clean)
-        tone = gaussian_blur(luma, 2.0)
-        bow = _FLOOR + (1 - _FLOOR) * (4 * tone * (1 - tone)).clamp(0, 1).sqrt()
+        bow = tone_share(gaussian_blur(luma, 2.0))
         mean = gaussian_blur(luma, 1.5)
         deviation = (gaussian_blur(luma.square(), 1.5) - mean.square()).clamp_min(0).sqrt() * 255
         texture = gaussian_blur((deviation / _TEXTURE_LEVELS).clamp(0, 1), 2.0)

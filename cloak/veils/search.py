@@ -1,9 +1,11 @@
 """How a veil is searched: detectors pull one way, what a person sees pulls the other.
 
-In each step the detectors' gradient of the picture meets three others, each at a fixed share of its size: that of FLIP
-(squared, so that the change is spread evenly), that of folds and that of mottle (:mod:`cloak.veils.visibility`). Their
-sum moves the veil's parameters by a step of Adam (Kingma & Ba, ICLR 2015); then the parameters are settled into what
-looks like the veil, and now and then the amplitude is set so that FLIP just stays under its ceiling.
+In each step the detectors' gradient of the picture meets four others, each at a fixed share of its size: that of FLIP
+(squared, so that the change is spread evenly), of folds, of mottle and of repeats (:mod:`cloak.veils.visibility`).
+Their sum moves the veil's parameters by a step of Adam (Kingma & Ba, ICLR 2015); then the parameters are settled into
+what looks like the veil, and now and then the amplitude is set so that FLIP just stays under its ceiling. Where hardly
+anything pulls, parameters stay random: Adam divides by a gradient's own size, and would otherwise make as much of a
+trace of it far from the face as of what hides the face.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import torch
 from torch import Tensor
 
 from cloak.veils.base import Canvas, Veil, luminance
-from cloak.veils.visibility import Ceiling, Visibility, folds_loss, mottle_loss
+from cloak.veils.names import VeilName
+from cloak.veils.visibility import Ceiling, Visibility, folds_loss, mottle_loss, repeats_loss
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,14 @@ class Taste:
     flip: float = 0.5
     folds: float = 0.4
     mottle: float = 0.15
+    repeats: float = 0.4
 
 
 #: The amplitude is set anew every so many steps.
 _FIT_EVERY = 6
 _MOMENTUM, _SQUARES = 0.9, 0.99
+#: Parameters with gradients below this share of their root mean square move less than a whole step.
+_QUIET = 0.3
 #: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
 #: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
 _EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.85
@@ -68,7 +74,9 @@ class VeilChange:
         taste: Taste | None = None,
     ) -> None:
         self.veil, self.canvas, self.visibility, self.ceiling = veil, canvas, visibility, ceiling
-        self.steps, self.taste = steps, taste or Taste()
+        # light is slow, so that it is like itself everywhere
+        usual = Taste(repeats=0.0) if veil.name is VeilName.LIGHT else Taste()
+        self.steps, self.taste = steps, taste or usual
         self.parameters = _START * veil.random(canvas, seed)
         self._ceilings = [ceiling.for_side(side) for side in visibility.sides]
         #: On each face.
@@ -120,6 +128,7 @@ class VeilChange:
             (self.taste.flip, lambda: self.visibility.loss(leaf)),
             (self.taste.folds, lambda: folds_loss(change * self.canvas.share, pixel=pixel)),
             (self.taste.mottle, lambda: mottle_loss(change * self.canvas.share, pixel=pixel)),
+            (self.taste.repeats, lambda: repeats_loss(change * self.canvas.share, pixel=pixel)),
         ]
         total = gradient
         size = gradient.norm()
@@ -147,8 +156,9 @@ class VeilChange:
         first = self._first / (1 - _MOMENTUM**self._made)
         second = self._second / (1 - _SQUARES**self._made)
         share = 0.3 + 0.7 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, number / max(1, self.steps))))
+        quiet = _QUIET * second.mean((2, 3), keepdim=True).sqrt()
         moved = self.parameters.detach() - self.veil.pace * self._stride * share * first / (
-            second.sqrt() + 1e-12
+            second.sqrt() + quiet + 1e-12
         )
         with torch.no_grad():
             self.parameters = self.veil.settle(self.canvas, moved)

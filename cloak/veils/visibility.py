@@ -41,7 +41,17 @@ _LARGE_FACE = 200.0
 FOLD_SCALES, FOLD_WINDOW = (1.5, 3.0), 3.0
 #: Coherence that isotropic grain has at these scales.
 GRAIN_COHERENCE = (0.08, 0.06)
+#: The most that random grain has of it in places, for the loss.
+_USUAL_COHERENCE = 0.1
 _MOTTLE_SIGMA, _MOTTLE_SEEN = 3.0, 3.0  # pixels; levels of 255
+#: Of the loss: sigmas of the slow part and of its neighbourhood in pixels as shown, and that of a grain.
+_MOTTLE_SCALES, _MOTTLE_WINDOW, _GRAIN_SIGMA = (2.0, 4.0), 8.0, 0.6
+#: Distances, in pixels as shown, at which a change is compared with itself; the sigma of the neighbourhood; twice the
+#: square of a correlation that random grain has there by chance.
+_LAGS = (
+    (3, 0), (0, 3), (3, 3), (3, -3), (5, 0), (0, 5), (4, 2), (2, 4), (4, -2), (2, -4), (7, 0), (0, 7), (5, 5), (5, -5),
+)  # fmt: skip
+_REPEATS_WINDOW, _USUAL_REPEATS = 5.0, 0.012
 _FOLDS_SEEN = 1.5  # levels of 255
 #: Sigmas of a speck and of its surroundings in pixels as shown; levels of 255 that grain reaches too, and of the rest.
 _SPECK_SIGMAS, _SPECK_LEVELS, _SPECKS_SEEN = (1.0, 8.0), 20.0, 0.5
@@ -75,9 +85,9 @@ class Ceiling:
 
 
 CEILINGS = {
-    Strength.LOW: Ceiling(0.10, 0.13, 0.09),
-    Strength.MID: Ceiling(0.14, 0.18, 0.13),
-    Strength.HIGH: Ceiling(0.21, 0.24, 0.18),
+    Strength.LOW: Ceiling(0.10, 0.13, 0.115),
+    Strength.MID: Ceiling(0.14, 0.18, 0.165),
+    Strength.HIGH: Ceiling(0.21, 0.24, 0.23),
 }
 
 
@@ -204,17 +214,40 @@ def coherence(change: Tensor, sigma: float, *, pixel: float = 1.0) -> tuple[Tens
 
 
 def folds_loss(change: Tensor, *, pixel: float = 1.0) -> Tensor:
-    """Mean coherence over the scales, weighted by energy; grain has about :data:`GRAIN_COHERENCE`."""
+    """Coherence beyond that of grain, over the scales, weighted by energy: next to 0 for random grain."""
     values = []
     for sigma in FOLD_SCALES:
         agree, energy = coherence(change, sigma, pixel=pixel)
-        values.append((agree * energy).mean() / energy.mean())
+        values.append(((agree - _USUAL_COHERENCE).clamp_min(0) * energy).mean() / energy.mean())
     return torch.stack(values).sum()
 
 
 def mottle_loss(change: Tensor, *, pixel: float = 1.0) -> Tensor:
-    """Energy of the slow part of a change of brightness."""
-    return torch.stack([gaussian_blur(change, s / pixel).square().mean() * s for s in (2.0, 4.0)]).sum()
+    """Energy of the slow part of a change of brightness, beyond what random grain of its strength there has."""
+    total = gaussian_blur(change.square(), _MOTTLE_WINDOW / pixel).detach()
+    values = []
+    for sigma in _MOTTLE_SCALES:
+        slow = gaussian_blur(gaussian_blur(change, sigma / pixel).square(), _MOTTLE_WINDOW / pixel)
+        usual = total * _GRAIN_SIGMA**2 / (sigma**2 + _GRAIN_SIGMA**2)
+        values.append((slow - usual).clamp_min(0).mean() * sigma)
+    return torch.stack(values).sum()
+
+
+def repeats_loss(change: Tensor, *, pixel: float = 1.0) -> Tensor:
+    """How much a change is like itself a few pixels away, beyond what random grain is: rings, lattices, worms.
+
+    The square of the local autocorrelation at :data:`_LAGS`, over a Gaussian, weighted by energy.
+    """
+    energy = gaussian_blur(change.square(), _REPEATS_WINDOW / pixel)
+    weight = energy.detach() / energy.detach().mean().clamp_min(1e-12)
+    floor = 0.05 * energy.detach().mean()
+    values = []
+    for across, down in _LAGS:
+        shift = (round(down / pixel), round(across / pixel))
+        product = gaussian_blur(change * torch.roll(change, shift, (2, 3)), _REPEATS_WINDOW / pixel)
+        agree = (product / (energy + floor)).square()
+        values.append(((agree - _USUAL_REPEATS).clamp_min(0) * weight).mean())
+    return torch.stack(values).sum()
 
 
 def _below(change: Tensor) -> Tensor:

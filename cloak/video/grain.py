@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from cloak.veils.base import Canvas, Veil
-from cloak.veils.grain import spread_share
+from cloak.veils.grain import spread_share, tone_share
 from cloak.video.veil import FADE, REACH
 
 #: How strong it is around the faces, in shares of the whole range; far from them it has the second share of that.
@@ -25,8 +25,6 @@ ON_FACES = 0.4
 _TILE = 768
 #: The share is computed on a frame so many times smaller.
 _SHRINK = 8
-#: Share of full strength in deep shadow and in highlights, as :func:`cloak.veils.grain.strength_map` has it.
-_FLOOR = 0.35
 
 
 class MovingGrain:
@@ -45,8 +43,7 @@ class MovingGrain:
         repeats = (-(-height // _TILE) + 1, -(-width // _TILE) + 1)
         self._field = np.ascontiguousarray(np.tile(tile, repeats)[: height + _TILE, : width + _TILE])
         self._seed, self._size = seed, size
-        tone = np.arange(256, dtype=np.float32) / 255
-        self._strength = _FLOOR + (1 - _FLOOR) * np.sqrt(4 * tone * (1 - tone))
+        self._strength = tone_share(torch.arange(256) / 255).numpy()
 
     def of(self, frame: int, pixels: np.ndarray, faces: Sequence[np.ndarray]) -> np.ndarray:
         """int8 ``(H, W)``, what it adds to each channel of a frame, in levels.

@@ -9,7 +9,7 @@ from cloak.veils import VeilName, veil_of
 from cloak.veils.base import Canvas, luminance
 from cloak.veils.grain import spread_share
 from cloak.veils.search import Taste, VeilChange
-from cloak.veils.visibility import Ceiling, Visibility, folds_loss
+from cloak.veils.visibility import Ceiling, Visibility, folds_loss, repeats_loss
 
 CEILING = Ceiling(0.1, 0.12, 0.2)
 FACE = torch.tensor([[60.0, 50.0, 130.0, 150.0]])
@@ -80,3 +80,27 @@ def test_no_pull_at_all_leaves_a_finite_veil() -> None:
     change = _change()
     change.update(torch.zeros_like(change.canvas.clean), 0, [0.5])
     assert bool(torch.isfinite(change.noise).all())
+
+
+def test_grain_stays_random_where_hardly_anything_pulls() -> None:
+    """Beside what detectors look at, a trace of a gradient must not decide which grains are dark."""
+    change = _change(Taste(flip=0.0, folds=0.0, mottle=0.0, repeats=0.0))
+    first, near = change.parameters.clone(), torch.zeros(1, 1, 180, 200)
+    near[..., 80:120, 95:115] = 1
+    for step in range(12):
+        change.update(_stripes() * (near + 1e-3), step, [1.0])
+
+    def likeness(rows: slice, columns: slice) -> float:
+        pair = [one.detach()[0, 0, rows, columns].flatten() for one in (first, change.parameters)]
+        return float(torch.corrcoef(torch.stack(pair))[0, 1])
+
+    assert likeness(slice(60, 140), slice(50, 75)) > 0.9
+    assert likeness(slice(80, 120), slice(95, 115)) < 0.3
+
+
+def test_repeats_that_detectors_ask_for_are_kept_down() -> None:
+    free, held = _change(Taste(repeats=0.0, folds=0.0)), _change(Taste(repeats=2.0, folds=0.0))
+    for one in (free, held):
+        _run(one)
+    values = [float(repeats_loss(luminance(one.noise) * one.canvas.share)) for one in (free, held)]
+    assert values[1] < 0.7 * values[0]

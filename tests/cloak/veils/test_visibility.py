@@ -8,7 +8,16 @@ import torch
 from skimage import data
 
 from cloak.attack.transforms import gaussian_blur
-from cloak.veils.visibility import CEILINGS, Ceiling, Visibility, coherence, dislike, folds_loss
+from cloak.veils.visibility import (
+    CEILINGS,
+    Ceiling,
+    Visibility,
+    coherence,
+    dislike,
+    folds_loss,
+    mottle_loss,
+    repeats_loss,
+)
 
 FACE = torch.tensor([[60.0, 40.0, 150.0, 150.0]])
 
@@ -84,6 +93,21 @@ def test_stripes_have_more_coherence_than_grain() -> None:
     assert float(folds_loss(_noise(3))) < 0.3
     agree, energy = coherence(stripes, 1.5)
     assert float(agree.mean()) > 0.9 and bool((energy > 0).all())
+
+
+def test_rings_and_lattices_repeat_and_grain_does_not() -> None:
+    y, x = (torch.arange(160.0).view(shape) for shape in ((1, 1, -1, 1), (1, 1, 1, -1)))
+    rings = torch.cos(((x - 80).square() + (y - 80).square()).sqrt())
+    lattice = torch.cos(x * 1.2) * torch.cos(y * 1.2)
+    assert float(repeats_loss(rings)) > 1 and float(repeats_loss(lattice)) > 1
+    assert float(repeats_loss(_noise(3))) < 0.1
+
+
+def test_random_grain_is_let_be() -> None:
+    """The losses count what grain of the same strength has not."""
+    grain, blotches = _noise(3), _noise(3, 4.0)
+    assert float(mottle_loss(blotches)) > 20 * float(mottle_loss(grain))
+    assert float(folds_loss(grain)) < 0.1
 
 
 @pytest.mark.parametrize(
