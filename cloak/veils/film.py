@@ -15,14 +15,14 @@ from cloak.veils.names import VeilName
 
 #: No bright grain is stronger than so many standard deviations, and no dark one than the second number: a picture is
 #: full of dark specks long before it is full of bright ones.
-_MOST_BRIGHT, _MOST_DARK = 2.0, 1.3
+_MOST_BRIGHT, _MOST_DARK = 2.0, 1.6
 #: What those limits leave of normal grain has this mean, which is taken out.
-_SHIFT = 0.040
+_SHIFT = 0.019
 #: Share of a change of brightness that all colours have alike, where a colour has no less than brightness; the rest
 #: goes with the colour. Density alone would let red move most on skin, which looks like rust.
 _NEUTRAL = 0.7
 #: Grain of this amplitude is plainly seen.
-_STRONG = 0.165
+_STRONG = 0.14
 _UNEVENNESS_SEED, _LOOSE_SEED = 20, 77
 #: Below this brightness grain changes a place by less than its strength says: black stays black.
 _DARKEST = 0.12
@@ -60,8 +60,8 @@ class Film:
     """
 
     size: float = 0.6
-    unevenness: float = 0.2
-    loose: float = 0.5
+    unevenness: float = 0.35
+    loose: float = 0.65
     blue: float = 0.4
     least_blue: float = 0.05
     slow: float = 1.8

@@ -36,7 +36,7 @@ class Taste:
 _FIT_EVERY = 6
 _MOMENTUM, _SQUARES = 0.9, 0.99
 #: Parameters with gradients below this share of their root mean square move less than a whole step.
-_QUIET = 0.3
+_QUIET = 0.5
 #: While the detector that holds out longest is nearer to evaded than the first, some of the ceiling is given back in
 #: each step; while it is further than the second, it is taken again; so much of it is kept in any case.
 _EASY, _HARD, _GIVEN_BACK, _LEAST_USED = 0.25, 0.5, 0.97, 0.85
