@@ -22,7 +22,7 @@ _SHIFT = 0.019
 #: goes with the colour. Density alone would let red move most on skin, which looks like rust.
 _NEUTRAL = 0.7
 #: Grain of this amplitude is plainly seen.
-_STRONG = 0.14
+_STRONG = 0.15
 _UNEVENNESS_SEED, _LOOSE_SEED = 20, 77
 #: Below this brightness grain changes a place by less than its strength says: black stays black.
 _DARKEST = 0.12
@@ -61,7 +61,7 @@ class Film:
 
     size: float = 0.6
     unevenness: float = 0.35
-    loose: float = 0.65
+    loose: float = 0.55
     blue: float = 0.4
     least_blue: float = 0.05
     slow: float = 1.8

@@ -85,9 +85,9 @@ class Ceiling:
 
 
 CEILINGS = {
-    Strength.LOW: Ceiling(0.10, 0.13, 0.10),
-    Strength.MID: Ceiling(0.14, 0.18, 0.14),
-    Strength.HIGH: Ceiling(0.21, 0.24, 0.20),
+    Strength.LOW: Ceiling(0.10, 0.13, 0.105),
+    Strength.MID: Ceiling(0.14, 0.18, 0.15),
+    Strength.HIGH: Ceiling(0.21, 0.24, 0.21),
 }
 
 
