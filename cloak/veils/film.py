@@ -21,6 +21,9 @@ _SHIFT = 0.019
 #: Share of a change of brightness that all colours have alike, where a colour has no less than brightness; the rest
 #: goes with the colour. Density alone would let red move most on skin, which looks like rust.
 _NEUTRAL = 0.7
+#: The size of the grain that nobody searches, as :attr:`Film.size`: a search takes the coarse part out of its own, and
+#: what is left has a pitch.
+_LOOSE_SIZE = 0.85
 #: Grain of this amplitude is plainly seen.
 _STRONG = 0.15
 _UNEVENNESS_SEED, _LOOSE_SEED = 20, 77
@@ -61,7 +64,7 @@ class Film:
 
     size: float = 0.6
     unevenness: float = 0.35
-    loose: float = 0.55
+    loose: float = 0.6
     blue: float = 0.4
     least_blue: float = 0.05
     slow: float = 1.8
@@ -83,7 +86,7 @@ class Film:
         layers = layers - gaussian_blur(layers, _SLOW / canvas.pixel)
         layers = layers / (local_energy(layers, _EVEN / canvas.pixel) + _FAINT).sqrt()
         if self.loose:
-            free = grain(_loose(size).to(layers), self._size(canvas))
+            free = grain(_loose(size).to(layers), max(0.45, _LOOSE_SIZE / canvas.pixel))
             loose = self.loose * (torch.as_tensor(amplitude) / _STRONG).clamp_max(1)
             mixed = (layers[:, :1] + loose * free) / (1 + loose**2) ** 0.5
             layers = torch.cat([mixed, layers[:, 1:]], 1)

@@ -29,7 +29,7 @@ class Taste:
     flip: float = 0.5
     folds: float = 0.4
     mottle: float = 0.15
-    repeats: float = 0.4
+    repeats: float = 0.7
 
 
 #: The amplitude is set anew every so many steps.

@@ -49,7 +49,7 @@ _MOTTLE_SCALES, _MOTTLE_WINDOW, _GRAIN_SIGMA = (2.0, 4.0), 8.0, 0.6
 #: Distances, in pixels as shown, at which a change is compared with itself; the sigma of the neighbourhood; twice the
 #: square of a correlation that random grain has there by chance.
 _LAGS = (
-    (3, 0), (0, 3), (3, 3), (3, -3), (5, 0), (0, 5), (4, 2), (2, 4), (4, -2), (2, -4), (7, 0), (0, 7), (5, 5), (5, -5),
+    (2, 0), (0, 2), (2, 2), (2, -2), (3, 0), (0, 3), (3, 3), (3, -3), (5, 0), (0, 5), (4, 2), (2, 4), (4, -2), (2, -4), (7, 0), (0, 7), (5, 5), (5, -5),
 )  # fmt: skip
 _REPEATS_WINDOW, _USUAL_REPEATS = 5.0, 0.012
 _FOLDS_SEEN = 1.5  # levels of 255
