@@ -49,8 +49,12 @@ _MOTTLE_SCALES, _MOTTLE_WINDOW, _GRAIN_SIGMA = (2.0, 4.0), 8.0, 0.6
 #: Distances, in pixels as shown, at which a change is compared with itself; the sigma of the neighbourhood; twice the
 #: square of a correlation that random grain has there by chance.
 _LAGS = (
-    (2, 0), (0, 2), (2, 2), (2, -2), (3, 0), (0, 3), (3, 3), (3, -3), (5, 0), (0, 5), (4, 2), (2, 4), (4, -2), (2, -4), (7, 0), (0, 7), (5, 5), (5, -5),
-)  # fmt: skip
+    *((step, 0) for step in (2, 3, 5, 7)),
+    *((0, step) for step in (2, 3, 5, 7)),
+    *((step, step) for step in (2, 3, 5)),
+    *((step, -step) for step in (2, 3, 5)),
+    *((4, 2), (2, 4), (4, -2), (2, -4)),
+)
 _REPEATS_WINDOW, _USUAL_REPEATS = 5.0, 0.012
 _FOLDS_SEEN = 1.5  # levels of 255
 #: Sigmas of a speck and of its surroundings in pixels as shown; levels of 255 that grain reaches too, and of the rest.
