@@ -20,8 +20,10 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 _AHEAD = 16
-#: So long a cluster may have no worker before we give up; so long its head may take to answer at all.
-_PATIENCE, _KNOCK = 120.0, 10.0
+#: After so long without a worker somebody is told, and after so long we give up: nodes may have to be started first.
+_TOLD_AFTER, _PATIENCE = 60.0, 600.0
+#: So long the cluster's head may take to answer at all.
+_KNOCK = 10.0
 
 
 class _Actor:
@@ -100,7 +102,7 @@ class ClusterExecutor:
         beginning: dict[Any, tuple[Any, float]] = {}
         idle: list[Any] = []
         busy: dict[Any, tuple[Any, int, Any]] = {}
-        seen = time.monotonic()
+        seen, told = time.monotonic(), False
 
         def hire() -> None:
             actor = kind.remote()
@@ -137,7 +139,12 @@ class ClusterExecutor:
                         feed.lost(number, task)
                         hire()
                 if busy or idle:
-                    seen = time.monotonic()
+                    seen, told = time.monotonic(), False
+                elif not told and time.monotonic() - seen > _TOLD_AFTER:
+                    self._tell(
+                        "waiting for the cluster to begin a worker; `ray status` says what it is short of"
+                    )
+                    told = True
                 elif time.monotonic() - seen > _PATIENCE:
                     raise CheckError("the cluster has no worker for us", hint="look at `ray status`")
                 if ready := feed.ready():
