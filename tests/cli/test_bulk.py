@@ -178,6 +178,49 @@ def test_the_commands_work_on_a_cluster(cluster: Any, ready: Callable[..., Run],
 
 @pytest.mark.slow
 @pytest.mark.cluster
+def test_a_cluster_cloaks_and_judges_as_processes_here_do(
+    cluster: Any, ready: Callable[..., Run], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra cloak")
+    paths = [*portrait_files.values(), tmp_path / "torn.png"]
+    paths[-1].write_bytes(paths[0].read_bytes()[:200])
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, how in (("here", ("--jobs", "2")), ("there", ("--cluster", cluster.address))):
+        folder = tmp_path / name
+        options = ("--detectors", "centerface", "--judges", "none", "--steps", "2", "--strength", "low")
+        made = ready("cloak", *paths, "-o", folder, *options, *how, "--json")
+        assert made.code == 3 and "failed" in made.err, made.err
+        verified = ready("verify", *sorted(folder.glob("*.*g")), "--json").json
+        seen = ready("detect", *paths, "-o", folder / "saw", "--detectors", "warp,splice", *how, "--json")
+        assert seen.code == 3, seen.err
+        reports = [
+            (line["report"]["faces"], line["report"]["detectors"]) for line in made.json if line.get("report")
+        ]
+        assert len(reports) == len(portrait_files)
+        found[name] = (
+            reports,
+            [one["ledger"]["status"] for one in verified],
+            [line.get("detectors") for line in seen.json],
+            {path.name: path.read_bytes() for path in (folder / "saw").iterdir()},
+        )
+        assert not list(folder.glob(".veilmark-*"))
+    assert found["here"] == found["there"] and found["here"][1] == ["logged"] * len(portrait_files)
+    resumed = ready(
+        "cloak",
+        *paths[:1],
+        "-o",
+        tmp_path / "there",
+        *options,
+        "--cluster",
+        cluster.address,
+        "--resume",
+        "--json",
+    )
+    assert resumed.json[0]["skipped"] == "exists"
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("count", [60, 500])
 def test_a_raylet_killed_in_mid_run_leaves_no_record_twice_and_none_missing(
     cluster: Any, ready: Callable[..., Run], tmp_path: Path, count: int
