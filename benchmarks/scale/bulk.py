@@ -31,7 +31,7 @@ from PIL import Image
 
 from provenance.bulk.cluster import ClusterExecutor
 from provenance.bulk.executor import Executor
-from provenance.bulk.jobs import FingerprintJob
+from provenance.bulk.jobs import Fingerprinted, FingerprintJob
 from provenance.bulk.logging import Recording, log_recorded
 from provenance.bulk.processes import ProcessExecutor
 from provenance.errors import VeilmarkError
@@ -104,9 +104,14 @@ def _record(executor: Executor, workers: int, paths: list[Path], session: Sessio
     place = counted = 0
     began = used = 0.0
     for part in executor.results(FingerprintJob(), paths):
-        items = [Recording(paths[place + number], None, found) for number, found in enumerate(part)]
+        items = [
+            Recording(paths[place + number], None, found)
+            for number, found in enumerate(part)
+            if isinstance(found, Fingerprinted)
+        ]
         place += len(part)
-        if any(isinstance(one, VeilmarkError) for one in log_recorded(items, session)):
+        logged = log_recorded(items, session)
+        if len(items) < len(part) or any(isinstance(one, VeilmarkError) for one in logged):
             raise SystemExit("a picture could not be recorded")
         if not counted and place >= 2 * workers:
             counted, began, used = place, time.perf_counter(), _processors()

@@ -163,7 +163,7 @@ def codes(bench: Bench, count: int) -> None:
         if store.next_entry == count:
             used = bench.processor_seconds()
             filed = [_found(count + 256 * place) for place in range(8)]
-            times = _times(lambda place, store=store, filed=filed: store.add(filed[place]), 8)
+            times = _times(partial(_file, store, filed), 8)
             used = bench.processor_seconds() - used
             took = 1e6 * float(np.median(times)) / 256
             bench.say(step="file", engine=engine, size=count, us_a_code=took, cpu_us_a_code=1e6 * used / 2048)
@@ -216,6 +216,10 @@ def _load_server(bench: Bench, store: Fingerprints, first: int, made: np.ndarray
         names = ", ".join(("entry", "time_ms", "code", *BANDS))
         with connection.cursor().copy(f"COPY codes ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
             copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff")
+
+
+def _file(store: Fingerprints, filed: list[list[Found]], place: int) -> None:
+    store.add(filed[place])
 
 
 def _found(first: int) -> list[Found]:
