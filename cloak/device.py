@@ -22,3 +22,15 @@ def usable_device(name: str) -> str:
     if name == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > 16:
         torch.set_num_threads(16)
     return name
+
+
+def share_cores(workers: int) -> None:
+    """Let torch, in this worker, use its part of this machine's cores.
+
+    Args:
+        workers: so many share them; 0 leaves torch as it is, as where a cluster gives each worker its cores.
+    """
+    import torch
+
+    if workers:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

@@ -1,10 +1,12 @@
 """From an original to what is published of it: cloaked, signed, and linked to the original.
 
-:func:`publish_file` is the whole of it for one picture or video; its numbered comments are the specification.
+:func:`publish_file` is the whole of it for one picture or video; the numbered comments of its two halves,
+:func:`prepare_published` and :func:`finish_published`, are the specification.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,6 +91,36 @@ class PublishResult:
         }
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A file that was cloaked and judged, and waits to be signed and put in its place.
+
+    Attributes:
+        source, output: files.
+        report: what detectors see in it; None for a picture without a face.
+        encoded: a picture as it will be written; None for a video.
+        folder: where a video waits, beside its place; None where it is in its place, for nobody signs it.
+        notes: remarks for a person.
+    """
+
+    source: Path
+    output: Path
+    report: CloakReport | VideoReport | None
+    encoded: bytes | None = field(default=None, repr=False)
+    folder: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unsigned(self) -> Path:
+        """The video that waits."""
+        return (self.folder or self.output.parent) / f"cloaked{self.output.suffix}"
+
+    def drop(self) -> None:
+        """Remove what waits beside its place."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
 def video_target(target: Path) -> Path:
     """A video's name as what will be written of it: what cannot hold H.264 becomes MP4. Other names stay."""
     return target.with_suffix(".mp4") if target.suffix.lower() in _OTHER_CONTAINERS else target
@@ -149,18 +181,48 @@ def publish_file(
         MissingModelError: a detector's weights are not on this machine.
     """
     request = request or PublishRequest()
-    home = home or (session.home if session else None)
+    prepared = prepare_published(
+        source,
+        output,
+        request,
+        signing=session is not None,
+        home=home or (session.home if session else None),
+        force=force,
+        progress=progress,
+        on_estimate=on_estimate,
+        loader=loader,
+    )
+    return finish_published(prepared, request, session, force=force)
 
+
+def prepare_published(
+    source: Path,
+    output: Path,
+    request: PublishRequest,
+    *,
+    signing: bool,
+    home: Home | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    on_estimate: Callable[[WorkEstimate], None] | None = None,
+    loader: DetectorLoader | None = None,
+) -> Prepared:
+    """Steps 1 to 3 of :func:`publish_file`, which need no key; :func:`finish_published` is the fourth.
+
+    Args:
+        signing: whether somebody will sign; without, a video goes into its place at once.
+        home: see there, as for everything else.
+    """
     # 1. Check everything that can fail, before any work.
     media = check_source(source)
     refuse_existing(output, force)
     require_writable(output)
-    if session and request.receipt:
+    if signing and request.receipt:
         refuse_existing(with_suffix_added(output, RECEIPT_SUFFIX), force)
     if request.readers is not None:
-        _require_sealable(source, session)
+        _require_sealable(source, signing)
     if media.kind == "video":
-        return _publish_video(source, output, request, session, force, progress)
+        return _prepare_video(source, output, request, signing, force, progress)
 
     options = _named_format(request.options, source, output)
 
@@ -176,18 +238,37 @@ def publish_file(
     try:
         cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate, loader=loader)
     except NoFaceError as error:
-        return _without_face(source, output, options, request.faceless, home, error, force=force)
+        return _without_face(source, output, options, request.faceless, home, error)
+    return Prepared(source, output, cloaked.report, cloaked.encoded)
 
-    # 4. Sign and record, with what was done as an assertion, and the original as the parent.
-    if session is None:
-        write_bytes(output, cloaked.encoded, force=force)
-        return PublishResult(source, output, cloaked.report, None)
-    with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
-        unsigned = Path(folder) / f"cloaked{output.suffix}"
-        unsigned.write_bytes(cloaked.encoded)
+
+def finish_published(
+    prepared: Prepared, request: PublishRequest, session: Session | None, *, force: bool = False
+) -> PublishResult:
+    """Step 4 of :func:`publish_file`: sign what was prepared, record it, and put it in its place.
+
+    Args:
+        session: None where it was prepared without ``signing``.
+    """
+    source, output, report = prepared.source, prepared.output, prepared.report
+    try:
+        if session is None or report is None:
+            if prepared.encoded is not None:
+                write_bytes(output, prepared.encoded, force=force)
+            return PublishResult(source, output, report, None, prepared.notes)
+
+        # 4. Sign and record, with what was done as an assertion, and the original as the parent.
         veil = request.options.chosen_veil
-        signed = _signed(unsigned, source, output, cloaked.report, veil, request, session, force)
-    return PublishResult(source, output, cloaked.report, signed)
+        if prepared.encoded is None:
+            signed = _signed(prepared.unsigned, source, output, report, veil, request, session, force)
+        else:
+            with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
+                unsigned = Path(folder) / f"cloaked{output.suffix}"
+                unsigned.write_bytes(prepared.encoded)
+                signed = _signed(unsigned, source, output, report, veil, request, session, force)
+        return PublishResult(source, output, report, signed, prepared.notes)
+    finally:
+        prepared.drop()
 
 
 def _named_format(options: CloakOptions, source: Path, output: Path) -> CloakOptions:
@@ -207,33 +288,36 @@ def _named_format(options: CloakOptions, source: Path, output: Path) -> CloakOpt
         raise
 
 
-def _publish_video(
+def _prepare_video(
     source: Path,
     output: Path,
     request: PublishRequest,
-    session: Session | None,
+    signing: bool,
     force: bool,
     progress: Progress | None,
-) -> PublishResult:
-    """Steps 3 and 4 for a video, whose state lies beside the output: an interrupted run goes on the next time."""
+) -> Prepared:
+    """Step 3 for a video, whose state lies beside the output: an interrupted run goes on the next time."""
     from cloak.video.pipeline import cloak_video, work_folder
 
     notes: tuple[str, ...] = ()
     if request.options.quality is not None:
         notes = ("the quality is for pictures; a video has a constant rate factor (--crf) instead",)
     options = replace(request.options, format=None, quality=None)
-    work = work_folder(output)
-    if session is None:
+    if not signing:
         report = cloak_video(source, output, options, request.video, force=force, progress=progress)
-        return PublishResult(source, output, report, None, notes)
+        return Prepared(source, output, report, notes=notes)
+    work = work_folder(output)
     # beside the output, where there is room for it
-    with tempfile.TemporaryDirectory(prefix=".veilmark-", dir=output.parent) as folder:
-        unsigned = Path(folder) / f"cloaked{output.suffix}"
+    folder = Path(tempfile.mkdtemp(prefix=".veilmark-", dir=output.parent))
+    waiting = Prepared(source, output, None, folder=folder, notes=notes)
+    try:
         report = cloak_video(
-            source, unsigned, options, request.video, work=work, force=force, progress=progress
+            source, waiting.unsigned, options, request.video, work=work, force=force, progress=progress
         )
-        signed = _signed(unsigned, source, output, report, options.chosen_veil, request, session, force)
-    return PublishResult(source, output, report, signed, notes)
+    except BaseException:
+        waiting.drop()
+        raise
+    return replace(waiting, report=report)
 
 
 def _signed(
@@ -264,10 +348,10 @@ def _signed(
     return replace(signed, source=source)
 
 
-def _require_sealable(source: Path, session: Session | None) -> None:
+def _require_sealable(source: Path, signing: bool) -> None:
     from provenance.sealed.seal import require_sealable
 
-    if session is None:
+    if not signing:
         raise UsageError(
             "a sealed original is named in the manifest of the result, which must be signed for that",
             hint="leave out --no-sign",
@@ -282,9 +366,7 @@ def _without_face(
     faceless: bool,
     home: Home | None,
     error: NoFaceError,
-    *,
-    force: bool,
-) -> PublishResult:
+) -> Prepared:
     """A picture without a face: written uncloaked if the caller asked for that. It may be a successful cloak."""
     from cloak.picture.pipeline import encode_uncloaked
     from cloak.picture.recorded import explain_no_face
@@ -292,5 +374,5 @@ def _without_face(
     reason = explain_no_face(source, home) if home else None
     if not faceless:
         raise NoFaceError(f"{error} ({reason})" if reason else str(error), hint=error.hint) from error
-    write_bytes(output, encode_uncloaked(source, options), force=force)
-    return PublishResult(source, output, None, None, (reason,) if reason else ())
+    notes = (reason,) if reason else ()
+    return Prepared(source, output, None, encode_uncloaked(source, options), notes=notes)

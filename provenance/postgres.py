@@ -66,6 +66,8 @@ def connect(address: str) -> Connection:
     with translated(shown(address)):
         connection = psycopg.connect(address, autocommit=True, **options)
         connection.execute(f"SET search_path TO {SCHEMA}")
+        # a plan that was made while a table was small reads it whole, and may be kept until it is large
+        connection.execute("SET enable_seqscan TO off")
     return connection
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from cloak.bulk import BYTES_PER_PICTURE
 from cloak.evaluate.presence import chosen_detectors, missing_detectors, who_looks
 from cloak.options import CloakOptions
 
-#: Memory that the search on one picture may take, with all detectors and several faces.
-_BYTES_PER_PICTURE = 3 << 30
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -25,22 +24,16 @@ def who_looks_note(options: CloakOptions) -> str:
     return f"strength {options.level}: {said}; others may still find the face"
 
 
-def jobs_that_fit(
-    wanted: int, options: CloakOptions, *, tell: Callable[[str], None], free: int | None = None
-) -> int:
+def jobs_that_fit(wanted: int, *, tell: Callable[[str], None], free: int | None = None) -> int:
     """How many pictures are cloaked at the same time, at most as many as are wanted.
 
     Args:
         wanted: at least 1.
-        options: of the cloak; attacks that draw from torch's own random state run one at a time.
         tell: called with the reason when there are fewer than wanted.
         free: bytes of memory that may be used; None asks the system.
     """
-    if wanted > 1 and options.torchattack:
-        tell("note: one picture at a time, for torchattacks draws random numbers that all pictures share")
-        return 1
     free = available_memory() if free is None else free
-    fitting = wanted if free is None else max(1, min(wanted, free // _BYTES_PER_PICTURE))
+    fitting = wanted if free is None else max(1, min(wanted, free // BYTES_PER_PICTURE))
     if fitting < wanted and free is not None:
         tell(f"note: {fitting} at a time, for {free / (1 << 30):.1f} GiB of memory are free")
     return fitting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,25 +11,29 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cloak.commands.options import FacesGroup, OutputGroup, SearchGroup, SigningGroup, cloak_options
-from provenance.commands.support.batch import Outcome, run_batch
+from provenance.commands.support.batch import Outcome, run_batch, run_bulk
 from provenance.commands.support.console import fraction, note, print_json, say, whole
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.options import Paths
 from provenance.commands.support.paths import Input, gathered, plan_outputs
 from provenance.commands.support.work import session_for
+from provenance.commands.support.workers import workers_for
 from provenance.commands.uncloak import readers_of
 from provenance.errors import (
     ExitCode,
     MediaError,
     NoFaceError,
     PartialSuccessError,
+    VeilmarkError,
 )
 from provenance.home import Home
 
 if TYPE_CHECKING:
+    from cloak.bulk import CloakJob
     from cloak.options import CloakOptions
     from cloak.picture.estimate import WorkEstimate
     from cloak.publish import PublishResult
+    from provenance.bulk.executor import Executor
     from provenance.session import Session
 
 #: More patches than this take so long that the estimate is printed first.
@@ -53,8 +57,9 @@ def cloak(
     Videos get the same veils, which follow the faces, and become H.264 with their sound unchanged; an interrupted run
     goes on where it stopped.
     """
-    from contextlib import ExitStack, nullcontext
+    from contextlib import ExitStack
 
+    from cloak.bulk import CloakJob
     from cloak.commands.batch import jobs_that_fit, who_looks_note
     from cloak.evaluate.detect import DetectorLoader
     from cloak.publish import PublishRequest, publish_file
@@ -86,15 +91,32 @@ def cloak(
         )
         if any(outputs):
             note(who_looks_note(options))
-        at_once = jobs_that_fit(min(written.jobs, len(inputs)), options, tell=note)
+        at_once = min(written.jobs, len(inputs))
+        if written.cluster is None:
+            at_once = jobs_that_fit(at_once, tell=note)
+        executor = stack.enter_context(workers_for(written.cluster, at_once))
+
+        def show(item: Input, done: PublishResult | None) -> None:
+            _show(item, done, written.as_json)
+
+        if executor is not None:
+            code = _by_workers(
+                executor,
+                inputs,
+                outputs,
+                CloakJob(request, signing.sign, home, written.force, 0 if written.cluster else at_once),
+                session,
+                show,
+                as_json=written.as_json,
+            )
+            raise typer.Exit(int(code))
         loader = DetectorLoader(options)
 
         def work(index: int, item: Input) -> Outcome:
             target = outputs[index]
             if target is None:
                 return ExitCode.OK, None
-            # one bar on a terminal: of the picture, or of the batch where several are made at once
-            with fraction(f"Cloaking {item.path.name}") if at_once == 1 else nullcontext() as report:
+            with fraction(f"Cloaking {item.path.name}") as report:
                 done = publish_file(
                     item.path,
                     target,
@@ -106,15 +128,40 @@ def cloak(
                     on_estimate=partial(_tell, item.shown if len(inputs) > 1 else ""),
                     loader=loader,
                 )
-            if done.report is None:
-                return ExitCode.NO_FACE, done
-            return ExitCode.OK if done.success else ExitCode.PARTIAL, done
+            return _code(done), done
 
-        def show(item: Input, done: PublishResult | None) -> None:
-            _show(item, done, written.as_json)
-
-        code = run_batch("Cloaking", inputs, work, show, as_json=written.as_json, jobs=at_once)
+        code = run_batch("Cloaking", inputs, work, show, as_json=written.as_json)
     raise typer.Exit(int(code))
+
+
+def _code(done: PublishResult) -> ExitCode:
+    if done.report is None:
+        return ExitCode.NO_FACE
+    return ExitCode.OK if done.success else ExitCode.PARTIAL
+
+
+def _by_workers(
+    executor: Executor,
+    inputs: Sequence[Input],
+    outputs: Sequence[Path | None],
+    job: CloakJob,
+    session: Session | None,
+    show: Callable[[Input, PublishResult | None], None],
+    *,
+    as_json: bool,
+) -> ExitCode:
+    """Files are cloaked by workers, and signed and logged here."""
+    from cloak.bulk import ToCloak, sign_cloaked
+
+    def task(index: int, item: Input) -> ToCloak | None:
+        target = outputs[index]
+        return None if target is None else ToCloak(item.path, target)
+
+    def finish(found: Sequence[tuple[int, Any]]) -> list[Outcome | VeilmarkError]:
+        done = sign_cloaked([one for _, one in found], job.request, session, force=job.force)
+        return [one if isinstance(one, VeilmarkError) else (_code(one), one) for one in done]
+
+    return run_bulk("Cloaking", inputs, executor, job, task, finish, show, as_json=as_json)
 
 
 def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:

@@ -49,8 +49,16 @@ class OutputGroup:
     ] = False
     jobs: Annotated[
         int,
-        _written(min=1, max=16, help="Pictures cloaked at the same time, where there is memory for them."),
+        _written(
+            min=1, max=64, help="Files cloaked at the same time, each by a process, where there is memory."
+        ),
     ] = 1
+    cluster: Annotated[
+        str | None,
+        _written(
+            help="Cloak on a Ray cluster: auto, local, or HOST:PORT. Its nodes must see the same files."
+        ),
+    ] = None
     as_json: Annotated[bool, _written("--json", help="Print JSON lines.")] = False
 
 

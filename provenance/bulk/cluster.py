@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -19,8 +20,10 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 _AHEAD = 16
-#: So long a cluster may have no worker before we give up.
-_PATIENCE = 120.0
+#: After so long without a worker somebody is told, and after so long we give up: nodes may have to be started first.
+_TOLD_AFTER, _PATIENCE = 60.0, 600.0
+#: So long the cluster's head may take to answer at all.
+_KNOCK = 10.0
 
 
 class _Actor:
@@ -72,13 +75,14 @@ class ClusterExecutor:
         if self._ours:
             where = None if address == "local" else address
             try:
+                _knock(address)
                 options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
                 if where is None:
                     options["include_dashboard"] = False
                 ray.init(address=where, **options)
-            except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+            except (OSError, ImportError, ValueError, RuntimeError, RayError) as error:
                 raise CheckError(
-                    f"the Ray cluster {address} cannot be reached: {str(error)[:200]}",
+                    f"the Ray cluster {address} cannot be reached: {' '.join(str(error).split())[:200]}",
                     hint="start one with `ray start --head`, or use --cluster local",
                 ) from error
         self._workers = workers or max(1, int(_resources().get("CPU", 1)))
@@ -92,12 +96,13 @@ class ClusterExecutor:
     def results(self, job: Job, tasks: Iterable[Any]) -> Iterator[list[Outcome]]:
         """See :meth:`provenance.bulk.executor.Executor.results`."""
         feed = Feed(tasks, _AHEAD * self._workers)
-        kind: Any = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(_Actor)
+        needs: dict[str, Any] = {"num_gpus": getattr(job, "gpus", 0), "memory": getattr(job, "memory", 0)}
+        kind: Any = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD", **needs)(_Actor)
         shared = ray.put(job)
         beginning: dict[Any, tuple[Any, float]] = {}
         idle: list[Any] = []
         busy: dict[Any, tuple[Any, int, Any]] = {}
-        seen = time.monotonic()
+        seen, told = time.monotonic(), False
 
         def hire() -> None:
             actor = kind.remote()
@@ -134,7 +139,12 @@ class ClusterExecutor:
                         feed.lost(number, task)
                         hire()
                 if busy or idle:
-                    seen = time.monotonic()
+                    seen, told = time.monotonic(), False
+                elif not told and time.monotonic() - seen > _TOLD_AFTER:
+                    self._tell(
+                        "waiting for the cluster to begin a worker; `ray status` says what it is short of"
+                    )
+                    told = True
                 elif time.monotonic() - seen > _PATIENCE:
                     raise CheckError("the cluster has no worker for us", hint="look at `ray status`")
                 if ready := feed.ready():
@@ -163,6 +173,17 @@ class ClusterExecutor:
                 f"warning: the clock of {node} is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}; "
                 "the times in what it signs are wrong by that"
             )
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens there: Ray itself goes on trying for ten minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK).close()
 
 
 def _resources() -> dict[str, float]:

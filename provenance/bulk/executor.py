@@ -22,7 +22,11 @@ Outcome = Any | VeilmarkError
 
 
 class Job(Protocol):
-    """What workers do; it is sent to them pickled, and so are its tasks and results."""
+    """What workers do; it is sent to them pickled, and so are its tasks and results.
+
+    A job may say what a worker needs of its machine: ``gpus``, and ``memory`` in bytes. A cluster begins workers only
+    where there is that.
+    """
 
     def open(self) -> AbstractContextManager[Work]:
         """Load what the work needs, once in each worker; gives the function that does one task."""

@@ -191,14 +191,22 @@ class PostgresIndex:
         found: list[tuple[int, NDArray[np.int64], NDArray[np.int64]]] = []
         with translated(self._where):
             connection = self._open()
-            for number, code in enumerate(queries):
-                keys = _near_bands(code, flips) if banded else []
-                rows = connection.execute(query, (code.tobytes(), *keys, radius), binary=True).fetchall()
-                if not rows:
-                    continue
-                self._owners.update({seq: (entry, time) for seq, entry, time, _ in rows})
-                items = np.array([seq for seq, *_ in rows], dtype=np.int64)
-                found.append((number, items, np.array([row[3] for row in rows], dtype=np.int64)))
+            with connection.pipeline():  # all are sent before the first answer is waited for
+                asked = [
+                    connection.execute(
+                        query,
+                        (code.tobytes(), *(_near_bands(code, flips) if banded else []), radius),
+                        binary=True,
+                    )
+                    for code in queries
+                ]
+                answers = [one.fetchall() for one in asked]
+        for number, rows in enumerate(answers):
+            if not rows:
+                continue
+            self._owners.update({seq: (entry, time) for seq, entry, time, _ in rows})
+            items = np.array([seq for seq, *_ in rows], dtype=np.int64)
+            found.append((number, items, np.array([row[3] for row in rows], dtype=np.int64)))
         return sorted_hits(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,27 +10,24 @@ import typer
 
 from cloak.device import usable_device
 from provenance.commands.support.batch import print_error_json
-from provenance.commands.support.console import clean, complain, fraction, note, print_json, say
-from provenance.errors import (
-    ExitCode,
-    OutputExistsError,
-    VeilmarkError,
-    combine,
+from provenance.commands.support.console import (
+    clean,
+    complain,
+    fraction,
+    note,
+    print_json,
+    progress,
+    say,
 )
+from provenance.commands.support.workers import Cluster, Processes, workers_for
+from provenance.errors import ExitCode, VeilmarkError, combine
 from synth.commands.options import Device, WeightsFolder, names_of
 
 if TYPE_CHECKING:
+    from synth.detect.bulk import Judged
     from synth.detect.run import Detection
 
 _BAR = 20
-#: What pictures each detector may draw, by the end of their names.
-_KINDS = {
-    "blink": ("blink-1",),
-    "pulse": ("pulse-1", "pulse-2"),
-    "warp": ("warp-1", "warp-saliency"),
-    "blend": ("blend-1", "blend-saliency"),
-    "splice": ("consistency-map",),
-}
 
 
 def detect(
@@ -48,6 +45,8 @@ def detect(
     ] = 30.0,
     weights: WeightsFolder = None,
     device: Device = "cpu",
+    jobs: Processes = 1,
+    cluster: Cluster = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite pictures that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
@@ -58,7 +57,9 @@ def detect(
     none); 7 a face, but nothing could be judged (too short, too small, too heavily compressed).
     """
     from synth.detect.base import DETECTORS
-    from synth.detect.run import DetectOptions, detect_file
+    from synth.detect.bulk import DetectJob, ToJudge, one_by_one
+    from synth.detect.run import DetectOptions
+    from synth.detect.saved import names_for, require_room
 
     chosen = tuple(DETECTORS)
     if detectors is not None:
@@ -71,31 +72,45 @@ def detect(
         pictures=output is not None,
     )
     options.check()
-    names = _names(files)
+    names = names_for(files)
     if output is not None:
-        _require_room(output, names, chosen, force)
+        require_room(output, names, chosen, force)
+    tasks = [ToJudge(path, name) for path, name in zip(files, names, strict=True)]
     codes: list[int] = []
-    for path, name in zip(files, names, strict=True):
-        try:
-            with fraction(f"Looking at {path.name[:40]}") as report:
-                found = detect_file(path, options, progress=report)
-            written = _save(found, output, name) if output is not None else []
-        except VeilmarkError as error:
-            if as_json:
-                print_error_json(str(path), error)
-            if len(files) == 1:
-                raise
-            complain(str(error), error.hint, subject=None if str(path) in str(error) else str(path))
-            codes.append(int(error.exit_code))
-            continue
-        if as_json:
-            print_json({**found.to_json(), "saved": [str(one) for one in written]})
+    with workers_for(cluster, min(jobs, len(files))) as executor:
+        if executor is None:
+            judged = one_by_one(
+                options, output, tasks, lambda task: fraction(f"Looking at {task.path.name[:40]}")
+            )
         else:
-            _print(found, written)
-        codes.append(int(_code(found)))
+            workers = 0 if cluster else min(jobs, len(files))
+            judged = _advancing(executor.results(DetectJob(options, output, workers), tasks), len(files))
+        for path, found in zip(files, judged, strict=True):
+            if isinstance(found, VeilmarkError):
+                if as_json:
+                    print_error_json(str(path), found)
+                if len(files) == 1:
+                    raise found
+                complain(str(found), found.hint, subject=None if str(path) in str(found) else str(path))
+                codes.append(int(found.exit_code))
+                continue
+            detection, written = found
+            if as_json:
+                print_json({**detection.to_json(), "saved": [str(one) for one in written]})
+            else:
+                _print(detection, written)
+            codes.append(int(_code(detection)))
     code = combine(codes)
     if code:
         raise typer.Exit(int(code))
+
+
+def _advancing(parts: Iterable[list[Judged | VeilmarkError]], count: int) -> Iterator[Judged | VeilmarkError]:
+    with progress("Looking at files", count) as advance:
+        for part in parts:
+            for one in part:
+                yield one
+                advance(1, "Looking at files")
 
 
 def _code(found: Detection) -> ExitCode:
@@ -136,51 +151,3 @@ def _words(joint: float) -> str:
     if joint <= 0.65:
         return "undecided"
     return "more like the fakes it was calibrated on"
-
-
-def _names(files: list[Path]) -> list[str]:
-    """What the files' pictures are called, by the files' names; another file of the same name gets a number."""
-    names: list[str] = []
-    for path in files:
-        numbered = (path.stem if number == 1 else f"{path.stem}-{number}" for number in count(1))
-        names.append(next(name for name in numbered if name not in names))
-    return names
-
-
-def _require_room(output: Path, names: list[str], detectors: tuple[str, ...], force: bool) -> None:
-    """Refuse a folder that cannot be written, or pictures that would be overwritten, before anything is looked at.
-
-    Raises:
-        OutputExistsError: there is a picture of one of these files and detectors.
-        NotWritableError: the folder cannot be made or written.
-    """
-    from provenance.media.files import require_writable
-
-    wanted = [f"{name}-{kind}.png" for name in names for one in detectors for kind in _KINDS[one]]
-    existing = next((output / name for name in wanted if (output / name).exists()), None)
-    if existing is not None and not force:
-        raise OutputExistsError(f"{existing} already exists", hint="name another folder, or give --force")
-    for name in wanted[:1]:
-        require_writable(output / name)
-
-
-def _save(found: Detection, output: Path, called: str) -> list[Path]:
-    """Plots and maps as PNG, in the order of the detectors."""
-    import io
-
-    from PIL import Image
-
-    from provenance.media.files import write_bytes
-    from synth.detect.plots import draw
-
-    pictures = {}
-    for name, finding in found.findings.items():
-        for number, plot in enumerate(finding.plots):
-            pictures[f"{name}-{number + 1}"] = draw(plot)
-        pictures |= finding.pictures
-    paths = {output / f"{called}-{name}.png": pixels for name, pixels in pictures.items()}
-    for path, pixels in paths.items():
-        data = io.BytesIO()
-        Image.fromarray(pixels).save(data, "PNG")
-        write_bytes(path, data.getvalue(), force=True)
-    return list(paths)

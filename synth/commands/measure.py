@@ -13,6 +13,7 @@ from cloak.veils.names import VeilName
 from provenance.commands.support.console import clean, note, print_json, say
 from provenance.commands.support.grouped import grouped
 from provenance.commands.support.work import session_for
+from provenance.commands.support.workers import Cluster, Processes, workers_for
 from provenance.errors import UsageError, combine
 from provenance.home import Home
 from provenance.interrupt import interruptible
@@ -192,6 +193,8 @@ def detectors(
             "--show", help="Pictures that the report shows, by file name, comma-separated. Default: four."
         ),
     ] = None,
+    jobs: Processes = 1,
+    cluster: Cluster = None,
     *,
     cloaking: DetectorsGroup,
     common: MeasureGroup,
@@ -205,7 +208,7 @@ def detectors(
     from synth.measure.run import Listener, run_detectors
 
     options = cloaking.options(common)
-    with reporting("Measuring") as report:
+    with workers_for(cluster, jobs) as executor, reporting("Measuring") as report:
         measured = run_detectors(
             paths,
             output,
@@ -213,6 +216,8 @@ def detectors(
             cloaked=cloaked or (),
             shown=names_of(show) if show else None,
             pictures=not common.no_pictures,
+            executor=executor,
+            workers=0 if cluster else jobs,
             listener=Listener(tell=note, progress=report),
         )
     finish(measured, common.as_json)

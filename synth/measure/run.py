@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.bulk.executor import Executor
 from provenance.errors import ExitCode, UsageError
 from provenance.home import Home
 from provenance.identity.certificates import printable
@@ -121,6 +122,8 @@ def run_detectors(
     cloaked: Sequence[Path] = (),
     shown: tuple[str, ...] | None = None,
     pictures: bool = True,
+    executor: Executor | None = None,
+    workers: int = 0,
     listener: Listener = Listener(),
 ) -> Measured:
     """Ask every installed face detector about clean and cloaked pictures, and about a control, after what published
@@ -132,6 +135,7 @@ def run_detectors(
         cloaked: their cloaked copies, told by the manifest's parent or the name; without them they are cloaked here.
         shown: names of the pictures that the report shows; None for four.
         pictures: false leaves all of them out.
+        executor, workers: see :func:`synth.measure.detectors.experiment.measure_detectors`.
 
     Raises:
         NoFaceError: no picture shows a face. UsageError, MissingPathError, MediaError: wrong or unreadable inputs.
@@ -145,7 +149,9 @@ def run_detectors(
             listener.tell(f"note: {line}")
     cache = Cache(output / WORK_FOLDER)
     with cache.leaving_nothing_empty():
-        measured = measure_detectors(pairs, options, cache, progress=listener.progress)
+        measured = measure_detectors(
+            pairs, options, cache, progress=listener.progress, executor=executor, workers=workers
+        )
     return _written(detectors_report(measured, options, cache, shown if pictures else ()), output, pictures)
 
 

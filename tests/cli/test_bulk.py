@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,14 +20,14 @@ from provenance.bulk.executor import Executor
 from provenance.bulk.jobs import FingerprintJob
 from provenance.bulk.logging import Recording, log_recorded
 from provenance.bulk.processes import ProcessExecutor
-from provenance.errors import CheckError, UsageError, VeilmarkError, WorkerDiedError
+from provenance.errors import UsageError, VeilmarkError, WorkerDiedError
 from provenance.home import Home
 from provenance.ledger.audit import audit
 from provenance.ledger.opening import open_ledger
-from provenance.session import open_session
+from provenance.session import Session, open_session
 from tests.cli.conftest import Run
 from tests.conftest import absent
-from tests.support.bulk import Dying, Squares
+from tests.support.bulk import Dying, Slow, Squares
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,21 +43,43 @@ def _pictures(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+def _require_ray() -> None:
+    if importlib.util.find_spec("ray") is None:
+        absent("cluster", 'ray is not installed: pip install "veilmark[cluster]"')
+
+
+def _two_nodes(tries: int = 3) -> Any:
+    """Ray gives a node thirty seconds to start, whatever its variables say; a busy machine may need another go."""
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 80 << 20}
+    made = Cluster()
+    try:
+        made.add_node(**small)
+        made.add_node(**small)
+        made.wait_for_nodes(timeout=300)
+    except Exception:
+        made.shutdown()
+        if tries == 1:
+            raise
+        return _two_nodes(tries - 1)
+    return made
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A Ray cluster of two nodes, with a core each, on this machine; this process has joined it."""
-    try:
-        import ray
-        from ray.cluster_utils import Cluster
-    except ImportError:
-        absent("cluster", 'ray is not installed: pip install "veilmark[cluster]"')
+    _require_ray()
     with pytest.MonkeyPatch.context() as patch:
+        # a busy machine may take long; read when ray is imported
+        patch.setenv("RAY_gcs_server_port_wait_time_s", "120")
+        patch.setenv("RAY_worker_register_timeout_seconds", "300")
+        patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        small = {"num_cpus": 1, "object_store_memory": 80 << 20}
-        made = Cluster(initialize_head=True, head_node_args=small)
-        made.add_node(**small)
-        made.wait_for_nodes(timeout=300)
+        import ray
+
+        made = _two_nodes()
         ray.init(address=made.address, log_to_driver=False)
         yield made
         ray.shutdown()
@@ -111,16 +137,7 @@ def test_workers_that_are_killed_leave_no_record_twice_and_none_missing(
         assert len(list(marks.glob("died *"))) == 2
         began = len(list(marks.glob("began *")))
         assert 3 <= began <= 4 + 2, f"the job was opened {began} times for {count} files"
-        once = [entry.record.file_sha256 for entry in session.ledger.entries()]
-        assert len(once) == len(set(once)) == count
-        assert audit(session.ledger, signatures=True).ok
-        # a plain run says the same of each file
-        plain = FingerprintJob()
-        with plain.open() as work:
-            for entry, path in zip(session.ledger.entries(), paths, strict=True):
-                found = work(path)
-                assert entry.record.fingerprints == found.fingerprints and entry.features == found.features
-                assert entry.record.file_sha256 == found.sha256
+        _require_plain(session, paths)
 
 
 def test_a_file_that_kills_every_worker_is_given_up(executor: Executor, tmp_path: Path) -> None:
@@ -175,25 +192,91 @@ def test_the_commands_work_on_a_cluster(cluster: Any, ready: Callable[..., Run],
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_raylet_killed_in_mid_run_costs_no_file(cluster: Any, tmp_path: Path) -> None:
+def test_a_cluster_cloaks_and_judges_as_processes_here_do(
+    cluster: Any, ready: Callable[..., Run], portrait_files: dict[str, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra cloak")
+    paths = [*portrait_files.values(), tmp_path / "torn.png"]
+    paths[-1].write_bytes(paths[0].read_bytes()[:200])
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, how in (("here", ("--jobs", "2")), ("there", ("--cluster", cluster.address))):
+        folder = tmp_path / name
+        options = ("--detectors", "centerface", "--judges", "none", "--steps", "2", "--strength", "low")
+        made = ready("cloak", *paths, "-o", folder, *options, *how, "--json")
+        assert made.code == 3 and "failed" in made.err, made.err
+        verified = ready("verify", *sorted(folder.glob("*.*g")), "--json").json
+        seen = ready("detect", *paths, "-o", folder / "saw", "--detectors", "warp,splice", *how, "--json")
+        assert seen.code == 3, seen.err
+        reports = [
+            (line["report"]["faces"], line["report"]["detectors"]) for line in made.json if line.get("report")
+        ]
+        assert len(reports) == len(portrait_files)
+        found[name] = (
+            reports,
+            [one["ledger"]["status"] for one in verified],
+            [line.get("detectors") for line in seen.json],
+            {path.name: path.read_bytes() for path in (folder / "saw").iterdir()},
+        )
+        assert not list(folder.glob(".veilmark-*"))
+    assert found["here"] == found["there"] and found["here"][1] == ["logged"] * len(portrait_files)
+    resumed = ready(
+        "cloak",
+        *paths[:1],
+        "-o",
+        tmp_path / "there",
+        *options,
+        "--cluster",
+        cluster.address,
+        "--resume",
+        "--json",
+    )
+    assert resumed.json[0]["skipped"] == "exists"
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.parametrize("count", [60, 500])
+def test_a_raylet_killed_in_mid_run_leaves_no_record_twice_and_none_missing(
+    cluster: Any, ready: Callable[..., Run], tmp_path: Path, count: int
+) -> None:
     from provenance.bulk.cluster import ClusterExecutor
 
+    paths = _pictures(tmp_path / "pictures", count)
     node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
     cluster.wait_for_nodes(timeout=300)
     said: list[str] = []
     running = ClusterExecutor(cluster.address, 3, tell=said.append)
-    found: list[Any] = []
     killer: threading.Thread | None = None
-    for part in running.results(Squares(0.1), range(90)):
-        found += part
-        if killer is None and len(found) >= 12:
-            killer = threading.Thread(target=cluster.remove_node, args=(node, False))
-            killer.start()
-    running.close()
-    assert killer is not None
-    killer.join()
-    assert found == [number**2 for number in range(90)]
-    assert any("is given to another" in line for line in said)
+    place = 0
+    with open_session(Home.locate()) as session:
+        # slowly enough that each node has work when one of them is killed
+        for part in running.results(Slow(FingerprintJob(), 0.05), paths):
+            items = [Recording(paths[place + number], None, found) for number, found in enumerate(part)]
+            place += len(part)
+            assert all(not isinstance(one, VeilmarkError) for one in log_recorded(items, session))
+            if killer is None and place >= count // 5:
+                killer = threading.Thread(target=cluster.remove_node, args=(node, False))
+                killer.start()
+        running.close()
+        assert killer is not None
+        killer.join()
+        assert any("is given to another" in line for line in said), (
+            "the node had nothing to do when it was killed"
+        )
+        _require_plain(session, paths)
+
+
+def _require_plain(session: Session, paths: list[Path]) -> None:
+    """The ledger holds one record of each file, in their order, and says what a plain run says."""
+    entries = list(session.ledger.entries())
+    once = [entry.record.file_sha256 for entry in entries]
+    assert len(once) == len(set(once)) == len(paths)
+    assert audit(session.ledger, signatures=True).ok
+    with FingerprintJob().open() as work:
+        for entry, path in zip(entries, paths, strict=True):
+            found = work(path)
+            assert entry.record.fingerprints == found.fingerprints and entry.features == found.features
+            assert entry.record.file_sha256 == found.sha256
 
 
 @pytest.mark.slow
@@ -214,13 +297,22 @@ def test_another_version_and_another_clock_are_named(cluster: Any, monkeypatch: 
     running.close()
 
 
-@pytest.mark.slow
 @pytest.mark.cluster
-def test_a_cluster_out_of_reach_is_said(cluster: Any) -> None:
-    import ray
-
-    from provenance.bulk.cluster import ClusterExecutor
-
-    ray.shutdown()
-    with pytest.raises(CheckError, match="cannot be reached"):
-        ClusterExecutor("127.0.0.1:1")
+def test_a_cluster_out_of_reach_is_said_at_once() -> None:
+    """In a process of its own: this one may have joined a cluster."""
+    _require_ray()
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code = (
+            "import sys, time; from provenance.bulk.cluster import ClusterExecutor; "
+            "from provenance.errors import CheckError\n"
+            "start = time.monotonic()\n"
+            "try: ClusterExecutor(sys.argv[1])\n"
+            "except CheckError as error: print(time.monotonic() - start < 60, error, error.hint)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, address], capture_output=True, text=True, cwd=ROOT, timeout=300
+        )
+    assert done.stdout.startswith(f"True the Ray cluster {address} cannot be reached: "), done.stderr
+    assert "Connection refused" in done.stdout and "ray start --head" in done.stdout

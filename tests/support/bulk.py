@@ -62,3 +62,21 @@ class Squares:
             return task * task
 
         yield work
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Another job, each of whose tasks takes so many seconds more."""
+
+    job: Job
+    seconds: float
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[Any], Any]]:
+        with self.job.open() as work:
+
+            def slow(task: Any) -> Any:
+                time.sleep(self.seconds)
+                return work(task)
+
+            yield slow

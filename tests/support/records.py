@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from provenance.record import Opening, Record, key_id_of, sign_record
+from provenance.record import Opening, Record, Relation, key_id_of, sign_record
 from provenance.store.unixfs import cid_of
 
 
@@ -46,7 +46,7 @@ def make_record(number: int, *, seed: str = "records", by: Signer | None = None)
     draw = random.Random(f"{seed} {number}")
     source, file, manifest, pixels = (hashlib.sha256(draw.randbytes(32)).hexdigest() for _ in range(4))
     return Record(
-        relation="captured",
+        relation=Relation.CAPTURED,
         source_sha256=source,
         file_sha256=file,
         manifest_sha256=manifest,

@@ -142,10 +142,11 @@ class PostgresTables:
         return int(count), int(total)
 
     def candidates(self, base_keys: Sequence[int], size: int, limit: int) -> list[int]:
-        query = """SELECT DISTINCT found.key & %s FROM unnest(%b::bigint[]) AS low
-            CROSS JOIN LATERAL (SELECT key FROM lookup WHERE key BETWEEN low AND low + %s) AS found
+        # sorted inside: one descent of the index for each key, never the whole table for each of many
+        query = """SELECT DISTINCT found.key & %s FROM unnest(%b::bigint[]) AS low CROSS JOIN LATERAL
+            (SELECT key FROM lookup WHERE key BETWEEN low AND low + %s ORDER BY key LIMIT %s) AS found
             ORDER BY 1 LIMIT %s"""
-        values = (_INDEX_MASK, list(base_keys), _INDEX_MASK, limit)
+        values = (_INDEX_MASK, list(base_keys), _INDEX_MASK, limit, limit)
         return [int(index) for (index,) in self._connection.execute(query, values)]
 
     def missing(self, keys: Sequence[int]) -> list[int]:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from cloak import detectors as detector_list
 from cloak.detectors.base import FaceDetector
+from cloak.device import share_cores
 from cloak.evaluate.quality import compare, crop
 from cloak.options import CloakOptions
 from cloak.picture.pipeline import cloak_file, encode_uncloaked
@@ -24,7 +26,8 @@ from cloak.picture.random_veil import random_veil
 from cloak.strength import Strength
 from cloak.veils import VeilName
 from cloak.veils.grey import without_colour
-from provenance.errors import NoFaceError, UsageError
+from provenance.bulk.executor import Executor
+from provenance.errors import NoFaceError, UsageError, VeilmarkError
 from provenance.media.files import sha256_file
 from provenance.media.picture import open_picture
 from synth.code_version import code_of
@@ -75,6 +78,10 @@ class DetectorOptions:
         """Names of the attacked detectors."""
         return self.attacked or tuple(detector_list.available(self.weights, differentiable=True))
 
+    def names_for(self, pair: Pair) -> list[str]:
+        """Of the versions that a picture is cloaked in, or came in."""
+        return [GIVEN] if pair.cloaked is not None else list(dict.fromkeys(self.strengths))
+
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
         return {
@@ -112,13 +119,52 @@ class DetectorMeasurements:
         return next((kind + version for kind in CONTROLS if kind + version in self.versions), None)
 
 
+@dataclass(frozen=True)
+class LookJob:
+    """Measure pictures by workers; see :mod:`provenance.bulk.executor`. A task is a pair, its result None.
+
+    What is found goes into the cache's folder, which every worker must see.
+
+    Attributes:
+        folder: of the cache.
+        workers: so many share this machine's cores; 0 on a cluster, which says how many cores each may use.
+    """
+
+    options: DetectorOptions
+    folder: Path
+    workers: int = 0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a worker needs to itself."""
+        return int(self.options.device != "cpu")
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[Pair], None]]:
+        share_cores(self.workers)
+        cache, detectors = Cache(self.folder), _loaded(self.options)
+
+        def work(pair: Pair) -> None:
+            _one(pair, self.options.names_for(pair), detectors, self.options, cache, lambda _: None)
+
+        yield work
+
+
 def measure_detectors(
-    pairs: Sequence[Pair], options: DetectorOptions, cache: Cache, *, progress: Progress | None = None
+    pairs: Sequence[Pair],
+    options: DetectorOptions,
+    cache: Cache,
+    *,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    workers: int = 0,
 ) -> DetectorMeasurements:
     """Measure pictures one by one; what the cache holds already is not done again.
 
     Args:
         pairs: with cloaked copies in all or in none; without, pictures are cloaked here.
+        executor: lets workers measure several pictures at the same time.
+        workers: see :class:`LookJob`.
 
     Raises:
         UsageError: a cloaked copy of another size than its original, or mixed pairs.
@@ -129,14 +175,14 @@ def measure_detectors(
     if any((pair.cloaked is not None) is not given for pair in pairs):
         raise UsageError("some pictures have cloaked copies and some have none", hint="measure them apart")
     # 1. Who looks: everyone that is installed; those the cloak is made against, and those it never saw.
-    detectors = [
-        detector_list.load(name, options.device, options.weights)
-        for name in detector_list.available(options.weights)
-    ]
-    names = [GIVEN] if given else list(dict.fromkeys(options.strengths))
+    detectors = _loaded(options)
+    names = options.names_for(pairs[0]) if pairs else []
     control = RANDOM if not given and options.veil is not VeilName.NOISE else NOISE
     controls = [control + name for name in names] if options.control else []
     rows, kept, notes = [], [], []
+    if executor is not None:
+        _by_workers(executor, LookJob(options, cache.folder, workers), pairs, progress)
+        progress = None
     for place, pair in enumerate(pairs):
         # 2. Each picture: clean, cloaked, and with a change that nobody searched, under every condition.
         part = _part(progress, place, len(pairs))
@@ -154,6 +200,25 @@ def measure_detectors(
     return DetectorMeasurements(
         rows, kept, names + controls, {one.name: one.family for one in detectors}, notes
     )
+
+
+def _by_workers(executor: Executor, job: LookJob, pairs: Sequence[Pair], progress: Progress | None) -> None:
+    """Fill the cache. A picture that cannot be read says so here, as it would in this process."""
+    done = 0
+    for part in executor.results(job, pairs):
+        for error in part:
+            if isinstance(error, VeilmarkError):
+                raise error
+        done += len(part)
+        if progress:
+            progress(done / len(pairs))
+
+
+def _loaded(options: DetectorOptions) -> list[FaceDetector]:
+    return [
+        detector_list.load(name, options.device, options.weights)
+        for name in detector_list.available(options.weights)
+    ]
 
 
 def versions_of(

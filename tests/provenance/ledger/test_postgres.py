@@ -17,7 +17,8 @@ from provenance.ledger import merkle
 from provenance.ledger.audit import audit
 from provenance.ledger.log import Log
 from provenance.ledger.postgres import schema, writer
-from provenance.postgres import checked_address, shown
+from provenance.ledger.postgres.tables import PostgresTables
+from provenance.postgres import checked_address, connect, shown
 from provenance.record import Opening, sign_record
 from tests.support.logs import OnServer
 from tests.support.postgres import Server
@@ -69,6 +70,17 @@ def test_records_are_proved_found_and_survive_reopening(ledger: Log, place: OnSe
         again.keep_checkpoint(again.note(), "published", "/nowhere")
         assert [kept.size for kept in again.kept_checkpoints("published")] == [71]
         assert audit(again, signatures=True).ok
+
+
+def test_many_hashes_are_looked_up_one_by_one_in_a_large_table(ledger: Log, place: OnServer) -> None:
+    """A plan for any number of hashes read all of the table for each: 16,384 of them took minutes."""
+    _sql(place, "INSERT INTO lookup SELECT number::bigint << 32 FROM generate_series(1, 500000) AS number")
+    with connect(place.address) as connection:
+        connection.execute("SET plan_cache_mode TO force_generic_plan")
+        connection.execute("SET statement_timeout TO 20000")
+        connection.prepare_threshold = 0
+        wanted = [number << 32 for number in range(400_000, 416_384)]
+        assert PostgresTables(connection, "here").candidates(wanted, 1, 10) == [0]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from provenance.search import multi_index as index_multi
 from provenance.search.hash_index import ExactIndex, Index
+from provenance.search.index_store import FingerprintStore
 from provenance.search.multi_index import MultiIndex
 
 INDEXES: dict[str, Callable[[], Index]] = {
@@ -78,3 +79,15 @@ def test_an_empty_index_finds_nothing_and_odd_shapes_are_refused(name: str) -> N
         index.add(np.zeros((2, 31), dtype=np.uint8))
     with pytest.raises(ValueError, match="uint8 codes"):
         index.search(np.zeros((2, 32), dtype=np.float32), 31)
+
+
+def test_filing_does_not_look_at_every_entry_without_features() -> None:
+    """Counted in steps of SQLite's machine, which do not depend on who else is at work."""
+    store = FingerprintStore(None, "a ledger")
+    store.add((number, "none", None, None, []) for number in range(20_000))
+    steps: list[int] = []
+    store._database.set_progress_handler(lambda: steps.append(1) or 0, 100)  # each 100 of them
+    store.add([(20_000, "none", None, None, [])])
+    store.feature_segments()
+    assert len(steps) < 50
+    store.close()

@@ -25,6 +25,7 @@ from synth.detect.base import DETECTORS, Line, Plot
 from synth.detect.learned import MOST_FROZEN, LearnedDetectors
 from synth.detect.observe import FaceObserver, ObservedFace
 from synth.detect.plots import draw
+from synth.detect.saved import KINDS
 from synth.extraction.footage import open_footage
 from tests.support.clips import film, wandering
 from tests.support.schemas import checked
@@ -100,7 +101,7 @@ def test_a_longer_clip_has_its_curves_drawn(observed: ObservedFace, clip: Path) 
         clip, longer, LearnedDetectors(), DetectOptions(pictures=True)
     ).findings.items():
         drawn = [f"{name}-{number + 1}" for number in range(len(finding.plots))] + list(finding.pictures)
-        assert sorted(drawn) == sorted(commands._KINDS[name])
+        assert sorted(drawn) == sorted(KINDS[name])
     assert {plot.title for finding in found.findings.values() for plot in finding.plots} >= {
         "Openness of the eyes",
         "Spectra of the pulse signal (POS)",
@@ -286,6 +287,24 @@ def test_files_of_one_name_do_not_overwrite_what_was_seen_in_them(
     saved = [checked(json.loads(line))["saved"] for line in text.strip().splitlines() if line.startswith("{")]
     assert code == 0 and saved[0] and saved[1] and not set(saved[0]) & set(saved[1])
     assert len(list((tmp_path / "saw").iterdir())) == len(saved[0]) + len(saved[1])
+
+
+def test_two_processes_say_what_one_says_after_the_other(
+    tmp_path: Path, portrait_files: dict[str, Path]
+) -> None:
+    (tmp_path / "a.txt").write_text("no picture")
+    files = [str(portrait_files["hopper"]), str(tmp_path / "a.txt"), str(portrait_files["astronaut"])]
+    said = []
+    for name, more in (("one", []), ("two", ["--jobs", "2"])):
+        folder = str(tmp_path / name)
+        result = CliRunner().invoke(
+            app, [*files, "--json", "--detectors", "warp,splice", "-o", folder, "--seconds", "1", *more]
+        )
+        assert result.exit_code == 3, result.output
+        said.append(result.stdout.replace(folder, "FOLDER").splitlines())
+    assert len(said[0]) == 3 and said[0] == said[1]
+    seen = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    assert seen and seen == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
 
 
 def test_the_library_gives_scores_and_reasons(clip: Path, observed: ObservedFace) -> None:

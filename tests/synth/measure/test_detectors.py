@@ -310,6 +310,35 @@ def test_mixed_pairs_are_refused(portrait_files: dict[str, Path], tmp_path: Path
         measure_detectors([Pair(one, other), Pair(other)], DetectorOptions(), Cache(tmp_path / "w"))
 
 
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(faces: dict[str, np.ndarray], tmp_path: Path) -> None:
+    from provenance.bulk.processes import ProcessExecutor
+
+    pairs = []
+    for name, shift in (("a", 0), ("b", 10)):
+        paths = [tmp_path / f"{name}-{kind}.png" for kind in ("clean", "made")]
+        Image.fromarray(faces["collins"][shift : shift + 150, 20:170]).save(paths[0])
+        Image.fromarray(faces["collins"][shift : shift + 150, 20:170] // 2 + 40).save(paths[1])
+        pairs.append(Pair(*paths))
+    options = DetectorOptions(attacked=("blazeface-short",))
+    shares: list[float] = []
+    one = measure_detectors(pairs, options, Cache(tmp_path / "one"))
+    two = measure_detectors(
+        pairs,
+        options,
+        Cache(tmp_path / "two"),
+        progress=shares.append,
+        executor=ProcessExecutor(2),
+        workers=2,
+    )
+    for rows in (one.rows, two.rows):
+        assert len(rows) == 2 and all(row.pop("seconds") for row in rows)
+    assert one.rows == two.rows and shares[-1] == 1.0
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "two" / "results").iterdir()}
+    assert measure_detectors(pairs, options, Cache(tmp_path / "two")).rows[0]["faces"] == one.rows[0]["faces"]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "two" / "results").iterdir()} == written
+
+
 def test_the_command_from_files_to_report(faces: dict[str, np.ndarray], tmp_path: Path) -> None:
     """A copy that shows no face any more: found by nobody, said in the report; a second run only reads."""
     for folder, pixels in (
