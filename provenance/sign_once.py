@@ -58,6 +58,7 @@ def sign_once(
     if ready.sidecar:
         write_bytes(ready.sidecar, ready.manifest, force=True)
     if kept.exists():
+        output.parent.mkdir(parents=True, exist_ok=True)
         put_in_place(kept, output, force=True)
     return finish_signed(ready, receipt, session, receipt_path, force=True, discoverable=request.discoverable)
 

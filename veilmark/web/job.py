@@ -1,7 +1,7 @@
 """One job: what was asked for, by whom, how far it is, and its folder.
 
-A job's folder holds ``job.json``, ``in/`` (what was uploaded; removed when the job ends), ``work/`` (what it needs to go
-on after a crash; removed then, too) and ``out/`` (what can be fetched; removed with the job). ``job.json`` is on disk
+A job's folder holds ``job.json``, ``in/`` (what was uploaded; removed when the job ends), ``work/`` (what it needs to
+go on after a crash; removed then, too) and ``out/`` (what can be fetched; removed with the job). ``job.json`` is on disk
 before a job is acknowledged.
 """
 
