@@ -1,8 +1,8 @@
 """One job: what was asked for, by whom, how far it is, and its folder.
 
 A job's folder holds ``job.json``, ``in/`` (what was uploaded; removed when the job ends), ``work/`` (what it needs to
-go on after a crash; removed then, too) and ``out/`` (what can be fetched; removed with the job). ``job.json`` is on disk
-before a job is acknowledged.
+go on after a crash; removed then, too) and ``out/`` (what can be fetched; removed with the job). It is on disk before
+the job is acknowledged.
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ class Job:
     @property
     def working(self) -> Path:
         return self.folder / "work"
+
+    @property
+    def files_address(self) -> str:
+        """Under which address its files are fetched, with a slash at the end."""
+        return f"/jobs/{self.id}/files/"
 
     @property
     def outbox(self) -> Path:

@@ -42,7 +42,7 @@ def looker(settings: Settings) -> Runner:
     scrub = scrubber(settings)
 
     def run(job: Job) -> dict[str, Any]:
-        gallery, found = Gallery(job), []
+        gallery, found = Gallery.of(job), []
         for path in subjects(job.files()):
             job.tell(words=f"Looking at {path.name}")
             one: dict[str, Any] = {"name": path.name, "fault": "", "picture": ""}
@@ -76,7 +76,7 @@ def signer(settings: Settings) -> Runner:
 
     def run(job: Job) -> dict[str, Any]:
         said, signed, failed = job.options, [], []
-        gallery = Gallery(job)
+        gallery = Gallery.of(job)
         names: list[str] = []
         with open_session(
             settings.home, identity=settings.identity, passphrase=settings.passphrase
