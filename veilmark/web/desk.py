@@ -81,6 +81,7 @@ class Desk:
             with_suffix_added(path, RECEIPT_SUFFIX).write_bytes(receipt)
 
 
+READY = "ready"
 TASKS: Mapping[str, Callable[..., Any]] = {
     "verify": Desk.verify,
     "find": Desk.find,
@@ -95,6 +96,7 @@ def serve(settings: Settings, pipe: Connection) -> None:
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     sys.addaudithook(_refuse_keys)
     desk = Desk(settings)
+    pipe.send(READY)
     while True:
         try:
             name, arguments = pipe.recv()

@@ -71,7 +71,7 @@ class Limits:
     long_workers: int = 1
     job_seconds: int = 3600
     film_seconds: int = 24 * 3600
-    look_seconds: int = 120
+    look_seconds: int = 300
     keep_seconds: int = 3600
     requests_per_minute: int = 1200
     uploads_per_minute: int = 240

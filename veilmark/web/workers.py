@@ -16,7 +16,7 @@ from typing import Any
 from provenance.errors import CheckError
 from veilmark.web.settings import Settings
 
-_POLL_SECONDS = 0.25
+_POLL_SECONDS, _START_SECONDS = 0.25, 120
 
 
 class TookTooLongError(CheckError):
@@ -96,6 +96,13 @@ class _Worker:
         )
         self._process.start()
         theirs.close()
+        try:
+            begun = self._pipe.poll(_START_SECONDS) and self._pipe.recv() == desk.READY
+        except (EOFError, OSError):
+            begun = False
+        if not begun:
+            self.stop()
+            raise CheckError("no process can be started here to look at files", hint="try again later")
 
     @property
     def alive(self) -> bool:

@@ -84,6 +84,9 @@ def test_a_record_that_was_tampered_with_does_not_verify(visit: Open, studio: St
     one = visit(PHONE)
     one.go("/ledger/2")
     assert one.page.locator("ul.marks li.failed").count() == 0
-    with sqlite3.connect(studio.home / "ledger.sqlite3") as database:
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    assert tables
+    with sqlite3.connect(next(studio.home.glob("ledger*.sqlite3"))) as database:
+        database.execute("UPDATE nodes SET hashes = zeroblob(length(hashes))")
+    one.go("/ledger/2")
+    assert "Does not verify" in one.page.inner_text("article")
+    assert one.page.locator("ul.marks li.failed").count() >= 1
+    one.check()

@@ -112,10 +112,8 @@ def test_a_trust_file_is_imported_after_its_fingerprints_were_shown(
     one.picture("trust")
     one.page.get_by_role("button", name="Remove Grace Hopper").first.click()
     one.see("Trust")
-    assert (
-        "Grace Hopper"
-        not in one.page.locator("section", has=one.page.get_by_role("heading", name="Signers")).inner_text()
-    )
+    signers = one.page.locator("section", has=one.page.get_by_role("heading", name="Signers"))
+    assert "Grace Hopper" not in signers.inner_text()
 
 
 def test_jobs_are_listed_opened_and_removed(visit: Open, portrait_files: dict[str, Path]) -> None:
