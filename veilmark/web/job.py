@@ -81,6 +81,11 @@ class Job:
         return self.folder / "work"
 
     @property
+    def begun_at(self) -> str:
+        """When it was asked for, by this machine's clock, as a person says it."""
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(self.created))
+
+    @property
     def files_address(self) -> str:
         """Under which address its files are fetched, with a slash at the end."""
         return f"/jobs/{self.id}/files/"
