@@ -72,7 +72,7 @@ def test_records_are_searched_and_shown_with_their_proof(
         one.page.get_by_role("link", name="Receipt").click()
     assert Path(receipt.value.path()).read_bytes().startswith(b"c2sp.org/tlog-proof@v1")
     one.go("/ledger/log")
-    one.see("/log")
+    one.see("What it signed last")
     one.press("Audit the whole log")
     one.see("All of it fits")
     one.check()
@@ -87,6 +87,6 @@ def test_a_record_that_was_tampered_with_does_not_verify(visit: Open, studio: St
     with sqlite3.connect(next(studio.home.glob("ledger*.sqlite3"))) as database:
         database.execute("UPDATE nodes SET hashes = zeroblob(length(hashes))")
     one.go("/ledger/2")
-    assert "Does not verify" in one.page.inner_text("article")
-    assert one.page.locator("ul.marks li.failed").count() >= 1
-    one.check()
+    one.see("That could not be checked")
+    assert one.page.get_by_role("alert").inner_text()
+    assert one.page.locator("li.passed").count() == 0

@@ -33,7 +33,7 @@ def veilmark(*arguments: object, home: Path) -> str:
 
 def measured(studio: Studio, portraits: dict[str, np.ndarray], folder: Path) -> list[str]:
     """Two real reports of `veilmark measure detectors`: of a grey copy, and of a softened one."""
-    face = Image.fromarray(portraits["astronaut"][:300, 80:380])
+    face = Image.fromarray(portraits["astronaut"][:220, 120:340]).resize((160, 160))
     copies = {"grey": Image.new("RGB", face.size, (90, 90, 90)), "soft": face.filter(ImageFilter.BoxBlur(2))}
     (folder / "clean").mkdir()
     face.save(folder / "clean" / "collins.png")
@@ -87,7 +87,7 @@ def test_a_trust_file_is_imported_after_its_fingerprints_were_shown(
     other = tmp_path / "other"
     veilmark("init", "--name", "Grace Hopper", home=other)
     file = tmp_path / "grace.trust.json"
-    file.write_text(veilmark("trust", "export", home=other))
+    veilmark("trust", "export", "-o", file, home=other)
     one = visit()
     one.go("/trust")
     assert "Grace Hopper" not in one.page.inner_text("main")
