@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,10 +90,10 @@ def test_a_picture_is_cloaked_from_drop_to_download(
 def test_a_film_is_cloaked_with_progress(
     visit: Open, portraits: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    film = write_clip(tmp_path / "film.mp4", panned(portraits["astronaut"], 6), sound=True)
+    film = write_clip(tmp_path / "film.mp4", panned(portraits["astronaut"], 6, 320), sound=True)
     one = visit(PHONE)
     chosen(one, film, "Cloak a film")
-    assert one.page.locator("img[alt='A moment of the film']").evaluate("one => one.naturalWidth") == 160
+    assert one.page.locator("img[alt='A moment of the film']").evaluate("one => one.naturalWidth") == 320
     one.page.get_by_label("Quick").check()
     one.check()
     one.picture("cloak-film")
@@ -108,13 +109,14 @@ def test_a_film_is_cloaked_with_progress(
 
 
 def test_a_film_can_be_cancelled(visit: Open, portraits: dict[str, np.ndarray], tmp_path: Path) -> None:
-    film = write_clip(tmp_path / "film.mp4", panned(portraits["astronaut"], 40))
+    film = write_clip(tmp_path / "film.mp4", panned(portraits["astronaut"], 40, 320))
     one = visit()
     chosen(one, film, "Cloak a film")
     one.press("Cloak", exact=True)
-    one.page.wait_for_function(
-        "document.querySelector('#job-state progress')?.value > 0", timeout=1000 * LONG
-    )
+    until = time.monotonic() + LONG
+    while not one.page.evaluate("document.querySelector('#job-state progress')?.value > 0"):
+        assert time.monotonic() < until, one.page.inner_text("main")
+        one.page.wait_for_timeout(200)
     one.picture("cloak-film-running")
     one.press("Cancel")
     one.page.get_by_text("Cancelled. What you uploaded was removed.").wait_for()
