@@ -230,6 +230,7 @@ class Records(Handle):
         how: How | str = "fingerprint",
         hide_among: int = 32,
         limit: int = 10,
+        rpc: Sequence[str] = (),
     ) -> Resolution:
         """Records of the same or a similar file on a service, each checked against this machine's own trust.
 
@@ -239,6 +240,8 @@ class Records(Handle):
                 least ``hide_among`` of its records share; only veilmark's services understand it).
             hide_among: for ``private``, 1 or more.
             limit: how many matches to ask for, 1 to 100.
+            rpc: JSON-RPC addresses of nodes, which are asked about the anchors that receipts name, in contracts that
+                are trusted here; without one an anchor is not checked, and said to be so.
 
         Raises:
             MissingPathError, MediaError: the file cannot be read.
@@ -248,6 +251,17 @@ class Records(Handle):
         from provenance.resolve.client import Service
         from provenance.resolve.find import How, find_on_service
 
+        trust, check_anchor = self._trust(), None
+        if rpc:
+            from provenance.ledger.evm.receipts import receipt_checker
+
+            check_anchor = receipt_checker(trust.contracts, rpc=rpc)
         return find_on_service(
-            Path(path), Service(url), self._trust(), how=How(how), hide_among=hide_among, limit=limit
+            Path(path),
+            Service(url),
+            trust,
+            how=How(how),
+            hide_among=hide_among,
+            limit=limit,
+            check_anchor=check_anchor,
         )

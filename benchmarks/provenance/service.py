@@ -2,11 +2,12 @@
 
     python benchmarks/provenance/service.py [--verdicts 150] [--lookups 200] [--uploads 2000] [--hidden 20000]
 
-The bare pipeline verifies in this process, one file after the other; the service runs in one process of its own and is
-asked over connections that are kept. Rounds of both alternate, for machines are never quiet, and processor time is
-given besides. Look-ups all begin at once, each on a connection of its own, over 2,000 public records. Memory is the
-resident set. Private recall asks for edited pictures, which hide among 32 of many random records, and counts those
-whose band is answered; "hash alone" is what a service finds that is shown the whole fingerprint.
+The bare pipeline verifies in this process, one file after the other; the service runs in a process of its own, with
+those in which it looks at files, and is asked over connections that are kept. Rounds of both alternate, for machines
+are never quiet, and processor time is given besides. Look-ups all begin at once, each on a connection of its own, over
+2,000 public records. Memory is the resident set of all of them. Private recall asks for edited pictures, which hide
+among 32 of many random records, and counts those whose band is answered; "hash alone" is what a service finds that is
+shown the whole fingerprint.
 
 Runs without arguments.
 """
@@ -173,9 +174,21 @@ def asked(port: int, body: bytes, count: int, connections: int) -> None:
 
 
 def processor(process: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Seconds of processor time that a process and those that it began have used."""
+    found = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in family(process)]
+    return sum(int(fields[11]) + int(fields[12]) for fields in found) / os.sysconf("SC_CLK_TCK")
+
+
+def family(process: int) -> list[int]:
+    """A process, those that it began, and those that they began."""
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            parents[int(place.parent.name)] = int(place.read_text().rpartition(")")[2].split()[1])
+    found = [process]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
 
 
 def posted(connection: http.client.HTTPConnection, body: bytes) -> None:
@@ -232,9 +245,9 @@ def memory(signed: Path, port: int, process: int, count: int) -> None:
 
 
 def resident(process: int) -> float:
-    """MiB."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    """MiB of a process and those that it began; what they share counts once for each."""
+    found = [Path(f"/proc/{one}/status").read_text() for one in family(process)]
+    return sum(int(status.partition("VmRSS:")[2].split()[0]) for status in found) / 1024
 
 
 def recall(hidden: int) -> None:

@@ -117,7 +117,9 @@ def cloak_video(
     # 2. Load the state of an earlier run; find shots and faces.
     state = WorkState(work or work_folder(output), _state_key(info, options, video, attacked))
     check_container(info, output.suffix.lower(), state.folder)
-    analysis = _analysed(info, state, attacked, options, video, phases)
+    # where one family alone is attacked, as in a fast search, another one says, too, what is a face
+    alone = options.detectors is None and len({one.family for one in attacked}) == 1
+    analysis = _analysed(info, state, [*attacked, *judging] if alone else attacked, options, video, phases)
     if options.chosen_veil is VeilName.FILM_BW:  # what it is compared with is the film without colours
         info = replace(info, grey=True)
     job = _Job(info, analysis, state, attacked, options, video, attacked_encoders)
@@ -247,7 +249,7 @@ def _encoders(options: CloakOptions) -> tuple[list[Encoder], list[Encoder]]:
 def _analysed(
     info: VideoInfo,
     state: WorkState,
-    attacked: list[FaceDetector],
+    asked: list[FaceDetector],
     options: CloakOptions,
     video: VideoOptions,
     phases: _ProgressPhases,
@@ -256,7 +258,7 @@ def _analysed(
     if analysis is None:
         try:
             analysis = analyse_video(
-                info, attacked, options, video, expected_frames(info), phases.phase("plan", "search")
+                info, asked, options, video, expected_frames(info), phases.phase("plan", "search")
             )
         except VeilmarkError:
             state.remove()

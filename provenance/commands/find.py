@@ -10,7 +10,7 @@ import typer
 
 from provenance.commands.support.batch import Outcome, run_batch, run_bulk
 from provenance.commands.support.console import print_json, say, whole
-from provenance.commands.support.options import Paths
+from provenance.commands.support.options import Paths, Rpc
 from provenance.commands.support.paths import Input, gathered
 from provenance.commands.support.workers import Cluster, Processes, workers_for
 from provenance.errors import ExitCode, NotInitializedError, UsageError
@@ -60,6 +60,7 @@ def find(
     save: Annotated[
         Path | None, typer.Option("--save", help="Write the receipts that came into this folder.")
     ] = None,
+    rpc: Rpc = None,
 ) -> None:
     """Find the records of a file by its hashes and its looks, even after its metadata was stripped.
 
@@ -84,11 +85,12 @@ def find(
                 as_json=as_json,
                 verbose=verbose,
                 force=force,
+                rpc=rpc or [],
             )
         )
-    if private or upload or save:
+    if private or upload or save or rpc:
         raise UsageError(
-            "--private, --upload and --save need a service", hint="add --service https://HOST/v1"
+            "--private, --upload, --save and --rpc need a service", hint="add --service https://HOST/v1"
         )
     from provenance.media.media_file import MediaFile
     from provenance.search.lookup import open_lookup, similar_records

@@ -153,6 +153,19 @@ class Witness:
         """Whether it knows a key of that log."""
         return any(is_log_key(key, origin) for key in self._logs)
 
+    def require_signed(self, note: Note) -> Checkpoint:
+        """The checkpoint of a note that a watched log signed.
+
+        Raises:
+            UntrustedSignerError: none did.
+            TamperedError: a signature of a watched log's key is wrong.
+        """
+        checkpoint = Checkpoint.parse(note.text)
+        watched = [key for key in self._logs if is_log_key(key, checkpoint.origin)]
+        if not note.verify(watched):
+            raise UntrustedSignerError(f"{checkpoint.origin[:80]!r} is not a log this witness watches")
+        return checkpoint
+
     def last(self, origin: str) -> tuple[int, bytes]:
         """Size and root last cosigned for a log; ``(0, EMPTY_ROOT)`` when it is new."""
         size, root = self._load().get(origin, (0, ""))
@@ -166,10 +179,7 @@ class Witness:
             LedgerError: ``old_size`` is not the size last cosigned.
             ForkError: the checkpoint contradicts the last one.
         """
-        checkpoint = Checkpoint.parse(note.text)
-        watched = [key for key in self._logs if is_log_key(key, checkpoint.origin)]
-        if not note.verify(watched):
-            raise UntrustedSignerError(f"{checkpoint.origin[:80]!r} is not a log this witness watches")
+        checkpoint = self.require_signed(note)
         with self._lock:
             last_size, last_root = self.last(checkpoint.origin)
             if old_size != last_size or checkpoint.size < last_size:

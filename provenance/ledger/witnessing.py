@@ -46,7 +46,11 @@ def open_witness(home: Home, name: str, logs: Sequence[VerifierKey]) -> Witness:
 
 
 def respond(witness: Witness, request: bytes) -> Answer:
-    """What the witness answers to the body of an ``add-checkpoint`` request."""
+    """What the witness answers to the body of an ``add-checkpoint`` request.
+
+    The checks stand in the order of the text: form, origin, signature, old size, latest size, root, proof. A 409 holds
+    a size only where asking again from that size can help.
+    """
     try:
         old_size, proof, note = parse_request(request)
         checkpoint = Checkpoint.parse(note.text)
@@ -54,23 +58,25 @@ def respond(witness: Witness, request: bytes) -> Answer:
         return _refused(400, error)
     if not witness.watches(checkpoint.origin):
         return Answer(404, "text/plain", "this witness does not watch that log\n")
+    try:
+        witness.require_signed(note)
+    except (UntrustedSignerError, TamperedError) as error:
+        return _refused(403, error)
     if old_size > checkpoint.size:
         return Answer(400, "text/plain", "the old size is larger than the checkpoint's\n")
     try:
+        witness.last(checkpoint.origin)
+    except LedgerError:
+        return Answer(500, "text/plain", "the memory of this witness is damaged\n")
+    try:
         return Answer(200, "text/plain", str(witness.cosign(old_size, proof, note)))
-    except (UntrustedSignerError, TamperedError) as error:
-        return _refused(403, error)
     except ForkError as error:
         size, root = witness.last(checkpoint.origin)
         if size == checkpoint.size and root != checkpoint.root:
-            return _conflict(size)
+            return Answer(409, "text/plain", f"the checkpoint of size {size} had another root\n")
         return _refused(422, error)
     except LedgerError:
-        return _conflict(witness.last(checkpoint.origin)[0])
-
-
-def _conflict(size: int) -> Answer:
-    return Answer(409, SIZE_TYPE, f"{size}\n")
+        return Answer(409, SIZE_TYPE, f"{witness.last(checkpoint.origin)[0]}\n")
 
 
 def _refused(status: int, error: Exception) -> Answer:

@@ -89,10 +89,7 @@ def verdict_card(
     rows.append(("What", what_words(verdict.relation, verdict.source_type, verdict.media_type)))
     rows += [(FACTS[name].capitalize(), value) for name, value in verdict.stated.items()]
     rows += [("Action", action_words(action)) for action in verdict.actions]
-    rows += [
-        ("Use", f"{use.replace('_', ' ')}: {_RULES.get(rule, rule)}")
-        for use, rule in verdict.training.items()
-    ]
+    rows += [("Use", words) for words in _use_words(verdict.training)]
     rows.append(("Ledger", ledger_words(verdict, own_log)))
     rows.append(("SHA-256", verdict.sha256))
     marks = {True: "passed", False: "failed", None: "open"}
@@ -153,3 +150,12 @@ def _picture(pictures: Mapping[str, bytes], names: Sequence[str], show: Callable
     """The address of the first of these pictures that is there."""
     data = next((pictures[name] for name in names if name in pictures), None)
     return show(data) if data else None
+
+
+def _use_words(training: Mapping[str, str]) -> list[str]:
+    """What machines may learn from it, one line for each rule."""
+    by_rule: dict[str, list[str]] = {}
+    for use, rule in training.items():
+        words = use.replace("_", " ")
+        by_rule.setdefault(rule, []).append(f"AI{words[2:]}" if words.startswith("ai ") else words)
+    return [f"{', '.join(uses)}: {_RULES.get(rule, rule)}" for rule, uses in by_rule.items()]

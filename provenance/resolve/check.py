@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -18,7 +19,7 @@ from provenance.resolve.matches import Match
 from provenance.trust.chain_validation import trusted_anchor
 from provenance.trust.revocation import check_revocations
 from provenance.trust.store import TrustStore
-from provenance.verdict import MatchKind, TimeKind
+from provenance.verdict import AnchorFinding, LedgerStatus, MatchKind, TimeKind
 
 
 class Proof(StrEnum):
@@ -90,7 +91,10 @@ class Resolved:
         signer_trusted: the certificates lead to an anchor that the verifier trusts, and are not revoked.
         time: the signer's own clock.
         witnessed: trusted witnesses, with the time each states.
-        anchors: on how many chains the checkpoint is anchored, as the receipt says; not checked here.
+        anchors: on how many chains the checkpoint is anchored, as the receipt says.
+        anchor: what became of that: :attr:`LedgerStatus.ANCHORED` and the like; None where the receipt names none.
+        anchor_detail: the same in one sentence; it says so where an anchor was not checked.
+        anchored_at: time of the block, RFC 3339; empty where no anchor was shown.
         faults: what does not hold, one sentence each.
         receipt: the receipt itself.
     """
@@ -113,6 +117,9 @@ class Resolved:
     file_sha256: str = ""
     witnessed: dict[str, str] = field(default_factory=dict)
     anchors: int = 0
+    anchor: LedgerStatus | None = None
+    anchor_detail: str = ""
+    anchored_at: str = ""
     faults: tuple[str, ...] = ()
     receipt: Receipt | None = field(default=None, repr=False, compare=False)
 
@@ -123,8 +130,17 @@ class Resolved:
         }
 
 
-def check_match(manifest_id: str, match: Match, asked: Asked, trust: TrustStore) -> Resolved:
-    """Check one match: signature of the record, place in the log, log and witnesses, signer, likeness."""
+#: Asks a chain about a receipt's checkpoint, by the verifier's own trusted contracts; raises TamperedError where
+#: another history is anchored.
+CheckAnchor = Callable[[Receipt], AnchorFinding]
+_NOT_ASKED = "anchor not checked: no node was asked"
+_NO_TRUST = "anchor not checked: it is of a log that you do not trust"
+
+
+def check_match(
+    manifest_id: str, match: Match, asked: Asked, trust: TrustStore, check_anchor: CheckAnchor | None = None
+) -> Resolved:
+    """Check one match: signature of the record, place in the log, log and witnesses, anchor, signer, likeness."""
     receipt = match.receipt
     signed, faults = receipt.opening.signed, []
     record, witnessed = signed.record, {}
@@ -139,6 +155,17 @@ def check_match(manifest_id: str, match: Match, asked: Asked, trust: TrustStore)
     except (TamperedError, ReceiptError) as error:
         proof = Proof.FAILS
         faults.append(str(error))
+    anchor = None
+    if receipt.anchors:
+        anchor = AnchorFinding(LedgerStatus.ANCHOR_NOT_CHECKED, _NOT_ASKED)
+        if proof is not Proof.HOLDS:
+            anchor = replace(anchor, detail=_NO_TRUST if proof is Proof.UNKNOWN_LOG else "")
+        elif check_anchor is not None:
+            try:
+                anchor = check_anchor(receipt)
+            except TamperedError as error:
+                proof, anchor = Proof.FAILS, replace(anchor, detail="another history is anchored")
+                faults.append(str(error))
     trusted = proof is not Proof.FAILS and trusted_anchor(signed.chain_der, trust.anchors_pem) is not None
     if trusted:
         times = [(TimeKind.WITNESSED, moment) for moment in witnessed.values()]
@@ -166,6 +193,9 @@ def check_match(manifest_id: str, match: Match, asked: Asked, trust: TrustStore)
         file_sha256=record.file_sha256,
         witnessed=witnessed,
         anchors=len(receipt.anchors),
+        anchor=anchor.status if anchor else None,
+        anchor_detail=anchor.detail if anchor else "",
+        anchored_at=anchor.time if anchor else "",
         faults=tuple(faults),
         receipt=receipt,
     )

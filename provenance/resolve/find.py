@@ -20,7 +20,7 @@ from provenance.manifest.report import FailureKind, ManifestReport, ManifestStat
 from provenance.media.media_file import MediaFile
 from provenance.resolve import bands
 from provenance.resolve.bindings import PDQ
-from provenance.resolve.check import Asked, Proof, Resolved, check_match
+from provenance.resolve.check import Asked, CheckAnchor, Proof, Resolved, check_match
 from provenance.resolve.client import Answered, Service
 from provenance.trust.store import TrustStore
 
@@ -90,13 +90,15 @@ def find_on_service(
     how: How = How.FINGERPRINT,
     hide_among: int = bands.DEFAULT_K,
     limit: int = 10,
+    check_anchor: CheckAnchor | None = None,
 ) -> Resolution:
-    """Ask one service about one file. Nothing is asked of anybody else.
+    """Ask one service about one file. Nothing is asked of anybody else, but by ``check_anchor``.
 
     Args:
         how: what the service is shown.
         hide_among: for :attr:`How.PRIVATE`, among how many records the file shall be hidden, 1 or more.
         limit: how many matches to ask for, 1 to 100.
+        check_anchor: asks the chain for the anchor that a receipt names; None leaves it unchecked, and says so.
 
     Raises:
         MissingPathError, MediaError: the file cannot be read.
@@ -126,7 +128,7 @@ def find_on_service(
         refused.append(f"it said that at least {hide_among} records share these bits, and showed {hidden}")
     for one in answers:
         if one.match is not None:
-            records.append(check_match(one.manifest_id, one.match, asked, trust))
+            records.append(check_match(one.manifest_id, one.match, asked, trust, check_anchor))
         elif not one.fault:
             fetched = sum(found.proof is Proof.NONE for found in records)
             records.append(_check_manifest(one, file, service, trust, fetch=fetched < MAX_MANIFESTS))

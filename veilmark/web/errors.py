@@ -25,6 +25,7 @@ _WORDS = {
     409: "Not any more",
     413: "Too large",
     415: "Not a form",
+    422: "That could not be checked",
     429: "Too often",
     503: "Busy",
 }

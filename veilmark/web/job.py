@@ -1,7 +1,8 @@
 """One job: what was asked for, by whom, how far it is, and its folder.
 
-A job's folder holds ``job.json``, ``in/`` (what was uploaded; removed when the job ends) and ``out/`` (what can be
-fetched; removed with the job). ``job.json`` is on disk before a job is acknowledged.
+A job's folder holds ``job.json``, ``in/`` (what was uploaded; removed when the job ends), ``work/`` (what it needs to
+go on after a crash; removed then, too) and ``out/`` (what can be fetched; removed with the job). It is on disk before
+the job is acknowledged.
 """
 
 from __future__ import annotations
@@ -76,6 +77,20 @@ class Job:
         return self.folder / "in"
 
     @property
+    def working(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def begun_at(self) -> str:
+        """When it was asked for, by this machine's clock, as a person says it."""
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(self.created))
+
+    @property
+    def files_address(self) -> str:
+        """Under which address its files are fetched, with a slash at the end."""
+        return f"/jobs/{self.id}/files/"
+
+    @property
     def outbox(self) -> Path:
         return self.folder / "out"
 
@@ -109,7 +124,8 @@ class Job:
             )
         write_bytes(self.folder / "result.json", data, mode=0o600)
 
-    def save(self) -> None:
+    def save(self, state: JobState | None = None) -> None:
+        """Write it to the disk; with another state than the one that others see, where one is given."""
         said = {
             name: getattr(self, name)
             for name in (
@@ -125,7 +141,7 @@ class Job:
                 "attempts",
             )
         }
-        data = json.dumps({**said, "state": self.state.value}, ensure_ascii=False)
+        data = json.dumps({**said, "state": (state or self.state).value}, ensure_ascii=False)
         write_bytes(self.folder / "job.json", data.encode(), mode=0o600)
 
     @classmethod

@@ -88,7 +88,9 @@ class JobQueue:
                 self._jobs[job.id] = job
                 if job.kind not in self._kinds:
                     job.state = JobState.FAILED
-                elif not job.state.ended:
+                elif job.state.ended:
+                    self._clear(job, job.state)  # the service was killed before that
+                else:
                     job.state = JobState.QUEUED
                     self._waiting[self._kinds[job.kind].long].append(job)
         self.sweep()
@@ -271,16 +273,20 @@ class JobQueue:
             self._end(job, JobState.DONE)
 
     def _end(self, job: Job, state: JobState) -> None:
-        """What was uploaded is removed before anybody can see that the job ended."""
-        if state is not JobState.DONE or not self._kinds[job.kind].asks:
-            shutil.rmtree(job.inbox, ignore_errors=True)
-        if state is not JobState.DONE:
-            shutil.rmtree(job.outbox, ignore_errors=True)
+        """That it ended is on disk first; then what was uploaded is removed; then everybody can see that it ended."""
         job.ended = time.time()
-        previous, job.state = job.state, state
         try:
-            job.save()
+            job.save(state)
         except VeilmarkError:
             _log.exception("job %s: its end could not be written", job.id)
-            job.state = previous if previous.ended else state
+        self._clear(job, state)
+        job.state = state
         job.version += 1
+
+    def _clear(self, job: Job, state: JobState) -> None:
+        """Remove what a job that ended needs no more."""
+        if state is not JobState.DONE or not self._kinds[job.kind].asks:
+            shutil.rmtree(job.inbox, ignore_errors=True)
+        shutil.rmtree(job.working, ignore_errors=True)
+        if state is not JobState.DONE:
+            shutil.rmtree(job.outbox, ignore_errors=True)

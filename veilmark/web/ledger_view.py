@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from provenance.errors import LedgerError, NoCredentialError
+from provenance.errors import NoCredentialError
 from provenance.home import Home
 from provenance.ledger import merkle, service
 from provenance.ledger.embedded.rows import Entry
@@ -132,13 +132,13 @@ def entry_of(engine: Engine, index: int, everything: bool) -> Entry:
 
     Raises:
         NoCredentialError: there is none, or none that others may see.
+        LedgerError: the ledger is damaged there.
     """
     if not everything:
         engine.public.by_index(index)
-    try:
-        return engine.ledger.entry(index)
-    except LedgerError:
-        raise NoCredentialError(f"there is no record {index}") from None
+    if not 0 <= index < engine.ledger.size:
+        raise NoCredentialError(f"there is no record {index}")
+    return engine.ledger.entry(index)
 
 
 def about(engine: Engine, entry: Entry) -> dict[str, Any]:

@@ -53,7 +53,9 @@ class Limits:
         jobs_each: jobs of one owner that wait or run.
         workers: quick jobs that run at the same time (verify, sign).
         long_workers: long jobs that run at the same time (cloak).
-        job_seconds: for one job.
+        job_seconds: for cloaking a picture.
+        film_seconds: for cloaking a film.
+        look_seconds: for looking at one file: verifying it, or looking it up.
         keep_seconds: how long the result of a job can be fetched.
         requests_per_minute, uploads_per_minute, logins_per_minute: of one address.
     """
@@ -68,6 +70,8 @@ class Limits:
     workers: int = 2
     long_workers: int = 1
     job_seconds: int = 3600
+    film_seconds: int = 24 * 3600
+    look_seconds: int = 300
     keep_seconds: int = 3600
     requests_per_minute: int = 1200
     uploads_per_minute: int = 240

@@ -37,7 +37,7 @@ def page(
 def text_of(request: Request, template: str, **values: Any) -> str:
     """The same as text: a whole page, or a part of one."""
     who = visitor(request)
-    path = request.url.path
+    path = values.pop("here", "") or request.url.path
     return render(
         template,
         package="veilmark.web",

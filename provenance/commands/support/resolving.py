@@ -13,6 +13,7 @@ from provenance.resolve.check import Proof, Resolved
 from provenance.resolve.client import Service
 from provenance.resolve.find import How, Resolution, find_on_service
 from provenance.trust.store import TrustStore
+from provenance.verdict import LedgerStatus
 from provenance.words import likeness_words, what_words
 
 _PROOFS = {
@@ -34,14 +35,22 @@ def ask_service(
     as_json: bool,
     verbose: bool,
     force: bool,
+    rpc: list[str],
 ) -> int:
     """Look each file up on a service; returns the exit code."""
     how = How.PRIVATE if private else How.CONTENT if upload else How.FINGERPRINT
     service, trust = Service(url), TrustStore.load(Home.locate())
+    check_anchor = None
+    if rpc:
+        from provenance.commands.ledger.anchors import anchor_checker
+
+        check_anchor = anchor_checker(trust, rpc, None, None, None, 1)
     with gathered(paths) as inputs:
 
         def work(index: int, item: Input) -> Outcome:
-            found = find_on_service(item.path, service, trust, how=how, hide_among=hide_among)
+            found = find_on_service(
+                item.path, service, trust, how=how, hide_among=hide_among, check_anchor=check_anchor
+            )
             if save is not None:
                 _save(found, save, force)
             return found.exit_code, found
@@ -80,6 +89,8 @@ def _show(shown: str, found: Resolution, verbose: bool) -> None:
     for one in found.records:
         label = f"no. {one.index}" if one.index >= 0 else "manifest"
         say(f"  {label:<9}", _line(one), indent=11)
+        if one.anchor_detail:
+            say(f"  {'':<9}", ("anchor:", "dim"), f" {_anchor(one)}", indent=11)
         for fault in one.faults:
             say(f"  {'':<9}", ("fault:", "yellow"), f" {fault}", indent=11)
         if verbose:
@@ -88,6 +99,13 @@ def _show(shown: str, found: Resolution, verbose: bool) -> None:
                     say(f"  {'':<9}", (text, "dim"), indent=11)
     for text in found.refused:
         say("  ", ("refused:", "yellow"), f" {text}", indent=4)
+
+
+def _anchor(one: Resolved) -> str:
+    """What became of the anchor that the receipt names; where no node was asked, how to."""
+    said = one.anchor_detail.removeprefix("anchor ")
+    asked = one.anchor is not LedgerStatus.ANCHOR_NOT_CHECKED or one.proof is not Proof.HOLDS
+    return said if asked or "no node" not in said else f"{said} (--rpc URL asks one)"
 
 
 def _line(one: Resolved) -> str:

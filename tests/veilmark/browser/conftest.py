@@ -32,6 +32,7 @@ class Studio:
     origin: str
     link: str
     home: Path
+    results: Path
     process: subprocess.Popen[str]
 
 
@@ -46,6 +47,28 @@ class Visit:
 
     def go(self, path: str) -> None:
         self.page.goto(self.origin + path)
+
+    def press(self, button: str, exact: bool = False) -> None:
+        self.page.get_by_role("button", name=button, exact=exact).click()
+
+    def see(self, heading: str, seconds: float = 60) -> None:
+        """Wait for a heading of this text."""
+        self.page.get_by_role("heading", name=heading).first.wait_for(timeout=1000 * seconds)
+
+    def download(self, link: str, folder: Path) -> Path:
+        """Click a link or a button, and keep what it gives."""
+        with self.page.expect_download() as begun:
+            self.page.locator("a, button").filter(has_text=link).first.click()
+        target = folder / str(begun.value.suggested_filename)
+        begun.value.save_as(target)
+        return target
+
+    def picture(self, name: str) -> None:
+        """Keep a screenshot in the folder that ``VEILMARK_SCREENSHOTS`` names, for the docs."""
+        folder = os.environ.get("VEILMARK_SCREENSHOTS")
+        if folder:
+            width = self.page.viewport_size["width"]
+            self.page.screenshot(path=Path(folder) / f"{name}-{width}.png", full_page=True)
 
     def check(self) -> None:
         """No request left the service, nothing was written to the console, and axe finds no serious fault."""
@@ -77,7 +100,9 @@ def free_port() -> int:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """``veilmark init`` and ``veilmark studio`` on a fresh home."""
     find_chromium()
-    home = tmp_path_factory.mktemp("studio") / "home"
+    place = tmp_path_factory.mktemp("studio")
+    home, results = place / "home", place / "results"
+    results.mkdir()
     environment = {**os.environ, "VEILMARK_HOME": str(home), "PYTHONPATH": str(ROOT)}
     environment.pop("VEILMARK_PASSPHRASE", None)
     command = [sys.executable, "-m", "veilmark"]
@@ -85,7 +110,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     subprocess.run(made, env=environment, check=True, capture_output=True, text=True, timeout=120)
     port = free_port()
     with subprocess.Popen(
-        [*command, "studio", "--no-browser", "--port", str(port)],
+        [*command, "studio", "--no-browser", "--port", str(port), "--results", str(results)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -96,7 +121,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
             said += line
             found = re.search(r"(http://127\.0\.0\.1:\d+)(/enter\S+)", line)
             if found:
-                yield Studio(found[1], found[0], home, process)
+                yield Studio(found[1], found[0], home, results, process)
                 break
         else:
             pytest.fail(f"the studio ended: {said}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,14 +14,6 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Visit]
 
 
-def picture(one: Visit, name: str) -> None:
-    """Keep a screenshot in the folder that ``VEILMARK_SCREENSHOTS`` names, for the docs."""
-    folder = os.environ.get("VEILMARK_SCREENSHOTS")
-    if folder:
-        width = one.page.viewport_size["width"]
-        one.page.screenshot(path=Path(folder) / f"{name}-{width}.png", full_page=True)
-
-
 def sign(one: Visit, file: Path, folder: Path) -> Path:
     """Sign a file on the page; what was downloaded."""
     one.go("/sign")
@@ -30,11 +21,11 @@ def sign(one: Visit, file: Path, folder: Path) -> Path:
     one.page.get_by_role("button", name="Next: see what will be published").click()
     one.page.get_by_role("heading", name="What will be published").wait_for()
     one.check()
-    picture(one, "sign-preview")
+    one.picture("sign-preview")
     one.page.get_by_role("button", name="Sign it").click()
     one.page.get_by_role("heading", name="Signed", exact=True).wait_for()
     one.check()
-    picture(one, "signed")
+    one.picture("signed")
     with one.page.expect_download() as download:
         one.page.get_by_role("link", name="Signed file").click()
     target = folder / download.value.suggested_filename
@@ -71,7 +62,7 @@ def test_sign_then_verify_then_change_it(
     )
     assert len(set(colours)) == 3
     one.check()
-    picture(one, "verdicts")
+    one.picture("verdicts")
 
 
 def test_the_ledger_shows_a_record_and_its_proof(
@@ -84,36 +75,15 @@ def test_the_ledger_shows_a_record_and_its_proof(
     assert "Recorded" in one.page.locator("article").inner_text()
     assert one.page.locator("li.failed").count() == 0
     one.check()
-    picture(one, "record")
+    one.picture("record")
     one.go("/ledger")
     assert one.page.locator("ul.records li").count() >= 1
     one.check()
-    picture(one, "ledger")
+    one.picture("ledger")
     one.page.get_by_role("link", name="State of the log").click()
     one.page.get_by_role("heading").first.wait_for()
     one.check()
-    picture(one, "log")
+    one.picture("log")
     one.go("/trust")
     one.check()
-    picture(one, "trust")
-
-
-def test_cloak_one_face(visit: Open, portrait_files: dict[str, Path], tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    one = visit()
-    one.go("/cloak")
-    one.page.set_input_files("#file", str(portrait_files["astronaut"]))
-    one.page.get_by_role("button", name="Next: find the faces").click()
-    one.page.get_by_role("heading", name="found").wait_for(timeout=180_000)
-    assert one.page.locator("g.face").count() >= 1
-    one.check()
-    picture(one, "faces")
-    # a job that is not finished can be cancelled, and survives a reload until then
-    one.page.get_by_role("button", name="Cloak", exact=True).click()
-    one.page.locator("#job-state").wait_for()
-    one.page.reload()
-    one.page.locator("#job-state").wait_for()
-    picture(one, "cloaking")
-    one.page.get_by_role("button", name="Cancel").click()
-    one.page.get_by_text("Cancelled").wait_for()
-    one.check()
+    one.picture("trust")

@@ -25,6 +25,8 @@ def test_each_page_is_whole_and_accessible(
         one.go(place)
         assert one.page.locator("h1").count() == 1, place
         one.check()
+        if not dark:
+            one.picture(f"page-{place.strip('/') or 'front'}")
 
 
 def test_files_get_their_verdicts(visit: Callable[..., Visit], portrait_files: dict[str, Path]) -> None:

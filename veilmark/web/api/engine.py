@@ -19,6 +19,7 @@ from provenance.trust.store import TrustStore
 from veilmark.web.api.metrics import Metrics
 from veilmark.web.api.receive import Bench
 from veilmark.web.settings import Settings
+from veilmark.web.workers import Workers
 
 
 class Engine:
@@ -28,6 +29,7 @@ class Engine:
         self.settings = settings
         self.metrics = Metrics()
         self.bench = Bench(settings.folder / "incoming", settings.limits)
+        self.workers = Workers(settings)
         self._opening = threading.RLock()
         self._trusted: tuple[tuple[int, ...], TrustStore] | None = None
 
@@ -93,7 +95,8 @@ class Engine:
             return open_witness(self.settings.home, self.settings.witness, logs)
 
     def close(self) -> None:
-        """Close files and databases."""
+        """Close files and databases, and end processes."""
+        self.workers.close()
         for name in ("_public", "_lookup", "_ledger"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:

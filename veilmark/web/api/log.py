@@ -51,7 +51,8 @@ class Log:
         )
         async with self._turn:  # the witness's memory is one file
             answer = await asyncio.to_thread(respond, witness, body)
-        return Response(answer.text, answer.status, media_type=answer.media_type)
+        # the type as it is written: clients compare all of it, and a charset would make it another
+        return Response(answer.text, answer.status, headers={"Content-Type": answer.media_type})
 
     async def witness_key(self, request: Request) -> Response:
         """``GET /v1/witness``: what logs and verifiers need to know of the witness."""

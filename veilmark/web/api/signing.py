@@ -7,7 +7,8 @@ from typing import Any
 from provenance.manifest.spec import ManifestSpec
 from provenance.record import Relation
 from provenance.session import open_session
-from provenance.sign import SignRequest, sign_file
+from provenance.sign import SignRequest
+from provenance.sign_once import sign_once
 from veilmark.web.job import Job
 from veilmark.web.jobs import Kind
 from veilmark.web.settings import Settings
@@ -34,12 +35,12 @@ def signing(settings: Settings) -> Kind:
         with open_session(
             settings.home, identity=settings.identity, passphrase=settings.passphrase
         ) as session:
-            result = sign_file(
+            result = sign_once(
                 source,
                 target,
                 SignRequest(spec, discoverable=said["discoverable"]),
                 session,
-                force=True,  # a service that was killed in between begins anew
+                journal=job.working,
                 step=lambda name: job.tell(words=f"Signing: {name}"),
             )
         signed = result.to_json()

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from provenance.errors import MediaError, UsageError
-from provenance.media.media_file import MediaFile
 from provenance.resolve.answers import supported_algorithms
 from provenance.resolve.bindings import PDQ
 from provenance.resolve.matches import MAX_ID_CHARS, Match, to_api
@@ -23,6 +22,7 @@ from veilmark.web.api.queries import max_results, truth
 from veilmark.web.services import require, services
 from veilmark.web.settings import Role
 from veilmark.web.uploads import bounded_body
+from veilmark.web.workers import TookTooLongError
 
 _MAX_QUERY_CHARS = 2048
 _MAX_BODY_BYTES, _BODY_SECONDS = 64 * 1024, 30
@@ -62,7 +62,7 @@ class SoftBinding:
     async def by_content(self, request: Request) -> Response:
         """``POST /matches/byContent``"""
         require(request, Role.PUBLIC)
-        limit, public = max_results(request), self._engine.public
+        limit, _ = max_results(request), self._engine.public  # 404, where look-ups are not answered
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if not kind.startswith(_MEDIA):
             raise HTTPException(415, "send the file itself, as image, audio or video")
@@ -70,12 +70,14 @@ class SoftBinding:
         hinted = await asyncio.to_thread(self._hinted, request, limit)
 
         def work(path: Path) -> list[Match]:
-            return public.by_content(MediaFile.open(path), algorithms=[alg], limit=limit)
+            return list(self._engine.workers.run("match", path, alg, limit))
 
         try:
             found = await self._engine.bench.with_file(request, work)
         except MediaError as error:
             raise HTTPException(415, services(request).scrub(str(error))) from None
+        except TookTooLongError as error:
+            raise HTTPException(413, str(error)) from None  # the description has no 422
         known = {match.receipt.index for match in found}
         found += [match for match in hinted if match.receipt.index not in known]
         return JSONResponse(to_api(found[:limit]))

@@ -51,6 +51,7 @@ def _options(form: Form) -> dict[str, object]:
     return {
         "strength": strength,
         "veil": veil,
+        "fast": form.text("search") == "quick",
         "faces": sorted({int(one) for one in numbers}) or None,
         "keep_gps": form.text("keep_gps") == "yes",
         "sign": form.text("sign") == "yes",

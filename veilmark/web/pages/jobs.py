@@ -18,6 +18,16 @@ from veilmark.web.view import page
 
 _EVERY_SECONDS, _QUICK_SECONDS = 0.25, 1.5
 _TEMPLATES = {"preview": "faces"}
+#: Where the pages of a job belong, if its kind is not the place's name.
+_PLACES = {
+    "look": "/sign",
+    "v1-sign": "/sign",
+    "faces": "/cloak",
+    "preview": "/cloak",
+    "trust-look": "/trust",
+    "trust-add": "/trust",
+    "audit": "/ledger",
+}
 _SHOWN_INLINE = {".jpg": "image/jpeg", ".png": "image/png"}
 
 #: Reads a form into options of a job, or refuses it.
@@ -80,7 +90,8 @@ async def show(request: Request) -> Response:
     result = await asyncio.to_thread(job.result) if job.state is JobState.DONE else {}
     ahead = services(request).jobs.ahead_of(job)
     template = f"{_TEMPLATES.get(job.kind, job.kind)}_done.html" if result else "job.html"
-    return page(request, template, job=job, about=job.to_json(), ahead=ahead, result=result)
+    here = _PLACES.get(job.kind, f"/{job.kind}")
+    return page(request, template, here=here, job=job, about=job.to_json(), ahead=ahead, result=result)
 
 
 async def status(request: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from provenance.errors import UsageError
+from provenance.sign import check_source
 from veilmark.web.job import Job
 from veilmark.web.jobs import Runner
 from veilmark.web.settings import Settings
@@ -34,7 +35,7 @@ def cloaker(settings: Settings, work: str) -> Runner:
             "work": work,
             "source": str(files[0]),
             "outbox": str(job.outbox),
-            "address": f"/jobs/{job.id}/files/",
+            "address": job.files_address,
             "options": job.options,
             "previous": job.result() if work == "preview" else {},
             "data": str(settings.home.data),
@@ -42,6 +43,8 @@ def cloaker(settings: Settings, work: str) -> Runner:
             "identity": settings.identity,
             "passphrase": settings.passphrase if work == "cloak" and job.options.get("sign") else None,
         }
-        return run_task(job, task, settings.limits.job_seconds)
+        film = check_source(files[0]).kind == "video"
+        limits = settings.limits
+        return run_task(job, task, limits.film_seconds if film else limits.job_seconds)
 
     return run

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 _SHOWN_SIDE, _CROP_SIDE, _MOST_CROPS = 1200, 900, 12
+#: Of a film the moment that is shown is not later than this frame: all before it must be decoded.
+_LATEST_FRAME = 100
 #: Detectors that are asked in a quick look, if they see the face.
 _QUICK = ("centerface", "mtcnn")
 #: How much around a face is shown, as a share of its box.
@@ -50,10 +52,12 @@ class Tell:
         self._stream.write(json.dumps(said, ensure_ascii=False, default=str) + "\n")
         self._stream.flush()
 
-    def progress(self, share: float) -> None:
+    def hiding(self, share: float) -> None:
+        """How far a cloak is, now and then."""
         if share >= 1 or time.monotonic() - self._at > 0.3:
             self._at = time.monotonic()
-            self(progress=share)
+            words = "Looking for faces" if share <= 0 else "Hiding faces" if share < 1 else "Writing"
+            self(progress=share, words=words)
 
 
 def main() -> None:
@@ -86,7 +90,7 @@ def faces(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
     source = Path(task["source"])
     if check_source(source).kind == "video":
-        return {"files": [], "shown": [], "video": True, "faces": [], "picture": "", "width": 0, "height": 0}
+        return _about_film(task)
     tell(words="Loading face detectors")
     picture = open_picture(source)
     tell(words="Looking for faces", progress=0.3)
@@ -110,6 +114,52 @@ def faces(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
             {"number": one.number, "box": [round(side, 1) for side in one.box], "by": list(one.detected_by)}
             for one in found
         ],
+    }
+
+
+def _about_film(task: dict[str, Any]) -> dict[str, Any]:
+    """One moment of a film, and how long it is. Its faces are looked for when it is cloaked."""
+    from cloak.video.io import expected_frames, probe
+
+    source, name = Path(task["source"]), "seen.jpg"
+    info, count = probe(source), expected_frames(probe(source))
+    shown = _image(_moment(source)[0])
+    shown.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+    shown.save(Path(task["outbox"]) / name, "JPEG", quality=85)
+    return {
+        "files": [name],
+        "shown": [name],
+        "video": True,
+        "faces": [],
+        "picture": task["address"] + name,
+        "width": info.upright[0],
+        "height": info.upright[1],
+        "seconds": round(count / float(info.rate), 1),
+    }
+
+
+def _moment(film: Path) -> tuple[Pixels, float]:
+    """A frame a third into a film, or its hundredth, and at how many seconds it is."""
+    from cloak.video.io import expected_frames, frames, probe
+
+    info = probe(film)
+    wanted = min(expected_frames(info) // 3, _LATEST_FRAME)
+    for frame in frames(info):
+        if frame.index >= wanted:
+            break
+    return frame.rgb(), float(frame.pts * info.time_base)
+
+
+def _film_pair(source: Path, output: Path, gallery: _Gallery) -> dict[str, Any]:
+    """The same moment before and after."""
+    (before, at), (after, _) = _moment(source), _moment(output)
+    height, width = before.shape[:2]
+    return {
+        "before": gallery.add(before),
+        "after": gallery.add(after),
+        "width": width,
+        "height": height,
+        "at": round(at, 1),
     }
 
 
@@ -158,6 +208,8 @@ def _quick_look(
 
 def _estimate(task: dict[str, Any]) -> str:
     """How long the whole would take, in words."""
+    if task["options"].get("fast"):
+        return "a short search"
     from cloak.picture.pipeline import cloak_file
 
     found: list[str] = []
@@ -175,6 +227,7 @@ def cloak(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """Cloak, sign where that was asked for, and show each face before and after."""
     from cloak.publish import PublishRequest, publish_file, published_as
     from provenance.session import open_session
+    from provenance.sign import check_source
 
     source, outbox = Path(task["source"]), Path(task["outbox"])
     home = Home(Path(task["data"]), Path(task["config"]))
@@ -193,13 +246,14 @@ def cloak(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
             session,
             home=home,
             force=True,  # a run that was killed may have left a part
-            progress=tell.progress,
+            progress=tell.hiding,
             on_estimate=lambda one: tell(note=str(one), words="Hiding faces"),
         )
+    tell(words="Comparing before and after")
     gallery = _Gallery(task)
     report = done.report.to_json() if done.report else {}
-    # a film's report counts its faces
-    pairs = _pairs(source, output, report, gallery) if isinstance(report.get("faces"), list) else []
+    film = check_source(source).kind == "video"
+    pairs = [] if film else _pairs(source, output, report, gallery)
     signed = done.signed
     receipt = signed.receipt_path.name if signed and signed.receipt_path else ""
     files = [output.name, *([receipt] if receipt else []), *gallery.names]
@@ -214,6 +268,7 @@ def cloak(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "notes": list(done.notes),
         "report": report,
         "pairs": pairs,
+        "film": _film_pair(source, output, gallery) if film else None,
         "exif": _kept_exif(output),
     }
 
@@ -226,6 +281,7 @@ def _options(task: dict[str, Any], **changes: Any) -> CloakOptions:
     known: dict[str, Any] = {
         "strength": said.get("strength", "mid"),
         "veil": said.get("veil", "film"),
+        "fast": bool(said.get("fast")),
         "faces": tuple(chosen) if chosen else None,
         "keep_gps": bool(said.get("keep_gps")),
     }

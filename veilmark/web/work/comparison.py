@@ -70,13 +70,13 @@ def _laid_over(yours: Pixels, record: SimilarRecord, recorded: Image.Image) -> I
     import cv2
 
     outline = record.outline or _WHOLE
-    if len(outline) != 4:
-        return None
     height, width = yours.shape[:2]
     size = (recorded.width, recorded.height)
     base = np.asarray(recorded.convert("RGB"))
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     target = np.array(outline, np.float32) * np.array(size, np.float32)
+    if len(target) != 4:  # an edge was cut off where it stuck out of the picture by a hair
+        target = cv2.boxPoints(cv2.minAreaRect(target)).astype(np.float32)
     best: tuple[float, Pixels] | None = None
     for order in (target, target[::-1]):
         for turn in range(4):

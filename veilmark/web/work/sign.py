@@ -16,7 +16,8 @@ from provenance.media.place import read_taken, remove_location
 from provenance.media.thumbnail import small_jpeg
 from provenance.record import Relation
 from provenance.session import Session, open_session
-from provenance.sign import SignRequest, SignResult, check_source, sign_file
+from provenance.sign import SignRequest, SignResult, check_source
+from provenance.sign_once import sign_once
 from veilmark.web.job import Job
 from veilmark.web.jobs import Runner
 from veilmark.web.scrubbing import scrubber
@@ -41,7 +42,7 @@ def looker(settings: Settings) -> Runner:
     scrub = scrubber(settings)
 
     def run(job: Job) -> dict[str, Any]:
-        gallery, found = Gallery(job), []
+        gallery, found = Gallery.of(job), []
         for path in subjects(job.files()):
             job.tell(words=f"Looking at {path.name}")
             one: dict[str, Any] = {"name": path.name, "fault": "", "picture": ""}
@@ -75,7 +76,7 @@ def signer(settings: Settings) -> Runner:
 
     def run(job: Job) -> dict[str, Any]:
         said, signed, failed = job.options, [], []
-        gallery = Gallery(job)
+        gallery = Gallery.of(job)
         names: list[str] = []
         with open_session(
             settings.home, identity=settings.identity, passphrase=settings.passphrase
@@ -84,7 +85,7 @@ def signer(settings: Settings) -> Runner:
             for number, path in enumerate(paths):
                 job.tell(number / len(paths), f"Signing {path.name}")
                 try:
-                    result = _sign(path, job, said, session)
+                    result = _sign(path, number, job, said, session)
                 except VeilmarkError as error:
                     failed.append({"name": path.name, "error": scrub(str(error)), "hint": scrub(error.hint)})
                     continue
@@ -107,13 +108,14 @@ def signer(settings: Settings) -> Runner:
     return run
 
 
-def _sign(path: Path, job: Job, said: dict[str, Any], session: Session) -> SignResult:
+def _sign(path: Path, number: int, job: Job, said: dict[str, Any], session: Session) -> SignResult:
     media = check_source(path)
     source = path
     taken = read_taken(path) if media.kind == "image" else None
     located = bool(taken and taken.located)
     if said.get("remove_location") and located and find_manifest(path, media).place is Place.NOWHERE:
         source = path.with_name(f"placeless-{path.name}")
+        source.unlink(missing_ok=True)  # of a run that was cut off
         remove_location(path, source)
     spec = ManifestSpec(
         relation=Relation.CAPTURED,
@@ -125,7 +127,7 @@ def _sign(path: Path, job: Job, said: dict[str, Any], session: Session) -> SignR
         thumbnail=media.kind == "image" and bool(said.get("thumbnail")),
     )
     output = job.outbox / f"{path.stem}.signed{path.suffix}"
-    return sign_file(source, output, SignRequest(spec), session)
+    return sign_once(source, output, SignRequest(spec), session, journal=job.working / str(number))
 
 
 def _shown(path: Path, result: SignResult, written: list[str], gallery: Gallery) -> dict[str, Any]:

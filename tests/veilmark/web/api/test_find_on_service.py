@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import veilmark
+from provenance.home import Home
 from provenance.ledger.embedded.log import LocalLedger
 from provenance.ledger.receipt import Receipt
 from provenance.resolve.check import Proof
 from provenance.resolve.listing import make_discoverable
 from provenance.store.local import LocalStore
+from provenance.verdict import LedgerStatus
 from tests.cli.conftest import Run
 from tests.cli.conftest import veilmark as _command
+from tests.provenance.ledger.evm.conftest import anvil_program as _anvil_program
+from tests.provenance.ledger.evm.conftest import start_anvil as _start_anvil
 from tests.support.discoverable import Filled
 from tests.support.records import make_openings
 from tests.support.serving import running
 from veilmark.web.settings import Role, Settings
 
 command = _command
+#: Real Anvil nodes.
+anvil_program, start_anvil = _anvil_program, _start_anvil
 
 
 @pytest.fixture
@@ -130,3 +137,62 @@ def test_what_is_listed_and_taken_back_on_the_command_line(
     assert done.json[0]["discoverable"] is True and "guessing" in json.dumps(done.json)
     done = command("sign", filled.stripped["astronaut"], "--discoverable")
     assert "warning" in done.err and done.code == 0
+
+
+@pytest.mark.evm
+def test_an_anchor_is_checked_where_its_contract_is_trusted(
+    settings: tuple[Settings, dict[Role, str]],
+    start_anvil: Callable[..., Any],
+    command: Callable[..., Run],
+    filled: Filled,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    from eth_account import Account
+
+    from provenance.ledger.evm.receipts import anchor_log
+    from provenance.ledger.evm.records import deploy
+    from provenance.ledger.evm.rpc import Node
+    from provenance.trust.store import TrustStore
+
+    monkeypatch.setattr("provenance.ledger.evm.anchor.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("provenance.ledger.evm.transact.POLL_SECONDS", 0.05)
+    chain = start_anvil()
+    owner = Account.create()
+    chain.fund(owner.address)
+    node = Node.connect(chain.url, chain_id=31337)
+    contract = deploy(node, owner)[0]
+    with LocalLedger.open(filled.home.ledger) as ledger:
+        anchor_log(filled.home, ledger, contract, owner)
+    copy = filled.stripped["hopper"]
+    with running(settings[0]) as url:
+        # whoever trusts neither the log nor the contract is told that nothing was checked
+        monkeypatch.setenv("VEILMARK_HOME", str(tmp_path / "nobody"))
+        (found,) = command("find", copy, "--service", url, "--json").json
+        assert {one["anchor"] for one in found["records"]} == {"logged-anchor-not-checked"}
+        assert all("log that you do not trust" in one["anchor_detail"] for one in found["records"])
+        trusting(filled, monkeypatch, tmp_path)
+        unasked = command("find", copy, "--service", url)
+        assert "anchor: not checked: no node was asked (--rpc URL asks one)" in " ".join(unasked.out.split())
+        refused = command("find", copy, "--service", url, "--rpc", chain.url)
+        assert refused.code == 2 and "no contract you trust" in refused.err
+        # another owner's contract is not the one that the receipt names
+        trust = TrustStore.load(Home.locate())
+        trust.add_contract(31337, contract.address.lower(), "0x" + "11" * 20)
+        (found,) = command("find", copy, "--service", url, "--rpc", chain.url, "--json").json
+        assert {one["anchor"] for one in found["records"]} == {"logged-anchor-not-checked"}
+        assert "does not know" in found["records"][0]["anchor_detail"]
+        trust.add_contract(31337, contract.address.lower(), owner.address.lower())
+        done = command("find", copy, "--service", url, "--rpc", chain.url, "--json")
+        (found,) = done.json
+        assert done.code == 0
+        assert {one["anchor"] for one in found["records"]} == {"logged-anchored-according-to-rpc"}
+        assert all(one["anchored_at"].endswith("Z") for one in found["records"])
+        with veilmark.open(Home.locate()) as v:
+            said = v.find_on_service(copy, url, rpc=[chain.url])
+        assert said.records[0].anchor is LedgerStatus.ANCHORED_BY_RPC
+        # a node that does not answer is no proof, and no fault
+        chain.stop()
+        done = command("find", copy, "--service", url, "--rpc", chain.url, "--json")
+        (found,) = done.json
+        assert done.code == 0 and found["records"][0]["anchor"] == "logged-anchor-not-checked"

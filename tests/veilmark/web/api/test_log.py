@@ -13,11 +13,11 @@ from provenance.home import Home
 from provenance.ledger import serve
 from provenance.ledger.audit import audit_published
 from provenance.ledger.embedded.log import LocalLedger
-from provenance.ledger.note import Checkpoint, SigningKey, VerifierKey
+from provenance.ledger.note import VerifierKey
 from provenance.ledger.policy import Policy
 from provenance.ledger.publish import publish
 from provenance.ledger.service import check_published
-from provenance.ledger.witness import ask, parse_signatures, request_for
+from provenance.ledger.witness import ask
 from provenance.trust.store import TrustStore
 from tests.support.records import make_openings
 from tests.support.serving import running
@@ -106,32 +106,6 @@ def test_the_witness_cosigns_what_extends_and_refuses_what_forks(
         with pytest.raises(LedgerError, match="404"):
             ask(url, stranger.note(), stranger.consistency_proof)
     assert watched.receipt(0).verify([watched.log_key, vkey])[vkey]
-
-
-def test_status_codes_of_add_checkpoint(service: Service, watched: LocalLedger) -> None:
-    TrustStore.load(service.filled.home).add_log_key(watched.log_key)
-    watched.append(make_openings(3))
-
-    def add(body: bytes) -> tuple[int, str, str]:
-        answer = service.post("/add-checkpoint", content=body)
-        return answer.status_code, answer.headers["content-type"].partition(";")[0], answer.text
-
-    assert add(b"nonsense")[0] == 400
-    assert add(request_for(watched.note(), 5, []))[0] == 400, "an old size over the checkpoint's"
-    forged = Checkpoint("other.example/log", 3, bytes(32)).sign(SigningKey.generate("other.example/log"))
-    assert add(request_for(forged, 0, []))[0] == 403
-    status, kind, text = add(request_for(watched.note(), 0, []))
-    assert (status, kind) == (200, "text/plain") and len(parse_signatures(text)) == 1
-    assert add(request_for(watched.note(), 0, [])) == (409, "text/x.tlog.size", "3\n")
-    assert add(request_for(watched.note(), 3, []))[0] == 200, "the same again"
-    watched.append(make_openings(2, start=3))
-    assert add(request_for(watched.note(), 3, [bytes(32)]))[0] == 422
-    proof = watched.consistency_proof(3)
-    assert add(request_for(watched.note(), 3, proof))[0] == 200
-    key = watched._signing_key()
-    fork = Checkpoint("other.example/log", 5, bytes(32)).sign(key)
-    assert add(request_for(fork, 5, [])) == (409, "text/x.tlog.size", "5\n")
-    assert add(b"x" * 200_000)[0] == 413
 
 
 def test_one_that_is_no_witness(service: Service, settings: tuple[Settings, dict[Role, str]]) -> None:
