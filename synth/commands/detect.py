@@ -1,4 +1,4 @@
-"""``veilmark detect``: what five small fake detectors say about a file, and what they saw."""
+"""``veilmark detect``: what six small fake detectors say about a file, and what they saw."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _BAR = 20
 _KINDS = {
     "blink": ("blink-1",),
     "pulse": ("pulse-1", "pulse-2"),
+    "lips": ("lips-1",),
     "warp": ("warp-1", "warp-saliency"),
     "blend": ("blend-1", "blend-saliency"),
     "splice": ("consistency-map",),
@@ -41,7 +42,7 @@ def detect(
     ] = None,
     detectors: Annotated[
         str | None,
-        typer.Option("--detectors", help="Which, comma-separated: blink, pulse, warp, blend, splice."),
+        typer.Option("--detectors", help="Which, comma-separated: blink, pulse, lips, warp, blend, splice."),
     ] = None,
     seconds: Annotated[
         float, typer.Option("--seconds", help="How much of a video is looked at, 0.1 to 600.")

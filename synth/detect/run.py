@@ -12,6 +12,7 @@ from provenance.errors import UsageError
 from synth.detect.base import DETECTORS, Finding
 from synth.detect.blink import blink_finding
 from synth.detect.learned import LearnedDetectors
+from synth.detect.lips import lips_finding
 from synth.detect.observe import TIMELESS, FaceObserver, ObservedFace, whole_picture
 
 SCHEMA = "veilmark.detect/1"
@@ -176,6 +177,8 @@ def score_footage(
             findings[name] = blink_finding(observed)
         elif name == "pulse":
             findings[name] = judges.pulse(observed)
+        elif name == "lips":
+            findings[name] = lips_finding(observed, judges.lips)
         else:
             findings[name] = judges.face(name, observed, pictures=chosen.pictures)
     scores = {name: finding.score for name, finding in findings.items()}
