@@ -60,6 +60,7 @@ class Detection:
         findings: by detector, in their order.
         joint: calibrated joint score, 0 to 1, or None where the detectors that could judge carry less than a third of
             all weight: by the calibration that comes with veilmark it takes "blend", or "warp" and "pulse" together.
+            The odds of "lips" are averaged with theirs.
         observed: what they looked at.
         notes: remarks about the file.
     """
