@@ -7,7 +7,7 @@
 FOOTAGE are videos, each of one person and named after them. Fakes are lip-syncs, files of FOLDER that are named
 ``PERSON-anything.mp4``, made beforehand by ``veilmark synth lipsync --no-visible-mark`` of people who agreed; and, of
 everybody, landmarks whose lips moved at another time (:func:`landmark_fake`), of which no picture is ever made. Every
-fake has real footage of the same person beside it: as filmed, encoded again, and blurred, each looked at anew.
+fake has real footage of the same person beside it: as filmed, encoded again, and blurred.
 
 It writes ``lips.json``, and ``lips-taught.json`` with all that it hangs on, and with each clip's log-odds by a model
 that saw nothing of its person. benchmarks/synth/lips.py says what those are worth.
@@ -34,7 +34,7 @@ from synth.detect.lips import MOST_APART, LipModel
 from synth.detect.observe import FaceObserver, ObservedFace
 from synth.detect.patches import no_patches
 from synth.detect.training import material
-from synth.detect.training.clips import Remade, blurring
+from synth.detect.training.clips import remade
 from synth.extraction.canonical import INNER_LIPS, LIPS
 from synth.extraction.footage import open_footage
 
@@ -45,8 +45,8 @@ SHRINK = 10.0
 EACH = 3
 #: Kinds of clips: real ones, lip-syncs, landmark fakes.
 REAL, LIPSYNC, MOVED = ("filmed", "again", "blurred"), "lipsync", "moved"
-#: Seconds of each clip, and the quality that real clips are encoded again with.
-SECONDS, AGAIN = 6.0, 28
+#: Of each clip.
+SECONDS = 6.0
 TAUGHT_FILE = "lips-taught.json"
 _LOWER, _MIDDLES = 0.62, (0, 17, 61, 291, 13)
 _PAUSE, _LONGEST = 0.5, 3.0
@@ -184,14 +184,12 @@ def lip_rows(
     rows: list[LipRow] = []
     for clip in material.observe_clips(footage, work, looks, SECONDS, print):
         looked = {"filmed": clip.observed}
-        for number, kind in enumerate(REAL[1:]):
+        for kind in REAL[1:]:
             kept = work / f"lips-{kind}-{clip.person}-{len(clip.observed.times)}.npz"
             if not kept.is_file():
-                random = np.random.default_rng((0, number, *clip.person.encode()))
-                change = blurring(random) if kind == "blurred" else None
+                random = np.random.default_rng((1, sum(f"{clip.person}{kind}".encode())))
                 source = open_footage(clip.observed.path)[0]
-                made = Remade(source, clip.observed, change, **({} if change else {"crf": AGAIN}))
-                material.save_observed(kept, looks.observe(made))
+                material.save_observed(kept, remade(kind, source, clip.observed, random))
             looked[kind] = material.load_observed(kept, clip.observed.path)
         rows += rows_of(clip.person, looked)
     people = {one.person for one in rows}
@@ -223,10 +221,10 @@ def write_lips(rows: Sequence[LipRow], files: Sequence[Path], output: Path) -> N
     people = sorted({one.person for one in rows})
     counts = {kind: sum(one.kind == kind for one in rows) for kind in (*REAL, LIPSYNC, MOVED)}
     about = f"{len(people)} people; clips: " + ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    held = held_out_lips(rows)
     model = train_lips(rows, about=about)
     output.mkdir(parents=True, exist_ok=True)
     write_bytes(output / "lips.json", json.dumps(model.to_json(), indent=1).encode(), force=True)
-    held = held_out_lips(rows)
     taught = {
         "shrink": SHRINK,
         "seconds": SECONDS,
