@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import json
+import wave
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -23,6 +25,67 @@ from synth.detect.training import lips as training
 from synth.extraction.footage import open_footage
 
 SECONDS = 3.6
+
+
+@pytest.mark.slow
+@pytest.mark.vectors
+def test_a_real_lip_sync_is_told_from_the_same_person_as_filmed(
+    test_data: Path, tmp_path: Path, model: LipModel
+) -> None:
+    """Of one of the two people whose likeness may be generated. The weights know both; how they do on people whom they
+    do not know is in docs/research/detect.md. The sound, part of another person's speech, is new to them.
+    """
+    from provenance.home import Home
+    from provenance.session import open_session
+    from provenance.setup import initialize
+    from synth.lipsync import LipsyncOptions, LipsyncRequest, make_lipsync
+
+    target = tmp_path / "target.mp4"
+    _smaller(test_data / "media" / "talking" / "model1.mp4", target, 5.0, 1280)
+    sound = tmp_path / "said.wav"
+    _part(test_data / "media" / "talking" / "speech3.wav", sound, 40.0, 43.4)
+    home = Home.locate()
+    initialize(home, subject="Researcher", algorithm="es256", passphrase=None)
+    request = LipsyncRequest(LipsyncOptions(mark=False), declared=True)
+    with open_session(home) as session:
+        make_lipsync(target, sound, tmp_path / "made.mp4", request, session)
+    observer = FaceObserver()
+    made, filmed = (
+        lips_finding(observer.observe(open_footage(path)[0], max_seconds=SECONDS), model)
+        for path in (tmp_path / "made.mp4", target)
+    )
+    assert made.score is not None and filmed.score is not None
+    assert made.score > 0.5 and made.score > filmed.score
+
+
+def _smaller(source: Path, output: Path, seconds: float, height: int) -> None:
+    """The beginning of a video, scaled down, with its sound."""
+    with av.open(str(source)) as film, av.open(str(output), "w") as out:
+        picture, voice = film.streams.video[0], film.streams.audio[0]
+        frames = out.add_stream("libx264", rate=picture.average_rate, options={"crf": "14"})
+        frames.width, frames.height = height * picture.width // picture.height // 2 * 2, height
+        frames.pix_fmt = "yuv420p"
+        sound = out.add_stream("aac", rate=voice.rate, layout="stereo")
+        for frame in film.decode(picture, voice):
+            if frame.time >= seconds:
+                continue
+            if isinstance(frame, av.VideoFrame):
+                out.mux(frames.encode(frame.reformat(frames.width, height, "yuv420p", interpolation="AREA")))
+            else:
+                out.mux(sound.encode(frame))
+        out.mux(frames.encode(None))
+        out.mux(sound.encode(None))
+
+
+def _part(source: Path, output: Path, start: float, end: float) -> None:
+    from synth.lipsync.mouth.audio import RATE, load_sound
+
+    with wave.open(str(output), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        samples = load_sound(source).part(start, end).samples
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
 @pytest.fixture(scope="module")
