@@ -53,8 +53,8 @@ def report(rows: list[list[Any]]) -> dict[str, Any]:
         found[f"{kind} called fake"] = [called, len(fake)]
         print(f"  {called} of {len(fake)} above 0.5")
     for kind in REAL:
-        real = [value for _, what, value in judged if what == kind]
-        found[f"{kind} called fake"] = [sum(value > 0 for value in real), len(real)]
+        values = [value for _, what, value in judged if what == kind]
+        found[f"{kind} called fake"] = [sum(value > 0 for value in values), len(values)]
         print(f"real, {kind}: {found[f'{kind} called fake'][0]} of {len(real)} above 0.5")
     for person in sorted({whose for whose, what, _ in judged if what == LIPSYNC}):
         own = {

@@ -101,7 +101,7 @@ def motion_features(front: Floats) -> dict[str, float]:
         for name, points in (("lips", LIPS + INNER_LIPS), ("jaw", _JAW), ("cheeks", _CHEEKS), ("eyes", _EYES))
     }
     gap, wide = opening(front), front[:, 291, 0] - front[:, 61, 0]
-    told = {}
+    told: dict[str, float] = {}
     for name, values in (
         ("lips", flat["lips"]),
         ("jaw", flat["jaw"]),

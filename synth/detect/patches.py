@@ -7,6 +7,8 @@ under the same encoder, so that their ratios say little about the camera and muc
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +51,7 @@ class PatchMeter:
     def __init__(self, result: Floats) -> None:
         self._result = result
         self._before: tuple[NDArray[np.float32], Floats] | None = None
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def skip(self) -> None:
         self._before = None
