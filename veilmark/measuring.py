@@ -32,10 +32,10 @@ class Measuring(Handle):
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> Detection:
-        """What five small fake detectors say about a picture or a video. A score is no verdict.
+        """What six small fake detectors say about a picture or a video. A score is no verdict.
 
         Args:
-            detectors: ``blink``, ``pulse``, ``warp``, ``blend``, ``splice``; default all.
+            detectors: ``blink``, ``pulse``, ``lips``, ``warp``, ``blend``, ``splice``; default all.
             max_seconds: how much of a video is looked at, 0.1 to 600.
             weights: a folder with face detectors' weights to look in first.
             device: where torch computes, ``cpu`` or ``cuda``.

@@ -1,4 +1,4 @@
-"""``veilmark detect``: what five small fake detectors say about a file, and what they saw."""
+"""``veilmark detect``: what six small fake detectors say about a file, and what they saw."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def detect(
     ] = None,
     detectors: Annotated[
         str | None,
-        typer.Option("--detectors", help="Which, comma-separated: blink, pulse, warp, blend, splice."),
+        typer.Option("--detectors", help="Which, comma-separated: blink, pulse, lips, warp, blend, splice."),
     ] = None,
     seconds: Annotated[
         float, typer.Option("--seconds", help="How much of a video is looked at, 0.1 to 600.")

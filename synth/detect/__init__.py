@@ -1,8 +1,9 @@
-"""Is it fake? Five small detectors, what each saw, and a joint score. A score is no verdict.
+"""Is it fake? Six small detectors, what each saw, and a joint score. A score is no verdict.
 
 * :func:`detect_file` (run.py) asks them all about a video or a picture.
-* Each has its own file: blink.py, pulse.py, networks/face.py (warp and blend), networks/splice.py.
-* ``python -m synth.detect.training.train`` trains them again; benchmarks/synth/detect.py measures them.
+* Each has its own file: blink.py, pulse.py, lips.py, networks/face.py (warp and blend), networks/splice.py.
+* ``python -m synth.detect.training.train`` and ``...training.lips`` train them again; benchmarks/synth/detect.py and
+  lips.py measure them.
 """
 
 from __future__ import annotations

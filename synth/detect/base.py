@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 DETECTORS = {
     "blink": "eyes that close too rarely, too often, or for too long",
     "pulse": "skin without a pulse that is the same everywhere, and frames that do not follow each other",
+    "lips": "a mouth that moves or looks as no mouth of its own face would",
     "warp": "a face that was warped into place from another resolution",
     "blend": "a face that was blended into the picture",
     "splice": "parts of the picture with another processing history",
@@ -24,6 +25,7 @@ NO_MEASURES = {
     "warp": "at its ceiling on our swaps (0.85 to 1.00) and at its floor on our lip-syncs (0.03), cloaked or not",
     "splice": "the same of every fake (0.50)",
     "pulse": "judges no clip under four seconds, and hardly any other",
+    "lips": "judges no clip under three seconds, and was taught by our own lip-syncs",
     "blink": "judges no clip under four seconds, and fakes keep the eyes of their footage",
 }
 

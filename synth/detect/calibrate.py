@@ -7,6 +7,7 @@ its real clips", not "half of all such clips are fakes".
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from synth.detect.base import logistic
 
 Floats = NDArray[np.float64]
 SCHEMA = "veilmark.detect-joint/1"
+#: The detector whose odds are of another kind of fake than the regression's.
+LIPS = "lips"
 _EDGE = 0.02
 
 
@@ -77,9 +80,14 @@ def average_precision(values: NDArray[np.floating], truth: NDArray[np.bool_]) ->
 
 @dataclass(frozen=True)
 class Joint:
-    """The joint score: one logistic regression on the log-odds of the detectors' scores.
+    """The joint score: one logistic regression on the log-odds of the detectors' scores, and the odds of a lip-sync.
 
     A detector that could not judge is given its mean over the calibration's clips, so that it has no influence.
+
+    A fake is either a swapped face or a lip-sync, and each kind is seen by other detectors: what sees one speaks
+    against the other. So their log-odds are not added. The joint odds are the mean of the regression's odds (real
+    against swapped) and those of "lips" (real against lip-sync): Bayes' rule where both kinds of fakes are equally
+    likely. Where "lips" could not judge, they are the regression's.
 
     Attributes:
         weights, centres: by detector.
@@ -102,7 +110,13 @@ class Joint:
             if score is not None:
                 total += weight * (log_odds(score) - self.centres[name])
                 judged += weight
-        return logistic(total) if judged > 0 and 3 * judged >= sum(self.weights.values()) else None
+        if judged <= 0 or 3 * judged < sum(self.weights.values()):
+            return None
+        lips = scores.get(LIPS)
+        if lips is None:
+            return logistic(total)
+        odds = (math.exp(min(60.0, max(-60.0, total))) + math.exp(log_odds(lips))) / 2
+        return odds / (1 + odds)
 
     def to_json(self) -> dict[str, Any]:
         return {

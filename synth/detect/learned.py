@@ -16,6 +16,7 @@ from provenance.errors import CorruptMediaError, MissingModelError
 from synth.detect import pulse
 from synth.detect.base import DETECTORS, Finding, Line, Plot, bounded, logistic
 from synth.detect.calibrate import Joint
+from synth.detect.lips import LipModel
 from synth.detect.maps import captioned
 from synth.detect.networks import svm
 from synth.detect.networks.face import SIDE, FaceNet, prepared, saliency
@@ -38,8 +39,8 @@ class LearnedDetectors:
     """All trained detectors, loaded once.
 
     Args:
-        folder: of ``pulse.json``, ``warp.safetensors``, ``blend.safetensors``, ``splice.safetensors`` and
-            ``joint.json``; default: those that come with veilmark.
+        folder: of ``pulse.json``, ``lips.json``, ``warp.safetensors``, ``blend.safetensors``, ``splice.safetensors``
+            and ``joint.json``; default: those that come with veilmark.
         device: where torch computes.
 
     Raises:
@@ -52,6 +53,7 @@ class LearnedDetectors:
         self.machine = svm.loads(self._text("pulse.json"))
         if self.machine.features != FEATURES:
             raise CorruptMediaError(f"{self.folder / 'pulse.json'} was made for other features")
+        self.lips = LipModel.loads(self._text("lips.json"))
         self.faces = {name: self._network(name, FaceNet()) for name in ("warp", "blend")}
         self.splice = self._network("splice", SpliceNet())
         self.joint = Joint.loads(self._text("joint.json")) if joint else None

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cloak.recognition.face_mesh import Iris, eye_rois
 from provenance.errors import CorruptMediaError, UsageError
+from synth.detect.patches import PatchMeter, no_patches
 from synth.extraction.canonical import alignment, face_mask, transformed, warp
 from synth.extraction.finder import FaceFinder, Found
 from synth.extraction.footage import RawFrame
@@ -78,6 +79,7 @@ class ObservedFace:
         colours: ``(T, 3, 3)`` mean R, G, B (0 to 255) of :data:`REGIONS`, NaN without a face.
         flicker: ``(T, 3)`` mean difference of each frame from the mean of its two neighbours, inside the face and
             around it, and the mean gradient inside the face; levels of 255.
+        patches: ``(T, parts, measures)`` of :mod:`synth.detect.patches`, NaN without a face.
         faces: up to :data:`FACES` aligned faces ``(192, 192, 3)`` uint8.
         face_points: their landmarks ``(468, 2)`` in the aligned pictures.
         face_times: their seconds.
@@ -97,6 +99,7 @@ class ObservedFace:
     openness: Floats
     colours: Floats
     flicker: Floats
+    patches: Floats = field(default_factory=lambda: no_patches(0))
     faces: list[NDArray[np.uint8]] = field(default_factory=list)
     face_points: list[NDArray[np.float32]] = field(default_factory=list)
     face_times: list[float] = field(default_factory=list)
@@ -254,6 +257,7 @@ def collect_pixels(footage: FrameSource, observed: ObservedFace, progress: Progr
         kept.clear()
     observed.colours[:], observed.flicker[:] = np.nan, np.nan
     count = len(observed.times)
+    observed.patches = no_patches(count)
     if count > 2:
         steady = stabilised("savgol", observed.landmarks[..., :2], observed.times, _STEADINESS)
     else:
@@ -262,6 +266,7 @@ def collect_pixels(footage: FrameSource, observed: ObservedFace, progress: Progr
     faces = set(_spread(there, FACES))
     frames = set(_spread(there, FRAMES))
     meter = _Flicker(observed.flicker)
+    parts = PatchMeter(observed.patches)
     still: list[float] = []
     before: NDArray[np.uint8] | None = None
     blurs: list[float] = []
@@ -271,9 +276,11 @@ def collect_pixels(footage: FrameSource, observed: ObservedFace, progress: Progr
         points = steady[raw.index]
         if np.isnan(points[0, 0]):
             meter.skip()
+            parts.skip()
             before = None
             continue
         before = _collect(raw, points, observed, meter, before, still)
+        parts.add(raw.index, raw.pixels, observed.landmarks[raw.index, :, :2].astype(np.float64))
         if raw.index in faces:
             blurs.append(_keep_face(raw, points, observed))
         if raw.index in frames:

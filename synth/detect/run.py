@@ -12,6 +12,7 @@ from provenance.errors import UsageError
 from synth.detect.base import DETECTORS, Finding
 from synth.detect.blink import blink_finding
 from synth.detect.learned import LearnedDetectors
+from synth.detect.lips import lips_finding
 from synth.detect.observe import TIMELESS, FaceObserver, ObservedFace, whole_picture
 
 SCHEMA = "veilmark.detect/1"
@@ -59,6 +60,7 @@ class Detection:
         findings: by detector, in their order.
         joint: calibrated joint score, 0 to 1, or None where the detectors that could judge carry less than a third of
             all weight: by the calibration that comes with veilmark it takes "blend", or "warp" and "pulse" together.
+            The odds of "lips" are averaged with theirs.
         observed: what they looked at.
         notes: remarks about the file.
     """
@@ -176,6 +178,8 @@ def score_footage(
             findings[name] = blink_finding(observed)
         elif name == "pulse":
             findings[name] = judges.pulse(observed)
+        elif name == "lips":
+            findings[name] = lips_finding(observed, judges.lips)
         else:
             findings[name] = judges.face(name, observed, pictures=chosen.pictures)
     scores = {name: finding.score for name, finding in findings.items()}

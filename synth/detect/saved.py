@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KINDS = {
     "blink": ("blink-1",),
     "pulse": ("pulse-1", "pulse-2"),
+    "lips": ("lips-1",),
     "warp": ("warp-1", "warp-saliency"),
     "blend": ("blend-1", "blend-saliency"),
     "splice": ("consistency-map",),

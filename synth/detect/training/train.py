@@ -28,6 +28,7 @@ from synth.detect.learned import LearnedDetectors
 from synth.detect.observe import FaceObserver, ObservedFace
 from synth.detect.run import DetectOptions, score_footage
 from synth.detect.training import faces as train_faces
+from synth.detect.training import lips as train_lips
 from synth.detect.training import material
 from synth.detect.training import pulse as train_pulse
 from synth.detect.training import splice as train_splice
@@ -40,8 +41,9 @@ EACH = {"warp": 4, "blend": 4}
 SECONDS, GROUPS = 6.0, 2
 HELD_OUT, RECORD_FILE = "held-out.json", "taught.json"
 #: Not blinking: the fakes that are made here keep the eyes of their footage, so nothing can be learned about it. Not
-#: splices: what it seems to see of the fakes is that blurred real clips score low.
-IN_JOINT = tuple(name for name in DETECTORS if name not in ("blink", "splice"))
+#: splices: what it seems to see of the fakes is that blurred real clips score low. Not lips: none of these fakes is a
+#: lip-sync; its odds are added to the joint ones (see :class:`synth.detect.calibrate.Joint`).
+IN_JOINT = tuple(name for name in DETECTORS if name not in ("blink", "lips", "splice"))
 Row = tuple[str, str, dict[str, float | None]]
 
 
@@ -110,6 +112,7 @@ def train_all(lesson: TrainingSet, output: Path) -> None:
     for folder in folders:
         folder.mkdir(exist_ok=True)
     _learn_pulse(lesson, output, folders)
+    _learn_lips(lesson, output, folders)
     _learn_faces(lesson, output, folders)
     _learn_splice(lesson, output, folders)
 
@@ -134,6 +137,23 @@ def _learn_pulse(lesson: TrainingSet, output: Path, folders: Sequence[Path]) -> 
     final = train_pulse.calibrated(train_pulse.train_machine(rows, about=about), rows, decisions)
     write_bytes(output / "pulse.json", json.dumps(final.to_json()).encode(), force=True)
     _say("pulse: done")
+
+
+def _learn_lips(lesson: TrainingSet, output: Path, folders: Sequence[Path]) -> None:
+    """From landmark fakes alone: :mod:`synth.detect.training.lips` teaches it from lip-syncs as well."""
+    rows = [
+        row
+        for place, clip in enumerate(lesson.clips)
+        for row in train_lips.rows_of(
+            clip.person, {"filmed": clip.observed, **{kind: lesson.made[kind][place] for kind in REAL_KINDS}}
+        )
+    ]
+    for group, folder in zip([*lesson.groups, ()], [*folders, output], strict=True):
+        model = train_lips.train_lips(
+            [one for one in rows if one.person not in group], about="real clips against landmark fakes"
+        )
+        write_bytes(folder / "lips.json", json.dumps(model.to_json()).encode(), force=True)
+    _say("lips: done")
 
 
 def _learn_faces(lesson: TrainingSet, output: Path, folders: Sequence[Path]) -> None:

@@ -77,7 +77,7 @@ def test_a_clip_that_is_too_short_says_so_and_json_has_everything(clip: Path, tm
     for name, found in data["detectors"].items():
         assert (found["score"] is None) == bool(found["reason"])
         assert found["score"] is None or 0 <= found["score"] <= 1
-        if name in ("blink", "pulse"):
+        if name in ("blink", "pulse", "lips"):
             assert found["score"] is None
     assert 0 <= data["joint"] <= 1
     assert all(Path(one).is_file() for one in data["saved"])
@@ -91,7 +91,7 @@ def test_a_longer_clip_has_its_curves_drawn(observed: ObservedFace, clip: Path) 
 
     longer = copy.deepcopy(observed)
     order = np.abs((np.arange(180) + 23) % 46 - 23)  # there and back
-    for name in ("landmarks", "openness", "colours", "flicker"):
+    for name in ("landmarks", "openness", "colours", "flicker", "patches"):
         setattr(longer, name, getattr(longer, name)[order])
     longer.times = np.arange(180) / 30
     found = score_footage(clip, longer, LearnedDetectors())
@@ -135,7 +135,7 @@ def test_frames_that_all_carry_one_time_are_not_judged_in_time(
     code, text = run(path, "--json", "-o", tmp_path / "saw")
     data = json.loads(text[text.index("{") :])
     assert code == 0 and data["frames"] == 26
-    for name in ("blink", "pulse"):
+    for name in ("blink", "pulse", "lips"):
         assert "carry the same time" in data["detectors"][name]["reason"]
     assert data["detectors"]["warp"]["score"] is not None
     assert any("carry the same time" in line for line in data["notes"])
@@ -235,7 +235,7 @@ def test_without_a_face_only_splices_are_looked_for(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "noise.png")
     code, text = run(tmp_path / "noise.png")
     assert code == 6 and "joint   cannot judge" in text
-    assert text.count("no face was found") == 4
+    assert text.count("no face was found") == 5
     code, text = run(tmp_path / "noise.png", "--detectors", "splice")
     assert code == 0 and "blink" not in text
     Image.fromarray(np.full((200, 240, 3), 80, np.uint8)).save(tmp_path / "flat.png")

@@ -301,6 +301,15 @@ class TestCalibration:
             share = weight / sum(joint.weights.values())
             assert f"`{name}` {share:.0%}".replace("%", " %") in text
 
+    def test_a_lip_sync_is_another_kind_of_fake_and_neither_kind_hides_the_other(self) -> None:
+        """The joint odds are the mean of both odds; where lips cannot be judged they are the regression's."""
+        joint = Joint({"warp": 1.0}, {"warp": 0.0}, 0.0)
+        for face, lips in ((0.1, 0.9), (0.9, 0.1), (0.3, 0.2), (0.8, 0.8)):
+            odds = (face / (1 - face) + lips / (1 - lips)) / 2
+            assert joint.probability({"warp": face, "lips": lips}) == pytest.approx(odds / (1 + odds))
+        assert joint.probability({"warp": 0.3, "lips": None}) == pytest.approx(0.3)
+        assert joint.probability({"lips": 0.99}) is None
+
     @pytest.mark.parametrize("text", [b"{}", b"no", b'{"schema": "veilmark.detect-joint/1", "weights": 3}'])
     def test_what_is_no_calibration_is_refused(self, text: bytes) -> None:
         with pytest.raises(CorruptMediaError):
@@ -354,6 +363,8 @@ class TestShipped:
         assert set(sizes) == {
             "pulse.json",
             "joint.json",
+            "lips.json",
+            "lips-taught.json",
             "warp.safetensors",
             "blend.safetensors",
             "splice.safetensors",
