@@ -21,7 +21,7 @@ from synth.measure.cache import Cache
 from synth.measure.conditions import CLEAN, CLEANING, NOISE, RANDOM
 from synth.measure.detectors.experiment import DetectorOptions, cloak_key
 from synth.measure.experiment import AttackerFaces, Result
-from synth.measure.measures import MEASURES, ExperimentKind
+from synth.measure.measures import MEASURES, OWN_PICTURE, ExperimentKind
 from synth.measure.run import Measured
 from synth.measure.summary.effects import effects, fake_quality
 from synth.measure.summary.report import experiment_report
@@ -231,6 +231,19 @@ def test_an_instrument_that_fails_on_clean_data_says_nothing_about_a_cloak(
     assert "Instrument too weak" in page_html(report)
     page, data = write_report(report, tmp_path)
     assert Measured(report, page, data).exit_code == 7
+
+
+def test_a_one_shot_generator_that_follows_no_picture_is_too_weak() -> None:
+    """One that draws the person even from the target's own picture."""
+    values = [0.8, 0.81, 0.79]
+    for kept, passed in ((0.95, True), (0.3, False)):
+        result = made_up({CLEAN: values, CLOAKED: values, CONTROL: values})
+        for seed in result.options.repeats:
+            result.cells[CLEAN, "naive", seed][OWN_PICTURE] = kept
+        report = experiment_report(result)
+        base = report.data["baseline"]["naive"]
+        assert report.valid is passed is base["passed"] and base["values"][OWN_PICTURE]["found"] == kept
+    assert "with the target's own picture 0.300, wanted at least 0.90" in report.headline
 
 
 def test_what_is_not_finished_is_not_measured(tmp_path: Path) -> None:
