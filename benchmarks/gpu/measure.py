@@ -17,7 +17,9 @@ _DRY_FRAMES, _DRY_SIZE, _DRY_MINUTES = 34, (270, 480), 3
 
 
 def measured(_: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """A slice; the block counts as done whether or not the whole grid is, and says which part of it is."""
+    """A slice; the block counts as done whether or not the whole grid is, and says which part of it is. A dry run has
+    trained one generator at least.
+    """
     talking = Path(os.environ["VEILMARK_TEST_DATA"]) / "media" / "talking"
     folder = asked.work / "measure"
     person, target = (talking / f"{name}.mp4" for name in ("model1", "model2"))
@@ -41,6 +43,10 @@ def measured(_: str, asked: argparse.Namespace) -> dict[str, Any]:
     if done.returncode not in (0, 7) or not report.is_file():
         raise RuntimeError(done.stderr[-1200:])
     said = json.loads(report.read_text())
+    if asked.dry_run and not said["data"]["generators"]:
+        raise RuntimeError(
+            f"no generator was trained within {_DRY_MINUTES} minutes; run again, it goes on there"
+        )
     return {
         "finished": said["finished"], "valid": said["valid"], "headline": said["headline"],
         "generators": len(said["data"]["generators"]), "seconds of work": said["seconds"],

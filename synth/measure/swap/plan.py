@@ -58,7 +58,7 @@ def estimate_work(person: Path, options: SwapExperimentOptions, cache: Cache) ->
         ]
     if len(trained) < len(options.parsed):
         parts += _one_shot(count, options, known, cache)
-    return ExperimentEstimate(tuple(parts))
+    return ExperimentEstimate(tuple(parts), known.share)
 
 
 def _one_shot(

@@ -20,7 +20,7 @@ from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache
 from synth.measure.conditions import CLEAN, CLEANING, NOISE, RANDOM
 from synth.measure.detectors.experiment import DetectorOptions, cloak_key
-from synth.measure.experiment import AttackerFaces, Result
+from synth.measure.experiment import AttackerFaces, ExperimentEstimate, Result
 from synth.measure.measures import MEASURES, OWN_PICTURE, ExperimentKind
 from synth.measure.run import Measured
 from synth.measure.summary.effects import effects, fake_quality
@@ -317,6 +317,14 @@ def test_the_report_of_an_attacker_who_gets_nothing_says_so() -> None:
     assert "with random noise of equal energy 0.203" in report.headline
     assert report.tables[0].rows[0][2] == "no fake could be made" and "100 %" in report.tables[0].rows[0]
     json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_a_plan_that_was_timed_on_a_busy_machine_says_so() -> None:
+    parts = (("one", 3000.0), ("other", 3000.0))
+    assert ExperimentEstimate(parts).lines()[-1] == "in all about 1.7 h, less what is finished already"
+    busy = ExperimentEstimate(parts, 0.1).lines()
+    assert "10 % of a core" in busy[-1] and busy[-1].endswith("about 10 min")
+    assert busy[:-1] == ExperimentEstimate(parts).lines()
 
 
 def test_consent_goes_along_with_frames_made_of_footage(tmp_path: Path) -> None:
