@@ -27,6 +27,8 @@ from synth.swap.training.train import train
 
 #: Seconds, as measured on one core, to swap and measure a frame, and to look for the face again in a held-out frame.
 _MEASURE = 0.45
+#: Seconds, likewise, to prepare what judges: held-out faces, landmarks, what fake detectors say of the real clip.
+_JUDGES = 30.0
 #: A step of the phases that have a critic, on the average of a recipe, beside one of the first phase.
 _PHASES = 1.15
 _PROBE_STEPS = 4
@@ -50,6 +52,7 @@ def estimate_work(person: Path, options: SwapExperimentOptions, cache: Cache) ->
             known.cloak_seconds(count, options, is_video(person)),
         ),
         (f"{cells} extractions of faces, and the target's", looks),
+        ("preparing what judges", _JUDGES * known.speed),
     ]
     if trained:
         parts += [
