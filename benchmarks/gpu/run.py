@@ -15,9 +15,11 @@ synchronised work after a warm-up; TF32 is off but where a row says so, cudnn ch
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,8 @@ BLOCKS: dict[str, tuple[str, tuple[str, ...], bool]] = {
     "measure swap": ("measure", ("cv2", "platformdirs", "safetensors", "av", "typer", "cryptography"), True),
 }
 LIMIT = 540
+#: Seconds to end in, for a block that took too long.
+_GRACE = 10
 
 
 def lacking(name: str) -> list[str]:
@@ -58,6 +62,37 @@ def _is_here(package: str) -> bool:
         return False
 
 
+def within(limit: float, command: list[str], environment: dict[str, str]) -> tuple[int | None, str]:
+    """Exit code and errors of a command; None where it took longer than so many seconds. Then, and when this program is
+    interrupted, it and all that it started are ended, so that nothing runs beside the next block.
+    """
+    block = subprocess.Popen(
+        command, env=environment, start_new_session=True, text=True, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        _, errors = block.communicate(timeout=limit)
+    except BaseException as error:
+        _end(block)
+        if isinstance(error, subprocess.TimeoutExpired):
+            return None, ""
+        raise
+    return block.returncode, errors
+
+
+def _end(block: subprocess.Popen[str]) -> None:
+    """End a block's whole session: asked first, so that what is finished is kept."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(block.pid, how)
+            until = time.monotonic() + _GRACE
+            while time.monotonic() < until:
+                block.poll()
+                os.killpg(block.pid, 0)
+                time.sleep(0.1)
+    block.communicate()
+
+
 def run_block(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     """One block in a process of its own; what went wrong is said in its row."""
     began = time.monotonic()
@@ -70,15 +105,12 @@ def run_block(name: str, asked: argparse.Namespace) -> dict[str, Any]:
         command += ["--dry-run"] if asked.dry_run else []
         command += ["--weights", str(asked.weights)] if asked.weights else []
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        try:
-            done = subprocess.run(
-                command, env={**os.environ, "PYTHONPATH": path}, timeout=LIMIT, capture_output=True, text=True
-            )
-        except subprocess.TimeoutExpired:
+        code, errors = within(LIMIT, command, {**os.environ, "PYTHONPATH": path})
+        if code is None:
             return {"state": "over nine minutes", "seconds": LIMIT}
         seconds = round(time.monotonic() - began, 1)
-        if done.returncode or not answer.is_file():
-            return {"state": "failed", "error": done.stderr.strip()[-1500:], "seconds": seconds}
+        if code or not answer.is_file():
+            return {"state": "failed", "error": errors.strip()[-1500:], "seconds": seconds}
         return {"state": "done", "seconds": seconds, **json.loads(answer.read_text())}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -37,12 +38,14 @@ class Calibration:
         speed: by how much slower this machine is than the one on which constants were measured.
         step: of the cloak's search, seconds, by veil; frame: what a frame of a cloaked film costs besides, seconds.
         find: to find the faces of a frame, seconds, by the detectors that are asked.
+        share: of a core that this program got meanwhile, at most 1; less where other work takes the machine.
     """
 
     speed: float = 1.0
     step: dict[str, float] = field(default_factory=dict)
     frame: dict[str, float] = field(default_factory=dict)
     find: dict[tuple[str, ...], float] = field(default_factory=dict)
+    share: float = 1.0
 
     def cloak_seconds(self, frames: int, options: ExperimentOptions, video: bool) -> float:
         """Of all cloaks of so many frames."""
@@ -72,11 +75,19 @@ def calibrate(footage: Path, options: ExperimentOptions, cache: Cache) -> Calibr
     done = cache.get(key)
     if done is not None:
         find = {tuple(names): float(seconds) for names, seconds in done["find"]}
-        return Calibration(done["speed"], done["step"], done["frame"], find)
+        return Calibration(done["speed"], done["step"], done["frame"], find, done.get("share", 1.0))
+    began, computed = time.perf_counter(), _computed()
     made = _timed(footage, options, cache)
-    told = {"speed": made.speed, "step": made.step, "frame": made.frame}
+    if options.device == "cpu":
+        made.share = min(1.0, (_computed() - computed) / max(1e-3, time.perf_counter() - began))
+    told = {"speed": made.speed, "step": made.step, "frame": made.frame, "share": made.share}
     cache.put(key, {**told, "find": [[list(names), seconds] for names, seconds in made.find.items()]})
     return made
+
+
+def _computed() -> float:
+    """Seconds of computing of this program and of what it started and ended."""
+    return sum(os.times()[:4])
 
 
 def _timed(footage: Path, options: ExperimentOptions, cache: Cache) -> Calibration:

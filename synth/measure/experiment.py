@@ -28,6 +28,8 @@ Stop = Callable[[], bool]
 #: Writes generated pictures signed and marked: pixels, where to, and the random choice's seed.
 Label = Callable[[Pixels, Path, int], None]
 _PUBLISH, _ATTACK = 0.25, 0.2
+#: A plan says that other work takes the machine where it got less than this share of a core.
+_BUSY = 0.6
 
 
 @dataclass(frozen=True)
@@ -225,9 +227,14 @@ def require_basis(consent: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class ExperimentEstimate:
-    """What will be done, and about how long each part takes in seconds."""
+    """What will be done, and about how long each part takes in seconds.
+
+    Attributes:
+        share: of a core that the timed steps got; the machine was busy with other work where it is less than 1.
+    """
 
     parts: tuple[tuple[str, float], ...]
+    share: float = 1.0
 
     @property
     def seconds(self) -> float:
@@ -236,7 +243,13 @@ class ExperimentEstimate:
     def lines(self) -> list[str]:
         """For a person."""
         rows = [f"{what}: about {duration(seconds)}" for what, seconds in self.parts]
-        return [*rows, f"in all about {duration(self.seconds)}, less what is finished already"]
+        rows.append(f"in all about {duration(self.seconds)}, less what is finished already")
+        if self.share < _BUSY:
+            rows.append(
+                f"other work takes this machine: the timed steps got {100 * self.share:.0f} % of a core; with the "
+                f"machine to itself about {duration(self.share * self.seconds)}"
+            )
+        return rows
 
 
 def _seconds(result: Result) -> float:

@@ -92,6 +92,10 @@ MEASURES: dict[str, Measure] = {
     ),
 }
 
+#: In a cell of the one-shot attacker's clean data, beside its measures: share of faces nearer to the target where the
+#: picture is the target's own.
+OWN_PICTURE = "own picture kept"
+
 
 class ExperimentKind(StrEnum):
     """Which generator an experiment is about."""

@@ -35,6 +35,7 @@ from synth.measure.lipsync.options import LipsyncExperimentOptions
 from synth.measure.summary.report import experiment_report
 from synth.measure.swap import experiment as swap_experiment
 from synth.measure.swap.options import FEWEST_SEEDS, SwapExperimentOptions
+from synth.measure.swap.plan import estimate_work as estimate_swap
 from synth.report.document import Report, without_pictures
 from synth.report.write import write_report
 
@@ -203,7 +204,7 @@ def run_swap(
     cache = Cache(output / WORK_FOLDER)
     with cache.leaving_nothing_empty():
         swap_experiment.require_video(target)
-        for line in swap_experiment.estimate_work(person, options, cache).lines():
+        for line in estimate_swap(person, options, cache).lines():
             listener.tell(line)
     if plan_only:
         return None

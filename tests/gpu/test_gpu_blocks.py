@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gpu.run import within
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu" / "run.py"
 #: A machine with torch, numpy and pillow alone: everything else of ours is not there.
@@ -66,3 +68,16 @@ def test_what_fails_is_said_and_is_the_exit_code(tmp_path: Path) -> None:
     assert done.returncode == 1 and "machine: failed" in done.stdout
     block = json.loads((tmp_path / "gpu.json").read_text())["blocks"]["machine"]
     assert block["state"] == "failed" and block["error"]
+
+
+def test_a_block_that_takes_too_long_leaves_nothing_running(tmp_path: Path) -> None:
+    """Not even what it started itself: `veilmark measure` runs in a process of its own."""
+    started = tmp_path / "pid"
+    own = f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    block = (
+        f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {own!r}]); time.sleep(600)"
+    )
+    assert within(15, [sys.executable, "-c", block], dict(os.environ)) == (None, "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
+    assert within(15, [sys.executable, "-c", "raise SystemExit('why')"], dict(os.environ)) == (1, "why\n")

@@ -193,7 +193,8 @@ def estimate_work(person: Path, options: LipsyncExperimentOptions, cache: Cache)
             ),
             (f"following the face {cells + 1} times", looks),
             (f"{runs} lip-syncs of {made} frames", runs * (count * _STUDY + made * _MAKE) * known.speed),
-        )
+        ),
+        known.share,
     )
 
 

@@ -12,14 +12,15 @@ import numpy as np
 from synth.measure.attackers import Attacker
 from synth.measure.conditions import CLEAN
 from synth.measure.experiment import Result
-from synth.measure.measures import MEASURES, ExperimentKind
+from synth.measure.measures import MEASURES, OWN_PICTURE, ExperimentKind
 from synth.measure.stats import Effect, Significance
 from synth.measure.summary.effects import mean_of, primary_effects
 from synth.measure.variants import control_in_words
 from synth.measure.wording import change, number, p_value
 
 #: A clean fake passes where it is nearer to the person than to the target in at least this share of the faces, and dlib
-#: says that it is one person.
+#: says that it is one person. One that was made after a single picture also has to keep the target's face, in that
+#: share, where the picture is the target's own.
 LEAST_NEARER, MOST_DLIB = 0.9, 0.6
 #: A lip-sync of clean footage passes where the mouth's opening follows the filmed one at least this closely.
 LEAST_OPENING = 0.3
@@ -105,15 +106,21 @@ def baseline_of(result: Result, attacker: str) -> Baseline:
             "swapped dlib": (MOST_DLIB, -1),
         }
         needed = "swapped identity"
+    found = {name: mean_of(result, CLEAN, attacker, name).value for name in limits}
+    words = {name: MEASURES[name].name for name in limits}
+    cells = [result.cells.get((CLEAN, attacker, repeat), {}) for repeat in result.options.repeats]
+    own = [cell[OWN_PICTURE] for cell in cells if cell.get(OWN_PICTURE) is not None]
+    if own:
+        limits[OWN_PICTURE], found[OWN_PICTURE] = (LEAST_NEARER, 1), float(np.mean(own))
+        words[OWN_PICTURE] = "nearer to the target with the target's own picture"
     values, missed = {}, []
     for name, (limit, better) in limits.items():
-        found = mean_of(result, CLEAN, attacker, name).value
-        if math.isnan(found):
+        if math.isnan(found[name]):
             continue
-        values[name] = (found, limit)
-        if (found - limit) * better < 0:
+        values[name] = (found[name], limit)
+        if (found[name] - limit) * better < 0:
             word = "at least" if better > 0 else "below"
-            missed.append(f"{MEASURES[name].name} {found:.3f}, wanted {word} {limit:.2f}")
+            missed.append(f"{words[name]} {found[name]:.3f}, wanted {word} {limit:.2f}")
     if needed not in values:
         return Baseline(False, "no fake of clean data was measured", values)
     return Baseline(not missed, "; ".join(missed), values)

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from provenance.errors import UsageError
 from provenance.media.files import sha256_file
 from synth.extraction.faceset import FaceSet
-from synth.extraction.finder import DEFAULT_DETECTORS, FaceFinder
+from synth.extraction.finder import FaceFinder
 from synth.extraction.footage import open_footage
 from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache, key_of
-from synth.measure.calibration import calibrate
 from synth.measure.conditions import CLEAN, Pixels
 from synth.measure.experiment import (
     AttackerFaces,
     Experiment,
-    ExperimentEstimate,
     Label,
     Progress,
     Result,
@@ -35,20 +30,11 @@ from synth.measure.experiment import (
 from synth.measure.judge import Judge
 from synth.measure.material import Material, prepare_material
 from synth.measure.measures import ExperimentKind
-from synth.measure.split import split_of
 from synth.measure.swap.cells import SwapJudge, cell_key, landmarks_of, trained_and_measured
 from synth.measure.swap.faces import extract_for, held_out_faces
 from synth.measure.swap.one_shot import OneShotCells
 from synth.measure.swap.options import SwapExperimentOptions
-from synth.swap.training.checkpoint import Origin
 from synth.swap.training.data import Bank
-from synth.swap.training.train import train
-
-#: Seconds, as measured on one core, to swap and measure a frame, and to look for the face again in a held-out frame.
-_MEASURE = 0.45
-#: A step of the phases that have a critic, on the average of a recipe, beside one of the first phase.
-_PHASES = 1.15
-_PROBE_STEPS = 4
 
 
 def measure_swap(
@@ -178,67 +164,11 @@ class SwapExperiment(Experiment):
         shutil.rmtree(self.cache.folder / "models", ignore_errors=True)
 
 
-def estimate_work(person: Path, options: SwapExperimentOptions, cache: Cache) -> ExperimentEstimate:
-    """How long it takes at most, from the footage's length and a few real steps of each part on this machine."""
-    count, known = _frames(person, options), calibrate(person, options, cache)
-    cells = len(options.variants) * len(options.parsed)
-    runs, steps = cells * len(options.seeds), options.generator().recipe.steps
-    clip = max(2, round(count / 4))
-    clip = clip if options.held_out is None else min(options.held_out, clip)
-    looks = sum(known.find_seconds(one.detectors) for one in options.parsed) * len(options.variants) * count
-    looks += 2 * (count + clip) * known.find_seconds(DEFAULT_DETECTORS)
-    return ExperimentEstimate(
-        (
-            (
-                f"cloaking {count} frames: {'; '.join(options.cloaks)}",
-                known.cloak_seconds(count, options, _is_video(person)),
-            ),
-            (f"{cells} extractions of faces, and the target's", looks),
-            (f"{runs} trainings of {steps} steps", runs * steps * _PHASES * seconds_per_step(options, cache)),
-            (f"measuring {runs} generators on {clip} held-out frames", runs * clip * _MEASURE * known.speed),
-        )
-    )
-
-
-def seconds_per_step(options: SwapExperimentOptions, cache: Cache) -> float:
-    """Of the generator's training, from a few steps on noise on this machine; timed once."""
-    key = key_of("seconds a step", {"generator": options.generator().to_json(), "device": options.device})
-    done = cache.get(key)
-    if done is not None:
-        return float(done["seconds"])
-    chosen = options.generator().with_steps(10)
-    recipe = replace(chosen.recipe, check_every=1_000_000, generator_share=1.0, critic_share=0.0)
-    chosen = replace(chosen, recipe=recipe)
-    size, draws, device = chosen.architecture.size, np.random.default_rng(0), torch.device(options.device)
-    shapes = ((24, size, size, 3), (24, size, size), (24, size, size))
-    noise = [torch.from_numpy(draws.integers(0, 255, one, dtype=np.uint8)).to(device) for one in shapes]
-    moments: list[float] = []
-    with cache.scratch() as scratch:
-        train(
-            {"a": Bank(*noise), "b": Bank(*noise)},
-            Origin(chosen, ("a", "b"), {}, {}, 0, {}),
-            scratch,
-            device=device,
-            stop=lambda: len(moments) > _PROBE_STEPS,
-            progress=lambda _: moments.append(time.perf_counter()),
-        )
-    seconds = (moments[-1] - moments[0]) / (len(moments) - 1)
-    return float(cache.put(key, {"seconds": seconds})["seconds"])
-
-
 def require_video(target: Path) -> None:
     """Raise UsageError where the target is none."""
-    if not _is_video(target):
+    if not is_video(target):
         raise UsageError(f"{target} is no video", hint="the target is a video; the person may be pictures")
 
 
-def _is_video(path: Path) -> bool:
+def is_video(path: Path) -> bool:
     return any(one.kind == "video" for one in open_footage(path))
-
-
-def _frames(path: Path, options: SwapExperimentOptions) -> int:
-    """How many frames will be published."""
-    count = sum(max(1, one.expected) for one in open_footage(path))
-    split = split_of(count, None)
-    published = split.published if split else round(count * 0.8)
-    return max(1, published if options.frames is None else min(options.frames, published))

@@ -22,6 +22,7 @@ from synth.measure.cache import Cache, key_of
 from synth.measure.conditions import CLEAN, Pixels
 from synth.measure.experiment import AttackerFaces, Progress, Stop
 from synth.measure.material import Material, attacked_footage, prepare_material
+from synth.measure.measures import OWN_PICTURE
 from synth.measure.oneshot.attack import OneShotJudge, measured
 from synth.measure.oneshot.network import SIDE, OneShot
 from synth.measure.oneshot.training import People, teach
@@ -63,11 +64,14 @@ class OneShotCells:
 
     def picture(self, variant: str, repeat: int) -> Pixels:
         """The published picture of a repetition: they are evenly spread."""
+        return self._frame(self.person, variant, repeat)
+
+    def _frame(self, material: Material, variant: str, repeat: int) -> Pixels:
         repeats = self.options.repeats
-        count = sum(1 for _ in self.person.frames(CLEAN))
+        count = sum(1 for _ in material.frames(CLEAN))
         places = np.linspace(0, count - 1, 2 * len(repeats) + 1).round().astype(int)[1::2]
         wanted = int(places[repeats.index(repeat)])
-        return next(pixels for place, pixels in enumerate(self.person.frames(variant)) if place == wanted)
+        return next(pixels for place, pixels in enumerate(material.frames(variant)) if place == wanted)
 
     def faces(self, variant: str, attacker: Attacker) -> AttackerFaces:
         """In how many of the pictures the attacker finds a face."""
@@ -97,7 +101,8 @@ class OneShotCells:
     def measure(
         self, variant: str, attacker: Attacker, repeat: int, judge: SwapJudge, stop: Stop, progress: Progress
     ) -> tuple[dict[str, Any], Pixels | None]:
-        """One cell.
+        """One cell. Of clean data it says besides how often the target's own picture keeps the target's face
+        (:data:`synth.measure.measures.OWN_PICTURE`): a generator that draws one person from every picture follows none.
 
         Raises:
             KeyboardInterrupt: ``stop`` said so; the training goes on there.
@@ -108,7 +113,14 @@ class OneShotCells:
         own = OneShotJudge(
             self._finder(attacker), self._embedder(), judge.identity, judge.looks, judge.clip, judge.tracked
         )
-        return measured(self.picture(variant, repeat), swapper, own)
+        cell, faces = measured(self.picture(variant, repeat), swapper, own)
+        if variant == CLEAN and "measures" in cell:
+            began = time.perf_counter()
+            kept, _ = measured(self._frame(self.target, CLEAN, repeat), swapper, own)
+            taken = kept.get("measures", {}).get("swapped taken for the person")
+            cell[OWN_PICTURE] = None if taken is None else round(1 - taken, 6)
+            cell["seconds"] = round(cell["seconds"] + time.perf_counter() - began, 1)
+        return cell, faces
 
     def _swapper(self, stop: Callable[[], bool], progress: Progress) -> OneShot:
         if self._taught is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ import torch
 from cloak import models
 from provenance.errors import UsageError
 from synth.measure.attackers import Attacker
+from synth.measure.cache import Cache
 from synth.measure.lipsync.options import LipsyncExperimentOptions
 from synth.measure.oneshot.network import SIDE, OneShot
 from synth.measure.oneshot.training import People, teach
 from synth.measure.swap.options import SwapExperimentOptions
+from synth.measure.swap.plan import estimate_work, seconds_per_one_shot_step
 from synth.swap.features import DlibFeatures
 from synth.swap.training.data import Bank
+from tests.support.clips import film, wandering
 from tests.support.swap_faces import Jittered
 
 
@@ -40,7 +44,7 @@ def test_whose_face_is_drawn_comes_from_the_identity_alone() -> None:
     first, mask = swapper(filmed, torch.full((1, 128), 0.1))
     second, _ = swapper(filmed, torch.full((1, 128), -0.1))
     assert first.shape == (1, 3, SIDE, SIDE) and mask.shape == (1, 1, SIDE, SIDE)
-    assert float(first.min()) >= 0 and float(first.max()) <= 1
+    assert float(first.detach().min()) >= 0 and float(first.detach().max()) <= 1
     assert float((first - second).abs().mean()) > 1e-3
 
 
@@ -87,3 +91,23 @@ def test_it_is_an_attacker_on_faces_who_knows_what_was_not_attacked() -> None:
     assert not set(attacker.detectors) & set(options.attacked)
     with pytest.raises(UsageError, match="swaps faces"):
         LipsyncExperimentOptions(attackers=("one-shot",))
+
+
+def test_its_plan_counts_one_training_for_all_pictures(
+    portraits: dict[str, np.ndarray], network: DlibFeatures, tmp_path: Path
+) -> None:
+    clip = film(tmp_path / "walk.mp4", wandering(portraits["astronaut"], 30))
+    options = SwapExperimentOptions(
+        attackers=("one-shot",), seeds=tuple(range(8)), frames=24, held_out=6, side=320, cloak_steps=2, cloak_rounds=1,
+        against=("blazeface-back",), veils=("noise",), cloak_seeds=(0,),
+    )  # fmt: skip
+    few, many = (
+        estimate_work(clip, replace(options, one_shot_steps=steps), Cache(tmp_path / "work"))
+        for steps in (100, 1100)
+    )
+    named = [what for what, _ in few.parts]
+    assert any(one.startswith("one training of 100 steps, on faces of 2 people") for one in named)
+    assert any(one.startswith("measuring it with 24 pictures") for one in named)
+    assert not any("trainings" in one for one in named), "no swapper is trained for it"
+    a_step = seconds_per_one_shot_step(options, Cache(tmp_path / "work"))
+    assert a_step > 0 and many.seconds - few.seconds == pytest.approx(1000 * a_step)

@@ -20,8 +20,8 @@ from synth.measure.attackers import Attacker
 from synth.measure.cache import Cache
 from synth.measure.conditions import CLEAN, CLEANING, NOISE, RANDOM
 from synth.measure.detectors.experiment import DetectorOptions, cloak_key
-from synth.measure.experiment import AttackerFaces, Result
-from synth.measure.measures import MEASURES, ExperimentKind
+from synth.measure.experiment import AttackerFaces, ExperimentEstimate, Result
+from synth.measure.measures import MEASURES, OWN_PICTURE, ExperimentKind
 from synth.measure.run import Measured
 from synth.measure.summary.effects import effects, fake_quality
 from synth.measure.summary.report import experiment_report
@@ -233,6 +233,19 @@ def test_an_instrument_that_fails_on_clean_data_says_nothing_about_a_cloak(
     assert Measured(report, page, data).exit_code == 7
 
 
+def test_a_one_shot_generator_that_follows_no_picture_is_too_weak() -> None:
+    """One that draws the person even from the target's own picture."""
+    values = [0.8, 0.81, 0.79]
+    for kept, passed in ((0.95, True), (0.3, False)):
+        result = made_up({CLEAN: values, CLOAKED: values, CONTROL: values})
+        for seed in result.options.repeats:
+            result.cells[CLEAN, "naive", seed][OWN_PICTURE] = kept
+        report = experiment_report(result)
+        base = report.data["baseline"]["naive"]
+        assert report.valid is passed is base["passed"] and base["values"][OWN_PICTURE]["found"] == kept
+    assert "with the target's own picture 0.300, wanted at least 0.90" in report.headline
+
+
 def test_what_is_not_finished_is_not_measured(tmp_path: Path) -> None:
     numbers = [0.8, 0.81, 0.79]
     result = made_up({CLEAN: numbers, CLOAKED: [0.7, 0.72, 0.71], CONTROL: numbers})
@@ -304,6 +317,14 @@ def test_the_report_of_an_attacker_who_gets_nothing_says_so() -> None:
     assert "with random noise of equal energy 0.203" in report.headline
     assert report.tables[0].rows[0][2] == "no fake could be made" and "100 %" in report.tables[0].rows[0]
     json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_a_plan_that_was_timed_on_a_busy_machine_says_so() -> None:
+    parts = (("one", 3000.0), ("other", 3000.0))
+    assert ExperimentEstimate(parts).lines()[-1] == "in all about 1.7 h, less what is finished already"
+    busy = ExperimentEstimate(parts, 0.1).lines()
+    assert "10 % of a core" in busy[-1] and busy[-1].endswith("about 10 min")
+    assert busy[:-1] == ExperimentEstimate(parts).lines()
 
 
 def test_consent_goes_along_with_frames_made_of_footage(tmp_path: Path) -> None:
