@@ -254,6 +254,7 @@ def cloak(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     report = done.report.to_json() if done.report else {}
     film = check_source(source).kind == "video"
     pairs = [] if film else _pairs(source, output, report, gallery)
+    moment = _film_pair(source, output, gallery) if film else None
     signed = done.signed
     receipt = signed.receipt_path.name if signed and signed.receipt_path else ""
     files = [output.name, *([receipt] if receipt else []), *gallery.names]
@@ -268,7 +269,7 @@ def cloak(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "notes": list(done.notes),
         "report": report,
         "pairs": pairs,
-        "film": _film_pair(source, output, gallery) if film else None,
+        "film": moment,
         "exif": _kept_exif(output),
     }
 
