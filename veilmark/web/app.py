@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from provenance.errors import VeilmarkError
-from veilmark.web import api, pages, work
+from veilmark.web import api, desk, pages, work
 from veilmark.web.access import Access
 from veilmark.web.errors import on_busy, on_expected, on_http, on_unexpected
 from veilmark.web.jobs import Busy, JobQueue
@@ -23,6 +23,7 @@ from veilmark.web.scrubbing import scrubber
 from veilmark.web.security import Guard
 from veilmark.web.services import Services
 from veilmark.web.settings import Settings
+from veilmark.web.workers import Workers
 
 _SWEEP_SECONDS = 60
 
@@ -37,7 +38,7 @@ def create_app(settings: Settings) -> Starlette:
         settings: checked when they were made; nothing else configures the service.
     """
     limits, scrub = settings.limits, scrubber(settings)
-    engine = api.Engine(settings)
+    engine = api.Engine(settings, Workers(settings, desk.serve))
     services = Services(
         settings=settings,
         access=Access(settings),

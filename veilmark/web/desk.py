@@ -28,6 +28,7 @@ from veilmark.web.api.engine import Engine
 from veilmark.web.scrubbing import scrubber
 from veilmark.web.settings import Settings
 from veilmark.web.work.card import Carded, make_card
+from veilmark.web.workers import READY
 
 
 class Desk:
@@ -81,7 +82,6 @@ class Desk:
             with_suffix_added(path, RECEIPT_SUFFIX).write_bytes(receipt)
 
 
-READY = "ready"
 TASKS: Mapping[str, Callable[..., Any]] = {
     "verify": Desk.verify,
     "find": Desk.find,

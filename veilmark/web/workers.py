@@ -11,12 +11,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from typing import Any
 
 from provenance.errors import CheckError
 from veilmark.web.settings import Settings
 
 _POLL_SECONDS, _START_SECONDS = 0.25, 120
+#: What a process says once it can be asked.
+READY = "ready"
+#: The life of such a process: it says :data:`READY`, and then answers one task after the other.
+Life = Callable[[Settings, Connection], None]
 
 
 class TookTooLongError(CheckError):
@@ -24,9 +29,15 @@ class TookTooLongError(CheckError):
 
 
 class Workers:
-    """Thread-safe. So many at the same time as there are workers for the pages and for programs together."""
+    """Thread-safe. So many at the same time as there are workers for the pages and for programs together.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: of the service.
+        life: what each process does, such as :func:`veilmark.web.desk.serve`.
+    """
+
+    def __init__(self, settings: Settings, life: Life) -> None:
+        self._life = life
         self._settings = replace(settings, passphrase=None, tokens=(), config=None)
         self._places = threading.Semaphore(2 * settings.limits.workers)
         self._turn = threading.Lock()
@@ -80,24 +91,22 @@ class Workers:
                 if worker.alive:
                     return worker
                 worker.stop()
-        return _Worker(self._settings)
+        return _Worker(self._settings, self._life)
 
 
 class _Worker:
     """One process, and the pipe to it."""
 
-    def __init__(self, settings: Settings) -> None:
-        from veilmark.web import desk
-
-        context = _context()
+    def __init__(self, settings: Settings, life: Life) -> None:
+        context = _context(life.__module__)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=desk.serve, args=(settings, theirs), daemon=True, name="veilmark-desk"
+            target=life, args=(settings, theirs), daemon=True, name="veilmark-desk"
         )
         self._process.start()
         theirs.close()
         try:
-            begun = self._pipe.poll(_START_SECONDS) and self._pipe.recv() == desk.READY
+            begun = self._pipe.poll(_START_SECONDS) and self._pipe.recv() == READY
         except (EOFError, OSError):
             begun = False
         if not begun:
@@ -135,10 +144,10 @@ class _Worker:
         self._process.close()
 
 
-def _context() -> Any:
+def _context(module: str) -> Any:
     """Processes begin from one that has everything loaded, and no threads; where there is no such thing, anew."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["veilmark.web.desk"])
+    context.set_forkserver_preload([module])
     return context

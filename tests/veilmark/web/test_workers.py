@@ -15,6 +15,7 @@ import pytest
 from provenance.errors import CheckError, VeilmarkError
 from provenance.home import Home
 from tests.veilmark.web.conftest import Make, csrf_of, ended, enter, send, token_of
+from veilmark.web.desk import serve
 from veilmark.web.job import CancelledError
 from veilmark.web.settings import Limits, Role, Settings
 from veilmark.web.workers import TookTooLongError, Workers
@@ -84,7 +85,7 @@ def test_who_cancels_does_not_wait_for_the_file(make: Make, long_film: Path) -> 
 def test_a_process_that_dies_is_replaced(
     home: Home, portrait_files: dict[str, Path], long_film: Path
 ) -> None:
-    workers = Workers(Settings(home))
+    workers = Workers(Settings(home), serve)
     task = ("verify", portrait_files["hopper"], "a.jpg", True)
     assert workers.run(*task)["state"] == "no-credential"
     (first,) = desks()
@@ -105,7 +106,7 @@ def test_a_process_that_dies_is_replaced(
 
 
 def test_what_the_waiting_one_raises_stops_the_work(home: Home, long_film: Path) -> None:
-    workers = Workers(Settings(home, limits=Limits(look_seconds=60)))
+    workers = Workers(Settings(home, limits=Limits(look_seconds=60)), serve)
 
     def cancelled() -> None:
         raise CancelledError
@@ -119,7 +120,7 @@ def test_what_the_waiting_one_raises_stops_the_work(home: Home, long_film: Path)
 def test_no_private_key_is_opened_where_files_are_looked_at(home: Home) -> None:
     keys = list(home.config.rglob("*.key")) + list(home.data.rglob("*.key"))
     assert keys
-    workers = Workers(Settings(home, passphrase="secret"))
+    workers = Workers(Settings(home, passphrase="secret"), serve)
     for key in keys:
         with pytest.raises(VeilmarkError, match="is not opened here"):
             workers.run("verify", key, "a.jpg", True)

@@ -23,15 +23,27 @@ from veilmark.web.workers import Workers
 
 
 class Engine:
-    """Opens what is needed when it is first needed; thread-safe, as is everything that it gives out."""
+    """Opens what is needed when it is first needed; thread-safe, as is everything that it gives out.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: of the service.
+        workers: who looks at files; processes that do so have none themselves.
+    """
+
+    def __init__(self, settings: Settings, workers: Workers | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.bench = Bench(settings.folder / "incoming", settings.limits)
-        self.workers = Workers(settings)
+        self._workers = workers
         self._opening = threading.RLock()
         self._trusted: tuple[tuple[int, ...], TrustStore] | None = None
+
+    @property
+    def workers(self) -> Workers:
+        """Who looks at files."""
+        if self._workers is None:
+            raise RuntimeError("this engine has nobody who looks at files")
+        return self._workers
 
     @property
     def ledger(self) -> Log:
@@ -96,7 +108,8 @@ class Engine:
 
     def close(self) -> None:
         """Close files and databases, and end processes."""
-        self.workers.close()
+        if self._workers is not None:
+            self._workers.close()
         for name in ("_public", "_lookup", "_ledger"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
