@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.detect.observe import ObservedFace
-from synth.detect.patches import MEASURES, PARTS
+from synth.detect.patches import MEASURES, PARTS, no_patches
 from synth.extraction.canonical import INNER_LIPS, LIPS, TEMPLATE, umeyama
 
 Floats = NDArray[np.float64]
@@ -53,6 +53,8 @@ def lip_windows(observed: ObservedFace) -> list[tuple[float, dict[str, float]]]:
 def windows_of(times: Floats, front: Floats, patches: Floats) -> list[tuple[float, dict[str, float]]]:
     """As :func:`lip_windows`, of ``(T,)`` times, landmarks from the front and patches of the same frames."""
     there = np.isfinite(front[:, 0, 0])
+    if len(patches) != len(times):  # looked at without its pixels
+        patches = no_patches(len(times))
     seconds = float(times[-1] - times[0]) + 1 / RATE
     starts = np.arange(0, seconds - WINDOW + 0.05, STEP) if seconds >= WINDOW else np.zeros(1)
     result = []
