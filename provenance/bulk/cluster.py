@@ -17,7 +17,7 @@ from provenance.version import VERSION
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError
 
 _AHEAD = 16
 #: After so long without a worker somebody is told, and after so long we give up: nodes may have to be started first.
@@ -80,7 +80,7 @@ class ClusterExecutor:
                 if where is None:
                     options["include_dashboard"] = False
                 ray.init(address=where, **options)
-            except (OSError, ImportError, ValueError, RuntimeError, RayError) as error:
+            except Exception as error:  # Ray raises many kinds, a bare one for a node that starts slowly
                 raise CheckError(
                     f"the Ray cluster {address} cannot be reached: {' '.join(str(error).split())[:200]}",
                     hint="start one with `ray start --head`, or use --cluster local",
