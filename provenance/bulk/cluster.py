@@ -83,7 +83,9 @@ class ClusterExecutor:
             except Exception as error:  # Ray raises many kinds, a bare one for a node that starts slowly
                 raise CheckError(
                     f"the Ray cluster {address} cannot be reached: {' '.join(str(error).split())[:200]}",
-                    hint="start one with `ray start --head`, or use --cluster local",
+                    hint="start one with `ray start --head`, or use --cluster local"
+                    if where
+                    else "if this machine is busy, try again later, or use --jobs",
                 ) from error
         self._workers = workers or max(1, int(_resources().get("CPU", 1)))
         self._warned: set[str] = set()
