@@ -17,7 +17,7 @@ from provenance.version import VERSION
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError
 
 _AHEAD = 16
 #: After so long without a worker somebody is told, and after so long we give up: nodes may have to be started first.
@@ -80,10 +80,12 @@ class ClusterExecutor:
                 if where is None:
                     options["include_dashboard"] = False
                 ray.init(address=where, **options)
-            except (OSError, ImportError, ValueError, RuntimeError, RayError) as error:
+            except Exception as error:  # Ray raises many kinds, a bare one for a node that starts slowly
                 raise CheckError(
                     f"the Ray cluster {address} cannot be reached: {' '.join(str(error).split())[:200]}",
-                    hint="start one with `ray start --head`, or use --cluster local",
+                    hint="start one with `ray start --head`, or use --cluster local"
+                    if where
+                    else "if this machine is busy, try again later, or use --jobs",
                 ) from error
         self._workers = workers or max(1, int(_resources().get("CPU", 1)))
         self._warned: set[str] = set()
