@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
+from cloak.pixels import scaled
 from provenance.errors import UsageError
 
 _C1 = (0.01 * 255) ** 2
@@ -49,15 +50,21 @@ class Quality:
         return {key: round(v, 4) if isinstance(v, float) else v for key, v in values.items()}
 
 
-def compare(first: np.ndarray, second: np.ndarray, *, perceptual: bool = True) -> Quality:
-    """All measures at once; ``perceptual=False`` leaves FLIP out, the slowest of them."""
+def compare(first: np.ndarray, second: np.ndarray, *, perceptual: bool = True, shown: float = 1.0) -> Quality:
+    """All measures at once.
+
+    Args:
+        first, second: uint8 ``(H, W, 3)``.
+        perceptual: without, FLIP is left out, the slowest of them.
+        shown: the size at which a person is shown them, divided by their own; FLIP is measured there.
+    """
     _check(first, second)
     gap = cv2.absdiff(first, second)
     return Quality(
         psnr=psnr(first, second),
         ssim=ssim(first, second),
         ms_ssim=ms_ssim(first, second) if min(first.shape[:2]) >= _WINDOW * 2**4 else None,
-        flip=flip(first, second) if perceptual else None,
+        flip=flip(*(as_shown(one, shown) for one in (first, second))) if perceptual else None,
         p999=float(np.percentile(gap, 99.9)),
         largest=int(gap.max()),
     )
@@ -107,6 +114,11 @@ def flip(first: np.ndarray, second: np.ndarray) -> float | None:
     scaled = [np.ascontiguousarray(p, dtype=np.float32) / 255 for p in (first, second)]
     _, mean, _ = flip_evaluator.evaluate(scaled[0], scaled[1], "LDR", applyMagma=False)
     return float(mean)
+
+
+def as_shown(pixels: np.ndarray, scale: float) -> np.ndarray:
+    """Pixels at the size at which a person is shown them, a share of their own."""
+    return pixels if scale >= 1 else scaled(pixels, scale)
 
 
 def crop(picture: np.ndarray, box: tuple[float, float, float, float], margin: float = 0.0) -> np.ndarray:

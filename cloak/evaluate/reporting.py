@@ -14,7 +14,7 @@ from cloak.evaluate.advice import advise
 from cloak.evaluate.detect import InitialDetections
 from cloak.evaluate.evaluation import CONDITION_WEIGHTS, Evaluation
 from cloak.evaluate.presence import missing_detectors
-from cloak.evaluate.quality import compare, crop
+from cloak.evaluate.quality import as_shown, compare, crop
 from cloak.evaluate.report import CloakReport, DetectorReport, FaceReport, RecognitionReport
 from cloak.options import CloakOptions
 from cloak.veils.visibility import dislike
@@ -137,8 +137,10 @@ def _faces(evaluation: Evaluation, scene: CloakScene) -> list[FaceReport]:
                 }
                 if chosen is not None
                 else {},
-                quality=compare(before, after),
-                dislike=None if chosen is None else dislike(before, after).total,
+                quality=compare(before, after, shown=scale),
+                dislike=None
+                if chosen is None
+                else dislike(as_shown(before, scale), as_shown(after, scale)).total,
             )
         )
     return result

@@ -82,3 +82,15 @@ def test_other_sizes_and_types_are_refused() -> None:
         quality.psnr(picture, np.zeros((8, 9, 3), np.uint8))
     with pytest.raises(UsageError, match="uint8"):
         quality.ssim(picture, picture.astype(float))
+
+
+def test_flip_is_measured_as_shown(noisy: tuple[np.ndarray, np.ndarray]) -> None:
+    """A large picture is shown smaller, so that its grain is as visible as that of the small one."""
+    large = [np.kron(one, np.ones((3, 3, 1), np.uint8)) for one in noisy]
+    small, shown, pixel_by_pixel = (
+        quality.compare(*pair, shown=share).flip
+        for pair, share in ((noisy, 1.0), (large, 1 / 3), (large, 1.0))
+    )
+    assert small is not None and pixel_by_pixel is not None
+    assert shown == pytest.approx(small, abs=1e-3)
+    assert pixel_by_pixel > 1.2 * small
