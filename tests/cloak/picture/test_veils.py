@@ -128,5 +128,5 @@ def test_fast_finds_the_face_of_a_portrait_with_the_detectors_that_are_installed
 
 
 def test_a_fast_search_ends_as_soon_as_the_written_picture_hides(small: np.ndarray) -> None:
-    report = _cloak(small, fast=True, detectors=("blazeface-short",), judges=()).report
+    report = _cloak(small, fast=True, strength="high", detectors=("blazeface-short",), judges=()).report
     assert report.success and report.steps == 6
