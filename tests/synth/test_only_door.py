@@ -52,7 +52,7 @@ WRITERS = {
     "synth.lipsync.stage_recorder": GENERATED,
     "synth.measure.lipsync.cells": GENERATED,
     "synth.measure.lipsync.judge": GENERATED,
-    "synth.commands.detect": "plots, and maps of a file that the person named",
+    "synth.detect.saved": "plots, and maps of a file that the person named",
     "synth.detect.maps": "maps of a file that the person named, in memory",
     "synth.detect.training.clips": "real footage, encoded again in memory",
     "synth.detect.training.histories": "real faces, encoded again in memory",
