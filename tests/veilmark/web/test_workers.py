@@ -29,7 +29,7 @@ def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "45"})
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         grey = av.VideoFrame.from_ndarray(np.full((240, 320, 3), 90, np.uint8), format="rgb24")
-        for number in range(1200):
+        for number in range(9000):
             grey.pts = number
             out.mux(stream.encode(grey))
         out.mux(stream.encode(None))
