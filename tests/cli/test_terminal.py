@@ -127,6 +127,7 @@ def test_synth(
     assert any("Extracting" in line and "%" in line for line in seen.bars), seen.bars
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80])
 def test_measure(
     columns: int, portraits: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
