@@ -140,8 +140,9 @@ _RAISED_DISTANCE = 0.35
 #: Factors of a detector's loss weight for each step in which it still finds a face, and for each other step, and the
 #: most that it becomes.
 _WEIGHT_GROWTH, _WEIGHT_DECAY, _MOST_WEIGHT = 1.08, 0.93, 4.0
-#: A detector that is on average further than this from evaded has not fallen.
-_STANDING = 0.9
+#: A detector that is further from evaded than this share of its first distance has not fallen; so much of what was
+#: remembered of it is kept in each step.
+_STANDING, _REMEMBERED = 0.9, 0.8
 #: Probability that a detector is shown the full frame where that costs little: where the picture has at most so many
 #: pixels, or for a cascade, which evaluates only the places it is given.
 _FULL_FRAME_PROBABILITY, _FULL_FRAME_MAX_PIXELS = 0.6, 200_000
@@ -184,6 +185,9 @@ class _Search:
         self.residual = {
             pair: 1.0 if pair in unresolved or not unresolved else _INITIAL_RESIDUAL for pair in pairs
         }
+        #: By detector how far it was from evaded at first, and lately. Residuals end at 1: a detector that finds the
+        #: face for certain falls long before they tell.
+        self.distances: dict[str, tuple[float, float]] = {}
         self.loss_weight = {d.name: 1.0 for d in detectors}
         self.most_weight = {d.name: _MOST_WEIGHT for d in detectors}
         self.face_residual = {d.name: torch.ones(len(task.faces)).to(task.clean) for d in detectors}
@@ -357,6 +361,8 @@ class _Search:
         """The loss weight of a detector in this step: by how far it is from evaded, and for how long it has been."""
         pair = (detector.name, condition.name)
         self.residual[pair] = 0.5 * self.residual[pair] + 0.5 * min(1.0, distance)
+        first, lately = self.distances.get(detector.name, (distance, distance))
+        self.distances[detector.name] = first, _REMEMBERED * lately + (1 - _REMEMBERED) * distance
         least = self.least_weight * (_EVADED_INTERVAL if self._is_evaded(detector) else 1)
         floor = max(0.3 if pair in self.unresolved else 0.0, least)
         need = min(max((distance - _EVADED_DISTANCE) / (1 - _EVADED_DISTANCE), 0.0), 1.0)
@@ -379,12 +385,11 @@ class _Search:
         return all(self.residual[pair] < _EVADED_DISTANCE and pair not in self.unresolved for pair in pairs)
 
     def _hold_outs(self) -> list[str]:
-        """The detectors that find a face about as well as before, on average over the conditions."""
+        """The detectors that find a face about as well as before."""
         return [
-            one.name
-            for one in self.detectors
-            if sum(self.residual[one.name, condition.name] for condition in self.conditions)
-            > _STANDING * len(self.conditions)
+            name
+            for name, (first, lately) in self.distances.items()
+            if lately > max(_STANDING * first, _EVADED_DISTANCE)
         ]
 
     def press_hold_outs(self) -> None:

@@ -27,6 +27,8 @@ _LOOSE_SIZE = 0.85
 #: Grain of this amplitude is plainly seen.
 _STRONG = 0.15
 _UNEVENNESS_SEED, _LOOSE_SEED = 20, 77
+#: Sigma of the smallest grain, in pixels of the canvas.
+_FINEST = 0.45
 #: Below this brightness grain changes a place by less than its strength says: black stays black.
 _DARKEST = 0.12
 #: Of what is searched: no frequency has more than so many times the average power, over the whole of it and over
@@ -86,7 +88,7 @@ class Film:
         layers = layers - gaussian_blur(layers, _SLOW / canvas.pixel)
         layers = layers / (local_energy(layers, _EVEN / canvas.pixel) + _FAINT).sqrt()
         if self.loose:
-            free = grain(_loose(size).to(layers), max(0.45, _LOOSE_SIZE / canvas.pixel))
+            free = grain(_loose(size).to(layers), _sigma(_LOOSE_SIZE, canvas))
             loose = self.loose * (torch.as_tensor(amplitude) / _STRONG).clamp_max(1)
             mixed = (layers[:, :1] + loose * free) / (1 + loose**2) ** 0.5
             layers = torch.cat([mixed, layers[:, 1:]], 1)
@@ -103,9 +105,6 @@ class Film:
             result = torch.cat([result[:, :2], result[:, 2:] + own], 1)
         return result.clamp(0, 1)
 
-    def _size(self, canvas: Canvas) -> float:
-        return max(0.45, self.size / canvas.pixel)
-
     def _blue_amplitude(self, amplitude: float | Tensor) -> float | Tensor:
         if isinstance(amplitude, Tensor):
             return torch.maximum(self.blue * amplitude, amplitude.clamp_max(self.least_blue))
@@ -113,12 +112,17 @@ class Film:
 
     def _layers(self, canvas: Canvas, parameters: Tensor) -> Tensor:
         """The grain of each layer, of about unit variance where the parameters have it."""
-        size = self._size(canvas)
+        size = _sigma(self.size, canvas)
         brightness = grain(parameters[:, :1], size)
         if not self.blue:
             return brightness
         blue = grain(parameters[:, 1:], size)
         return torch.cat([brightness, blue - gaussian_blur(blue, max(0.8, self.slow / canvas.pixel))], 1)
+
+
+def _sigma(size: float, canvas: Canvas) -> float:
+    """A grain's size in pixels of the canvas."""
+    return max(_FINEST, size / canvas.pixel)
 
 
 @lru_cache(maxsize=4)

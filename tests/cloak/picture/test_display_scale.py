@@ -1,4 +1,4 @@
-"""Conditions of large pictures: also met at the size at which the picture is shown."""
+"""Conditions of large pictures: also met at the size at which the picture is shown, be it smaller or larger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cloak.picture.display_scale import with_display_scale
 
 def test_near_sizes_change_nothing() -> None:
     conditions = publication_conditions(95)
-    for scale in (0.85, 1.0, 2.0):
+    for scale in (0.85, 1.0, 1.2):
         assert with_display_scale(conditions, scale) == conditions
 
 
@@ -41,3 +41,17 @@ def test_smaller_sizes_are_drawn_and_examined(quality: int | None) -> None:
         scales = [condition.random_transform(rng).scale for _ in range(60)]
         small = [scale for scale in scales if scale < 1.15 * factor]
         assert 15 < len(small) < 45 and max(small) - min(small) > 0.05 * factor
+
+
+def test_half_of_a_picture_is_more_than_half_of_a_smaller_patch() -> None:
+    """A face that is worked on at two thirds of its size: half of the picture is three quarters of the patch."""
+    conditions = with_display_scale(publication_conditions(None, max_shift=8), 1.5)
+    rng = random.Random(2)
+    for condition in conditions:
+        scales = [condition.random_transform(rng).scale for _ in range(60)]
+        if condition.name == "half":
+            assert [one.scale for one in condition.evaluation_transforms] == pytest.approx([0.75, 0.75])
+            assert all(0.6 < scale < 0.9 for scale in scales)
+        else:
+            assert {round(scale, 3) for scale in scales} == {1.0, 1.5}
+            assert 8 < scales.count(1.5) < 30, "views as large as the picture is shown cost more"

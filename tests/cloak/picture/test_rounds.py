@@ -17,9 +17,12 @@ from cloak.attack.regions import plan_patches
 from cloak.attack.whole_frame import SquareFrame
 from cloak.detectors.base import Detections
 from cloak.detectors.geometry.matching import centres_inside
+from cloak.detectors.geometry.patch import Patch
 from cloak.evaluate.evaluation import Evaluation
 from cloak.picture.rounds import FULL_AREA, MIN_STEPS, ImageEncoder, PatchOptimiser
 from cloak.pixels import display_picture, scaled, to_tensor
+from cloak.veils.base import normal
+from cloak.veils.grain import grain
 from provenance.media.picture import open_picture
 
 
@@ -48,6 +51,17 @@ def test_large_faces_are_worked_on_as_they_are_shown() -> None:
     assert plan_patches((1600, 2000), face, display_scale=0.64)[0].scale == pytest.approx(0.64, abs=0.01)
     small = torch.tensor([[500.0, 500.0, 620.0, 620.0]])
     assert plan_patches((4000, 6000), small, display_scale=0.2)[0].scale == 1.0  # not far below 96 pixels
+
+
+@pytest.mark.parametrize("larger", [1.5, 2.0, 5.0])
+def test_grain_that_was_searched_small_keeps_its_strength_when_it_is_enlarged(larger: float) -> None:
+    """Linear weights leave 70 percent of grain as fine as film's; detectors should see what the search saw."""
+    side = round(240 * larger)
+    patch = Patch(0, 0, side, side, height=240, width=240, faces=(0,))
+    fine = grain(normal((1, 3, 240, 240), 1, torch.zeros(())), 0.45)
+    enlarged = patch.to_picture_size(fine)
+    assert enlarged.shape == (1, 3, side, side)
+    assert float(enlarged.std() / fine.std()) > 0.9
 
 
 def test_many_faces_get_fewer_steps_and_only_the_detectors_that_see_them(
