@@ -14,6 +14,8 @@ _MOST_DECOYS = 12
 #: Steps of a search that has to be fast.
 _FAST_STEPS = 12
 _MOST_BROUGHT = 8
+#: What a picture may be made smaller to, in pixels of its longer side.
+LEAST_SIDE, MOST_SIDE = 128, 30_000
 #: Kinds of detectors that a person may bring: ``s3fd`` from a ``.pth``, the others from an ONNX file.
 HEADS = ("scrfd", "yolov8-face", "yunet", "retinaface", "ultra-light", "centerface", "s3fd")
 
@@ -69,6 +71,8 @@ class CloakOptions:
         landmark_share: how far, in face sizes (mean side of the box).
         recognition: also attack face recognition, so that it does not match the face (needs its weights).
         faces: which faces to hide, counted from 0 by falling size; None for all.
+        longest: make a picture smaller first, so that its longer side has at most so many pixels: what is published
+            small is hidden best. None leaves it as it is.
         format: JPEG, PNG, WebP ...; None keeps the input's where it can be written.
         quality: of the encoder, 1 to 100; None keeps a file's, or is 95.
         keep_gps: leave the location in the EXIF block.
@@ -97,6 +101,7 @@ class CloakOptions:
     landmark_share: float = 0.15
     recognition: bool = False
     faces: tuple[int, ...] | None = None
+    longest: int | None = None
     format: str | None = None
     quality: int | None = None
     keep_gps: bool = False
@@ -140,6 +145,8 @@ class CloakOptions:
             raise UsageError(f"noise is smoothed by 0 to 8 pixels, not {self.smooth}")
         if self.faces is not None and (not self.faces or min(self.faces) < 0):
             raise UsageError("faces are counted from 0; name at least one")
+        if self.longest is not None and not LEAST_SIDE <= self.longest <= MOST_SIDE:
+            raise UsageError(f"the longer side has {LEAST_SIDE} to {MOST_SIDE} pixels, not {self.longest}")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"quality {self.quality} is not between 1 and 100")
         library, _, name = self.attack.partition(":")

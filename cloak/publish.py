@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from cloak.assertion import CLOAK_LABEL, cloak_assertion
 from cloak.options import CloakOptions
-from cloak.veils.names import VeilName
 from cloak.video.options import VideoOptions
 from provenance.errors import NoFaceError, UsageError
+from provenance.manifest.actions import Action
+from provenance.manifest.build import AGAINST_DETECTORS
 from provenance.manifest.spec import ManifestSpec, Parent
 from provenance.media.files import refuse_existing, require_writable, write_bytes
 from provenance.media.formats import RECEIPT_SUFFIX, with_suffix_added
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from provenance.sign import SignResult
 
 Progress = Callable[[float], None]
+#: What was done to a picture that was made smaller, too.
+_SHRUNK = (
+    Action("c2pa.resized.proportional"),
+    Action("c2pa.filtered", description=AGAINST_DETECTORS),
+)
 #: Containers that cannot hold H.264 as it is written here; their films become MP4.
 _OTHER_CONTAINERS = (".avi", ".webm")
 
@@ -101,6 +107,7 @@ class Prepared:
         encoded: a picture as it will be written; None for a video.
         folder: where a video waits, beside its place; None where it is in its place, for nobody signs it.
         notes: remarks for a person.
+        shrunk: a picture was made smaller first.
     """
 
     source: Path
@@ -109,6 +116,7 @@ class Prepared:
     encoded: bytes | None = field(default=None, repr=False)
     folder: Path | None = None
     notes: tuple[str, ...] = ()
+    shrunk: bool = False
 
     @property
     def unsigned(self) -> Path:
@@ -239,7 +247,8 @@ def prepare_published(
         cloaked = cloak_file(source, options, progress=progress, on_estimate=on_estimate, loader=loader)
     except NoFaceError as error:
         return _without_face(source, output, options, request.faceless, home, error)
-    return Prepared(source, output, cloaked.report, cloaked.encoded)
+    shrunk = cloaked.report.shrunk_from is not None
+    return Prepared(source, output, cloaked.report, cloaked.encoded, shrunk=shrunk)
 
 
 def finish_published(
@@ -258,14 +267,13 @@ def finish_published(
             return PublishResult(source, output, report, None, prepared.notes)
 
         # 4. Sign and record, with what was done as an assertion, and the original as the parent.
-        veil = request.options.chosen_veil
         if prepared.encoded is None:
-            signed = _signed(prepared.unsigned, source, output, report, veil, request, session, force)
+            signed = _signed(prepared, prepared.unsigned, report, request, session, force)
         else:
             with tempfile.TemporaryDirectory(prefix="veilmark-") as folder:
                 unsigned = Path(folder) / f"cloaked{output.suffix}"
                 unsigned.write_bytes(prepared.encoded)
-                signed = _signed(unsigned, source, output, report, veil, request, session, force)
+                signed = _signed(prepared, unsigned, report, request, session, force)
         return PublishResult(source, output, report, signed, prepared.notes)
     finally:
         prepared.drop()
@@ -302,7 +310,9 @@ def _prepare_video(
     notes: tuple[str, ...] = ()
     if request.options.quality is not None:
         notes = ("the quality is for pictures; a video has a constant rate factor (--crf) instead",)
-    options = replace(request.options, format=None, quality=None)
+    if request.options.longest is not None:
+        notes = (*notes, "only pictures are made smaller; the video keeps its size")
+    options = replace(request.options, format=None, quality=None, longest=None)
     if not signing:
         report = cloak_video(source, output, options, request.video, force=force, progress=progress)
         return Prepared(source, output, report, notes=notes)
@@ -321,20 +331,21 @@ def _prepare_video(
 
 
 def _signed(
+    prepared: Prepared,
     unsigned: Path,
-    source: Path,
-    output: Path,
     report: CloakReport | VideoReport,
-    veil: VeilName,
     request: PublishRequest,
     session: Session,
     force: bool,
 ) -> SignResult:
+    source, output, options = prepared.source, prepared.output, request.options
     attacked = [one.name for one in report.detectors if one.attacked]
+    said = cloak_assertion(attacked, options, options.chosen_veil)
     spec = ManifestSpec(
         relation=Relation.CLOAKED,
         parents=(Parent(source, embed=False),),
-        extra_assertions=((CLOAK_LABEL, cloak_assertion(attacked, request.options, veil)),),
+        actions=_SHRUNK if prepared.shrunk else (),
+        extra_assertions=((CLOAK_LABEL, said),),
     )
     signing = SignRequest(spec, receipt=request.receipt)
     if request.readers is None:

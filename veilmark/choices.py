@@ -33,6 +33,7 @@ class CloakChoices(TypedDict, total=False):
     landmark_share: float
     recognition: bool
     faces: Sequence[int] | None
+    longest: int | None
     format: str | None
     quality: int | None
     keep_gps: bool

@@ -187,10 +187,11 @@ def _named(inputs: Sequence[Input], wanted: str | None) -> list[Input]:
 def _list_faces(paths: list[Path], options: CloakOptions, *, as_json: bool) -> ExitCode:
     """Print the faces of each picture that ``--faces`` can choose; writes nothing."""
     from cloak.evaluate.detect import list_faces
+    from cloak.picture.shrink import shrunk
     from provenance.media.picture import open_picture
 
     def work(index: int, item: Input) -> Outcome:
-        found = list_faces(open_picture(item.path), options)
+        found = list_faces(shrunk(open_picture(item.path), options.longest), options)
         if not found:
             raise NoFaceError("the detectors find no face in the picture that they agree on")
         return ExitCode.OK, found

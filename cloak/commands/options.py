@@ -33,6 +33,12 @@ class OutputGroup:
             "--format", help="JPEG, PNG, WebP, TIFF, AVIF or BMP. Default: as the output is named, or kept."
         ),
     ] = None
+    longest: Annotated[
+        int | None,
+        _written(
+            min=128, max=30_000, help="Make pictures smaller first: pixels of the longer side. Hides better."
+        ),
+    ] = None
     quality: Annotated[
         int | None, _written(min=1, max=100, help="Of JPEG, WebP or AVIF. Default: the input's, or 95.")
     ] = None
@@ -237,6 +243,7 @@ def cloak_options(search: SearchGroup, choice: FacesGroup, written: OutputGroup)
         smooth=search.smooth,
         strict=search.strict,
         bf16=search.bf16,
+        longest=written.longest,
         format=written.format_,
         quality=written.quality,
         seed=search.seed,

@@ -164,6 +164,7 @@ class CloakReport:
         notes: what else a person should know.
         recognition: what encoders of faces make of the hidden faces, one entry an encoder whose weights are installed.
         decoys_asked, decoys_placed: how many decoys were asked for, and for how many there was room.
+        shrunk_from: width and height of the picture before it was made smaller; None where it was not. A note says it.
     """
 
     strength: str
@@ -189,6 +190,7 @@ class CloakReport:
     decoys_asked: int = 0
     decoys_placed: int = 0
     advice: str = ""
+    shrunk_from: tuple[int, int] | None = None
 
     @property
     def success(self) -> bool:

@@ -30,6 +30,7 @@ from cloak.picture.conversion import conversion_notes
 from cloak.picture.estimate import WorkEstimate, estimate_work
 from cloak.picture.output_format import choose_format, with_source_quality
 from cloak.picture.rounds import CONTEXT, LOSSY, ImageEncoder, PatchOptimiser, Progress
+from cloak.picture.shrink import shrunk
 from cloak.pixels import DisplayedPicture, to_tensor
 from cloak.recognition.objective import Recogniser, recogniser_for
 from cloak.veils import VeilName
@@ -111,9 +112,12 @@ def cloak_file(
         on_estimate=on_estimate,
         loader=loader,
     )
-    if notes := conversion_notes(source, result.format, len(result.encoded)):
-        result = replace(result, report=replace(result.report, notes=(*result.report.notes, *notes)))
-    return result
+    notes, shrunk_from = conversion_notes(source, result.format, len(result.encoded)), None
+    if result.report.size != picture.size:
+        shrunk_from, now = picture.size, "{} x {}".format(*result.report.size)
+        notes = (*notes, f"made smaller first, from {shrunk_from[0]} x {shrunk_from[1]} to {now} pixels")
+    notes = (*result.report.notes, *notes)
+    return replace(result, report=replace(result.report, notes=notes, shrunk_from=shrunk_from))
 
 
 def encode_uncloaked(source: Path, options: CloakOptions) -> bytes:
@@ -122,6 +126,7 @@ def encode_uncloaked(source: Path, options: CloakOptions) -> bytes:
     """
     picture = open_picture(source)
     refuse_animated(picture)
+    picture = shrunk(picture, options.longest)
     return _encoder_for(picture, with_source_quality(options, source)).encode(picture, options.keep_gps)
 
 
@@ -153,6 +158,7 @@ def cloak_bytes(
     """
     started = time.perf_counter()
     refuse_animated(picture)
+    picture = shrunk(picture, options.longest)
     # 1. The detectors, and what they find before.
     encoder = _encoder_for(picture, options)
     initial = detect_all(picture.pixels, options, loader)

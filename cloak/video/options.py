@@ -64,6 +64,7 @@ def check_picture_options(options: CloakOptions) -> None:
         (options.smooth > 0, "smoothed noise", "leave out --smooth"),
         (options.restarts > 0, "restarts", "leave out --restarts"),
         (options.format is not None, "a picture's format", "the output's suffix names a video's container"),
+        (options.longest is not None, "a smaller size", "leave out --longest"),
         (options.quality is not None, "a picture's quality", "a video's quality is its --crf"),
     ):
         if asked:

@@ -14,6 +14,8 @@ from provenance.version import VERSION
 SPEC_VERSION = "2.4.0"
 #: Fingerprints that become soft bindings, and what they are called there.
 FINGERPRINT_ALGORITHMS = {"pdq": "org.veilmark.pdq", "chromaprint": "org.veilmark.chromaprint"}
+#: What a cloak is, in words.
+AGAINST_DETECTORS = "adversarial changes against face detectors"
 PARENTS_LABEL = "org.veilmark.parents"
 TRAINING_USES = ("cawg.data_mining", "cawg.ai_inference", "cawg.ai_training", "cawg.ai_generative_training")
 
@@ -124,7 +126,7 @@ def _actions(spec: ManifestSpec) -> dict[str, Any]:
     }.get(spec.relation, "humanEdits")
     named = list(spec.actions)
     if spec.relation == Relation.CLOAKED and not named:
-        named = [Action("c2pa.filtered", description="adversarial changes against face detectors")]
+        named = [Action("c2pa.filtered", description=AGAINST_DETECTORS)]
     generated = spec.relation == Relation.SYNTHETIC and not inherited and not by_action
     if opened and not named and (inputs or generated):
         named = [Action("c2pa.edited")]

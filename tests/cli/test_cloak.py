@@ -333,3 +333,27 @@ def test_models_lists_licence_and_hash(at_work: Command) -> None:
     assert listed["centerface"]["state"] == "present"
     assert listed["centerface"]["licence"] == "MIT"
     assert all(len(line["sha256"]) == 64 and line["command"] for line in listed.values())
+
+
+def test_the_copy_is_small_and_says_so_and_the_original_stays(
+    veilmark: Command, portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    source, output = tmp_path / "large.png", tmp_path / "small.png"
+    Image.fromarray(portraits["astronaut"]).save(source)
+    before = source.read_bytes()
+    assert veilmark("init", "--name", "Test").code == 0
+    quick = ("--detectors", "centerface", "--judges", "none", "--steps", "2")
+    done = veilmark("cloak", source, "-o", output, "--longest", "320", *quick)
+    assert done.code in (0, 7), done.err
+    assert "made smaller first, from 512 x 512 to 320 x 320 pixels" in done.out + done.err
+    assert Image.open(output).size == (320, 320) and source.read_bytes() == before
+    found = veilmark("verify", output, "--json").json[0]
+    assert [one["action"] for one in found["actions"]] == [
+        "c2pa.opened",
+        "c2pa.resized.proportional",
+        "c2pa.filtered",
+    ]
+    again = veilmark("cloak", output, "-o", tmp_path / "twice.png", *quick)
+    assert again.code == 2 and "cloaked already" in again.err
+    boxes = veilmark("cloak", source, "--list-faces", "--longest", "320", "--json", *quick).json
+    assert boxes and max(boxes[0]["box"]) <= 320
