@@ -32,7 +32,7 @@ from synth.lipsync.mouth.train import SpeechClip, train_mouth
 from synth.lipsync.shape import Track, mouth_shapes, opening, track_face
 from synth.lipsync.workspace import Workspace, fingerprint
 
-TRACK_FILE, UPPER_FILE = "track-1.npz", "upper-1.npz"
+TRACK_FILE, UPPER_FILE = "track-2.npz", "upper-1.npz"
 #: Footage in which fewer frames show the face, or whose usual yaw or pitch is more, degrees, is refused.
 LEAST_FOUND, MOST_YAW, MOST_PITCH = 0.5, 35.0, 35.0
 #: Opening that varies less than this while the sound is voiced (distances between the eyes, from the 10th to the 90th

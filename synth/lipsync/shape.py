@@ -136,7 +136,8 @@ def track_face(
     progress: Callable[[float], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Track:
-    """Find the face through a video: at first the largest, then the one nearest to where it was.
+    """Find the face through a video: at first the largest, then the one nearest to where it was. A mouth that is opened
+    wide is read twice, see :mod:`synth.lipsync.wide_mouth`.
 
     Args:
         path: a video.
@@ -150,6 +151,7 @@ def track_face(
         MediaError: it cannot be read.
     """
     from cloak.video.io import expected_frames, frames, probe
+    from synth.lipsync.wide_mouth import reaching_down
 
     info = probe(path)
     expected, rows, times, size = expected_frames(info), [], [], (0, 0)
@@ -167,7 +169,7 @@ def track_face(
             if before is not None:
                 gaps = [float(np.linalg.norm(face.landmarks[:, :2].mean(0) - before)) for face in found]
                 best = found[int(np.argmin(gaps))]
-            rows[-1] = best.landmarks.astype(np.float64)
+            rows[-1] = reaching_down(finder, pixels, best.landmarks)
             before = rows[-1][:, :2].mean(0)
         times.append(float(frame.pts * info.time_base))
         if progress:
