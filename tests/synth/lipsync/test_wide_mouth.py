@@ -12,6 +12,7 @@ import torch
 
 from cloak.video.io import frames, probe
 from synth.extraction.finder import FaceFinder
+from synth.lipsync.follow import track_face
 from synth.lipsync.shape import (
     LIP_POINTS,
     RIGID,
@@ -19,7 +20,6 @@ from synth.lipsync.shape import (
     apply_pose,
     mouth_shapes,
     opening,
-    track_face,
     track_of,
 )
 from synth.lipsync.texture.candidates import Candidates
