@@ -16,6 +16,7 @@ from provenance.media.files import sha256_file
 from synth.code_version import code_of_module
 from synth.extraction.canonical import pose
 from synth.extraction.finder import FaceFinder
+from synth.lipsync.follow import track_face
 from synth.lipsync.mouth.adapt import adapt_mouth, at_rest
 from synth.lipsync.mouth.audio import (
     FEATURE_RATE,
@@ -29,10 +30,10 @@ from synth.lipsync.mouth.audio import (
 from synth.lipsync.mouth.expression import expressions, load_small, save_small, upper_faces
 from synth.lipsync.mouth.model import MouthModel, MouthOptions, load_mouth, resampled, save_mouth
 from synth.lipsync.mouth.train import SpeechClip, train_mouth
-from synth.lipsync.shape import Track, mouth_shapes, opening, track_face
+from synth.lipsync.shape import Track, mouth_shapes, opening
 from synth.lipsync.workspace import Workspace, fingerprint
 
-TRACK_FILE, UPPER_FILE = "track-1.npz", "upper-1.npz"
+TRACK_FILE, UPPER_FILE = "track-2.npz", "upper-1.npz"
 #: Footage in which fewer frames show the face, or whose usual yaw or pitch is more, degrees, is refused.
 LEAST_FOUND, MOST_YAW, MOST_PITCH = 0.5, 35.0, 35.0
 #: Opening that varies less than this while the sound is voiced (distances between the eyes, from the 10th to the 90th

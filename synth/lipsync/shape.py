@@ -9,10 +9,8 @@ Obama", 2017, section 4.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 from zlib import error as ZlibError
 
@@ -21,7 +19,6 @@ from numpy.typing import NDArray
 
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from synth.extraction.canonical import LEFT_EYE, RIGHT_EYE, TEMPLATE, umeyama
-from synth.extraction.rules import Thresholds
 from synth.swap.conversion.smooth import stabilised
 
 POINTS = 468
@@ -44,8 +41,6 @@ RIGID = (
 )
 _EYES = (33, 133, 362, 263)
 _STEADINESS = 0.5
-#: FaceMesh's logit below which something is no face.
-_LEAST_SCORE = Thresholds().face_score
 Series = NDArray[np.float64]
 
 
@@ -128,51 +123,6 @@ class Track:
         if len(size) != 2 or any(parts[name].shape != shape for name, shape in shapes.items()):
             raise CorruptMediaError(f"{path} is no track of a face", hint="remove it and run again")
         return cls(size=(int(size[0]), int(size[1])), **parts)
-
-
-def track_face(
-    path: Path,
-    finder: Any,
-    progress: Callable[[float], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Track:
-    """Find the face through a video: at first the largest, then the one nearest to where it was.
-
-    Args:
-        path: a video.
-        finder: a :class:`synth.extraction.finder.FaceFinder`.
-        progress: called with the share done.
-        stop: asked before each frame.
-
-    Raises:
-        KeyboardInterrupt: ``stop`` said yes.
-        NoFaceError: fewer than two frames show a face.
-        MediaError: it cannot be read.
-    """
-    from cloak.video.io import expected_frames, frames, probe
-
-    info = probe(path)
-    expected, rows, times, size = expected_frames(info), [], [], (0, 0)
-    before: Series | None = None
-    for frame in frames(info):
-        if stop and stop():
-            raise KeyboardInterrupt
-        pixels = frame.rgb()
-        size = (pixels.shape[0], pixels.shape[1])
-        # decoys are no faces: only what FaceMesh accepts, as in extraction
-        found = [face for face in finder.find(pixels) if face.mesh_score >= _LEAST_SCORE]
-        rows.append(np.full((POINTS, 3), np.nan))
-        if found:
-            best = found[0]
-            if before is not None:
-                gaps = [float(np.linalg.norm(face.landmarks[:, :2].mean(0) - before)) for face in found]
-                best = found[int(np.argmin(gaps))]
-            rows[-1] = best.landmarks.astype(np.float64)
-            before = rows[-1][:, :2].mean(0)
-        times.append(float(frame.pts * info.time_base))
-        if progress:
-            progress(min(1.0, len(rows) / expected))
-    return track_of(np.stack(rows), np.array(times), size)
 
 
 def track_of(

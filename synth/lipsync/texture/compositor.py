@@ -19,7 +19,15 @@ from synth.lipsync.shape import LIP_POINTS, POINTS, Series, Track, pose_of, remo
 from synth.lipsync.texture.candidates import MOVING_JAW
 from synth.lipsync.texture.frontal import Floats, Frontal, Pixels, sampled
 from synth.lipsync.texture.jaw import CHIN_FOLLOWS, JawModel, corrected, goal_line
-from synth.lipsync.texture.layers import Colour, face_layer_mask, filled, neck_mask, stacked, torso_mask
+from synth.lipsync.texture.layers import (
+    Colour,
+    face_layer_mask,
+    filled,
+    lips_mask,
+    neck_mask,
+    stacked,
+    torso_mask,
+)
 from synth.lipsync.texture.texture import lower_face
 
 #: Nothing above this, eye distances below the eyes, is ever changed.
@@ -119,12 +127,15 @@ class Compositor:
         made = frontal.pixels_of(self._jaws.jaw(shape))
         target = frontal.frontal(pixels, landmarks)
         goal = goal_line(made, filmed, self.options.chin_follows)
+        filmed_lips = frontal.pixels_of(face[list(LIP_POINTS)])
         if self.options.light:
-            texture = self._lit(texture, target, alpha, lips, frontal.pixels_of(face[list(LIP_POINTS)]))
+            texture = self._lit(texture, target, alpha, lips, filmed_lips)
         moved, spots = corrected(frontal, texture, target, made, goal, lips)
         front = np.minimum(sampled(alpha, spots), np.maximum(lower_face(frontal, goal), 0))
         skin = self._skin(target, filmed)
         front = self._mean("face", face_layer_mask(frontal, target, moved, front, lips, skin))
+        # the mean is late where a mouth opens fast, and the chin may end above the filmed lip
+        front = np.maximum(front, lips_mask(frontal, lips, filmed_lips))
         neck = neck_mask(frontal, goal, filmed)
         torso = self._mean("torso", torso_mask(frontal, target, moved, skin, filmed))
         self._layers = moved, front, torso, neck

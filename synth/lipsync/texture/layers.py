@@ -19,6 +19,9 @@ from synth.swap.conversion.blend import blended
 
 #: How far the generated neck reaches below the chin, and the blur of masks, eye distances.
 _NECK, _SOFT = 0.30, 0.05
+#: How far around the filmed lips the lower face is always complete, and over what length the neck fades at the frontal
+#: frame's bottom, eye distances.
+_AROUND_LIPS, _FADE = 0.10, 0.20
 #: Squared Mahalanobis distances below which a colour is skin and above which it is not.
 _SURE, _NOT = 6.0, 16.0
 #: A background whose lightness and colours spread less than this (CIELAB) is of one colour.
@@ -67,7 +70,21 @@ def neck_mask(frontal: Frontal, made: Series, filmed: Series) -> Floats:
     share = 1 - np.abs(np.linspace(-1, 1, len(made)))
     below = lower + np.stack([np.zeros(len(share)), _NECK * frontal.unit * np.sqrt(share)], 1)
     mask = filled(np.concatenate([upper - (0, 0.12 * frontal.unit), below[::-1]]), frontal.side)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), _SOFT * frontal.unit))
+    soft = cv2.GaussianBlur(mask, (0, 0), _SOFT * frontal.unit)
+    # a chin that drops far takes the neck to the end of the frontal frame: no edge may show there
+    left = (frontal.side - 2 - np.arange(frontal.side)) / (_FADE * frontal.unit)
+    return np.asarray(soft * np.clip(left, 0, 1)[:, None], np.float32)
+
+
+def lips_mask(frontal: Frontal, lips: Series, filmed: Series) -> Floats:
+    """The texture's lips and the filmed ones ``(18, 2)``, what is between the two, and some way around, soft: nothing
+    of the filmed mouth may be left here, wherever the chin is.
+    """
+    both = np.concatenate([lips[:12], filmed[:12]]).astype(np.float32)
+    mask = filled(np.asarray(cv2.convexHull(both)[:, 0], np.float64), frontal.side)
+    reach = max(1, round(_AROUND_LIPS * frontal.unit))
+    wider = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
+    return np.asarray(cv2.GaussianBlur(wider, (0, 0), 0.4 * _AROUND_LIPS * frontal.unit), np.float32)
 
 
 def torso_mask(frontal: Frontal, target: Pixels, texture: Pixels, skin: Colour, filmed: Series) -> Floats:

@@ -19,6 +19,7 @@ from synth.extraction.tracking import follow_missed
 from synth.lipsync.mouth.audio import Sound
 from synth.lipsync.person import require_usable
 from synth.lipsync.shape import POINTS, Track, track_of
+from synth.lipsync.wide_mouth import reaching_down
 from synth.measure.attackers import Attacker
 from synth.measure.cache import key_of
 from synth.measure.clips import write_clip_whole
@@ -108,7 +109,7 @@ def followed(
     material: Material, variant: str, attacker: Attacker, progress: Progress
 ) -> tuple[Landmarks, AttackerFaces]:
     """``(P, 468, 3)`` the face in every published frame, NaN without one; and how many show one."""
-    chosen = attacked_footage(material, variant, attacker) | {"least": _LEAST_SCORE}
+    chosen = attacked_footage(material, variant, attacker) | {"least": _LEAST_SCORE, "wide": "read twice"}
     cache, key = material.cache, key_of("landmarks", chosen)
     done, path = cache.get(key), cache.file(key, ".npy")
     if done is None or not path.is_file():
@@ -151,7 +152,7 @@ def face_landmarks(
         places = [face.landmarks[:, :2].mean(0) for face in found]
         best = 0 if before is None else int(np.argmin([np.linalg.norm(one - before) for one in places]))
         before = places[best]
-        rows.append(found[best].landmarks.astype(np.float64))
+        rows.append(reaching_down(finder, pixels, found[best].landmarks))
     if again is not None and "face" in outcomes:
         known = {place: rows[place] for place, outcome in enumerate(outcomes) if outcome == "face"}
         missed = [place for place in range(len(rows)) if place not in known]

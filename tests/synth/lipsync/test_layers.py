@@ -81,6 +81,9 @@ def test_the_neck_lies_below_the_jaw(frontal: Frontal) -> None:
     x, y = (int(one) for one in line[8])
     assert mask[min(frontal.side - 1, y + int(0.1 * frontal.unit)), x] > 0.9
     assert mask[y - int(0.5 * frontal.unit), x] < 0.05 and mask[y, 2] < 0.05
+    # of a chin near the view's end it has no edge there
+    low = neck_mask(frontal, line, line + np.array((0, 0.5 * frontal.unit)))
+    assert low[-1].max() < 0.02 and np.abs(np.diff(low, axis=0)).max() < 0.2
 
 
 def test_a_shirt_and_a_plain_wall_stay_as_filmed_and_skin_does_not(frontal: Frontal) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from provenance.errors import CorruptMediaError, NoFaceError, UsageError
 from synth.lipsync.film.halfframes import half_frame
+from synth.lipsync.follow import track_face
 from synth.lipsync.shape import (
     Track,
     apply_pose,
@@ -18,7 +19,6 @@ from synth.lipsync.shape import (
     opening,
     pose_of,
     remove_pose,
-    track_face,
     track_of,
 )
 from synth.lipsync.texture.frontal import Frontal, sampled, spline
