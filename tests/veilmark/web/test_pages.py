@@ -8,6 +8,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -201,6 +202,23 @@ def test_a_long_job_can_be_cancelled(make: Make, portrait_files: dict[str, Path]
     client.post(f"{job}/cancel", data={"csrf": csrf_of(client, "/cloak")})
     page = ended(client, client.get(job), 15)
     assert "Cancelled. What you uploaded was removed." in page.text
+
+
+def test_a_picture_is_made_smaller_before_its_faces_are_numbered(
+    make: Make, portraits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    client, large, small = enter(make(studio=True)), tmp_path / "large.jpg", tmp_path / "small.jpg"
+    Image.fromarray(portraits["hopper"]).resize((512, 700)).save(large, quality=90)
+    assert send(client, "/cloak", [large], "/cloak", longest="641").status_code == 400
+    page = send(client, "/cloak", [large], "/cloak", longest="640")
+    assert 'viewBox="0 0 468 640"' in page.text, page.text
+    job = page.url.path
+    form = {"csrf": csrf_of(client, job), "chooses": "yes", "face": "0", "search": "quick"}
+    page = ended(client, client.post(f"/cloak/{job.split('/')[-1]}/cloak", data=form), 300).text
+    assert "made smaller first, from 512 x 700 to 468 x 640 pixels" in page
+    small.write_bytes(fetch(client, page, ".cloaked.jpg"))
+    with Image.open(small) as cloaked:
+        assert cloaked.size == (468, 640)
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from veilmark.web.work.cloak import STRENGTHS, VEILS
 from veilmark.web.work.sign import signer_name
 
 _MOST_FACES = 1000
+#: To what a picture can be made smaller first: pixels of its longer side.
+SIZES = ("640", "1080")
 
 
 async def show(request: Request) -> Response:
@@ -29,7 +31,14 @@ async def show(request: Request) -> Response:
 
 async def start(request: Request) -> Response:
     require(request, Role.SIGNER)
-    return await start_job(request, "faces", lambda form: {"strength": "mid", "veil": "film"}, most=1)
+    return await start_job(request, "faces", _first_options, most=1)
+
+
+def _first_options(form: Form) -> dict[str, object]:
+    size = form.text("longest")
+    if size not in ("", *SIZES):
+        raise HTTPException(400, "there is no such size")
+    return {"strength": "mid", "veil": "film", "longest": int(size) if size else None}
 
 
 async def go_on(request: Request) -> Response:

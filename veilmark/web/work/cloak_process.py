@@ -92,7 +92,7 @@ def faces(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     if check_source(source).kind == "video":
         return _about_film(task)
     tell(words="Loading face detectors")
-    picture = open_picture(source)
+    picture = _opened(task)
     tell(words="Looking for faces", progress=0.3)
     found = list_faces(picture, CloakOptions())
     if not found:
@@ -170,7 +170,7 @@ def preview(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     face = next((one for one in previous["faces"] if one["number"] == chosen[0]), None)
     if face is None:
         return {**previous, "fault": "there is no such face"}
-    picture, gallery = open_picture(Path(task["source"])), _Gallery(task)
+    picture, gallery = _opened(task), _Gallery(task)
     tell(words=f"A quick cloak of face {face['number'] + 1}", progress=0.1)
     try:
         seen = _quick_look(task, face, picture, gallery)
@@ -253,7 +253,7 @@ def cloak(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     gallery = _Gallery(task)
     report = done.report.to_json() if done.report else {}
     film = check_source(source).kind == "video"
-    pairs = [] if film else _pairs(source, output, report, gallery)
+    pairs = [] if film else _pairs(task, output, report, gallery)
     moment = _film_pair(source, output, gallery) if film else None
     signed = done.signed
     receipt = signed.receipt_path.name if signed and signed.receipt_path else ""
@@ -284,14 +284,24 @@ def _options(task: dict[str, Any], **changes: Any) -> CloakOptions:
         "veil": said.get("veil", "film"),
         "fast": bool(said.get("fast")),
         "faces": tuple(chosen) if chosen else None,
+        "longest": said.get("longest"),
         "keep_gps": bool(said.get("keep_gps")),
     }
     return CloakOptions(**{**known, **changes})
 
 
-def _pairs(source: Path, output: Path, report: dict[str, Any], gallery: _Gallery) -> list[dict[str, Any]]:
+def _opened(task: dict[str, Any]) -> Picture:
+    """The picture, made as small as was asked for, so that places in it are those of the cloaked one."""
+    from cloak.picture.shrink import shrunk
+
+    return shrunk(open_picture(Path(task["source"])), task["options"].get("longest"))
+
+
+def _pairs(
+    task: dict[str, Any], output: Path, report: dict[str, Any], gallery: _Gallery
+) -> list[dict[str, Any]]:
     """The hidden faces before and after, one pixel for each pixel."""
-    before, after = open_picture(source).pixels, open_picture(output).pixels
+    before, after = _opened(task).pixels, open_picture(output).pixels
     pairs = []
     for face in [one for one in report["faces"] if one["chosen"]][:_MOST_CROPS]:
         left, top, right, bottom = _around(face["box"], before)
