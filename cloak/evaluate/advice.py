@@ -19,6 +19,9 @@ _SPARE_DB = 1.0
 _SPARE_FLIP = 0.9
 #: A face that takes more of the picture's shorter side than this is a close portrait, the hardest to hide.
 _CLOSE = 0.4
+#: Veils hide faces best in pictures whose longer side has so many pixels; it is worth it from the second number on
+#: (docs/research/veils.md).
+_SMALL, _LARGE = 640, 800
 _STRONGER = {Strength.LOW: Strength.MID, Strength.MID: Strength.HIGH}
 #: More faces than this are counted, not named.
 _FEW_FACES = 4
@@ -67,6 +70,8 @@ def _about_detectors(
     if attacked:
         help_.extend(_more_of_the_search([_of(attacked, face) for face in left], left, options, size))
     help_.extend(_against_judges(judging, missing))
+    if options.chosen_veil is not VeilName.NOISE and max(size) >= _LARGE:
+        help_.append(f"--longest {_SMALL}, for in a small picture faces are hidden better")
     help_.extend(_other_form(left, size))
     return f"{_who(left, judging)}. What may help: {'; '.join(help_)}."
 

@@ -66,6 +66,13 @@ def test_veils_are_used_up_by_what_is_seen_of_them() -> None:
     assert "--strength" not in said and "--steps 120" in said
 
 
+def test_a_large_picture_is_better_made_small_first() -> None:
+    left, asked_detectors = [face(published=("mtcnn",), flip=0.14)], [asked("mtcnn")]
+    assert "--longest 640" in advise(left, asked_detectors, CloakOptions(), (1280, 720), {})
+    assert "--longest" not in advise(left, asked_detectors, CloakOptions(longest=640), (640, 360), {})
+    assert "--longest" not in advise(left, asked_detectors, CloakOptions(veil="noise"), (1280, 720), {})
+
+
 def test_judges_are_named_as_such_and_attacked_where_they_can_be() -> None:
     asked_detectors = [
         asked("mtcnn"),
