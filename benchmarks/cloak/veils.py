@@ -29,6 +29,7 @@ from cloak.detectors.geometry.matching import faces_found
 from cloak.evaluate.detect import detect_pixels
 from cloak.evaluate.quality import crop, flip
 from cloak.picture.random_veil import random_veil
+from cloak.picture.shrink import shrunk
 from cloak.pixels import render_conditions
 from cloak.strength import Strength
 from cloak.veils import VeilName
@@ -98,7 +99,7 @@ def counts(
 
 def one(path: Path, args: argparse.Namespace, loaded: Sequence[FaceDetector]) -> dict[str, object]:
     """Everything about one picture."""
-    picture = open_picture(path)
+    picture = shrunk(open_picture(path), args.longest)
     pixels = picture.pixels
     left_out = set(args.leave_out.split(",")) if args.leave_out else set()
     attacked = tuple(name for name in args.attack.split(",") if name not in left_out)
@@ -217,6 +218,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--longest", type=int, help="make the picture smaller first, as the option of cloak does"
+    )
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--format", default=None)
     parser.add_argument("--quality", type=int, default=None)
