@@ -40,6 +40,8 @@ def experiment_report(result: Result) -> Report:
             "identity judged by": result.identity,
             "families the cloak left out": list(options.left_out),
             **options.to_json(),
+            # where that lies on this machine is nobody's business
+            "weights": "a folder with further detectors" if options.weights else None,
         },
         seeds=options.cloak_seeds if design.jackknife else options.repeats,
         device=device_name(options.device),

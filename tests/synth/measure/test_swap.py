@@ -177,6 +177,14 @@ def test_the_report_of_three_seeds_says_what_they_cannot_show() -> None:
     json.dumps(report.to_json(), allow_nan=False)
 
 
+def test_a_report_does_not_tell_where_weights_lie(tmp_path: Path) -> None:
+    result = made_up({CLEAN: [0.8], CLOAKED: [0.7], CONTROL: [0.8]})
+    result = replace(result, options=replace(result.options, weights=tmp_path))
+    report = experiment_report(result)
+    assert str(tmp_path) not in json.dumps(report.to_json()) and str(tmp_path) not in page_html(report)
+    assert report.configuration["weights"] == "a folder with further detectors"
+
+
 def test_six_seeds_can_show_what_was_chosen_beforehand_and_nothing_else() -> None:
     numbers = [0.71, 0.74, 0.69, 0.73, 0.7, 0.75]
     result = made_up({CLEAN: numbers, CLOAKED: [one - 0.1 for one in numbers], CONTROL: numbers})
