@@ -7,12 +7,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import interpolate
 
 #: Side of the pictures, and length of the embedding (dlib's).
 SIDE, EMBEDDING = 64, 128
-#: So many grey pixels a side are seen of the filmed face.
-_SEEN = 10
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,14 @@ class _Modulated(nn.Module):
 class OneShot(nn.Module):
     """``(N, 3, 64, 64)`` filmed faces in [0, 1] and ``(N, 128)`` identities to colours and a mask.
 
-    The filmed face is seen in 10 x 10 grey pixels, which tell where it looks and how the light falls, and passes
-    through a narrow code of 8 x 8; so whose face is drawn has to come from the identity.
+    The filmed face passes through a narrow code of 8 x 8, so that whose face is drawn has to come from the identity.
     """
 
     def __init__(self, shape: OneShotShape = OneShotShape()) -> None:
         super().__init__()
         wide, self.shape = shape.width, shape
         self.encoder = nn.Sequential(
-            nn.Conv2d(1, wide // 4, 5, 2, 2), nn.LeakyReLU(0.2),
+            nn.Conv2d(3, wide // 4, 5, 2, 2), nn.LeakyReLU(0.2),
             nn.Conv2d(wide // 4, wide // 2, 3, 2, 1), nn.LeakyReLU(0.2),
             nn.Conv2d(wide // 2, wide, 3, 2, 1), nn.LeakyReLU(0.2),
             nn.Conv2d(wide, shape.code, 1),
@@ -68,8 +65,7 @@ class OneShot(nn.Module):
         """Colours ``(N, 3, 64, 64)`` and mask ``(N, 1, 64, 64)``, in [0, 1]."""
         # dlib's embeddings have a length of about 1.3; their components are brought to about one
         style = self.identity(identity * 8)
-        coarse = adaptive_avg_pool2d(filmed.mean(1, keepdim=True), _SEEN)
-        x = self.encoder(interpolate(coarse, size=(SIDE, SIDE), mode="bilinear", align_corners=False) - 0.5)
+        x = self.encoder(filmed - 0.5)
         for place, layer in enumerate(self.decoder):
             x = layer(x, style)
             if place < 3:
