@@ -204,15 +204,25 @@ def test_a_long_job_can_be_cancelled(make: Make, portrait_files: dict[str, Path]
     assert "Cancelled. What you uploaded was removed." in page.text
 
 
-def test_a_picture_is_made_smaller_before_its_faces_are_numbered(
-    make: Make, portraits: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    client, large, small = enter(make(studio=True)), tmp_path / "large.jpg", tmp_path / "small.jpg"
-    Image.fromarray(portraits["hopper"]).resize((512, 700)).save(large, quality=90)
+@pytest.fixture
+def large(portraits: dict[str, np.ndarray], tmp_path: Path) -> Path:
+    """A portrait of 512 x 700 pixels."""
+    path = tmp_path / "large.jpg"
+    Image.fromarray(portraits["hopper"]).resize((512, 700)).save(path, quality=90)
+    return path
+
+
+def test_a_picture_is_made_smaller_before_its_faces_are_numbered(make: Make, large: Path) -> None:
+    client = enter(make(studio=True))
     assert send(client, "/cloak", [large], "/cloak", longest="641").status_code == 400
     page = send(client, "/cloak", [large], "/cloak", longest="640")
     assert 'viewBox="0 0 468 640"' in page.text, page.text
-    job = page.url.path
+
+
+@pytest.mark.slow
+def test_what_is_cloaked_is_the_smaller_picture(make: Make, large: Path, tmp_path: Path) -> None:
+    client, small = enter(make(studio=True)), tmp_path / "small.jpg"
+    job = send(client, "/cloak", [large], "/cloak", longest="640").url.path
     form = {"csrf": csrf_of(client, job), "chooses": "yes", "face": "0", "search": "quick"}
     page = ended(client, client.post(f"/cloak/{job.split('/')[-1]}/cloak", data=form), 300).text
     assert "made smaller first, from 512 x 700 to 468 x 640 pixels" in page
