@@ -182,6 +182,7 @@ def test_a_service_that_answers_no_look_ups(service: Service, filled: Filled) ->
 
 
 @pytest.mark.vectors
+@pytest.mark.usefixtures("test_data")
 def test_the_descriptions_paths_are_all_served(
     service: Service, c2pa_description: Description | None, own_description: Description
 ) -> None:
