@@ -43,8 +43,8 @@ class Patch:
         return (boxes - boxes.new_tensor([self.left, self.top, self.left, self.top])) * self.scale
 
     def to_picture_size(self, noise: Tensor) -> Tensor:
-        """Noise of the working size as noise of the rectangle's size, in all its detail: linear weights would take a
-        third of fine grain away, which the search does not see.
+        """Noise of the working size ``(1, 3, height, width)`` as noise of the rectangle's, in all its detail: linear
+        weights would take a third of fine grain away, which the search does not see.
         """
         size = (self.right - self.left, self.bottom - self.top)
         if noise.shape[-2:] == (size[1], size[0]):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from cloak.options import CloakOptions
 from cloak.picture.shrink import shrunk
+from cloak.video.options import check_picture_options
 from provenance.errors import UsageError
 from provenance.media.picture import open_picture
 
@@ -36,3 +37,8 @@ def test_only_what_is_larger_is_made_smaller_and_alpha_goes_with_it() -> None:
 def test_sizes_have_limits(longest: int) -> None:
     with pytest.raises(UsageError, match="longer side"):
         CloakOptions(longest=longest)
+
+
+def test_a_film_keeps_its_size() -> None:
+    with pytest.raises(UsageError, match="a smaller size cannot be had for videos"):
+        check_picture_options(CloakOptions(longest=640))

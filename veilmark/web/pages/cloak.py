@@ -19,14 +19,14 @@ from veilmark.web.work.sign import signer_name
 
 _MOST_FACES = 1000
 #: To what a picture can be made smaller first: pixels of its longer side.
-SIZES = ("640", "1080")
+SIZES = ("1080", "640")
 
 
 async def show(request: Request) -> Response:
     require(request, Role.SIGNER)
     settings = services(request).settings
     signer = await asyncio.to_thread(signer_name, settings)
-    return page(request, "cloak.html", signer=signer, limits=settings.limits)
+    return page(request, "cloak.html", signer=signer, limits=settings.limits, sizes=SIZES)
 
 
 async def start(request: Request) -> Response:
